@@ -1,0 +1,64 @@
+"""Lay the cluster's state out in etcd: which key holds what, and who writes it.
+
+One writer per key. The leader writes everything but `observed/<node>/` and
+`sessions/<node>`, which belong to the manager that holds the node's session; the leader
+only deletes those, together with the task or node they speak of. All keys of a swarm share
+one prefix, so that an external etcd can hold several swarms.
+
+    leader                          election; its create revision is the fencing token
+    cluster                         Cluster
+    names/<kind>/<name>             the id that holds the name
+    nodes/<node>                    Node
+    services/<service>              Service
+    versions/<service>/<version>    SpecVersion
+    tasks/<service>/<task>          Task
+    observed/<node>/<task>          Observation
+    sessions/<node>                 Session, bound to the lease of the manager that holds it
+"""
+
+from swarm.ids import NodeId, ServiceId, TaskId
+
+LEADER = "leader"
+CLUSTER = "cluster"
+NODES = "nodes/"
+SERVICES = "services/"
+VERSIONS = "versions/"
+TASKS = "tasks/"
+OBSERVED = "observed/"
+SESSIONS = "sessions/"
+NAMES = "names/"
+
+
+def node_key(node_id: NodeId) -> str:
+    """Where a node lives."""
+    return f"{NODES}{node_id}"
+
+
+def service_key(service_id: ServiceId) -> str:
+    """Where a service lives."""
+    return f"{SERVICES}{service_id}"
+
+
+def version_key(service_id: ServiceId, version: int) -> str:
+    """Where one version of a service's task spec lives."""
+    return f"{VERSIONS}{service_id}/{version:010d}"
+
+
+def task_key(service_id: ServiceId, task_id: TaskId) -> str:
+    """Where a task's wanted state lives."""
+    return f"{TASKS}{service_id}/{task_id}"
+
+
+def observed_key(node_id: NodeId, task_id: TaskId) -> str:
+    """Where a task's observed state lives."""
+    return f"{OBSERVED}{node_id}/{task_id}"
+
+
+def session_key(node_id: NodeId) -> str:
+    """Where the holder of a node's session is named."""
+    return f"{SESSIONS}{node_id}"
+
+
+def name_key(kind: str, name: str) -> str:
+    """Where a name is taken, in the same transaction as the object that bears it."""
+    return f"{NAMES}{kind}/{name}"
