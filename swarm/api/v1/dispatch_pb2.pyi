@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from swarm.api.v1 import control_pb2 as _control_pb2
 from swarm.api.v1 import objects_pb2 as _objects_pb2
+from swarm.api.v1 import specs_pb2 as _specs_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -28,6 +29,7 @@ class AgentMessage(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     STATUSES_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    PREFLIGHT_RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -36,6 +38,8 @@ class AgentMessage(_message.Message):
     def statuses(self) -> Global___StatusBatch: ...
     @_builtins.property
     def description(self) -> _objects_pb2.NodeDescription: ...
+    @_builtins.property
+    def preflight_result(self) -> Global___PreflightResult: ...
     def __init__(
         self,
         *,
@@ -43,12 +47,13 @@ class AgentMessage(_message.Message):
         heartbeat: Global___Heartbeat | None = ...,
         statuses: Global___StatusBatch | None = ...,
         description: _objects_pb2.NodeDescription | None = ...,
+        preflight_result: Global___PreflightResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "statuses", b"statuses"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "preflight_result", b"preflight_result", "statuses", b"statuses"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "statuses", b"statuses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "preflight_result", b"preflight_result", "statuses", b"statuses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "description"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "description", "preflight_result"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -138,6 +143,7 @@ class ManagerMessage(_message.Message):
     STATUS_ACK_FIELD_NUMBER: _builtins.int
     LOG_SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     LOG_UNSUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    PREFLIGHT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -152,6 +158,8 @@ class ManagerMessage(_message.Message):
     def log_subscription(self) -> Global___LogSubscription: ...
     @_builtins.property
     def log_unsubscription(self) -> Global___LogUnsubscription: ...
+    @_builtins.property
+    def preflight(self) -> Global___Preflight: ...
     def __init__(
         self,
         *,
@@ -162,16 +170,69 @@ class ManagerMessage(_message.Message):
         status_ack: Global___StatusAck | None = ...,
         log_subscription: Global___LogSubscription | None = ...,
         log_unsubscription: Global___LogUnsubscription | None = ...,
+        preflight: Global___Preflight | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["diff", b"diff", "heartbeat_ack", b"heartbeat_ack", "log_subscription", b"log_subscription", "log_unsubscription", b"log_unsubscription", "message", b"message", "snapshot", b"snapshot", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["diff", b"diff", "heartbeat_ack", b"heartbeat_ack", "log_subscription", b"log_subscription", "log_unsubscription", b"log_unsubscription", "message", b"message", "preflight", b"preflight", "snapshot", b"snapshot", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["diff", b"diff", "heartbeat_ack", b"heartbeat_ack", "log_subscription", b"log_subscription", "log_unsubscription", b"log_unsubscription", "message", b"message", "snapshot", b"snapshot", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["diff", b"diff", "heartbeat_ack", b"heartbeat_ack", "log_subscription", b"log_subscription", "log_unsubscription", b"log_unsubscription", "message", b"message", "preflight", b"preflight", "snapshot", b"snapshot", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "snapshot", "diff", "heartbeat_ack", "status_ack", "log_subscription", "log_unsubscription"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "snapshot", "diff", "heartbeat_ack", "status_ack", "log_subscription", "log_unsubscription", "preflight"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___ManagerMessage: _TypeAlias = ManagerMessage  # noqa: Y015
+
+@_typing.final
+class Preflight(_message.Message):
+    """Would this node be able to run `task`? Asked before a service is created or changed, so
+    that a bind source or an image that is nowhere is refused instead of tried for ever.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREFLIGHT_ID_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
+    preflight_id: _builtins.str
+    @_builtins.property
+    def task(self) -> _specs_pb2.TaskSpec: ...
+    def __init__(
+        self,
+        *,
+        preflight_id: _builtins.str = ...,
+        task: _specs_pb2.TaskSpec | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preflight_id", b"preflight_id", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Preflight: _TypeAlias = Preflight  # noqa: Y015
+
+@_typing.final
+class PreflightResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREFLIGHT_ID_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    preflight_id: _builtins.str
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """each with its path in the spec; empty: it would run"""
+
+    def __init__(
+        self,
+        *,
+        preflight_id: _builtins.str = ...,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preflight_id", b"preflight_id", "problems", b"problems"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreflightResult: _TypeAlias = PreflightResult  # noqa: Y015
 
 @_typing.final
 class Welcome(_message.Message):
