@@ -3,18 +3,55 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
 PROTOS := $(wildcard proto/swarm/api/v1/*.proto)
+PACKAGES := busybox-static docker-registry etcd-server iproute2 nftables procps python3-venv \
+  skopeo umoci util-linux
 
 help: ## show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
 
-proto: ## generate swarm/api/v1 from proto/
-	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. \
-	  --mypy_out=. --mypy_grpc_out=. $(PROTOS)
+setup: .venv/.ready ## install everything: system packages, the virtual environment
 
-fmt: ## format the code
+.venv/.ready: pyproject.toml scripts/setup
+	scripts/setup "$(PYTHON)" $(PACKAGES)
+	@touch $@
+
+quickstart: setup ## start a one-node swarm here and run a service with 100 replicas
+	@scripts/quickstart up
+
+quickstart-down: ## remove every trace of the quickstart
+	@scripts/quickstart down
+
+proto: setup ## generate swarm/api/v1 from proto/
+	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. \
+	  --mypy_out=quiet:. --mypy_grpc_out=quiet:. \
+	  --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc $(PROTOS)
+
+fmt: setup ## format the code
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix-only -q .
 
-check: ## lint and type-check everything
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/pyright
+check: setup ## lint and type-check everything
+	$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && $(BIN)/mypy && $(BIN)/pyright
 
-.PHONY: help proto fmt check
+test: check ## lint, types and every test: core, simulation, contracts, kernel, cluster
+	$(BIN)/pytest -q
+
+core: setup ## the tests that need no root, no kernel and no cluster
+	$(BIN)/pytest -q -m "not kernel and not cluster"
+
+sim: setup ## simulate a cluster; SEED=n replays one, SEEDS=n runs that many
+	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))
+
+kernel: setup ## the tests against this machine's kernel
+	$(BIN)/pytest -q -m kernel
+
+cluster: setup ## the tests with real processes, etcd, registry and hosts
+	$(BIN)/pytest -q -m cluster
+
+bench: setup ## measure, side by side with Docker Swarm where it can be installed
+	$(BIN)/python -m benchmarks
+
+docs: setup ## render the generated reference pages
+	$(BIN)/python -m docs.generate
+
+.PHONY: help setup quickstart quickstart-down proto fmt check test core sim kernel cluster bench docs

@@ -1,0 +1,78 @@
+"""Pass calls on, message by message, without looking inside.
+
+swarmctl speaks to one socket. What belongs to the cluster goes to a manager with this
+node's certificate; what belongs to this host's images goes to the agent. On the wire every
+kind of call is a stream of messages, so one handler relays them all, with deadline, status
+and trailing metadata unchanged.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import grpc
+import grpc.aio
+
+from swarm.errors import SwarmError, Unavailable
+from swarm.io.rpc import abort
+
+Dial = Callable[[], Awaitable[grpc.aio.Channel]]
+
+READY_WITHIN_S = 10.0
+
+
+class Relay(grpc.GenericRpcHandler):
+    """Answers every method of `routes`' services by asking the channel that it names.
+
+    A route is tried for `READY_WITHIN_S` before it counts as gone: what is behind it may be
+    starting again this second.
+    """
+
+    def __init__(self, routes: dict[str, Dial]) -> None:
+        self._routes = routes
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        method = handler_call_details.method
+        dial = self._routes.get(method.rpartition("/")[0].lstrip("/"))
+        if dial is None:
+            return None
+
+        async def relay(
+            requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
+        ) -> AsyncIterator[bytes]:
+            async for each in _pass_on(method, dial, requests, context):
+                yield each
+
+        return grpc.stream_stream_rpc_method_handler(relay)
+
+
+async def _pass_on(
+    method: str,
+    dial: Dial,
+    requests: AsyncIterator[bytes],
+    context: grpc.aio.ServicerContext[bytes, bytes],
+) -> AsyncIterator[bytes]:
+    try:
+        channel = await dial()
+        await _wait_ready(channel)
+    except SwarmError as err:
+        await abort(context, err)
+        return
+    call = channel.stream_stream(method)(requests, timeout=context.time_remaining())
+    try:
+        async for response in call:
+            yield response
+    except grpc.aio.AioRpcError as err:
+        await context.abort(err.code(), err.details() or "", err.trailing_metadata() or ())
+    finally:
+        call.cancel()
+
+
+async def _wait_ready(channel: grpc.aio.Channel) -> None:
+    try:
+        await asyncio.wait_for(channel.channel_ready(), READY_WITHIN_S)
+    except TimeoutError as err:
+        raise Unavailable(
+            f"nobody answered within {READY_WITHIN_S:.0f} s", hint="is a manager reachable?"
+        ) from err

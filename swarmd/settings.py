@@ -1,0 +1,88 @@
+"""Name every path and port of one node, so that many nodes fit on one machine.
+
+Ports next to the listening one are derived from it: etcd serves its clients (this host only)
+two above and its peers three above. The manager's metrics are one above the agent's.
+"""
+
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from swarm.addresses import format_address, moved, parse_address
+from swarm.ids import ClusterId, NodeId
+from swarm.specs import Role
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What the command line of swarmd may change."""
+
+    data_root: str = "/var/lib/swarmd"
+    run_root: str = "/run/swarmd"
+    listen_addr: str = "0.0.0.0:2377"
+    advertise_addr: str = ""
+    metrics_addr: str = "127.0.0.1:9323"
+    hostname: str = ""
+    cgroup_parent: str = "swarmd"
+    insecure_registries: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    log_level: str = "info"
+
+    @property
+    def data(self) -> Path:
+        """What outlives a reboot."""
+        return Path(self.data_root)
+
+    @property
+    def run(self) -> Path:
+        """Sockets, and what describes running containers."""
+        return Path(self.run_root)
+
+    @property
+    def socket(self) -> Path:
+        """Where swarmctl talks to this node."""
+        return self.run / "swarmd.sock"
+
+    @property
+    def agent_socket(self) -> Path:
+        """Where the agent serves this node's images."""
+        return self.run / "agent.sock"
+
+    @property
+    def launcher_socket(self) -> Path:
+        """Where the agent asks for containers."""
+        return self.run / "launcher.sock"
+
+    @property
+    def membership_file(self) -> Path:
+        """The commit point of init, join and leave."""
+        return self.data / "node.json"
+
+
+class Membership(Struct, frozen=True, kw_only=True):
+    """The swarm that this node belongs to. `is_leaving` survives a crash in mid-leave."""
+
+    node_id: NodeId
+    cluster_id: ClusterId
+    role: Role
+    listen_addr: str
+    advertise_addr: str
+    managers: tuple[str, ...] = ()
+    is_leaving: bool = False
+
+    @property
+    def etcd_client_url(self) -> str:
+        """Where this manager's etcd serves it, on loopback only."""
+        _, port = parse_address(self.listen_addr)
+        return f"https://{format_address('127.0.0.1', port + 2)}"
+
+    @property
+    def etcd_peer_url(self) -> str:
+        """Where this manager's etcd meets its peers."""
+        host, _ = parse_address(self.advertise_addr)
+        _, port = parse_address(self.listen_addr)
+        return f"https://{format_address(host, port + 3)}"
+
+
+def manager_metrics_addr(settings: Settings) -> str:
+    """The manager's metrics live one port above the agent's."""
+    return moved(settings.metrics_addr, 1)

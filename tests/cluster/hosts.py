@@ -1,0 +1,273 @@
+"""Hosts on one machine: network namespaces on a bridge, each with its own swarmd.
+
+A host is cut off by taking its link down, and killed by killing every process that carries
+its run root on its command line or was started below it. Everything made here is named after
+this process, and `Lan.close` removes it all.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+BIN = Path(sys.executable).parent
+CONTROLLERS = Path("/sys/fs/cgroup")
+
+
+def sh(*argv: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a command of the operating system, with its output."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=timeout)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def wait_for(
+    what: str, condition: Callable[[], Any], *, within_s: float, every_s: float = 0.02
+) -> Any:
+    """Wait until `condition` returns something true, and return that."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s} s: {what} (last: {found!r})")
+        time.sleep(every_s)
+
+
+class Host:
+    """One machine of the test: a network namespace, a data root and a run root."""
+
+    def __init__(self, lan: "Lan", number: int) -> None:
+        self.name = f"host{number}"
+        self.ip = f"198.18.0.{10 + number}"
+        self.namespace = f"{lan.prefix}h{number}"
+        self.base = lan.base / self.name
+        self.data_root, self.run_root = self.base / "data", self.base / "run"
+        self.cgroup_parent = f"{lan.prefix}h{number}"
+        self._lan = lan
+        self._link = f"{lan.prefix}v{number}"
+        self.base.mkdir()
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.run_root}/swarmd.sock"
+
+    @property
+    def log(self) -> Path:
+        return self.base / "swarmd.log"
+
+    def start(self, *flags: str) -> None:
+        """Start swarmd in this host's network and wait until it listens."""
+        argv = [
+            "nsenter", f"--net=/run/netns/{self.namespace}",
+            str(BIN / "swarmd"),
+            "--data-root", str(self.data_root), "--run-root", str(self.run_root),
+            "--hostname", self.name, "--cgroup-parent", self.cgroup_parent,
+            "--metrics-addr", f"{self.ip}:9323",
+            "--insecure-registry", self._lan.registry, *flags,
+        ]  # fmt: skip
+        with self.log.open("ab") as log:
+            self._daemon = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+        self.wait_listening()
+
+    def wait_listening(self) -> None:
+        wait_for(
+            f"{self.name} listens",
+            lambda: self.ctl("info", check=False).returncode == 0 or self._died(),
+            within_s=10,
+        )
+
+    def _died(self) -> bool:
+        ended = self._daemon is not None and self._daemon.poll() not in (None, 0)
+        if ended and not self.pids_of("swarmd.main", "bin/swarmd"):
+            raise AssertionError(f"swarmd ended:\n{self.log.read_text()[-4000:]}")
+        return False
+
+    def ctl(self, *args: str, check: bool = True, timeout: float = 60, stdin: bytes | None = None):
+        """Run swarmctl against this host."""
+        done = subprocess.run(
+            [str(BIN / "swarmctl"), "-H", self.url, *args],
+            input=stdin, capture_output=True, check=False, timeout=timeout,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+        )  # fmt: skip
+        result = subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+        )
+        if check and result.returncode:
+            raise AssertionError(
+                f"swarmctl {' '.join(args)}: {result.returncode}\n{result.stdout}{result.stderr}\n"
+                + self.log.read_text()[-3000:]
+            )
+        return result
+
+    def json(self, *args: str) -> Any:
+        """The parsed answer of an `inspect` or of a listing in JSON lines."""
+        text = self.ctl(*args).stdout
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            return [json.loads(line) for line in text.splitlines()]
+
+    def pids_of(self, *words: str) -> list[int]:
+        """Processes of this host whose command line holds one of `words`."""
+        mine = str(self.base)
+        return [
+            pid for pid, line in command_lines()
+            if mine in line and any(word in line for word in words)
+        ]  # fmt: skip
+
+    def containers(self) -> dict[str, int]:
+        """Process 1 of each container of this host, by task, as the kernel sees it."""
+        root = CONTROLLERS / "pids" / self.cgroup_parent
+        found: dict[str, int] = {}
+        for directory in root.iterdir() if root.is_dir() else ():
+            procs = [int(pid) for pid in _read(directory / "cgroup.procs").split()]
+            if procs:
+                found[directory.name] = min(procs)
+        return found
+
+    def cut(self) -> None:
+        """Take this host's link down."""
+        sh("ip", "-n", self._lan.switch, "link", "set", self._link, "down")
+
+    def mend(self) -> None:
+        """Bring it up again."""
+        sh("ip", "-n", self._lan.switch, "link", "set", self._link, "up")
+
+    def kill_everything(self) -> None:
+        """End this host as a power cut would: every process of it, containers too."""
+        for pid in [pid for pid, line in command_lines() if str(self.base) in line]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for controller in _controllers():
+            root = CONTROLLERS / controller / self.cgroup_parent
+            for procs in sorted(root.rglob("cgroup.procs")) if root.is_dir() else ():
+                for pid in _read(procs).split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+        if self._daemon is not None:
+            self._daemon.wait()
+
+    def stop(self) -> None:
+        """Leave the swarm, if any, and stop swarmd."""
+        if self.pids_of("bin/swarmd", "swarmd.main"):
+            self.ctl("leave", "--force", check=False)
+        for pid in self.pids_of("bin/swarmd", "swarmd.main"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        if self._daemon is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._daemon.wait(10)
+        wait_for("swarmd gone", lambda: not self.pids_of("bin/swarmd", "swarmd.main"), within_s=10)
+
+
+class Lan:
+    """A bridge in a namespace of its own, and the hosts on it."""
+
+    def __init__(self, base: Path, hosts: int) -> None:
+        self.prefix = f"sw{os.getpid() % 10000}"
+        self.base = base
+        self.switch = f"{self.prefix}sw"
+        self.registry = "198.18.0.5:5000"
+        self._registry: subprocess.Popen[bytes] | None = None
+        self.hosts: list[Host] = []
+        sh("ip", "netns", "add", self.switch)
+        sh("ip", "-n", self.switch, "link", "add", "br0", "type", "bridge")
+        sh("ip", "-n", self.switch, "link", "set", "br0", "up")
+        self._attach(f"{self.prefix}reg", f"{self.prefix}vr", "198.18.0.5")
+        for number in range(1, hosts + 1):
+            host = Host(self, number)
+            self._attach(host.namespace, f"{self.prefix}v{number}", host.ip)
+            self.hosts.append(host)
+
+    def _attach(self, namespace: str, link: str, ip: str) -> None:
+        sh("ip", "netns", "add", namespace)
+        sh("ip", "-n", namespace, "link", "set", "lo", "up")
+        sh("ip", "-n", self.switch, "link", "add", link, "type", "veth",
+           "peer", "name", "eth0", "netns", namespace)  # fmt: skip
+        sh("ip", "-n", self.switch, "link", "set", link, "master", "br0", "up")
+        sh("ip", "-n", namespace, "addr", "add", f"{ip}/24", "dev", "eth0")
+        sh("ip", "-n", namespace, "link", "set", "eth0", "up")
+
+    @property
+    def _in_registry(self) -> tuple[str, str]:
+        return "nsenter", f"--net=/run/netns/{self.prefix}reg"
+
+    def start_registry(self) -> str:
+        """Start Debian's registry on this network; returns its HOST:PORT."""
+        root = self.base / "registry"
+        root.mkdir()
+        config = self.base / "registry.yml"
+        config.write_text(
+            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n"
+            f"    rootdirectory: {root}\nhttp:\n  addr: {self.registry}\n"
+        )
+        self._registry = subprocess.Popen(
+            [*self._in_registry, "docker-registry", "serve", str(config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        return self.registry
+
+    def push(self, archive: Path, name: str) -> str:
+        """Push a docker-archive into the registry; returns the reference."""
+        reference = f"{self.registry}/{name}"
+        argv = (
+            *self._in_registry, "skopeo", "copy", "-q", "--insecure-policy",
+            "--dest-tls-verify=false", f"docker-archive:{archive}", f"docker://{reference}",
+        )  # fmt: skip
+        wait_for("pushed", lambda: sh(*argv, check=False).returncode == 0, within_s=15, every_s=0.2)
+        return reference
+
+    def close(self) -> None:
+        """Remove every process, namespace, cgroup and file of this network."""
+        for host in self.hosts:
+            with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+                host.stop()
+            host.kill_everything()
+            remove_cgroups(host.cgroup_parent)
+        if self._registry is not None:
+            self._registry.kill()
+            self._registry.wait()
+        for namespace in [*(x.namespace for x in self.hosts), f"{self.prefix}reg", self.switch]:
+            sh("ip", "netns", "del", namespace, check=False)
+        shutil.rmtree(self.base, ignore_errors=True)
+
+
+def command_lines() -> Iterator[tuple[int, str]]:
+    """Every process with its command line."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (line := _read(entry / "cmdline")):
+            yield int(entry.name), line.replace("\0", " ")
+
+
+def remove_cgroups(parent: str) -> None:
+    """Remove the empty control groups below `parent` in every hierarchy."""
+    for controller in _controllers():
+        root = CONTROLLERS / controller / parent
+        for directory in sorted(root.rglob("*/"), reverse=True) if root.is_dir() else ():
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+        with contextlib.suppress(OSError):
+            root.rmdir()
+
+
+def _controllers() -> list[str]:
+    return [each.name for each in CONTROLLERS.iterdir() if each.is_dir()]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
