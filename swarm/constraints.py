@@ -1,0 +1,103 @@
+"""Read placement constraints: `node.labels.zone == east`, `node.role != manager`.
+
+Values compare without regard to case, and so do the attributes' own names; the name of a
+label is exact, because labels that differ only in case are different labels. A label that a
+node does not have equals the empty value: `!=` holds for it and `==` does not. There are no
+globs: `*` is an ordinary character. Machine names have one spelling (`amd64` is `x86_64`).
+"""
+
+import re
+
+from msgspec import Struct
+
+from swarm.errors import Invalid
+from swarm.objects import Node
+
+_ATTRIBUTES = (
+    "node.id",
+    "node.hostname",
+    "node.role",
+    "node.platform.os",
+    "node.platform.arch",
+)
+_LABELS = ("node.labels.", "engine.labels.")
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386", "i686": "i386"}
+_LABEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
+_VALUE = re.compile(r"[A-Za-z0-9:_\s.*()?+\[\]\\^$|/@-]+")
+_ROLES = ("worker", "manager")
+
+_HINT = (
+    "write ATTRIBUTE==VALUE or ATTRIBUTE!=VALUE with node.id, node.hostname, node.role, "
+    "node.platform.os, node.platform.arch, node.labels.NAME or engine.labels.NAME"
+)
+
+
+class Constraint(Struct, frozen=True, kw_only=True):
+    """`attribute` is canonical and `value` folded; `negated` is `!=`."""
+
+    attribute: str
+    value: str
+    negated: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.attribute}{'!=' if self.negated else '=='}{self.value}"
+
+    def admits(self, node: Node) -> bool:
+        """Whether a task with this constraint may be on `node`."""
+        return (attribute_of(node, self.attribute) == self.value) is not self.negated
+
+
+def parse(text: str) -> Constraint:
+    """Read one constraint; `Invalid` says which half is wrong."""
+    found = re.search(r"==|!=", text)
+    if found is None:
+        raise Invalid(f"constraint {text!r} has neither == nor !=", hint=_HINT)
+    attribute = _canonical(text, text[: found.start()].strip())
+    value = text[found.end() :].strip()
+    if not _VALUE.fullmatch(value):
+        problem = f"value {value!r} has unusual characters" if value else "the value is empty"
+        raise Invalid(f"constraint {text!r}: {problem}", hint=_HINT)
+    folded = _fold(attribute, value)
+    if attribute == "node.role" and folded not in _ROLES:
+        raise Invalid(
+            f"constraint {text!r}: there is no role {value!r}", hint="use worker or manager"
+        )
+    return Constraint(attribute=attribute, value=folded, negated=found.group() == "!=")
+
+
+def attribute_of(node: Node, attribute: str) -> str:
+    """What `node` has for a canonical attribute, folded as values are; empty when it has not."""
+    for prefix in _LABELS:
+        if attribute.startswith(prefix):
+            labels = (
+                node.spec.labels if prefix == "node.labels." else node.description.engine_labels
+            )
+            return labels.get(attribute.removeprefix(prefix), "").casefold()
+    match attribute:
+        case "node.id":
+            return node.id.casefold()
+        case "node.hostname":
+            return node.description.hostname.casefold()
+        case "node.role":
+            return node.spec.role.word
+        case "node.platform.os":
+            return node.description.os.casefold()
+        case _:
+            return _fold("node.platform.arch", node.description.arch)
+
+
+def _fold(attribute: str, value: str) -> str:
+    folded = value.casefold()
+    return _ARCHITECTURES.get(folded, folded) if attribute == "node.platform.arch" else folded
+
+
+def _canonical(text: str, attribute: str) -> str:
+    for prefix in _LABELS:
+        if attribute.casefold().startswith(prefix):
+            name = attribute[len(prefix) :]
+            if not _LABEL_NAME.fullmatch(name):
+                raise Invalid(f"constraint {text!r}: label name {name!r} is malformed", hint=_HINT)
+            return prefix + name
+    if attribute.casefold() not in _ATTRIBUTES:
+        raise Invalid(f"constraint {text!r}: nodes have no attribute {attribute!r}", hint=_HINT)
+    return attribute.casefold()

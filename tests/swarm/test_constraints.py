@@ -1,0 +1,92 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarm.constraints import parse
+from swarm.errors import Invalid
+from swarm.ids import NodeId
+from swarm.objects import Node, NodeDescription
+from swarm.specs import NodeSpec, Role
+
+NODE = Node(
+    id=NodeId("Abc123"),
+    spec=NodeSpec(role=Role.MANAGER, labels={"Zone": "East", "disk": "ssd"}),
+    description=NodeDescription(
+        hostname="Alpha", os="linux", arch="x86_64", engine_labels={"kernel": "6.18"}
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "node.id==abc123",
+        "node.hostname == alpha",
+        "node.hostname==ALPHA",
+        "NODE.Role==Manager",
+        "node.role!=worker",
+        "node.platform.os==Linux",
+        "node.platform.arch==amd64",
+        "node.labels.Zone==east",
+        "node.labels.disk!=hdd",
+        "engine.labels.kernel==6.18",
+    ],
+)
+def test_a_constraint_admits_the_node_it_describes(text: str) -> None:
+    assert parse(text).admits(NODE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["node.id!=abc123", "node.role==worker", "node.platform.arch==arm64", "node.labels.disk==s*"],
+)
+def test_a_constraint_refuses_other_nodes(text: str) -> None:
+    assert not parse(text).admits(NODE)
+
+
+def test_names_of_labels_are_exact() -> None:
+    assert not parse("node.labels.zone==east").admits(NODE)
+
+
+def test_a_label_that_is_not_there_differs_from_every_value() -> None:
+    assert parse("node.labels.gpu!=yes").admits(NODE)
+    assert not parse("node.labels.gpu==yes").admits(NODE)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("node.role=manager", "neither == nor !="),
+        ("node.role==boss", "no role 'boss'"),
+        ("node.color==red", "no attribute 'node.color'"),
+        ("==red", "no attribute ''"),
+        ("node.labels.==x", "label name '' is malformed"),
+        ("node.id==", "the value is empty"),
+        ("node.id==a;b", "unusual characters"),
+    ],
+)
+def test_a_malformed_constraint_says_what_is_wrong_and_how_to_write_it(
+    text: str, problem: str
+) -> None:
+    with pytest.raises(Invalid, match=problem) as caught:
+        parse(text)
+    assert caught.value.hint
+
+
+@given(
+    st.sampled_from(["node.id", "node.hostname", "node.labels.Zone", "engine.labels.a-b"]),
+    st.sampled_from(["==", "!="]),
+    st.text("abcXYZ019.-_", min_size=1),
+)
+def test_law_what_is_written_is_read_back(attribute: str, operator: str, value: str) -> None:
+    once = parse(f"{attribute}{operator}{value}")
+    assert parse(str(once)) == once
+
+
+@given(st.text())
+def test_law_any_text_is_a_constraint_or_invalid(text: str) -> None:
+    try:
+        parse(text)
+    except Invalid:
+        return
+    assert "==" in text or "!=" in text
