@@ -74,7 +74,10 @@ class Ulimit(Struct, frozen=True, kw_only=True):
 
 
 class ContainerSpec(Struct, frozen=True, kw_only=True):
-    """`command` replaces the image's entrypoint and `args` its command; env is `K=V`."""
+    """`command` replaces the image's entrypoint and `args` its command.
+
+    `env` holds `NAME=VALUE`, each name once; `hosts` holds `NAME:IP`.
+    """
 
     image: str = ""
     command: tuple[str, ...] = ()
