@@ -268,11 +268,17 @@ Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
 
 @_typing.final
 class Assignment(_message.Message):
+    """`observed` is the last state this node reported: a task that had run already and whose
+    container is gone (the host was restarted) has ended, and is not started a second time.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
+    observed: _objects_pb2.TaskState.ValueType
     @_builtins.property
     def task(self) -> _objects_pb2.Task: ...
     def __init__(
@@ -280,10 +286,11 @@ class Assignment(_message.Message):
         *,
         task: _objects_pb2.Task | None = ...,
         revision: _builtins.int = ...,
+        observed: _objects_pb2.TaskState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["observed", b"observed", "revision", b"revision", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
