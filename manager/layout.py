@@ -1,8 +1,9 @@
 """Lay the cluster's state out in etcd: which key holds what, and who writes it.
 
 One writer per key. The leader writes everything but `observed/<node>/` and
-`sessions/<node>`, which belong to the manager that holds the node's session; the leader
-only deletes those, together with the task or node they speak of. All keys of a swarm share
+`sessions/<node>`, which belong to the manager that holds the node's session, and
+`managers/<node>`, which is that manager's own; the leader only deletes those, together with
+the task or node they speak of. All keys of a swarm share
 one prefix, so that an external etcd can hold several swarms.
 
     leader                          election; its create revision is the fencing token
@@ -14,6 +15,8 @@ one prefix, so that an external etcd can hold several swarms.
     tasks/<service>/<task>          Task
     observed/<node>/<task>          Observation
     sessions/<node>                 Session, bound to the lease of the manager that holds it
+    managers/<node>                 a manager's presence, bound to the same lease: sessions that
+                                    vanish together with it say nothing about their nodes
 """
 
 from swarm.ids import NodeId, ServiceId, TaskId
@@ -26,6 +29,7 @@ VERSIONS = "versions/"
 TASKS = "tasks/"
 OBSERVED = "observed/"
 SESSIONS = "sessions/"
+MANAGERS = "managers/"
 NAMES = "names/"
 
 
@@ -57,6 +61,11 @@ def observed_key(node_id: NodeId, task_id: TaskId) -> str:
 def session_key(node_id: NodeId) -> str:
     """Where the holder of a node's session is named."""
     return f"{SESSIONS}{node_id}"
+
+
+def manager_key(node_id: NodeId) -> str:
+    """Where a manager says that it is there."""
+    return f"{MANAGERS}{node_id}"
 
 
 def name_key(kind: str, name: str) -> str:

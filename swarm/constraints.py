@@ -7,6 +7,7 @@ globs: `*` is an ordinary character. Machine names have one spelling (`amd64` is
 """
 
 import re
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -65,6 +66,16 @@ def parse(text: str) -> Constraint:
     return Constraint(attribute=attribute, value=folded, negated=found.group() == "!=")
 
 
+@lru_cache(maxsize=1024)
+def parse_stored(texts: tuple[str, ...]) -> tuple[Constraint, ...]:
+    """Read constraints that were accepted once; one that cannot be read admits no node.
+
+    Refusing belongs before a spec is stored. After it, a spec that nobody can read must not
+    stop the planning of everything else.
+    """
+    return tuple(map(_parse_or_refuse, texts))
+
+
 def attribute_of(node: Node, attribute: str) -> str:
     """What `node` has for a canonical attribute, folded as values are; empty when it has not."""
     for prefix in _LABELS:
@@ -84,6 +95,13 @@ def attribute_of(node: Node, attribute: str) -> str:
             return node.description.os.casefold()
         case _:
             return _fold("node.platform.arch", node.description.arch)
+
+
+def _parse_or_refuse(text: str) -> Constraint:
+    try:
+        return parse(text)
+    except Invalid:
+        return Constraint(attribute="node.id", value=text)
 
 
 def _fold(attribute: str, value: str) -> str:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm.constraints import parse
+from swarm.constraints import parse, parse_stored
 from swarm.errors import Invalid
 from swarm.ids import NodeId
 from swarm.objects import Node, NodeDescription
@@ -71,6 +71,13 @@ def test_a_malformed_constraint_says_what_is_wrong_and_how_to_write_it(
     with pytest.raises(Invalid, match=problem) as caught:
         parse(text)
     assert caught.value.hint
+
+
+def test_a_stored_constraint_that_cannot_be_read_admits_no_node() -> None:
+    readable, broken = parse_stored(("node.role==manager", "node.color==red"))
+
+    assert readable.admits(NODE)
+    assert not broken.admits(NODE)
 
 
 @given(

@@ -1,0 +1,79 @@
+"""Say what a batch of changes touched, so that no one has to look at everything.
+
+`services` have to be planned again. `progressed` may show other counts to a user, which is
+more: a task that starts running as expected calls for no decision. `nodes` have a new
+object, session or standing, or hold observations of tasks that no longer exist. `tasks`
+were wanted or observed differently, or vanished. `assigned` names, for each node, the tasks
+whose wanted side changed, which is what its agent has to hear.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.objects import Event
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """What one batch did to the view. `unreadable` are values that were left out, and why."""
+
+    services: frozenset[ServiceId] = frozenset()
+    progressed: frozenset[ServiceId] = frozenset()
+    nodes: frozenset[NodeId] = frozenset()
+    tasks: tuple[TaskId, ...] = ()
+    assigned: Mapping[NodeId, tuple[TaskId, ...]] = field(
+        default_factory=dict[NodeId, tuple[TaskId, ...]]
+    )
+    cluster: bool = False
+    events: tuple[Event, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+
+class Notes:
+    """Gather an `Applied` while changes are taken in."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.services: set[ServiceId] = set()
+        self.progressed: set[ServiceId] = set()
+        self.nodes: set[NodeId] = set()
+        self.suspects: set[tuple[NodeId, TaskId]] = set()
+        self.ended_sessions: dict[NodeId, NodeId] = {}
+        self.cluster = False
+        self.freed = False
+        self._tasks: dict[TaskId, None] = {}
+        self._assigned: dict[NodeId, dict[TaskId, None]] = {}
+        self._events: list[Event] = []
+        self._unreadable: list[str] = []
+
+    def task(self, task_id: TaskId) -> None:
+        """Note that a task is wanted or observed differently."""
+        self._tasks[task_id] = None
+
+    def assigned(self, node_id: NodeId, task_id: TaskId) -> None:
+        """Note that a node has to hear of a task."""
+        if node_id:
+            self._assigned.setdefault(node_id, {})[task_id] = None
+
+    def event(self, event: Event | None) -> None:
+        """Note what happened, if anything did."""
+        if event is not None:
+            self._events.append(event)
+
+    def unreadable(self, key: str, reason: str) -> None:
+        """Note a value that had to be left out."""
+        self._unreadable.append(f"{key}: {reason}")
+
+    def closed(self, *, silently: bool = False) -> Applied:
+        """The finished account; `silently` leaves out the events."""
+        return Applied(
+            services=frozenset(self.services),
+            progressed=frozenset(self.progressed | self.services),
+            nodes=frozenset(self.nodes),
+            tasks=tuple(self._tasks),
+            assigned={node: tuple(tasks) for node, tasks in self._assigned.items()},
+            cluster=self.cluster,
+            events=() if silently else tuple(self._events),
+            unreadable=tuple(self._unreadable),
+        )

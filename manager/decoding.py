@@ -1,0 +1,71 @@
+"""Read the swarm's keys and values: the one place of the core that knows the wire format.
+
+A key says what its value is, so both are read together. A value that cannot be read is the
+caller's to report; a key that no one knows is none of ours and decodes to `None`, so that a
+newer manager may add kinds of keys under the feet of an older one.
+"""
+
+from msgspec import Struct
+
+from manager import layout
+from swarm.codec import unpack
+from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.objects import Cluster, Node, Observation, Service, Session, SpecVersion, Task
+
+Value = Cluster | Node | Service | SpecVersion | Task | Observation | Session | str
+
+
+class Key(Struct, frozen=True):
+    """A key taken apart: `kind` is one of layout's prefixes, `path` what follows it."""
+
+    kind: str
+    path: tuple[str, ...]
+
+    @property
+    def node_id(self) -> NodeId:
+        """The node that a node's, session's, observation's or manager's key speaks of."""
+        return NodeId(self.path[0])
+
+    @property
+    def service_id(self) -> ServiceId:
+        """The service that a service's, version's or task's key speaks of."""
+        return ServiceId(self.path[0])
+
+    @property
+    def task_id(self) -> TaskId:
+        """The task that a task's or observation's key speaks of."""
+        return TaskId(self.path[1])
+
+
+_KINDS: dict[str, tuple[int, type[Struct] | None]] = {
+    layout.NODES: (1, Node),
+    layout.SERVICES: (1, Service),
+    layout.VERSIONS: (2, SpecVersion),
+    layout.TASKS: (2, Task),
+    layout.OBSERVED: (2, Observation),
+    layout.SESSIONS: (1, Session),
+    layout.NAMES: (2, None),
+    layout.MANAGERS: (1, None),
+}
+
+
+def read_key(key: str) -> Key | None:
+    """Take `key` apart; `None` when it is none of the view's business."""
+    if key == layout.CLUSTER:
+        return Key(layout.CLUSTER, ())
+    head, slash, rest = key.partition("/")
+    parts, _ = _KINDS.get(head + slash, (0, None))
+    path = tuple(rest.split("/", parts - 1)) if parts else ()
+    return Key(head + slash, path) if parts and len(path) == parts and all(path) else None
+
+
+def read_value(key: Key, value: bytes) -> Value:
+    """Decode the value at `key`; `Invalid` when it is not what the key promises."""
+    if key.kind == layout.CLUSTER:
+        return unpack(Cluster, value)
+    _, kind = _KINDS[key.kind]
+    if kind is None:
+        return value.decode("utf-8", "replace")
+    read = unpack(kind, value)
+    assert isinstance(read, Node | Service | SpecVersion | Task | Observation | Session)
+    return read

@@ -1,0 +1,152 @@
+"""Measure how far a service has come, as a user waiting for it wants to know.
+
+A task that ended well and will not run again counts as running: it did what was asked. A
+task on a node that is DOWN does not count, whatever was heard of it last. The reasons why
+tasks wait or fail come with how many share them, the commonest first; an earlier failure
+speaks for a replica until its next attempt is up.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from msgspec import Struct, field
+
+from manager.view import ClusterView
+from swarm.constraints import Constraint, parse_stored
+from swarm.ids import NodeId, ServiceId
+from swarm.objects import Service, Task
+from swarm.specs import Availability, Replicated, RestartCondition
+from swarm.states import NodeState, TaskState
+
+PROBLEMS = 5
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """`running` and `done` are of the current version; `running` includes `done`.
+
+    `states` counts the wanted tasks by observed state; `old` are alive but not wanted any
+    more, or of an earlier version.
+    """
+
+    wanted: int = 0
+    running: int = 0
+    done: int = 0
+    states: dict[str, int] = field(default_factory=dict[str, int])
+    problems: tuple[str, ...] = ()
+    removed: bool = False
+    old: int = 0
+
+    @property
+    def is_converged(self) -> bool:
+        """Whether all that is wanted runs, and nothing else."""
+        return self.running >= self.wanted and not self.old
+
+
+def measure(view: ClusterView, service_id: ServiceId) -> Progress:
+    """Count the service's tasks; cheap while all of them run."""
+    service = view.services.get(service_id)
+    version = service.spec_version if service else 0
+    states: Counter[str] = Counter()
+    running = done = old = 0
+    for (desired, of_version, state), count in view.tally(service_id).items():
+        wanted = desired <= TaskState.RUNNING and service is not None
+        if wanted:
+            states[state.word] += count
+        if wanted and of_version == version:
+            running += count if state is TaskState.RUNNING else 0
+            done += count if _is_done(service, state) else 0
+        elif not state.is_terminal:
+            old += count
+    expected = wanted_replicas(view, service) if service else 0
+    is_settled = running + done >= expected
+    return Progress(
+        wanted=expected,
+        running=running + done,
+        done=done,
+        states=dict(states),
+        problems=() if is_settled or service is None else problems(view, service),
+        removed=service is None,
+        old=old,
+    )
+
+
+def wanted_replicas(view: ClusterView, service: Service) -> int:
+    """How many tasks ought to run; of a global service, one on every node that admits it."""
+    if isinstance(service.spec.mode, Replicated):
+        return service.spec.mode.replicas
+    constraints = parse_stored(service.spec.task.placement.constraints)
+    keeping = {
+        task.node_id
+        for task in view.tasks_of(service.id).values()
+        if task.desired <= TaskState.RUNNING
+    }
+    return sum(_wants_one(view, node_id, constraints, keeping) for node_id in view.nodes)
+
+
+def problems(view: ClusterView, service: Service) -> tuple[str, ...]:
+    """Why replicas wait or fail, the commonest reason first."""
+    attempts: defaultdict[tuple[int, str], list[Task]] = defaultdict(list)
+    for task in view.tasks_of(service.id).values():
+        if task.desired is not TaskState.REMOVE:
+            attempts[task.slot, "" if task.slot else task.node_id].append(task)
+    reasons = Counter(
+        reason for tasks in attempts.values() if (reason := _why_not(view, service, tasks))
+    )
+    ranked = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
+    return tuple(reason for reason, _ in ranked[:PROBLEMS])
+
+
+def _wants_one(
+    view: ClusterView, node_id: NodeId, constraints: Iterable[Constraint], keeping: set[NodeId]
+) -> bool:
+    node = view.nodes[node_id]
+    if view.node_state(node_id) is not NodeState.READY:
+        return False
+    if node.spec.availability is Availability.PAUSE and node_id not in keeping:
+        return False
+    is_drained = node.spec.availability is Availability.DRAIN
+    return not is_drained and all(each.admits(node) for each in constraints)
+
+
+def _is_done(service: Service | None, state: TaskState) -> bool:
+    return (
+        service is not None
+        and state is TaskState.COMPLETE
+        and service.spec.task.restart.condition is not RestartCondition.ANY
+    )
+
+
+def _why_not(view: ClusterView, service: Service, tasks: list[Task]) -> str:
+    """Why this replica is not up; empty when it is, or when it is just on its way."""
+    tasks.sort(key=lambda task: (task.attempt, task.created_at, task.id))
+    state = view.state(tasks[-1])
+    is_lost = not state.is_terminal and _is_lost(view, tasks[-1])
+    if not is_lost and (state is TaskState.RUNNING or _is_done(service, state)):
+        return ""
+    if reason := _reason(view, tasks[-1]):
+        return reason
+    return next((reason for task in reversed(tasks[:-1]) if (reason := _failure(view, task))), "")
+
+
+def _reason(view: ClusterView, task: Task) -> str:
+    if not task.node_id:
+        return task.message
+    if view.state(task).is_terminal:
+        return _failure(view, task)
+    if _is_lost(view, task):
+        node = view.nodes.get(task.node_id)
+        return f"node {(node and node.description.hostname) or task.node_id} is down"
+    return ""
+
+
+def _is_lost(view: ClusterView, task: Task) -> bool:
+    return bool(task.node_id) and view.node_state(task.node_id) is NodeState.DOWN
+
+
+def _failure(view: ClusterView, task: Task) -> str:
+    seen = view.observation(task)
+    if seen is None or seen.state not in (TaskState.FAILED, TaskState.REJECTED):
+        return ""
+    if seen.error or seen.message:
+        return seen.error or seen.message
+    return f"the task's process ended with exit code {seen.exit_code}"

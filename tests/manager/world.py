@@ -1,0 +1,220 @@
+"""Build clusters for tests: a store's worth of keys, and the view that follows them."""
+
+from collections.abc import Iterable
+from random import Random
+
+from msgspec import Struct, structs
+
+from manager import layout
+from manager.applied import Applied
+from manager.view import ClusterView
+from swarm.codec import pack
+from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.objects import (
+    Cluster,
+    Node,
+    NodeDescription,
+    Observation,
+    Service,
+    Session,
+    SpecVersion,
+    Task,
+)
+from swarm.specs import (
+    Availability,
+    ClusterSpec,
+    NodeSpec,
+    Replicated,
+    Resources,
+    ServiceSpec,
+    TaskSpec,
+    UpdatePolicy,
+)
+from swarm.states import TaskState
+
+MEBI = 1 << 20
+
+
+class Changed(Struct, frozen=True):
+    """One change as a watch delivers it."""
+
+    key: str
+    value: bytes | None
+    mod_revision: int
+
+
+class World:
+    """Keys with revisions, a clock, and a view that has seen everything."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.now = 1_000_000.0
+        self.random = Random(7)
+        self.keys: dict[str, tuple[bytes, int]] = {}
+        self.view = ClusterView()
+        self.view.replace([], 0, now=self.now)
+
+    def write(self, *pairs: tuple[str, Struct | str | None], ahead: bool = False) -> Applied:
+        """Commit one group and let the view see it."""
+        changes = self.commit(*pairs)
+        return self.view.apply(changes, self.revision, now=self.now, ahead=ahead)
+
+    def commit(self, *pairs: tuple[str, Struct | str | None]) -> list[Changed]:
+        """Commit one group that the view does not see yet."""
+        self.revision += 1
+        return [self._change(key, value) for key, value in pairs]
+
+    def listing(self) -> list[Changed]:
+        """Everything there is."""
+        return [Changed(key, value, at) for key, (value, at) in sorted(self.keys.items())]
+
+    def _change(self, key: str, value: Struct | str | None) -> Changed:
+        if value is None:
+            self.keys.pop(key, None)
+            return Changed(key, None, self.revision)
+        packed = value.encode() if isinstance(value, str) else pack(value)
+        self.keys[key] = packed, self.revision
+        return Changed(key, packed, self.revision)
+
+    # -- nodes ---------------------------------------------------------------------------
+
+    def node(
+        self,
+        name: str,
+        *,
+        cpu_millis: int = 4000,
+        memory_bytes: int = 4096 * MEBI,
+        availability: Availability = Availability.ACTIVE,
+        labels: dict[str, str] | None = None,
+        ready: bool = True,
+    ) -> NodeId:
+        """Add a node, with a session unless it is not `ready`."""
+        node = Node(
+            id=NodeId(name),
+            spec=NodeSpec(availability=availability, labels=labels or {}),
+            description=NodeDescription(
+                hostname=f"host-{name}",
+                os="linux",
+                arch="x86_64",
+                resources=Resources(cpu_millis=cpu_millis, memory_bytes=memory_bytes),
+            ),
+        )
+        self.write((layout.node_key(node.id), node))
+        if ready:
+            self.connect(node.id)
+        return node.id
+
+    def nodes(self, count: int) -> list[NodeId]:
+        """Add `count` equal nodes."""
+        return [self.node(f"n{number:04d}") for number in range(count)]
+
+    def connect(self, node_id: NodeId, *, manager: str = "m1") -> Applied:
+        """Give the node a session."""
+        session = Session(node_id=node_id, manager_id=NodeId(manager), since=self.now)
+        return self.write((layout.session_key(node_id), session))
+
+    def disconnect(self, node_id: NodeId) -> Applied:
+        """End the node's session: it is DOWN."""
+        return self.write((layout.session_key(node_id), None))
+
+    def set_node(self, node_id: NodeId, **fields: object) -> Applied:
+        """Change the spec of a node."""
+        node = self.view.nodes[node_id]
+        spec = structs.replace(node.spec, **fields)
+        return self.write((layout.node_key(node_id), structs.replace(node, spec=spec)))
+
+    # -- services ------------------------------------------------------------------------
+
+    def service(
+        self,
+        name: str = "web",
+        *,
+        replicas: int = 1,
+        task: TaskSpec | None = None,
+        update: UpdatePolicy | None = None,
+        mode: object = None,
+    ) -> ServiceId:
+        """Create a service as the control API does."""
+        service = Service(
+            id=ServiceId(f"s-{name}"),
+            spec=ServiceSpec(
+                name=name,
+                mode=mode or Replicated(replicas=replicas),
+                task=task or TaskSpec(),
+                update=update or UpdatePolicy(),
+            ),
+            created_at=self.now,
+            updated_at=self.now,
+            version_at=self.now,
+        )
+        self.write(
+            (layout.service_key(service.id), service),
+            (layout.version_key(service.id, 1), _version(service)),
+            (layout.name_key("service", name), service.id),
+        )
+        return service.id
+
+    def scale(self, service_id: ServiceId, replicas: int) -> Applied:
+        """Change the number of replicas."""
+        return self.set_service(service_id, mode=Replicated(replicas=replicas))
+
+    def set_service(self, service_id: ServiceId, **fields: object) -> Applied:
+        """Change the spec of a service but not its task."""
+        old = self.view.services[service_id]
+        spec = structs.replace(old.spec, **fields)
+        new = structs.replace(old, spec=spec, updated_at=self.now)
+        return self.write((layout.service_key(service_id), new))
+
+    def new_version(self, service_id: ServiceId, **fields: object) -> Applied:
+        """Change the task spec of a service; without `fields`, as `--force` does."""
+        old = self.view.services[service_id]
+        changed = fields or {"force_update": old.spec.task.force_update + 1}
+        spec = structs.replace(old.spec, task=structs.replace(old.spec.task, **changed))
+        new = structs.replace(
+            old,
+            spec=spec,
+            previous_spec=old.spec,
+            spec_version=old.spec_version + 1,
+            updated_at=self.now,
+            version_at=self.now,
+        )
+        return self.write(
+            (layout.service_key(service_id), new),
+            (layout.version_key(service_id, new.spec_version), _version(new)),
+        )
+
+    def remove_service(self, service_id: ServiceId) -> Applied:
+        """Remove a service as the control API does."""
+        name = self.view.services[service_id].spec.name
+        return self.write(
+            (layout.service_key(service_id), None), (layout.name_key("service", name), None)
+        )
+
+    def history_limit(self, limit: int) -> Applied:
+        """Set how many attempts are kept for each slot."""
+        spec = ClusterSpec(task_history_limit=limit)
+        return self.write((layout.CLUSTER, Cluster(id="c", spec=spec)))
+
+    # -- tasks ---------------------------------------------------------------------------
+
+    def task(self, task: Task) -> Applied:
+        """Write a task as the leader does."""
+        return self.write((layout.task_key(task.service_id, task.id), task))
+
+    def report(
+        self, task: Task | TaskId, state: TaskState, *, at: float | None = None, **fields: object
+    ) -> Applied:
+        """Report a state of a task as its node's dispatcher does."""
+        task = task if isinstance(task, Task) else self.view.tasks[task]
+        when = self.now if at is None else at
+        seen = Observation(task_id=task.id, state=state, at=when, **fields)
+        return self.write((layout.observed_key(task.node_id, task.id), seen))
+
+    def report_all(self, tasks: Iterable[Task], state: TaskState) -> None:
+        """Report the same state of many tasks."""
+        for task in tasks:
+            self.report(task, state)
+
+
+def _version(service: Service) -> SpecVersion:
+    return SpecVersion(service_id=service.id, version=service.spec_version, task=service.spec.task)
