@@ -1,0 +1,73 @@
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from swarm.io.log import configure
+from swarmd.io.processes import Part, Supervisor
+
+LOG = configure("test")
+
+
+def sleeper(name: str = "sleeper", script: str = "exec sleep 1000", grace_s: float = 5.0) -> Part:
+    return Part(name=name, argv=("/bin/sh", "-c", script), stop_grace_s=grace_s)
+
+
+async def another_pid(supervisor: Supervisor, name: str, than: int) -> int:
+    async with asyncio.timeout(10):
+        while supervisor.lives[name].pid in (0, than):
+            await asyncio.sleep(0.005)
+    return supervisor.lives[name].pid
+
+
+def test_a_killed_part_is_started_again() -> None:
+    async def story() -> None:
+        supervisor = Supervisor(LOG)
+        supervisor.want(sleeper())
+        first = supervisor.lives["sleeper"].pid
+        try:
+            os.kill(first, signal.SIGKILL)
+            second = await another_pid(supervisor, "sleeper", first)
+
+            assert second != first
+            assert supervisor.lives["sleeper"].restarts == 1
+        finally:
+            await supervisor.stop_all()
+
+    asyncio.run(story())
+
+
+def test_a_stopped_part_stays_down_and_is_reaped() -> None:
+    async def story() -> int:
+        supervisor = Supervisor(LOG)
+        supervisor.want(sleeper())
+        pid = supervisor.lives["sleeper"].pid
+        await supervisor.stop("sleeper")
+        assert supervisor.lives == {}
+        return pid
+
+    pid = asyncio.run(story())
+
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_part_that_ignores_sigterm_is_killed_when_its_grace_is_over(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    script = f"trap '' TERM; touch {ready}; exec sleep 1000"
+
+    async def story() -> tuple[int, float]:
+        supervisor = Supervisor(LOG)
+        supervisor.want(sleeper(script=script, grace_s=0.2))
+        pid = supervisor.lives["sleeper"].pid
+        async with asyncio.timeout(10):
+            while not ready.exists():
+                await asyncio.sleep(0.005)
+        start = time.monotonic()
+        await supervisor.stop_all()
+        return pid, time.monotonic() - start
+
+    pid, elapsed_s = asyncio.run(story())
+
+    assert elapsed_s >= 0.2
+    assert not Path(f"/proc/{pid}").exists()
