@@ -1,0 +1,161 @@
+"""Call the node daemon over its Unix socket, blocking, one call at a time.
+
+A deadline given here travels along, so everyone behind the daemon gives up when we do. A
+connection that breaks in mid-call is a failure of that call and is never retried: only the
+caller knows whether asking twice is harmless.
+"""
+
+import errno
+import socket
+from collections.abc import Iterable, Iterator
+
+from swarm.errors import Invalid, Refused, Unavailable
+from swarmctl.wire.faults import failure
+from swarmctl.wire.http2 import OK, Connection, Ended, Event, Message
+
+DEFAULT_HOST = "unix:///run/swarmd/swarmd.sock"
+
+_GRACE_S = 1.0
+_ROOM = 1 << 18
+
+
+def socket_path(host: str) -> str:
+    """The path in `unix:///run/swarmd/swarmd.sock`; a plain path will do as well."""
+    path = host.removeprefix("unix://")
+    if "://" in path or not path.startswith("/"):
+        raise Invalid(f"--host {host!r} is not unix:///PATH", hint=f"the default is {DEFAULT_HOST}")
+    return path
+
+
+class Channel:
+    """A connection that is made by the first call."""
+
+    def __init__(self, host: str) -> None:
+        self.path = socket_path(host)
+        self._socket: socket.socket | None = None
+        self._connection = Connection()
+
+    def close(self) -> None:
+        """Hang up; a call that is under way is cancelled by that."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, self._connection = None, Connection()
+
+    def unary(self, method: str, request: bytes, *, timeout_s: float | None) -> bytes:
+        """One message there, one back."""
+        self._begin(method, timeout_s)
+        self._connection.send(request, is_last=True)
+        return _only(self._events())
+
+    def stream(self, method: str, request: bytes) -> Iterator[bytes]:
+        """One message there, many back. Closing the iterator cancels the call."""
+        self._begin(method, None)
+        self._connection.send(request, is_last=True)
+        is_over = False
+        try:
+            for event in self._events():
+                if isinstance(event, Ended):
+                    is_over = True
+                    _require_ok(event)
+                    return
+                yield event.payload
+        finally:
+            if not is_over:
+                self.close()
+
+    def upload(self, method: str, requests: Iterable[bytes]) -> bytes:
+        """Many messages there, one back. Stops early when the daemon has heard enough."""
+        self._begin(method, None)
+        early: list[Event] = []
+        for request in requests:
+            self._connection.send(request)
+            while not early and self._connection.pending_bytes > _ROOM:
+                early += self._exchange()
+            if early:
+                break
+            self._write()
+        self._connection.close_sending()
+        return _only(self._events(early))
+
+    def _begin(self, method: str, timeout_s: float | None) -> None:
+        if self._socket is None:
+            self._socket = _connect(self.path)
+        self._socket.settimeout(None if timeout_s is None else timeout_s + _GRACE_S)
+        self._connection.begin(f"/swarm.api.v1.{method}", timeout_s=timeout_s)
+
+    def _events(self, early: Iterable[Event] = ()) -> Iterator[Event]:
+        for event in early:
+            yield event
+            if isinstance(event, Ended):
+                return
+        while True:
+            for event in self._exchange():
+                yield event
+                if isinstance(event, Ended):
+                    return
+
+    def _exchange(self) -> list[Event]:
+        self._write()
+        assert self._socket is not None
+        try:
+            data = self._socket.recv(1 << 16)
+        except TimeoutError as err:
+            self.close()
+            raise Unavailable("the daemon did not answer in time", hint="is it stopped?") from err
+        except OSError as err:
+            self.close()
+            raise Unavailable(f"the connection to swarmd broke: {err.strerror}") from err
+        if not data:
+            self.close()
+            raise Unavailable("swarmd hung up in mid-call", hint="see its log for the reason")
+        events = self._connection.receive(data)
+        self._write()
+        return events
+
+    def _write(self) -> None:
+        assert self._socket is not None
+        data = self._connection.take()
+        try:
+            self._socket.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            # What the daemon said before it hung up is still to be read, and says why.
+            return
+        except TimeoutError as err:
+            self.close()
+            raise Unavailable("the daemon takes nothing in", hint="is it stopped?") from err
+
+
+def _connect(path: str) -> socket.socket:
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connected.connect(path)
+    except OSError as err:
+        connected.close()
+        if err.errno in (errno.EACCES, errno.EPERM):
+            raise Refused(
+                f"you may not talk to swarmd at unix://{path}", hint="run swarmctl as root"
+            ) from err
+        raise Unavailable(
+            f"cannot connect to swarmd at unix://{path}; is it running?",
+            hint="`swarmctl init` or `swarmctl join` start it, so does `systemctl start swarmd`; "
+            "--host or SWARM_HOST choose another socket",
+        ) from err
+    return connected
+
+
+def _only(events: Iterator[Event]) -> bytes:
+    answer: bytes | None = None
+    for event in events:
+        match event:
+            case Message(payload):
+                answer = payload
+            case Ended():
+                _require_ok(event)
+    if answer is None:
+        raise Unavailable("swarmd ended the call without an answer")
+    return answer
+
+
+def _require_ok(ended: Ended) -> None:
+    if ended.status != OK:
+        raise failure(ended)

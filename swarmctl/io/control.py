@@ -1,0 +1,105 @@
+"""Ask the cluster, through this host's node daemon, which relays to a manager.
+
+Names, id prefixes and ids are interchangeable on the command line, but a change addresses an
+id: what a name means is looked up first, so that two commands cannot mean different things.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from google.protobuf.message import Message
+
+from swarm.api.v1 import control_pb2 as pb
+from swarm.api.v1 import objects_pb2
+from swarm.errors import Missing
+from swarmctl.io.channel import Channel
+
+_TIMEOUT_S = 30.0
+# To pin an image a manager may have to ask a slow registry.
+_CHANGE_TIMEOUT_S = 90.0
+
+
+class Control:
+    """The calls of `swarm.api.v1.Control`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def cluster(self) -> pb.GetClusterResponse:
+        """The swarm's own object, without its secrets."""
+        return pb.GetClusterResponse.FromString(self._call("GetCluster", pb.GetClusterRequest()))
+
+    def join_token(self, request: pb.GetJoinTokenRequest) -> pb.GetJoinTokenResponse:
+        """A role's join token and where to join."""
+        return pb.GetJoinTokenResponse.FromString(self._call("GetJoinToken", request))
+
+    def nodes(self, names: Iterable[str] = ()) -> tuple[pb.NodeView, ...]:
+        """The nodes with these names, or all."""
+        answer = self._call("ListNodes", pb.ListNodesRequest(nodes=names))
+        return tuple(pb.ListNodesResponse.FromString(answer).nodes)
+
+    def node(self, name: str) -> pb.NodeView:
+        """The one node that `name` means."""
+        found = self.nodes([name])
+        if not found:
+            raise Missing(f"no such node: {name}", hint="`swarmctl node ls` lists them")
+        return found[0]
+
+    def update_node(self, request: pb.UpdateNodeRequest) -> pb.NodeView:
+        """Change role, availability or labels."""
+        return pb.UpdateNodeResponse.FromString(self._call("UpdateNode", request)).node
+
+    def remove_node(self, node_id: str, *, force: bool) -> None:
+        """Have the swarm refuse this node from now on."""
+        self._call("RemoveNode", pb.RemoveNodeRequest(node_id=node_id, force=force))
+
+    def create_service(self, request: pb.CreateServiceRequest) -> pb.CreateServiceResponse:
+        """Store a service."""
+        answer = self._call("CreateService", request, timeout_s=_CHANGE_TIMEOUT_S)
+        return pb.CreateServiceResponse.FromString(answer)
+
+    def update_service(self, request: pb.UpdateServiceRequest) -> pb.UpdateServiceResponse:
+        """Store a service's next spec, derived from the version that it names."""
+        answer = self._call("UpdateService", request, timeout_s=_CHANGE_TIMEOUT_S)
+        return pb.UpdateServiceResponse.FromString(answer)
+
+    def remove_service(self, service_id: str) -> None:
+        """Remove a service; its tasks are stopped afterwards."""
+        self._call("RemoveService", pb.RemoveServiceRequest(service_id=service_id))
+
+    def services(self, names: Iterable[str] = ()) -> tuple[pb.ServiceView, ...]:
+        """The services with these names, or all."""
+        answer = self._call("ListServices", pb.ListServicesRequest(services=names))
+        return tuple(pb.ListServicesResponse.FromString(answer).services)
+
+    def service(self, name: str) -> pb.ServiceView:
+        """The one service that `name` means."""
+        found = self.services([name])
+        if not found:
+            raise Missing(f"no such service: {name}", hint="`swarmctl service ls` lists them")
+        return found[0]
+
+    def tasks(self, request: pb.ListTasksRequest) -> tuple[pb.TaskView, ...]:
+        """Tasks by service, node or id."""
+        return tuple(pb.ListTasksResponse.FromString(self._call("ListTasks", request)).tasks)
+
+    def watch_service(self, service_id: str) -> Iterator[pb.ServiceProgress]:
+        """How far a service is, at once and on each change."""
+        request = pb.WatchServiceRequest(service_id=service_id)
+        return map(pb.ServiceProgress.FromString, self._stream("WatchService", request))
+
+    def events(self, *, since: float) -> Iterator[objects_pb2.Event]:
+        """What happens in the cluster."""
+        request = pb.WatchEventsRequest(since=since)
+        return map(objects_pb2.Event.FromString, self._stream("WatchEvents", request))
+
+    def logs(self, request: pb.ReadLogsRequest) -> Iterator[pb.LogBatch]:
+        """Lines that tasks wrote, in batches."""
+        return map(pb.LogBatch.FromString, self._stream("ReadLogs", request))
+
+    def _call(self, method: str, request: Message, *, timeout_s: float = _TIMEOUT_S) -> bytes:
+        data: bytes = request.SerializeToString()
+        return self._channel.unary(f"Control/{method}", data, timeout_s=timeout_s)
+
+    def _stream(self, method: str, request: Message) -> Iterator[bytes]:
+        data: bytes = request.SerializeToString()
+        return self._channel.stream(f"Control/{method}", data)
