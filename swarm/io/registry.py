@@ -27,7 +27,7 @@ from swarm.images.digest import digest_of, is_digest
 from swarm.images.endpoint import Endpoint, endpoint_of
 from swarm.images.manifest import ACCEPTED, MANIFEST_LIMIT_BYTES, Descriptor
 from swarm.images.reference import Reference
-from swarm.io.web import Busy, Patience, Web, translated
+from swarm.io.web import Busy, Patience, Unanswered, Web, translated
 
 if TYPE_CHECKING:
     import httpx
@@ -149,7 +149,7 @@ class Registry:
                         yield chunk
                 if position < blob.size:
                     raise Busy(f"registry {reference.registry}: the connection ended early")
-            except Unavailable as failure:
+            except (Busy, Unanswered) as failure:
                 idle = 0 if position - before >= _PROGRESS_BYTES else idle + 1
                 await self._pause(failure, max(idle, 1))
         actual = f"sha256:{seen.hexdigest()}"

@@ -46,6 +46,10 @@ class Busy(Unavailable):
         self.after_s = after_s
 
 
+class Unanswered(Unavailable):
+    """Nothing answers the connection attempt: worth asking again only in mid-download."""
+
+
 class Web:
     """One pool of connections per kind of wire. Close it, or use it as a context."""
 
@@ -179,7 +183,7 @@ def _failure(url: str, error: Exception) -> Exception:
             )
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx.ConnectTimeout):
-        return Unavailable(
+        return Unanswered(
             f"registry {host} cannot be reached: no answer to the connection attempt",
             hint="check the address, the network and the registry",
         )

@@ -123,7 +123,12 @@ async def _converse(
     registry: FakeRegistry, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     while True:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        opening = await reader.readexactly(1)
+        if opening == b"\x16":  # a TLS greeting, which a plain server answers in plain words
+            writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\nthis is not TLS")
+            await writer.drain()
+            return
+        head = (opening + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.strip().split("\r\n")
         method, path, _ = first.split(" ")
         headers = {
