@@ -15,6 +15,7 @@ from posixpath import normpath
 
 from swarm.constraints import parse as parse_constraint
 from swarm.errors import Invalid
+from swarm.quantities import format_cpus, format_memory
 from swarm.specs import (
     ContainerSpec,
     Global,
@@ -142,14 +143,20 @@ def _resources(task: TaskSpec) -> Iterator[Problem]:
         yield from _count(f"task.{part}.cpu_millis", cpu, most=2**62)
         yield from _count(f"task.{part}.memory_bytes", memory, most=2**62)
         if 0 < memory < MIN_MEMORY_BYTES:
-            yield f"task.{part}.memory_bytes", f"{memory} is less than 4 MiB, the least that works"
+            yield (
+                f"task.{part}.memory_bytes",
+                f"{format_memory(memory)} is less than 4 MiB, the least that works",
+            )
     yield from _count("task.limits.pids", limits.pids, most=2**22)
-    for name, limit, reservation in (
-        ("cpu_millis", limits.cpu_millis, reserved.cpu_millis),
-        ("memory_bytes", limits.memory_bytes, reserved.memory_bytes),
+    for name, limit, reservation, text in (
+        ("cpu_millis", limits.cpu_millis, reserved.cpu_millis, format_cpus),
+        ("memory_bytes", limits.memory_bytes, reserved.memory_bytes, format_memory),
     ):
         if 0 < limit < reservation:
-            yield f"task.limits.{name}", f"{limit} is below the reservation of {reservation}"
+            yield (
+                f"task.limits.{name}",
+                f"{text(limit)} is below the reservation of {text(reservation)}",
+            )
 
 
 def _container(container: ContainerSpec) -> Iterator[Problem]:

@@ -1,0 +1,83 @@
+"""Name the flag behind each problem of a spec.
+
+`swarm.checks` speaks of paths in the spec (`task.limits.memory_bytes`); whoever typed
+`--limit-memory` should read that instead. A path without a flag is left as it is.
+"""
+
+import re
+
+from swarm.errors import Invalid
+
+# Flags with a pair are `--x` on create and `--x-add` on update.
+_FLAGS = {
+    "labels": "--label",
+    "name": "--name",
+    "replicated.replicas": "--replicas",
+    "task.container.args": "--args",
+    "task.container.command": "--entrypoint",
+    "task.container.env": "--env",
+    "task.container.groups": "--group",
+    "task.container.hostname": "--hostname",
+    "task.container.hosts": "--host",
+    "task.container.image": "--image",
+    "task.container.labels": "--container-label",
+    "task.container.mounts": "--mount",
+    "task.container.oom_score_adj": "--oom-score-adj",
+    "task.container.stop_grace_s": "--stop-grace-period",
+    "task.container.stop_signal": "--stop-signal",
+    "task.container.sysctls": "--sysctl",
+    "task.container.ulimits": "--ulimit",
+    "task.container.user": "--user",
+    "task.container.workdir": "--workdir",
+    "task.limits.cpu_millis": "--limit-cpu",
+    "task.limits.memory_bytes": "--limit-memory",
+    "task.limits.pids": "--limit-pids",
+    "task.networks": "--network",
+    "task.placement.constraints": "--constraint",
+    "task.placement.max_replicas_per_node": "--replicas-max-per-node",
+    "task.reservations.cpu_millis": "--reserve-cpu",
+    "task.reservations.memory_bytes": "--reserve-memory",
+    "task.restart.delay_s": "--restart-delay",
+    "task.restart.max_attempts": "--restart-max-attempts",
+    "task.restart.window_s": "--restart-window",
+    "update.delay_s": "--update-delay",
+    "update.parallelism": "--update-parallelism",
+}
+_PAIRS = frozenset(
+    (
+        "--label",
+        "--env",
+        "--group",
+        "--host",
+        "--container-label",
+        "--mount",
+        "--sysctl",
+        "--ulimit",
+        "--network",
+        "--constraint",
+    )
+)
+_WORDS = {"--image": "IMAGE", "--args": "ARG"}
+
+
+def blamed(problem: str, *, is_update: bool) -> str:
+    """`problem` (`path: what is wrong`) with its flag instead of its path."""
+    path, _, text = problem.partition(": ")
+    flag = _flag(path, is_update=is_update)
+    return f"{flag}: {text}" if flag else problem
+
+
+def refusal(problems: tuple[str, ...], *, is_update: bool) -> Invalid:
+    """The error that tells all `problems` at once."""
+    texts = tuple(blamed(each, is_update=is_update) for each in problems)
+    if len(texts) == 1:
+        return Invalid(texts[0])
+    return Invalid(f"{len(texts)} problems", problems=texts)
+
+
+def _flag(path: str, *, is_update: bool) -> str:
+    bare = re.sub(r"\[.*", "", path)
+    flag = _FLAGS.get(bare, "")
+    if is_update:
+        return f"{flag}-add" if flag in _PAIRS else flag
+    return _WORDS.get(flag, flag)

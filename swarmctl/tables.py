@@ -1,0 +1,58 @@
+"""Print rows: as a table, as JSON lines, through a template, or only their ids.
+
+A row maps placeholders (`ID`, `Name`) to text; a listing names the default columns and every
+column's heading. Column widths follow the widest cell plus three spaces, but at least ten.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from swarmctl.templates import fields, render, unescaped
+
+Row = Mapping[str, str]
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """What may be listed of one kind of thing: `columns` by default, `headings` at all."""
+
+    columns: tuple[str, ...]
+    headings: Mapping[str, str]
+    key: str = "ID"
+
+
+def listed(rows: Sequence[Row], listing: Listing, *, form: str = "", quiet: bool = False) -> str:
+    """The whole output for `rows`; `form` is what `--format` was given."""
+    if quiet and not form:
+        return "".join(f"{row[listing.key]}\n" for row in rows)
+    if form in ("", "table"):
+        cells = [[row[name] for name in listing.columns] for row in rows]
+        return aligned([[listing.headings[name] for name in listing.columns], *cells])
+    if form == "json":
+        return "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
+    if form.startswith("table "):
+        template = unescaped(form.removeprefix("table ").lstrip())
+        return _table(rows, listing, template)
+    template = unescaped(form)
+    return "".join(render(template, row) + "\n" for row in rows)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells in columns."""
+    widths = [
+        max(10, max(len(line[at]) for line in lines if at < len(line)) + 3)
+        for at in range(max(map(len, lines), default=0))
+    ]
+    return "".join(
+        "".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip()
+        + "\n"
+        for line in lines
+    )
+
+
+def _table(rows: Sequence[Row], listing: Listing, template: str) -> str:
+    known = {name: listing.headings.get(name, name.upper()) for name in fields(template)}
+    heading = render(template, dict(listing.headings) | known)
+    lines = [heading, *(render(template, row) for row in rows)]
+    return aligned([line.split("\t") for line in lines])
