@@ -1,0 +1,27 @@
+"""Tell whether a first process can hear the signal that asks it to stop.
+
+The kernel drops a signal that the first process of a pid namespace neither catches nor
+blocks: what would end any other process does nothing to it (pid_namespaces(7)). Waiting the
+grace out for such a process helps nobody, so it is killed at once, which is what the signal
+would have done to it outside. One that explicitly ignores the signal said that it wants to
+go on, and gets its whole grace. Source of the masks: proc_pid_status(5).
+"""
+
+import signal as signals
+
+
+def hears(status_text: str, signal: int) -> bool:
+    """Whether the process of this `/proc/<pid>/status` catches, blocks or ignores `signal`."""
+    masks = dict(line.split(":", 1) for line in status_text.splitlines() if ":" in line)
+    bit = 1 << (signal - 1)
+    return any(int(masks.get(name, "0"), 16) & bit for name in ("SigBlk", "SigIgn", "SigCgt"))
+
+
+def effective_signal(status_text: str, signal: int) -> int:
+    """`signal` when the first process hears it, SIGKILL when it is deaf to it.
+
+    An unreadable (empty) status counts as hearing: the process is ending, or not ours to judge.
+    """
+    if not status_text or hears(status_text, signal):
+        return signal
+    return int(signals.SIGKILL)

@@ -1,0 +1,254 @@
+"""Live the life of one task on its node.
+
+States only move forward, and a task ends only once no work of ours and no process of its is
+left: whoever hears that it ended may reuse its slot. Asking a task to stop is therefore
+remembered while work is under way and acted upon when that work reports back. Events that
+come too late, twice or out of order are ignored: a manager that reconnects repeats itself,
+and a container that we are stopping still reports its exit.
+"""
+
+from enum import Enum
+from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Report, Signal, Start, Wait
+from agent.events import (
+    Abandoned,
+    Adopted,
+    Assigned,
+    Event,
+    Exited,
+    GraceExpired,
+    Prepared,
+    PrepareFailed,
+    Started,
+    StartFailed,
+    StopRequested,
+    Vanished,
+    Withdrawn,
+)
+from swarm.ids import TaskId
+from swarm.objects import Observation
+from swarm.states import TaskState
+
+KILL_AGAIN_S = 5.0
+
+
+class Work(Enum):
+    """What the shell is doing for a task; it answers with an event when that is over."""
+
+    NONE = 0
+    PREPARE = 1
+    START = 2
+
+
+class Stop(Enum):
+    """How far we went to end a task."""
+
+    NO = 0
+    ASKED = 1
+    KILLED = 2
+
+
+class Life(Struct, frozen=True, kw_only=True):
+    """Where one task stands. `exit` is set when the end was heard of before the start."""
+
+    seen: Observation
+    work: Work = Work.NONE
+    stop: Stop = Stop.NO
+    grace_s: float = 10.0
+    is_withdrawn: bool = False
+    exit: Exited | None = None
+
+    @property
+    def id(self) -> TaskId:
+        """The task's, and its container's."""
+        return self.seen.task_id
+
+    @property
+    def state(self) -> TaskState:
+        """What was reported last."""
+        return self.seen.state
+
+    def check(self) -> None:
+        """Assert what holds between any two events."""
+        assert (self.work is Work.PREPARE) == (self.state is TaskState.PREPARING), self
+        assert (self.work is Work.START) == (self.state is TaskState.STARTING), self
+        assert self.exit is None or self.state is TaskState.STARTING, self
+        assert self.stop is not Stop.KILLED or self.state >= TaskState.RUNNING, self
+        assert self.state is not TaskState.RUNNING or self.seen.pid, self
+
+
+Result = tuple[Life, tuple[Effect, ...]]
+
+
+def begin(task_id: TaskId, *, at: float, grace_s: float = 10.0) -> Life:
+    """The life of a task that this node has just heard of."""
+    seen = Observation(task_id=task_id, state=TaskState.ACCEPTED, at=at)
+    return Life(seen=seen, grace_s=max(0.0, grace_s))
+
+
+def ended(task_id: TaskId, state: TaskState, *, at: float) -> Life:
+    """The life of a task whose end this node has reported before."""
+    assert state.is_terminal
+    return Life(seen=Observation(task_id=task_id, state=state, at=at))
+
+
+def step(life: Life, event: Event, *, at: float) -> Result:
+    """Advance `life` by one event, which happened at `at`, seconds since the epoch."""
+    match event:
+        case Assigned():
+            return _assigned(life, at)
+        case Withdrawn():
+            return _withdrawn(life, at)
+        case _ if life.state.is_terminal:
+            return life, ()
+        case StopRequested():
+            return _stop(life, at)
+        case Adopted():
+            return _adopted(life, event, at)
+        case Vanished():
+            gone = "the container is gone; was the host restarted?"
+            return (
+                _end(life, TaskState.FAILED, at=at, error=gone) if _is_fresh(life) else (life, ())
+            )
+        case Prepared() | PrepareFailed() if life.work is Work.PREPARE:
+            return _prepared(life, event, at)
+        case Started() | StartFailed() if life.work is Work.START:
+            return _started(life, event, at)
+        case Abandoned() if life.work is not Work.NONE and life.stop is not Stop.NO:
+            return _end(life, TaskState.SHUTDOWN, at=at)
+        case Exited() if life.work is Work.START:
+            return replace(life, exit=event), ()
+        case Exited() if life.state is TaskState.RUNNING:
+            return _exited(life, event, at)
+        case GraceExpired() if life.state is TaskState.RUNNING and life.stop is not Stop.NO:
+            return _kill(life)
+        case (
+            Prepared() | PrepareFailed() | Started() | StartFailed() | Abandoned() | Exited()
+            | GraceExpired()
+        ):  # fmt: skip
+            return life, ()
+        case _:
+            assert_never(event)
+
+
+def _is_fresh(life: Life) -> bool:
+    return life.state is TaskState.ACCEPTED
+
+
+def _assigned(life: Life, at: float) -> Result:
+    if life.is_withdrawn:
+        # It came back before it was gone. It goes on stopping, but its end counts again.
+        return replace(life, is_withdrawn=False), (Report(life.seen),)
+    if not _is_fresh(life) or life.stop is not Stop.NO:
+        return life, ()
+    return _advance(replace(life, work=Work.PREPARE), TaskState.PREPARING, Prepare(life.id), at=at)
+
+
+def _adopted(life: Life, event: Adopted, at: float) -> Result:
+    if not _is_fresh(life):
+        return life, ()
+    return _run(life, event.pid, event.started_at, at)
+
+
+def _stop(life: Life, at: float) -> Result:
+    if life.stop is not Stop.NO:
+        return life, ()
+    if _is_fresh(life):
+        return _end(life, TaskState.SHUTDOWN, at=at)
+    life = replace(life, stop=Stop.ASKED)
+    if life.work is not Work.NONE:
+        return life, (Abandon(life.id),)
+    return _ask(life)
+
+
+def _ask(life: Life) -> Result:
+    if life.grace_s <= 0:
+        return _kill(life)
+    return life, (Signal(life.id), Wait(life.id, life.grace_s))
+
+
+def _kill(life: Life) -> Result:
+    """Kill, and look again later: a process may be stuck in the kernel, an order may get lost."""
+    return replace(life, stop=Stop.KILLED), (Kill(life.id), Wait(life.id, KILL_AGAIN_S))
+
+
+def _withdrawn(life: Life, at: float) -> Result:
+    if life.is_withdrawn:
+        return life, ()
+    life = replace(life, is_withdrawn=True)
+    if life.state.is_terminal:
+        return life, (Delete(life.id),)
+    return _stop(life, at)
+
+
+def _prepared(life: Life, event: Prepared | PrepareFailed, at: float) -> Result:
+    if life.stop is not Stop.NO:
+        return _end(life, TaskState.SHUTDOWN, at=at)
+    if isinstance(event, PrepareFailed):
+        return _end(life, TaskState.REJECTED, at=at, error=event.reason)
+    # READY is passed through: nothing waits between having all and starting it.
+    return _advance(replace(life, work=Work.START), TaskState.STARTING, Start(life.id), at=at)
+
+
+def _started(life: Life, event: Started | StartFailed, at: float) -> Result:
+    if isinstance(event, StartFailed):
+        state = TaskState.FAILED if life.stop is Stop.NO else TaskState.SHUTDOWN
+        return _end(life, state, at=at, error=event.reason)
+    ended, life = life.exit, replace(life, exit=None, work=Work.NONE)
+    life, effects = _run(life, event.pid, event.started_at, at)
+    if ended is not None:
+        return _exited(life, ended, at)
+    if life.stop is Stop.NO:
+        return life, effects
+    life, asked = _ask(life)
+    return life, effects + asked
+
+
+def _run(life: Life, pid: int, started_at: float, at: float) -> Result:
+    seen = replace(life.seen, pid=pid, started_at=started_at)
+    return _advance(replace(life, seen=seen), TaskState.RUNNING, at=at)
+
+
+def _exited(life: Life, event: Exited, at: float) -> Result:
+    seen = replace(life.seen, exit_code=event.exit_code, oom_killed=event.oom_killed)
+    life, at = replace(life, seen=seen), event.finished_at or at
+    if life.stop is not Stop.NO:
+        return _end(life, TaskState.SHUTDOWN, at=at)
+    if event.exit_code == 0 and not event.oom_killed:
+        return _end(life, TaskState.COMPLETE, at=at)
+    return _end(life, TaskState.FAILED, at=at, error=_why(event))
+
+
+def _why(event: Exited) -> str:
+    reason = f"task: non-zero exit ({event.exit_code})"
+    if event.oom_killed:
+        reason = f"task: out of memory, killed at its limit ({event.exit_code})"
+    return f"{reason}: {event.message}" if event.message else reason
+
+
+def _end(life: Life, state: TaskState, *, at: float, error: str = "") -> Result:
+    seen = replace(life.seen, error=error)
+    life, effects = _advance(replace(life, seen=seen, work=Work.NONE, exit=None), state, at=at)
+    return life, (*effects, Delete(life.id)) if life.is_withdrawn else effects
+
+
+_MESSAGES = {
+    TaskState.PREPARING: "preparing",
+    TaskState.STARTING: "starting",
+    TaskState.RUNNING: "started",
+    TaskState.COMPLETE: "finished",
+    TaskState.SHUTDOWN: "shutdown",
+    TaskState.FAILED: "started",
+    TaskState.REJECTED: "preparing",
+}
+
+
+def _advance(life: Life, state: TaskState, *effects: Effect, at: float) -> Result:
+    assert state > life.state, (life, state)
+    seen = replace(life.seen, state=state, at=at, message=_MESSAGES[state])
+    report = () if life.is_withdrawn else (Report(seen),)
+    return replace(life, seen=seen), (*report, *effects)

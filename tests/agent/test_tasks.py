@@ -1,0 +1,278 @@
+"""A node's tasks through snapshots, restarts of the agent and reboots of the host."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.assignments import Gap
+from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Signal, Start, Wait
+from agent.events import Abandoned, Exited, GraceExpired, Prepared, Started
+from agent.tasks import Stray, Tasks
+from swarm.dispatch import Assignment, Diff, Snapshot, Welcome
+from swarm.ids import ServiceId, TaskId
+from swarm.objects import NodeDescription, SpecVersion, Task
+from swarm.specs import ContainerSpec, TaskSpec
+from swarm.states import TaskState
+
+SERVICE = ServiceId("s1")
+SPEC = SpecVersion(
+    service_id=SERVICE,
+    version=1,
+    task=TaskSpec(container=ContainerSpec(image="a", stop_grace_s=3.0)),
+)
+
+
+def assignment(
+    name: str,
+    *,
+    desired: TaskState = TaskState.RUNNING,
+    observed: TaskState = TaskState.NEW,
+) -> Assignment:
+    task = Task(id=TaskId(name), service_id=SERVICE, spec_version=1, desired=desired)
+    return Assignment(task=task, revision=1, observed=observed)
+
+
+def stray(name: str, *, exit: Exited | None = None) -> Stray:  # noqa: A002
+    return Stray(task_id=TaskId(name), pid=5, started_at=1.0, exit=exit)
+
+
+def connected(*strays: Stray, in_sync: bool = False) -> tuple[Tasks, tuple[Effect, ...]]:
+    tasks = Tasks(strays)
+    return tasks, tasks.welcomed(Welcome(in_sync=in_sync), at=10.0, now=0.0)
+
+
+def take(tasks: Tasks, *assignments: Assignment) -> tuple[Effect, ...]:
+    effects = tasks.take(
+        Snapshot(sequence=1, assignments=assignments, specs=(SPEC,)), at=10.0, now=0.0
+    )
+    tasks.check()
+    assert not isinstance(effects, Gap)
+    return effects
+
+
+def statuses(tasks: Tasks) -> dict[str, TaskState]:
+    batch = tasks.reports.batch(now=100.0)
+    return {each.task_id: each.state for each in batch.statuses} if batch else {}
+
+
+def test_an_assigned_task_is_prepared_and_its_state_is_told() -> None:
+    tasks, _ = connected()
+
+    assert take(tasks, assignment("a")) == (Prepare(TaskId("a")),)
+    assert tasks.tell(TaskId("a"), Prepared(), at=10.0, now=0.0) == (Start(TaskId("a")),)
+    tasks.tell(TaskId("a"), Started(pid=9, started_at=10.0), at=10.0, now=0.0)
+
+    assert statuses(tasks) == {"a": TaskState.RUNNING}
+    assert tasks.states() == {TaskState.RUNNING: 1}
+
+
+def test_the_same_snapshot_again_does_nothing() -> None:
+    tasks, _ = connected()
+    take(tasks, assignment("a"))
+
+    assert take(tasks, assignment("a")) == ()
+
+
+def test_strays_wait_for_the_word_of_a_manager() -> None:
+    """The agent was restarted while no manager can be reached: containers go on."""
+    tasks = Tasks([stray("a")])
+
+    tasks.disconnected(now=0.0)
+
+    assert tasks.lives == {}
+
+
+def test_after_a_restart_wanted_containers_go_on_and_doubles_are_stopped() -> None:
+    """The agent was away; one of its two tasks was replaced elsewhere meanwhile.
+
+    1. A new agent finds the containers of both.
+    2. The snapshot names only one.
+    3. That one is reported as running, with its old process.
+    4. The other is asked to stop, and deleted when it has.
+    """
+    tasks, effects = connected(stray("mine"), stray("double"))
+    assert effects == ()
+
+    effects = take(tasks, assignment("mine", observed=TaskState.RUNNING))
+
+    assert effects == (Signal(TaskId("double")), Wait(TaskId("double"), 10.0))
+    assert statuses(tasks) == {"mine": TaskState.RUNNING}
+    ended = tasks.tell(TaskId("double"), Exited(exit_code=143), at=11.0, now=1.0)
+    assert ended == (Delete(TaskId("double")),)
+    assert list(tasks.lives) == ["mine"]
+
+
+def test_an_agent_in_sync_holds_nothing_so_every_stray_is_a_double() -> None:
+    _, effects = connected(stray("double"), in_sync=True)
+
+    assert effects == (Signal(TaskId("double")), Wait(TaskId("double"), 10.0))
+
+
+def test_an_exit_while_the_agent_was_away_is_reported() -> None:
+    tasks, _ = connected(stray("a", exit=Exited(exit_code=4, finished_at=8.0)))
+
+    assert take(tasks, assignment("a", observed=TaskState.RUNNING)) == ()
+    assert statuses(tasks) == {"a": TaskState.FAILED}
+
+
+def test_a_stray_that_exits_before_the_snapshot_is_not_forgotten() -> None:
+    tasks = Tasks([stray("a")])
+    tasks.tell(TaskId("a"), Exited(exit_code=0), at=9.0, now=0.0)
+    tasks.welcomed(Welcome(), at=10.0, now=0.0)
+
+    take(tasks, assignment("a", observed=TaskState.RUNNING))
+
+    assert statuses(tasks) == {"a": TaskState.COMPLETE}
+
+
+def test_a_stray_that_ended_and_should_have_is_no_failure() -> None:
+    tasks, _ = connected(stray("a", exit=Exited(exit_code=137)))
+
+    effects = take(tasks, assignment("a", desired=TaskState.SHUTDOWN, observed=TaskState.RUNNING))
+
+    assert effects == ()
+    assert statuses(tasks) == {"a": TaskState.SHUTDOWN}
+
+
+def test_after_a_reboot_a_task_that_ran_has_failed_and_one_that_did_not_starts() -> None:
+    tasks, _ = connected()
+
+    effects = take(
+        tasks, assignment("ran", observed=TaskState.RUNNING), assignment("new")
+    )  # fmt: skip
+
+    assert effects == (Prepare(TaskId("new")),)
+    assert statuses(tasks)["ran"] is TaskState.FAILED
+
+
+def test_after_a_reboot_a_completed_task_stays_completed() -> None:
+    tasks, _ = connected()
+
+    assert take(tasks, assignment("job", observed=TaskState.COMPLETE)) == ()
+    assert statuses(tasks) == {}
+    assert tasks.states() == {TaskState.COMPLETE: 1}
+
+
+def test_a_container_that_runs_although_its_end_was_told_is_stopped() -> None:
+    tasks, _ = connected(stray("a"))
+
+    effects = take(tasks, assignment("a", observed=TaskState.FAILED))
+
+    assert effects == (Signal(TaskId("a")), Wait(TaskId("a"), 3.0))
+
+
+def test_a_withdrawn_task_is_deleted_and_not_reported() -> None:
+    tasks, _ = connected()
+    take(tasks, assignment("a"))
+    tasks.tell(TaskId("a"), Prepared(), at=10.0, now=0.0)
+    tasks.tell(TaskId("a"), Started(pid=9, started_at=10.0), at=10.0, now=0.0)
+
+    assert take(tasks) == (Signal(TaskId("a")), Wait(TaskId("a"), 3.0))
+    assert tasks.tell(TaskId("a"), Exited(exit_code=0), at=11.0, now=1.0) == (Delete(TaskId("a")),)
+
+    assert statuses(tasks) == {}
+    assert tasks.lives == {}
+
+
+def test_a_stop_is_asked_once_however_often_it_is_said() -> None:
+    tasks, _ = connected()
+    take(tasks, assignment("a"))
+    stop = assignment("a", desired=TaskState.SHUTDOWN)
+
+    first = tasks.take(Diff(sequence=2, changed=(stop,)), at=10.0, now=0.0)
+    second = tasks.take(Diff(sequence=3, changed=(stop,)), at=10.0, now=0.0)
+
+    assert first == (Abandon(TaskId("a")),)
+    assert second == ()
+
+
+def test_a_gap_is_said_and_the_next_hello_asks_for_everything() -> None:
+    tasks, _ = connected()
+    take(tasks, assignment("a"))
+
+    assert isinstance(tasks.take(Diff(sequence=9), at=10.0, now=0.0), Gap)
+
+    assert tasks.hello(NodeDescription()).digest == ""
+
+
+NAMES = st.sampled_from("abcd")
+DESIRED = st.sampled_from([TaskState.RUNNING, TaskState.SHUTDOWN])
+SCRIPT = st.lists(
+    st.one_of(
+        st.tuples(st.just("snapshot"), st.dictionaries(NAMES, DESIRED)),
+        st.tuples(st.just("perform"), st.integers(0, 5)),
+        st.tuples(st.just("exit"), NAMES),
+        st.tuples(st.just("break"), st.none()),
+    ),
+    max_size=30,
+)
+
+
+class Shell:
+    """Perform effects as the executor does, but only when told to."""
+
+    def __init__(self) -> None:
+        self.tasks, _ = connected()
+        self.todo: list[Effect] = []
+        self.running: set[TaskId] = set()
+        self.leftovers: set[TaskId] = set()
+
+    def do(self, effects: tuple[Effect, ...] | Gap) -> None:
+        assert not isinstance(effects, Gap)
+        self.todo += effects
+        self.tasks.check()
+
+    def tell(self, task_id: TaskId, event: object) -> None:
+        self.do(self.tasks.tell(task_id, event, at=10.0, now=0.0))  # type: ignore[arg-type]
+
+    def exit(self, task_id: TaskId) -> None:
+        if task_id in self.running:
+            self.running.discard(task_id)
+            self.tell(task_id, Exited(exit_code=137))
+
+    def perform(self) -> None:
+        match self.todo.pop(0):
+            case Prepare(task_id):
+                self.leftovers.add(task_id)
+                self.tell(task_id, Prepared())
+            case Start(task_id):
+                assert task_id not in self.running
+                self.running.add(task_id)
+                self.tell(task_id, Started(pid=1, started_at=1.0))
+            case Abandon(task_id):
+                self.tell(task_id, Abandoned())
+            case Wait(task_id):
+                self.tell(task_id, GraceExpired())
+            case Kill(task_id):
+                self.exit(task_id)
+            case Delete(task_id):
+                assert task_id not in self.running
+                self.leftovers.discard(task_id)
+            case _:
+                pass
+
+
+@given(SCRIPT)
+def test_law_once_nothing_is_wanted_nothing_runs_and_nothing_is_left(
+    script: list[tuple[str, object]],
+) -> None:
+    shell = Shell()
+    for act, what in script:
+        if act == "snapshot" and isinstance(what, dict):
+            wanted = [assignment(name, desired=state) for name, state in sorted(what.items())]
+            shell.do(take(shell.tasks, *wanted))
+        elif act == "perform" and isinstance(what, int):
+            for _ in range(min(what, len(shell.todo))):
+                shell.perform()
+        elif act == "exit":
+            shell.exit(TaskId(str(what)))
+        elif act == "break":
+            shell.tasks.disconnected(now=0.0)
+            shell.tasks.welcomed(Welcome(in_sync=True), at=10.0, now=0.0)
+
+    shell.do(take(shell.tasks))
+    while shell.todo:
+        shell.perform()
+
+    assert shell.tasks.lives == {}
+    assert not shell.running
+    assert not shell.leftovers
