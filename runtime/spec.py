@@ -1,0 +1,143 @@
+"""Describe one container completely, as the kernel will be asked for it.
+
+Nothing is looked up later: paths are absolute and of this host (but `target`, `workdir` and
+`File.path`, which are the container's), limits are numbers, defaults are already applied.
+The two exceptions are names that only the image can resolve: `user` and `additional_groups`
+are read in the container's own /etc/passwd and /etc/group. Encoded as JSON, this is what
+crosses the launcher's socket and what is kept beside a running container.
+"""
+
+from enum import Enum
+
+from msgspec import Struct
+
+from runtime.defaults import (
+    CAPABILITIES,
+    MASKED_PATHS,
+    READONLY_PATHS,
+)
+
+
+class MountKind(Enum):
+    """Where a mount's content comes from."""
+
+    BIND = "bind"
+    TMPFS = "tmpfs"
+
+
+class Propagation(Enum):
+    """Whether mounts below a bind appear on the other side of it, as in mount(8)."""
+
+    RPRIVATE = "rprivate"
+    PRIVATE = "private"
+    RSLAVE = "rslave"
+    SLAVE = "slave"
+    RSHARED = "rshared"
+    SHARED = "shared"
+
+
+class Overlay(Struct, frozen=True, kw_only=True):
+    """The root file system. `lower_dirs` has the topmost layer first.
+
+    `upper_dir` and `work_dir` are made by the runtime and removed with the container; they
+    belong to this container alone and lie in one file system.
+    """
+
+    lower_dirs: tuple[str, ...]
+    upper_dir: str
+    work_dir: str
+
+
+class Mount(Struct, frozen=True, kw_only=True):
+    """A directory or file of the host (`BIND`, volumes too) or fresh memory (`TMPFS`).
+
+    `copy_up` fills an empty `source` directory with what the image holds at `target`, owners
+    and modes kept, before it is mounted. `size_bytes` 0 is the kernel's own limit.
+    """
+
+    kind: MountKind = MountKind.BIND
+    source: str = ""
+    target: str
+    read_only: bool = False
+    propagation: Propagation = Propagation.RPRIVATE
+    copy_up: bool = False
+    size_bytes: int = 0
+    mode: int = 0o1777
+
+
+class File(Struct, frozen=True, kw_only=True):
+    """A small file written by us and bound over `path`, such as /etc/hosts."""
+
+    path: str
+    content: str
+    mode: int = 0o644
+
+
+class Resources(Struct, frozen=True, kw_only=True):
+    """What the kernel lets the container use at most; 0 is no limit.
+
+    `memory_swap_bytes` counts memory and swap together, as Docker's --memory-swap does: 0
+    allows no swap at all, -1 as much as there is. `cpuset_*` are lists such as `0-1,3`.
+    """
+
+    cpu_millis: int = 0
+    memory_bytes: int = 0
+    memory_swap_bytes: int = 0
+    pids_limit: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+
+
+class Rlimit(Struct, frozen=True, kw_only=True):
+    """A limit of setrlimit(2): `name` is such as `nofile`; -1 is unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """Where output goes, as JSON lines. `max_bytes` 0 never rotates.
+
+    `max_files` counts the file being written: `path`, then `path.1` to `path.<max_files-1>`.
+    """
+
+    path: str
+    max_bytes: int = 10 * 1024 * 1024
+    max_files: int = 3
+
+
+class ContainerSpec(Struct, frozen=True, kw_only=True):
+    """One container. Values that are empty mean the image's or the kernel's own default.
+
+    `user` is one of ``""``, `uid`, `uid:gid`, `name`, `name:group`; `env` holds `NAME=VALUE`.
+    `hostname` empty keeps the host's. Without `host_network` the container gets a network
+    namespace of its own with nothing but loopback, or joins `network_namespace`.
+    `cgroup_parent` keeps several hosts on one machine apart.
+    """
+
+    id: str
+    args: tuple[str, ...]
+    rootfs: Overlay
+    log: Log
+    env: tuple[str, ...] = ()
+    workdir: str = "/"
+    user: str = ""
+    additional_groups: tuple[str, ...] = ()
+    hostname: str = ""
+    read_only_rootfs: bool = False
+    mounts: tuple[Mount, ...] = ()
+    files: tuple[File, ...] = ()
+    host_network: bool = False
+    network_namespace: str = ""
+    resources: Resources = Resources()
+    cgroup_parent: str = "swarmd"
+    capabilities: tuple[str, ...] = CAPABILITIES
+    rlimits: tuple[Rlimit, ...] = ()
+    sysctls: dict[str, str] = {}
+    masked_paths: tuple[str, ...] = MASKED_PATHS
+    readonly_paths: tuple[str, ...] = READONLY_PATHS
+    no_new_privs: bool = True
+    oom_score_adj: int = 0
+    umask: int = 0o022
+    init: bool = False
