@@ -13,18 +13,9 @@ import time
 from collections.abc import Callable
 
 import structlog
-from msgspec import Struct, field
 
+from swarmd.parts import Part
 from swarmd.supervision import Life, Supervision
-
-
-class Part(Struct, frozen=True, kw_only=True):
-    """One child process: its command line and how long it may take to stop."""
-
-    name: str
-    argv: tuple[str, ...]
-    env: dict[str, str] = field(default_factory=dict[str, str])
-    stop_grace_s: float = 5.0
 
 
 class Supervisor:

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from swarm.io.log import configure
-from swarmd.io.processes import Part, Supervisor
+from swarmd.io.processes import Supervisor
+from swarmd.parts import Part
 
 LOG = configure("test")
 
