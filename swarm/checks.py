@@ -15,6 +15,7 @@ from posixpath import normpath
 
 from swarm.constraints import parse as parse_constraint
 from swarm.errors import Invalid
+from swarm.images.reference import parse_reference
 from swarm.quantities import format_cpus, format_memory
 from swarm.specs import (
     ContainerSpec,
@@ -162,8 +163,8 @@ def _resources(task: TaskSpec) -> Iterator[Problem]:
 def _container(container: ContainerSpec) -> Iterator[Problem]:
     if not container.image:
         yield "task.container.image", "must not be empty"
-    elif any(not each.isprintable() or each.isspace() for each in container.image):
-        yield "task.container.image", f"{container.image!r} is not the name of an image"
+    else:
+        yield from _invalid("task.container.image", parse_reference, container.image)
     yield from _texts(container)
     yield from _labels("task.container.labels", container.labels)
     yield from _mounts(container.mounts)

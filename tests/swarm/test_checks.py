@@ -90,7 +90,7 @@ def test_all_problems_are_told_at_once() -> None:
             "global",
         ),
         (container(image=""), "task.container.image", "empty"),
-        (container(image="a b"), "task.container.image", "not the name"),
+        (container(image="Busybox"), "task.container.image", "lower"),
         (container(args=("a\0b",)), "task.container.args[0]", "NUL"),
         (container(env=("A=1", "FOO")), "task.container.env[1]", "NAME=VALUE"),
         (container(env=("A=1", "A=2")), "task.container.env[1]", "already set"),

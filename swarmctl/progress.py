@@ -1,0 +1,94 @@
+"""Follow a service until it is as its spec wants it.
+
+A service that never failed while we watched has converged as soon as everything runs. One
+that did fail must stay up for a while first: a container that dies after a second would
+otherwise look converged each time it is started again. Tasks that completed count as done.
+"""
+
+from msgspec import Struct, field
+
+STEADY_S = 5.0
+BAR_WIDTH = 50
+_SHOWN_PROBLEMS = 5
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a service is: `old` tasks are still to be stopped, `problems` hold others up."""
+
+    wanted: int = 0
+    running: int = 0
+    states: dict[str, int] = field(default_factory=dict[str, int])
+    problems: tuple[str, ...] = ()
+    old: int = 0
+
+    @property
+    def done(self) -> int:
+        """Replicas that run, or have completed."""
+        return min(self.running + self.states.get("complete", 0), self.wanted)
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether everything is as wanted at this moment."""
+        return self.done >= self.wanted and self.running <= self.wanted and self.old == 0
+
+
+class Convergence:
+    """Judges what is seen of one service; every method takes `now`."""
+
+    def __init__(self) -> None:
+        self.latest: Progress | None = None
+        self._has_failed = False
+        self._reached_at: float | None = None
+
+    def seen(self, progress: Progress, *, now: float) -> None:
+        """Take note of the service's progress."""
+        self._has_failed |= bool(progress.problems)
+        if not progress.is_reached:
+            self._reached_at = None
+        elif self._reached_at is None:
+            self._reached_at = now
+        self.latest = progress
+
+    def has_converged(self, *, now: float) -> bool:
+        """Whether nothing is left to wait for."""
+        deadline = self.deadline()
+        return deadline is not None and now >= deadline
+
+    def deadline(self) -> float | None:
+        """When it will have converged if nothing changes; `None` while it is not reached."""
+        if self._reached_at is None:
+            return None
+        return self._reached_at + (STEADY_S if self._has_failed else 0.0)
+
+    def check(self) -> None:
+        """Assert that what is reached was seen."""
+        assert self._reached_at is None or (self.latest is not None and self.latest.is_reached)
+
+
+def summary(progress: Progress) -> str:
+    """`overall progress: 37 out of 100 tasks`."""
+    return f"overall progress: {progress.done} out of {progress.wanted} tasks"
+
+
+def bar(done: int, total: int, *, width: int = BAR_WIDTH) -> str:
+    """`[=====>    ]`, full when nothing is left."""
+    filled = width if total <= 0 else max(0, min(width, width * done // total))
+    if filled == width:
+        return f"[{'=' * width}]"
+    return f"[{('=' * filled + '>').ljust(width)}]"
+
+
+def picture(progress: Progress, *, columns: int) -> list[str]:
+    """The lines that a terminal shows meanwhile."""
+    width = max(10, min(BAR_WIDTH, columns - 20))
+    percent = 100 if progress.wanted <= 0 else 100 * progress.done // progress.wanted
+    lines = [summary(progress), f"{bar(progress.done, progress.wanted, width=width)} {percent:3d}%"]
+    states = ", ".join(
+        f"{count} {state}" for state, count in sorted(progress.states.items()) if count
+    )
+    if states and not progress.is_reached:
+        lines.append(f"tasks: {states}")
+    if progress.old:
+        lines.append(f"still to be stopped: {progress.old}")
+    lines += [f"  {each}" for each in progress.problems[:_SHOWN_PROBLEMS]]
+    return [line[: max(columns - 1, 1)] for line in lines]

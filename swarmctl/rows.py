@@ -1,0 +1,256 @@
+"""Turn what managers and agents answer into rows of text.
+
+One row per thing, with every placeholder that `--format` may ask for. Times become ages
+relative to `now`; ids and texts are cut unless the whole is asked for.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from swarm.api.v1 import control_pb2, images_pb2, objects_pb2, specs_pb2
+from swarm.errors import Invalid
+from swarm.images.reference import parse_reference
+from swarm.quantities import format_elapsed, format_size
+from swarmctl.tables import Listing
+
+SHORT_ID = 12
+SHORT_ERROR = 30
+
+NODES = Listing(
+    columns=("Mark", "Hostname", "Status", "Availability", "ManagerStatus", "EngineVersion"),
+    headings={
+        "ID": "ID",
+        "Mark": "ID",
+        "Self": "SELF",
+        "Hostname": "HOSTNAME",
+        "Status": "STATUS",
+        "Availability": "AVAILABILITY",
+        "ManagerStatus": "MANAGER STATUS",
+        "EngineVersion": "ENGINE VERSION",
+        "Address": "ADDRESS",
+    },
+)
+SERVICES = Listing(
+    columns=("ID", "Name", "Mode", "Replicas", "Image", "Ports"),
+    headings={
+        "ID": "ID",
+        "Name": "NAME",
+        "Mode": "MODE",
+        "Replicas": "REPLICAS",
+        "Image": "IMAGE",
+        "Ports": "PORTS",
+    },
+)
+TASKS = Listing(
+    columns=(
+        "ID", "Name", "Image", "Node", "DesiredState", "CurrentState", "Error", "Ports",
+    ),
+    headings={
+        "ID": "ID",
+        "Name": "NAME",
+        "Image": "IMAGE",
+        "Node": "NODE",
+        "DesiredState": "DESIRED STATE",
+        "CurrentState": "CURRENT STATE",
+        "Error": "ERROR",
+        "Ports": "PORTS",
+    },
+)  # fmt: skip
+IMAGES = Listing(
+    columns=("Repository", "Tag", "ID", "CreatedSince", "Size"),
+    headings={
+        "Repository": "REPOSITORY",
+        "Tag": "TAG",
+        "Digest": "DIGEST",
+        "ID": "IMAGE ID",
+        "CreatedSince": "CREATED",
+        "CreatedAt": "CREATED AT",
+        "Size": "SIZE",
+    },
+)
+
+
+class Detail(Struct, frozen=True, kw_only=True):
+    """How much a row tells: whole ids and texts (`full`), names instead of ids (`named`)."""
+
+    full: bool = False
+    named: bool = True
+
+    def id(self, text: str) -> str:
+        """An id as this detail shows it."""
+        return text if self.full else text.removeprefix("sha256:")[:SHORT_ID]
+
+
+def node_row(view: control_pb2.NodeView, *, self_id: str) -> dict[str, str]:
+    """One line of `node ls`."""
+    node = view.node
+    return {
+        "ID": node.id,
+        "Mark": f"{node.id} *" if node.id == self_id else node.id,
+        "Self": "true" if node.id == self_id else "false",
+        "Hostname": node.description.hostname,
+        "Status": objects_pb2.NodeState.Name(view.state).removeprefix("NODE_STATE_").title(),
+        "Availability": availability(node.spec).title(),
+        "ManagerStatus": manager_status(view),
+        "EngineVersion": node.description.engine_version,
+        "Address": node.description.addr,
+    }
+
+
+def service_row(view: control_pb2.ServiceView, detail: Detail) -> dict[str, str]:
+    """One line of `service ls`."""
+    spec = view.service.spec
+    replicas = f"{view.running}/{view.wanted}"
+    if spec.task.placement.max_replicas_per_node:
+        replicas += f" (max {spec.task.placement.max_replicas_per_node} per node)"
+    return {
+        "ID": detail.id(view.service.id),
+        "Name": spec.name,
+        "Mode": spec.WhichOneof("mode") or "replicated",
+        "Replicas": replicas,
+        "Image": image_name(spec.task.container.image, detail),
+        "Ports": "",
+    }
+
+
+def task_rows(
+    views: Iterable[control_pb2.TaskView], detail: Detail, *, now: float
+) -> Iterator[dict[str, str]]:
+    """Lines of `service ps`: per replica the newest attempt, then the older ones below it."""
+    replica = None
+    for view in sorted(views, key=_task_order):
+        task = view.task
+        is_older = replica == (replica := (task.service_name, task.slot, _home(task)))
+        name = task_name(task) if detail.named else f"{task.service_id}.{_replica(task)}"
+        node = view.node_hostname if detail.named and view.node_hostname else task.node_id
+        error = task_error(view)
+        yield {
+            "ID": detail.id(task.id),
+            "Name": rf" \_ {name}" if is_older else name,
+            "Image": image_name(view.spec.container.image, detail),
+            "Node": node,
+            "DesiredState": task_desired(view).title(),
+            "CurrentState": f"{task_state(view).title()} {_ago(_state_since(view), now)}",
+            "Error": _quoted(error, detail),
+            "Ports": "",
+        }
+
+
+def image_rows(
+    images: Iterable[images_pb2.Image], detail: Detail, *, now: float
+) -> Iterator[dict[str, str]]:
+    """Lines of `image ls`: one per name, newest image first."""
+    for image in sorted(images, key=lambda each: (-each.created_at, each.id)):
+        for name in sorted(image.references) or ["<none>"]:
+            repository, tag = _repository_and_tag(name)
+            yield {
+                "Repository": repository,
+                "Tag": tag,
+                "Digest": image.digest or "<none>",
+                "ID": detail.id(image.id),
+                "CreatedSince": _ago(image.created_at, now) if image.created_at else "N/A",
+                "CreatedAt": datetime.fromtimestamp(image.created_at, UTC).isoformat(" "),
+                "Size": format_size(image.size_bytes),
+            }
+
+
+def availability(spec: specs_pb2.NodeSpec) -> str:
+    """`active`, `pause` or `drain`."""
+    return specs_pb2.Availability.Name(spec.availability).removeprefix("AVAILABILITY_").lower()
+
+
+def role(spec: specs_pb2.NodeSpec) -> str:
+    """`worker` or `manager`."""
+    return specs_pb2.Role.Name(spec.role).removeprefix("ROLE_").lower()
+
+
+def manager_status(view: control_pb2.NodeView) -> str:
+    """`Leader`, `Reachable`, `Unreachable`, or nothing for a worker."""
+    if view.is_leader:
+        return "Leader"
+    if view.node.spec.role != specs_pb2.ROLE_MANAGER:
+        return ""
+    return "Reachable" if view.state == objects_pb2.NODE_STATE_READY else "Unreachable"
+
+
+def task_name(task: objects_pb2.Task) -> str:
+    """`web.3`, or `web.<node>` for a task of a global service."""
+    return f"{task.service_name}.{_replica(task)}"
+
+
+def task_state(view: control_pb2.TaskView) -> str:
+    """What the task does, as last reported; before any report, how far it has been brought."""
+    if view.observation.task_id:
+        return _word(view.observation.state)
+    return "assigned" if view.task.node_id else "pending"
+
+
+def task_desired(view: control_pb2.TaskView) -> str:
+    """What the task should be doing."""
+    return _word(view.task.desired)
+
+
+def task_error(view: control_pb2.TaskView) -> str:
+    """Why the task waits or ended, if it is not well."""
+    seen = view.observation
+    if seen.error:
+        return seen.error
+    if seen.state == objects_pb2.TASK_STATE_FAILED:
+        return "out of memory" if seen.oom_killed else f"task: non-zero exit ({seen.exit_code})"
+    return "" if view.task.node_id else view.task.message
+
+
+def image_name(text: str, detail: Detail) -> str:
+    """The familiar name; its digest only where everything is shown."""
+    try:
+        reference = parse_reference(text)
+    except Invalid:
+        return text
+    if detail.full or not reference.tag:
+        return reference.familiar
+    return f"{reference.familiar_name}:{reference.tag}"
+
+
+def _replica(task: objects_pb2.Task) -> str:
+    return str(task.slot) if task.slot else task.node_id
+
+
+def _home(task: objects_pb2.Task) -> str:
+    return "" if task.slot else task.node_id
+
+
+def _task_order(view: control_pb2.TaskView) -> tuple[str, int, str, int, float, str]:
+    task = view.task
+    is_over = int(task.desired > objects_pb2.TASK_STATE_RUNNING)
+    return (task.service_name, task.slot, _home(task), is_over, -task.created_at, task.id)
+
+
+def _state_since(view: control_pb2.TaskView) -> float:
+    return view.observation.at or view.task.updated_at or view.task.created_at
+
+
+def _word(state: objects_pb2.TaskState.ValueType) -> str:
+    return objects_pb2.TaskState.Name(state).removeprefix("TASK_STATE_").lower()
+
+
+def _ago(at: float, now: float) -> str:
+    text = format_elapsed(now - at)
+    return f"{text[0].lower()}{text[1:]} ago"
+
+
+def _quoted(error: str, detail: Detail) -> str:
+    if not error:
+        return ""
+    if not detail.full and len(error) > SHORT_ERROR:
+        error = f"{error[: SHORT_ERROR - 1]}…"
+    return f'"{error}"'
+
+
+def _repository_and_tag(name: str) -> tuple[str, str]:
+    try:
+        reference = parse_reference(name)
+    except Invalid:
+        return name, "<none>"
+    return reference.familiar_name, reference.tag or "<none>"
