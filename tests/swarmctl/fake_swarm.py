@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 
+from swarm import faults
 from swarm.api.v1 import (
     control_pb2,
     control_pb2_grpc,
@@ -254,10 +255,7 @@ class FakeSwarm(
 
 def fail(context: grpc.ServicerContext, error: SwarmError) -> None:
     """Abort as the daemon does."""
-    detail = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
-    if isinstance(error, Invalid):
-        detail["problems"] = list(error.problems)
-    context.set_trailing_metadata([("swarm-error-bin", json.dumps(detail).encode())])
+    context.set_trailing_metadata([(faults.KEY, faults.encode(error))])
     context.abort(_STATUS[type(error)], error.message)
 
 

@@ -89,7 +89,7 @@ def test_an_upload_that_is_refused_stops_early(swarm: FakeSwarm, channel: Channe
         Missing("no such service: wéb"),
         Refused("this node is not a manager", hint="run it on a manager"),
         Conflict("update out of sequence"),
-        Unavailable("no leader " + "x" * 3000),
+        Unavailable("no leader " + "x" * 1000),
     ],
 )
 def test_a_failure_arrives_as_it_was_raised(

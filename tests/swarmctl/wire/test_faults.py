@@ -39,9 +39,9 @@ def test_a_refusing_kernel_is_restored_with_its_step() -> None:
         (9, Refused),
         (10, Conflict),
         (12, Refused),
-        (13, SwarmError),
+        (13, Refused),
         (14, Unavailable),
-        (99, SwarmError),
+        (99, Refused),
     ],
 )
 def test_a_bare_status_says_whose_move_it_is(status: int, kind: type[SwarmError]) -> None:
