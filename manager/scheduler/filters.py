@@ -30,10 +30,10 @@ class Ask(Struct, frozen=True, kw_only=True):
 
 
 class Filter(Struct, frozen=True):
-    """`admits` over the node table; `phrase` tells of so many refused nodes."""
+    """`admits` over the node table; `phrase` tells of refused nodes, such as `3 nodes`."""
 
     admits: Mask
-    phrase: Callable[[int], str]
+    phrase: Callable[[str], str]
 
 
 def ask_for(service_id: ServiceId, spec: TaskSpec) -> Ask:
@@ -49,8 +49,8 @@ def ask_for(service_id: ServiceId, spec: TaskSpec) -> Ask:
 
 def standing_filters(fleet: Fleet, ask: Ask) -> Iterator[Filter]:
     """Filters that no placement of ours can change: standing and constraints."""
-    yield Filter(fleet.ready, lambda count: f"{_nodes(count)} not ready")
-    yield Filter(fleet.active, lambda count: f"{_nodes(count)} paused or drained")
+    yield Filter(fleet.ready, lambda nodes: f"{nodes} not ready")
+    yield Filter(fleet.active, lambda nodes: f"{nodes} paused or drained")
     for constraint in ask.constraints:
         found = np.equal(fleet.column(constraint.attribute), constraint.value)
         admits = np.logical_xor(found, constraint.negated).astype(np.bool_)
@@ -60,18 +60,16 @@ def standing_filters(fleet: Fleet, ask: Ask) -> Iterator[Filter]:
 def room_filters(ask: Ask, *, cpu_free: Int, memory_free: Int, tasks: Int) -> Iterator[Filter]:
     """Filters that every placed task may change: what is left of each node."""
     if ask.cpu_millis > 0:
-        yield Filter(
-            cpu_free >= ask.cpu_millis, lambda count: f"insufficient cpu on {_nodes(count)}"
-        )
+        yield Filter(cpu_free >= ask.cpu_millis, lambda nodes: f"insufficient cpu on {nodes}")
     if ask.memory_bytes > 0:
         yield Filter(
             memory_free >= ask.memory_bytes,
-            lambda count: f"insufficient memory on {_nodes(count)}",
+            lambda nodes: f"insufficient memory on {nodes}",
         )
     if ask.max_per_node > 0:
         most = ask.max_per_node
         yield Filter(
-            tasks < most, lambda count: f"max replicas per node ({most}) reached on {_nodes(count)}"
+            tasks < most, lambda nodes: f"max replicas per node ({most}) reached on {nodes}"
         )
 
 
@@ -94,16 +92,12 @@ def explain(present: Mask, filters: Iterable[Filter]) -> str:
     for each in filters:
         refused = int(np.count_nonzero(left & ~each.admits))
         if refused:
-            reasons.append(each.phrase(refused))
+            reasons.append(each.phrase("1 node" if refused == 1 else f"{refused} nodes"))
         left &= each.admits
     if not present.any():
         reasons.append("the swarm has no nodes")
     return f"no suitable node ({'; '.join(reasons)})"
 
 
-def _unsatisfied(constraint: Constraint) -> Callable[[int], str]:
-    return lambda count: f"constraint {constraint} not satisfied on {_nodes(count)}"
-
-
-def _nodes(count: int) -> str:
-    return "1 node" if count == 1 else f"{count} nodes"
+def _unsatisfied(constraint: Constraint) -> Callable[[str], str]:
+    return lambda nodes: f"constraint {constraint} not satisfied on {nodes}"

@@ -108,6 +108,10 @@ class Fleet:
             counts[row] = count
         return counts
 
+    def name(self, node_id: NodeId) -> str:
+        """What users call a node."""
+        return self._nodes[self.rows[node_id]].description.hostname or node_id
+
     def column(self, attribute: str) -> Text:
         """What each node has for a constraint's attribute."""
         found = self._columns.get(attribute)

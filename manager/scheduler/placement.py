@@ -5,7 +5,7 @@ this service keeps failing are used only when no other has room: a broken disk o
 driver must not attract every replacement because the node looks so empty.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from msgspec import Struct
@@ -76,6 +76,26 @@ def admitted_nodes(fleet: Fleet, ask: Ask) -> frozenset[NodeId]:
     """The nodes that are ready, active and within the constraints, room or not."""
     rows: list[int] = np.flatnonzero(_admitted(fleet, ask)).tolist()
     return frozenset(fleet.ids[row] for row in rows)
+
+
+def without_room(fleet: Fleet, ask: Ask, nodes: Iterable[NodeId]) -> dict[NodeId, str]:
+    """Which of these nodes have no room for one task, and why."""
+    filters = tuple(
+        room_filters(
+            ask,
+            cpu_free=fleet.cpu_free(),
+            memory_free=fleet.memory_free(),
+            tasks=fleet.tasks_of(ask.service_id),
+        )
+    )
+    found: dict[NodeId, str] = {}
+    for node_id in nodes:
+        row = fleet.rows[node_id]
+        refusing = next((each for each in filters if not each.admits[row]), None)
+        if refusing is not None:
+            reason = refusing.phrase(f"node {fleet.name(node_id)}")
+            found[node_id] = f"no suitable node ({reason})"
+    return found
 
 
 def _admitted(fleet: Fleet, ask: Ask) -> Mask:

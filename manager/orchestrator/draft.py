@@ -1,0 +1,134 @@
+"""Gather decisions while a service is looked at, each task getting one at most.
+
+Later words win where they go further: a task that is to be removed need not be asked to
+stop first. What needs a node (`Opening`, waiting tasks) is only gathered here; it is placed
+together at the end, because equal tasks are placed in one pass.
+"""
+
+from collections.abc import Iterator
+from random import Random
+
+from msgspec import Struct
+
+from manager.decisions import (
+    AssignTask,
+    CreateTask,
+    Decision,
+    Plan,
+    RemoveTask,
+    RemoveVersion,
+    SetDesired,
+    UpdateMessage,
+)
+from manager.orchestrator.attempts import Attempt, Phase
+from swarm.ids import NodeId, ServiceId, TaskId, make_id
+from swarm.objects import Service, Task
+from swarm.states import TaskState
+
+
+class Opening(Struct, frozen=True, kw_only=True):
+    """A replica that needs a new attempt. `node_id` is set when only that node will do.
+
+    `replaced` are the attempts that must be stopped for good as soon as the new one has a
+    node, because they may still run where nobody can ask.
+    """
+
+    slot: int = 0
+    node_id: NodeId = NodeId("")
+    attempt: int = 1
+    restarts: tuple[float, ...] = ()
+    replaced: tuple[Attempt, ...] = ()
+
+
+class Wait(Struct, frozen=True, kw_only=True):
+    """A task that has no node yet; `replaced` as in `Opening`."""
+
+    task: Task
+    replaced: tuple[Attempt, ...] = ()
+
+
+class Draft:
+    """A plan in the making for one service."""
+
+    def __init__(self, service_id: ServiceId, *, now: float, random: Random) -> None:
+        self.now = now
+        self.openings: list[Opening] = []
+        self.waits: list[Wait] = []
+        self.stopped: list[Attempt] = []
+        self._service_id = service_id
+        self._random = random
+        self._decided: dict[TaskId, Decision] = {}
+        self._created: list[Task] = []
+        self._versions: list[Decision] = []
+        self._wake_at: float | None = None
+
+    def stop(self, attempt: Attempt, desired: TaskState = TaskState.SHUTDOWN) -> None:
+        """Want an attempt to stop; nothing to do when it was asked that already."""
+        if attempt.task.desired >= desired or attempt.task.id in self._decided:
+            return
+        self._decided[attempt.task.id] = SetDesired(attempt.task.id, desired)
+        if attempt.phase is Phase.LIVE:
+            self.stopped.append(attempt)
+
+    def remove(self, attempt: Attempt) -> None:
+        """Forget an attempt."""
+        self._decided[attempt.task.id] = RemoveTask(attempt.task.id)
+
+    def remove_version(self, version: int) -> None:
+        """Forget a version of the task spec."""
+        self._versions.append(RemoveVersion(self._service_id, version))
+
+    def wake(self, at: float) -> None:
+        """Plan again at this time, or earlier."""
+        self._wake_at = at if self._wake_at is None else min(at, self._wake_at)
+
+    def create(
+        self, service: Service, opening: Opening, node_id: NodeId, message: str = ""
+    ) -> None:
+        """Start an attempt on a node, or have it wait for the reason in `message`."""
+        if node_id:
+            self._stop_replaced(opening.replaced)
+        self._created.append(
+            Task(
+                id=TaskId(make_id(self._random)),
+                service_id=service.id,
+                service_name=service.spec.name,
+                slot=opening.slot,
+                node_id=node_id,
+                spec_version=service.spec_version,
+                created_at=self.now,
+                updated_at=self.now,
+                message=message,
+                restarts=opening.restarts,
+                attempt=opening.attempt,
+            )
+        )
+
+    def assign(self, wait: Wait, node_id: NodeId) -> None:
+        """Give a waiting task its node."""
+        self._stop_replaced(wait.replaced)
+        self._decided[wait.task.id] = AssignTask(wait.task.id, node_id)
+
+    def keep_waiting(self, wait: Wait, message: str) -> None:
+        """Say why a task waits, if that is not what it says already."""
+        if wait.task.message != message:
+            self._decided[wait.task.id] = UpdateMessage(wait.task.id, message)
+
+    def is_forgotten(self, attempt: Attempt) -> bool:
+        """Whether the plan removes this attempt."""
+        return isinstance(self._decided.get(attempt.task.id), RemoveTask)
+
+    def finished(self) -> Plan:
+        """The plan."""
+        return Plan(
+            service_id=self._service_id, decisions=tuple(self._all()), wake_at=self._wake_at
+        )
+
+    def _all(self) -> Iterator[Decision]:
+        yield from self._decided.values()
+        yield from map(CreateTask, self._created)
+        yield from self._versions
+
+    def _stop_replaced(self, replaced: tuple[Attempt, ...]) -> None:
+        for attempt in replaced:
+            self.stop(attempt)

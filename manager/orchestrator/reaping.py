@@ -1,0 +1,68 @@
+"""Forget what is over: attempts beyond the history, services that were removed, stray reports.
+
+A replica keeps as many attempts as the swarm's history limit says, the running one
+included, and always the last one, for it decides whether another follows. An attempt that
+may still run is never forgotten: it is asked to stop, and goes when it has ended or when
+its node is down or gone.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from manager.decisions import Plan, RemoveObserved
+from manager.orchestrator.attempts import Attempt, Phase
+from manager.orchestrator.draft import Draft
+from manager.view import ClusterView
+from swarm.ids import NodeId, ServiceId
+from swarm.specs import ClusterSpec
+from swarm.states import TaskState
+
+
+def history_limit(view: ClusterView) -> int:
+    """How many attempts a replica keeps."""
+    spec = view.cluster.spec if view.cluster is not None else ClusterSpec()
+    return spec.task_history_limit
+
+
+def dismiss(attempts: Iterable[Attempt], draft: Draft) -> None:
+    """Stop attempts for ever, and forget those of which nothing can be left."""
+    for attempt in attempts:
+        if attempt.may_run:
+            draft.stop(attempt, TaskState.REMOVE)
+        else:
+            draft.remove(attempt)
+
+
+def trim(attempts: Sequence[Attempt], limit: int, draft: Draft, *, is_opened: bool) -> None:
+    """Forget a replica's oldest ended attempts; `attempts` are oldest first.
+
+    `is_opened` when the plan starts another one, so that the last is not needed any more.
+    """
+    for attempt in attempts:
+        if attempt.phase is Phase.GONE:
+            draft.remove(attempt)
+    kept = [each for each in attempts if not draft.is_forgotten(each)]
+    excess = len(kept) + is_opened - limit
+    for attempt in kept if is_opened else kept[:-1]:
+        if excess > 0 and attempt.phase is Phase.ENDED:
+            draft.remove(attempt)
+            excess -= 1
+
+
+def forget_versions(
+    view: ClusterView, service_id: ServiceId, attempts: Iterable[Attempt], draft: Draft
+) -> None:
+    """Forget the task specs that neither the service nor any of its tasks refers to."""
+    versions = view.versions_of(service_id)
+    service = view.services.get(service_id)
+    current = service.spec_version if service is not None else 0
+    if not versions.keys() - {current}:
+        return
+    used = {each.task.spec_version for each in attempts if not draft.is_forgotten(each)}
+    for version in sorted(versions.keys() - used - {current}):
+        draft.remove_version(version)
+
+
+def plan_node(view: ClusterView, node_id: NodeId) -> Plan:
+    """Forget what a node reported of tasks that do not exist any more."""
+    strays = sorted(view.observations_on(node_id).keys() - view.tasks.keys())
+    return Plan(decisions=tuple(RemoveObserved(node_id, task_id) for task_id in strays))

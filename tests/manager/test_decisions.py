@@ -1,0 +1,125 @@
+import pytest
+
+from manager.decisions import (
+    AssignTask,
+    CreateTask,
+    Plan,
+    RemoveObserved,
+    RemoveTask,
+    RemoveVersion,
+    SetDesired,
+    UpdateMessage,
+    changes_made,
+    commit_for,
+)
+from manager.store import Absent, Commit, Delete, DeletePrefix, Put, Unchanged
+from swarm.codec import unpack
+from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.objects import Task
+from swarm.states import TaskState
+from tests.manager.world import World
+
+WEB = ServiceId("s-web")
+
+
+def world_with_task(**fields: object) -> World:
+    world = World()
+    world.node("a")
+    world.service()
+    world.task(Task(id=TaskId("t1"), service_id=WEB, slot=1, **fields))
+    return world
+
+
+def test_a_commit_compares_the_service_and_each_task_it_changes() -> None:
+    world = world_with_task(node_id=NodeId("a"))
+    plan = Plan(service_id=WEB, decisions=(SetDesired(TaskId("t1"), TaskState.SHUTDOWN),))
+
+    commit = commit_for(world.view, plan, now=5.0)
+
+    service_at = world.keys["services/s-web"][1]
+    task_at = world.keys["tasks/s-web/t1"][1]
+    assert commit.compares == (
+        Unchanged("services/s-web", service_at),
+        Unchanged("tasks/s-web/t1", task_at),
+    )
+    (put,) = commit.operations
+    assert isinstance(put, Put)
+    written = unpack(Task, put.value)
+    assert (written.desired, written.updated_at, written.slot) == (TaskState.SHUTDOWN, 5.0, 1)
+
+
+def test_cleaning_up_after_a_service_relies_on_its_absence() -> None:
+    world = world_with_task(node_id=NodeId("a"))
+    world.remove_service(WEB)
+    plan = Plan(service_id=WEB, decisions=(RemoveTask(TaskId("t1")), RemoveVersion(WEB, 1)))
+
+    commit = commit_for(world.view, plan, now=5.0)
+
+    assert commit.compares[0] == Absent("services/s-web")
+    assert commit.operations == (
+        Delete("tasks/s-web/t1"),
+        Delete("observed/a/t1"),
+        Delete("versions/s-web/0000000001"),
+    )
+
+
+def test_stops_come_before_starts_and_removals_last() -> None:
+    world = world_with_task(node_id=NodeId("a"))
+    world.task(Task(id=TaskId("t2"), service_id=WEB, slot=2))
+    created = Task(id=TaskId("t3"), service_id=WEB, slot=1, node_id=NodeId("a"))
+    world.task(Task(id=TaskId("t4"), service_id=WEB, slot=4, node_id=NodeId("a")))
+    plan = Plan(
+        service_id=WEB,
+        decisions=(
+            RemoveTask(TaskId("t4")),
+            CreateTask(created),
+            AssignTask(TaskId("t2"), NodeId("a")),
+            SetDesired(TaskId("t1"), TaskState.SHUTDOWN),
+        ),
+    )
+
+    commit = commit_for(world.view, plan, now=5.0)
+
+    keys = [each.key for each in commit.operations if isinstance(each, Put | Delete)]
+    assert keys == [
+        "tasks/s-web/t1",
+        "tasks/s-web/t2",
+        "tasks/s-web/t3",
+        "tasks/s-web/t4",
+        "observed/a/t4",
+    ]
+
+
+def test_an_assigned_task_does_not_say_any_more_why_it_waits() -> None:
+    world = world_with_task(message="no suitable node")
+    assign = Plan(service_id=WEB, decisions=(AssignTask(TaskId("t1"), NodeId("a")),))
+    explain = Plan(service_id=WEB, decisions=(UpdateMessage(TaskId("t1"), "other"),))
+
+    (assigned,) = commit_for(world.view, assign, now=5.0).operations
+    (explained,) = commit_for(world.view, explain, now=5.0).operations
+
+    assert isinstance(assigned, Put)
+    assert isinstance(explained, Put)
+    assert unpack(Task, assigned.value).message == ""
+    assert unpack(Task, explained.value).message == "other"
+
+
+def test_a_plan_for_no_service_compares_nothing() -> None:
+    plan = Plan(decisions=(RemoveObserved(NodeId("a"), TaskId("t9")),))
+
+    commit = commit_for(World().view, plan, now=5.0)
+
+    assert commit == Commit((), (Delete("observed/a/t9"),))
+
+
+def test_a_successful_commit_tells_what_it_changed() -> None:
+    commit = Commit((), (Put("nodes/a", b"x"), Delete("nodes/b")))
+
+    changes = changes_made(commit, 9)
+
+    assert [(each.key, each.value, each.mod_revision) for each in changes] == [
+        ("nodes/a", b"x", 9),
+        ("nodes/b", None, 9),
+    ]
+    with pytest.raises(AssertionError):
+        changes_made(Commit((), (DeletePrefix("nodes/"),)), 9)
