@@ -22,6 +22,12 @@ READONLY_PATHS: Final = (
     "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 )  # fmt: skip
 
+# Where the network is the container's own: any user may listen on low ports and ping there.
+NETWORK_SYSCTLS: Final = {
+    "net.ipv4.ip_unprivileged_port_start": "0",
+    "net.ipv4.ping_group_range": "0 2147483647",
+}
+
 # Name, major, minor: what every program expects to find in /dev.
 DEVICES: Final = (
     ("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9),

@@ -1,0 +1,188 @@
+"""Carry out the steps that touch the host, and take them back.
+
+Both directions bear repeating: making what is there and removing what is gone are fine. That
+is what lets a crash anywhere be cleaned up by whoever finds the leftovers.
+"""
+
+# Plain strings: pathlib would cost every start time and every shim memory.
+# ruff: noqa: PTH102, PTH103, PTH106, PTH108
+
+import contextlib
+import errno
+import os
+import select
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from runtime import steps as s
+from runtime.io import kernel
+from swarm.errors import KernelRefused
+
+_BUSY_GROUP_S = 2.0
+
+
+def apply(steps: Iterable[s.HostStep]) -> None:
+    """Carry out `steps`; the first refusal raises `KernelRefused`, what was done stays."""
+    for step in steps:
+        try:
+            _APPLY[type(step)](step)
+        except OSError as err:
+            raise refusal(step, err) from err
+
+
+def revert(undos: Iterable[s.Undo]) -> None:
+    """Take back what can be; one that fails does not keep the others from it."""
+    for undo in undos:
+        with contextlib.suppress(OSError):
+            _REVERT[type(undo)](undo)
+
+
+def refusal(step: s.HostStep | s.ContainerStep, err: OSError) -> KernelRefused:
+    """Put the kernel's answer into the words of the step."""
+    number = err.errno or errno.EIO
+    reason = os.strerror(number).lower()
+    what = s.subject(step) or (err.filename or "")
+    hint = ""
+    match step:
+        case s.OpenBind() if number == errno.ENOENT:
+            return KernelRefused(
+                s.name(step), number, f"bind source path does not exist: {what}",
+                hint="create it on this node, or use a volume",
+            )  # fmt: skip
+        case s.MountOverlay() if err.filename:
+            what = str(err.filename)
+        case s.WriteKernelFile(path=path, values=values):
+            what = f"{' '.join(values)} > {path}"
+        case s.SetRlimit(hard=hard):
+            what = f"{what}={hard}"
+        case _:
+            pass
+    return KernelRefused(s.name(step), number, f"{s.name(step)} {what}: {reason}", hint=hint)
+
+
+def _make_dir(step: s.MakeDir) -> None:
+    if step.owned:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(step.path, step.mode)
+    else:
+        os.makedirs(step.path, step.mode, exist_ok=True)
+
+
+def _write_file(step: s.WriteFile) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(step.path, flags, 0o600)
+    try:
+        _write_all(descriptor, step.content.encode())
+        os.fchmod(descriptor, step.mode)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def _make_cgroup(step: s.MakeCgroup) -> None:
+    try:
+        os.mkdir(step.path, 0o755)
+    except FileExistsError:
+        if step.shared:
+            return
+        os.rmdir(step.path)  # left by a crash; in use by someone else it refuses, and so do we
+        os.mkdir(step.path, 0o755)
+    for file in step.inherit:
+        parent = step.path.rpartition("/")[0]
+        _write_kernel_file(f"{step.path}/{file}", (read(f"{parent}/{file}").strip(),))
+
+
+def _write(step: s.WriteKernelFile) -> None:
+    try:
+        _write_kernel_file(step.path, step.values)
+    except FileNotFoundError:
+        if not step.optional:
+            raise
+
+
+def _write_kernel_file(path: str, values: tuple[str, ...]) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        for value in values:
+            os.write(descriptor, value.encode())
+    finally:
+        os.close(descriptor)
+
+
+def _filter_devices(step: s.FilterDevices) -> None:
+    group = os.open(step.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        kernel.attach_device_program(step.program, group)
+    finally:
+        os.close(group)
+
+
+def _remove_tree(undo: s.RemoveTree) -> None:
+    remove_tree(undo.path)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory with all it holds, following no link. Nothing there is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            os.rmdir(path)
+        except NotADirectoryError:
+            os.unlink(path)
+        except OSError as err:
+            if err.errno != errno.ENOTEMPTY:
+                raise
+            for entry in list(os.scandir(path)):
+                if entry.is_dir(follow_symlinks=False):
+                    remove_tree(entry.path)
+                else:
+                    os.unlink(entry.path)
+            os.rmdir(path)
+
+
+def _remove_empty_dir(undo: s.RemoveEmptyDir) -> None:
+    os.rmdir(undo.path)
+
+
+def _remove_cgroup(undo: s.RemoveCgroup) -> None:
+    """Wait for the last process to be gone from the group; zombies count for a moment."""
+    deadline = time.monotonic() + (0.0 if undo.shared else _BUSY_GROUP_S)
+    while True:
+        try:
+            os.rmdir(undo.path)
+        except FileNotFoundError:
+            return
+        except OSError as err:
+            if err.errno != errno.EBUSY or time.monotonic() >= deadline:
+                raise
+            select.select((), (), (), 0.002)
+        else:
+            return
+
+
+def read(path: str) -> str:
+    """The text of a small file; nothing if it is not there."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+_APPLY: dict[type[s.HostStep], Callable[[Any], None]] = {
+    s.MakeDir: _make_dir,
+    s.WriteFile: _write_file,
+    s.MakeCgroup: _make_cgroup,
+    s.WriteKernelFile: _write,
+    s.FilterDevices: _filter_devices,
+}
+
+_REVERT: dict[type[s.Undo], Callable[[Any], None]] = {
+    s.RemoveTree: _remove_tree,
+    s.RemoveEmptyDir: _remove_empty_dir,
+    s.RemoveCgroup: _remove_cgroup,
+}

@@ -1,0 +1,162 @@
+"""Call the kernel where Python does not: mounts, namespaces, capabilities, keys, BPF.
+
+The only module with ctypes in it. Every function is one system call, named after it, and
+raises `OSError` with the kernel's error number; what to do about that is decided above.
+"""
+
+import ctypes
+import os
+import struct
+from typing import Final
+
+from runtime import constants as k
+
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_SYSCALL: Final = _LIBC.syscall
+_SYSCALL.restype = ctypes.c_long
+
+# Numbers from 424 on are the same everywhere; older ones differ.
+_OPEN_TREE, _MOVE_MOUNT, _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 428, 429, 436, 437, 442
+_KEYCTL, _BPF = {"x86_64": (250, 321), "aarch64": (219, 280)}.get(os.uname().machine, (0, 0))
+_KEYCTL_JOIN_SESSION_KEYRING: Final = 1
+_CLOSE_RANGE_CLOEXEC: Final = 4
+_RESOLVE_IN_ROOT: Final = 0x10
+_CAPABILITY_VERSION_3: Final = 0x20080522
+_MAX_UINT: Final = 0xFFFFFFFF
+
+
+def _check(result: int, path: str = "") -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path or None)
+    return result
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    """mount(2)."""
+    _check(
+        _LIBC.mount(
+            os.fsencode(source),
+            os.fsencode(target),
+            kind.encode() or None,
+            ctypes.c_ulong(flags),
+            os.fsencode(options) or None,
+        ),
+        target,
+    )
+
+
+def unmount(target: str, flags: int) -> None:
+    """umount2(2)."""
+    _check(_LIBC.umount2(os.fsencode(target), flags), target)
+
+
+def pivot_root(new_root: str, old_root: str) -> None:
+    """pivot_root(2)."""
+    _check(_LIBC.pivot_root(os.fsencode(new_root), os.fsencode(old_root)), new_root)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _check(_LIBC.unshare(flags))
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """setns(2)."""
+    _check(_LIBC.setns(descriptor, kind))
+
+
+def sethostname(hostname: str) -> None:
+    """sethostname(2)."""
+    raw = hostname.encode()
+    _check(_LIBC.sethostname(raw, len(raw)))
+
+
+def prctl(option: int, *arguments: int) -> None:
+    """prctl(2) with numbers as arguments."""
+    padded = [ctypes.c_ulong(each) for each in (*arguments, 0, 0, 0, 0)[:4]]
+    _check(_LIBC.prctl(option, *padded))
+
+
+def set_name(name: str) -> None:
+    """Name this thread, as ps and top show it: at most 15 bytes."""
+    _check(_LIBC.prctl(k.PR_SET_NAME, name.encode()[:15], 0, 0, 0))
+
+
+def capset(mask: int) -> None:
+    """capset(2): `mask` is effective and permitted, and nothing is inheritable."""
+    header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
+    low, high = mask & _MAX_UINT, mask >> 32
+    _check(_LIBC.capset(header, struct.pack("<6I", low, low, 0, high, high, 0)))
+
+
+def open_tree(path: str) -> int:
+    """open_tree(2): a detached copy of the mounts at and below `path`, as a descriptor."""
+    flags = k.OPEN_TREE_CLONE | k.OPEN_TREE_CLOEXEC | k.AT_RECURSIVE
+    return _check(_SYSCALL(_OPEN_TREE, k.AT_FDCWD, os.fsencode(path), flags), path)
+
+
+def mount_setattr(
+    descriptor: int, *, attributes: int = 0, propagation: int = 0, recursive: bool
+) -> None:
+    """mount_setattr(2) on a mount from `open_tree`."""
+    flags = k.AT_EMPTY_PATH | (k.AT_RECURSIVE if recursive else 0)
+    wanted = struct.pack("<4Q", attributes, 0, propagation, 0)
+    _check(_SYSCALL(_MOUNT_SETATTR, descriptor, b"", flags, wanted, len(wanted)))
+
+
+def move_mount(descriptor: int, target: str) -> None:
+    """move_mount(2): attach a mount from `open_tree`."""
+    flags = k.MOVE_MOUNT_F_EMPTY_PATH
+    _check(_SYSCALL(_MOVE_MOUNT, descriptor, b"", k.AT_FDCWD, os.fsencode(target), flags), target)
+
+
+def open_in_root(root: int, path: str, flags: int) -> int:
+    """openat2(2), with `root` as the root directory for `..` and every link."""
+    how = struct.pack("<3Q", flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+    return _check(_SYSCALL(_OPENAT2, root, os.fsencode(path), how, len(how)), path)
+
+
+def close_range_on_exec(first: int) -> None:
+    """close_range(2): no descriptor from `first` on survives an exec."""
+    _check(_SYSCALL(_CLOSE_RANGE, first, ctypes.c_uint(_MAX_UINT), _CLOSE_RANGE_CLOEXEC))
+
+
+def join_session_keyring() -> None:
+    """keyctl(2): a fresh anonymous session keyring."""
+    _check(_SYSCALL(_KEYCTL, _KEYCTL_JOIN_SESSION_KEYRING, None))
+
+
+def attach_device_program(program: bytes, group: int) -> None:
+    """bpf(2): load a device program and attach it to the cgroup open as `group`."""
+    code = ctypes.create_string_buffer(program, len(program))
+    licence = ctypes.create_string_buffer(b"Apache-2.0")
+    load = struct.pack(
+        "<IIQQIIQII",
+        k.BPF_PROG_TYPE_CGROUP_DEVICE,
+        len(program) // 8,
+        ctypes.addressof(code),
+        ctypes.addressof(licence),
+        0, 0, 0, 0, 0,
+    )  # fmt: skip
+    descriptor = _check(_SYSCALL(_BPF, k.BPF_PROG_LOAD, load, len(load)))
+    try:
+        attach = struct.pack("<4I", group, descriptor, k.BPF_CGROUP_DEVICE, 0)
+        _check(_SYSCALL(_BPF, k.BPF_PROG_ATTACH, attach, len(attach)))
+    finally:
+        os.close(descriptor)
+
+
+def inotify_init() -> int:
+    """inotify_init1(2): a descriptor that never blocks."""
+    return _check(_LIBC.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+
+
+def inotify_add_watch(descriptor: int, path: str, mask: int) -> int:
+    """inotify_add_watch(2)."""
+    return _check(_LIBC.inotify_add_watch(descriptor, os.fsencode(path), mask), path)
+
+
+def overwrite(address: int, content: bytes) -> None:
+    """Put `content` at `address` of this process."""
+    ctypes.memmove(address, content, len(content))

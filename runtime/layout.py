@@ -1,0 +1,51 @@
+"""Name the files of one container below the run root.
+
+`<run-root>/containers/<id>/` appears by one rename, with a listening socket already in it; so
+a directory whose socket refuses connections belongs to a shim that is gone, and there is no
+moment in between.
+"""
+
+from msgspec import Struct
+
+
+class ContainerDir(Struct, frozen=True):
+    """The directory of container `container_id` below `run_root`."""
+
+    run_root: str
+    container_id: str
+
+    @property
+    def path(self) -> str:
+        """The directory itself."""
+        return f"{containers_dir(self.run_root)}/{self.container_id}"
+
+    def unclaimed(self, pid: int) -> str:
+        """Where shim `pid` prepares the directory."""
+        return f"{containers_dir(self.run_root)}/.{self.container_id}.{pid}"
+
+    @property
+    def spec_file(self) -> str:
+        """The spec as it was received: what tells how to clean up."""
+        return f"{self.path}/spec.json"
+
+    @property
+    def state_file(self) -> str:
+        """Written when the container runs, and again when it has exited."""
+        return f"{self.path}/state.json"
+
+
+SOCKET_NAME = "shim.sock"
+SPEC_NAME = "spec.json"
+
+
+def containers_dir(run_root: str) -> str:
+    """Where the directories of all containers are."""
+    return f"{run_root.rstrip('/')}/containers"
+
+
+def unclaimed_by(name: str) -> int:
+    """The pid in the name of an unclaimed directory; 0 for a container's."""
+    if not name.startswith("."):
+        return 0
+    pid = name.rpartition(".")[2]
+    return int(pid) if pid.isdecimal() else -1

@@ -1,0 +1,89 @@
+"""Resolve a user as the image's own passwd and group files know it.
+
+The forms are Docker's: nothing, `uid`, `uid:gid`, `name`, `name:group`. A number that no
+file knows is taken as it is, with group 0; a name that no file knows is refused. Without an
+explicit group, the user's memberships in the group file are added.
+"""
+
+from collections.abc import Iterator
+from errno import EINVAL
+
+from msgspec import Struct
+
+from swarm.errors import KernelRefused
+
+
+class Identity(Struct, frozen=True):
+    """Whom a process runs as."""
+
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    home: str = "/"
+
+
+class _Entry(Struct, frozen=True):
+    name: str
+    uid: int
+    gid: int
+    home: str
+
+
+def resolve(user: str, additional: tuple[str, ...], passwd: str, group: str) -> Identity:
+    """Read `user` (and groups by name or number) against the texts of both files."""
+    wanted, colon, wanted_group = user.partition(":")
+    entry = _find_user(wanted or "0", passwd)
+    if entry is None:
+        if not wanted.isdecimal():
+            raise _unknown("user", wanted, "/etc/passwd")
+        entry = _Entry("", int(wanted), 0, "/")
+    if colon and wanted_group:
+        gid, groups = _find_gid(wanted_group, group), set[int]()
+    else:
+        gid = entry.gid
+        groups = {each for _, each, members in _groups(group) if entry.name in members}
+    groups |= {_find_gid(each, group) for each in additional}
+    return Identity(entry.uid, gid, tuple(sorted(groups - {gid} | {gid})), entry.home or "/")
+
+
+def _find_user(wanted: str, passwd: str) -> _Entry | None:
+    entries = list(_users(passwd))
+    for entry in entries:
+        if entry.name == wanted:
+            return entry
+    number = int(wanted) if wanted.isdecimal() else None
+    found = next((entry for entry in entries if entry.uid == number), None)
+    return found if found or number != 0 else _Entry("root", 0, 0, "/root")
+
+
+def _find_gid(wanted: str, group: str) -> int:
+    for name, gid, _ in _groups(group):
+        if name == wanted:
+            return gid
+    if wanted.isdecimal():
+        return int(wanted)
+    raise _unknown("group", wanted, "/etc/group")
+
+
+def _users(passwd: str) -> Iterator[_Entry]:
+    for line in passwd.splitlines():
+        fields = line.split(":")
+        if len(fields) >= 6 and fields[2].isdecimal() and fields[3].isdecimal():
+            yield _Entry(fields[0], int(fields[2]), int(fields[3]), fields[5])
+
+
+def _groups(group: str) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+    for line in group.splitlines():
+        fields = line.split(":")
+        if len(fields) >= 3 and fields[2].isdecimal():
+            members = tuple(filter(None, fields[3].split(","))) if len(fields) > 3 else ()
+            yield fields[0], int(fields[2]), members
+
+
+def _unknown(kind: str, name: str, file: str) -> KernelRefused:
+    return KernelRefused(
+        f"set {kind}",
+        EINVAL,
+        f"the image's {file} has no {kind} {name!r}",
+        hint=f"use a number, or an image that has this {kind}",
+    )
