@@ -53,6 +53,31 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.run / "launcher.sock"
 
     @property
+    def certificates(self) -> Path:
+        """This node's identity; see `swarm.io.identity`."""
+        return self.data / "certificates"
+
+    @property
+    def identity_file(self) -> Path:
+        """Key, certificate and root in one file."""
+        return self.certificates / "node.pem"
+
+    @property
+    def data_key_file(self) -> Path:
+        """Managers only: what opens the secrets in etcd."""
+        return self.data / "data.key"
+
+    @property
+    def etcd_dir(self) -> Path:
+        """Managers only: the swarm's state."""
+        return self.data / "etcd"
+
+    @property
+    def etcd_log(self) -> Path:
+        """What etcd complains about."""
+        return self.data / "etcd.log"
+
+    @property
     def membership_file(self) -> Path:
         """The commit point of init, join and leave."""
         return self.data / "node.json"

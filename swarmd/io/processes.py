@@ -66,9 +66,14 @@ class Supervisor:
         self._arm()
 
     def _start(self, part: Part) -> None:
-        child = subprocess.Popen(
-            part.argv, env=os.environ | part.env, stdin=subprocess.DEVNULL, close_fds=True
-        )
+        with open(part.log_file or os.devnull, "ab") as log:
+            child = subprocess.Popen(
+                part.argv,
+                env=part.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log if part.log_file else None,
+                stderr=log if part.log_file else None,
+            )
         self._children[part.name] = child
         self._gone[part.name] = asyncio.Event()
         self._supervision.started(part.name, child.pid, now=time.monotonic())

@@ -6,6 +6,8 @@ kind of call is a stream of messages, so one handler relays them all, with deadl
 and trailing metadata unchanged.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -59,12 +61,14 @@ async def _pass_on(
     except SwarmError as err:
         await abort(context, err)
         return
-    call = channel.stream_stream(method)(requests, timeout=context.time_remaining())
+    ask: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(method)
+    call = ask(requests, timeout=context.time_remaining())
     try:
         async for response in call:
             yield response
     except grpc.aio.AioRpcError as err:
-        await context.abort(err.code(), err.details() or "", err.trailing_metadata() or ())
+        metadata = tuple(err.trailing_metadata() or ())
+        await context.abort(err.code(), err.details() or "", metadata)
     finally:
         call.cancel()
 

@@ -1,0 +1,52 @@
+"""Find the address under which others reach this host."""
+
+import socket
+
+from swarm.addresses import DEFAULT_PORT, format_address, parse_address, require_ip
+from swarm.errors import Invalid
+
+# TEST-NET-1 (RFC 5737): nothing is sent, the kernel only chooses the source address.
+_SOMEWHERE = ("192.0.2.1", 9)
+
+
+def advertised(asked: str, *, listen_addr: str) -> str:
+    """`asked` as IP:PORT, its port taken from `listen_addr`; or the default route's address."""
+    _, port = parse_address(listen_addr, default_port=DEFAULT_PORT)
+    if not asked:
+        return format_address(_default_address(), port)
+    host, port = parse_address(asked, default_port=port)
+    return format_address(require_ip(host), port)
+
+
+def listening(listen_addr: str, advertise_addr: str) -> str:
+    """Where to listen: the advertised port, unless another was asked for."""
+    host, port = parse_address(listen_addr)
+    _, advertised_port = parse_address(advertise_addr)
+    return format_address(host, advertised_port if port == DEFAULT_PORT else port)
+
+
+def require_local(address: str) -> None:
+    """Raise `Invalid` unless this host has the address (a NAT's would not be ours)."""
+    host, _ = parse_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError as err:
+            raise Invalid(
+                f"--advertise-addr {host} is not an address of this host",
+                hint="`ip address` lists them",
+            ) from err
+
+
+def _default_address() -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.connect(_SOMEWHERE)
+        except OSError as err:
+            raise Invalid(
+                "this host has no default route to choose an address by",
+                hint="say which one others reach with --advertise-addr IP",
+            ) from err
+        address: str = probe.getsockname()[0]
+        return address

@@ -1,0 +1,132 @@
+"""The relay between a client and a server that it does not know."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import pytest
+
+from swarm.errors import Missing, SwarmError, Unavailable
+from swarm.io.log import configure
+from swarm.io.rpc import ErrorInterceptor, failure
+from swarmd.io.relay import Relay
+
+LOG = configure("test")
+
+
+async def echo(request: bytes, context: object) -> bytes:
+    return request
+
+
+async def count(request: bytes, context: object) -> AsyncIterator[bytes]:
+    for number in range(int(request)):
+        yield str(number).encode()
+
+
+async def concatenate(requests: AsyncIterator[bytes], context: object) -> bytes:
+    return b"".join([each async for each in requests])
+
+
+async def refuse(request: bytes, context: object) -> bytes:
+    raise Missing("no such thing", hint="look elsewhere")
+
+
+def target() -> grpc.GenericRpcHandler:
+    return grpc.method_handlers_generic_handler(
+        "swarm.api.v1.Control",
+        {
+            "Echo": grpc.unary_unary_rpc_method_handler(echo),
+            "Count": grpc.unary_stream_rpc_method_handler(count),
+            "Concatenate": grpc.stream_unary_rpc_method_handler(concatenate),
+            "Refuse": grpc.unary_unary_rpc_method_handler(refuse),
+        },
+    )
+
+
+async def serve(path: Path, handler: grpc.GenericRpcHandler) -> grpc.aio.Server:
+    server = grpc.aio.server(interceptors=(ErrorInterceptor(LOG),))
+    server.add_generic_rpc_handlers((handler,))
+    server.add_insecure_port(f"unix:{path}")
+    await server.start()
+    return server
+
+
+def relayed(tmp_path: Path, story: Callable[[grpc.aio.Channel], Awaitable[None]]) -> None:
+    async def run() -> None:
+        behind = grpc.aio.insecure_channel(f"unix:{tmp_path}/behind.sock")
+
+        async def dial() -> grpc.aio.Channel:
+            return behind
+
+        servers = [
+            await serve(tmp_path / "behind.sock", target()),
+            await serve(tmp_path / "front.sock", Relay({"swarm.api.v1.Control": dial})),
+        ]
+        try:
+            async with grpc.aio.insecure_channel(f"unix:{tmp_path}/front.sock") as channel:
+                await story(channel)
+        finally:
+            await behind.close()
+            for server in servers:
+                await server.stop(None)
+
+    asyncio.run(run())
+
+
+def test_every_kind_of_call_is_passed_on(tmp_path: Path) -> None:
+    async def story(channel: grpc.aio.Channel) -> None:
+        async def three() -> AsyncIterator[bytes]:
+            for part in (b"a", b"b", b"c"):
+                yield part
+
+        one = await channel.unary_unary("/swarm.api.v1.Control/Echo")(b"hello")
+        many = [x async for x in channel.unary_stream("/swarm.api.v1.Control/Count")(b"3")]
+        joined = await channel.stream_unary("/swarm.api.v1.Control/Concatenate")(three())
+
+        assert (one, many, joined) == (b"hello", [b"0", b"1", b"2"], b"abc")
+
+    relayed(tmp_path, story)
+
+
+def test_an_error_arrives_whole(tmp_path: Path) -> None:
+    async def story(channel: grpc.aio.Channel) -> None:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary("/swarm.api.v1.Control/Refuse")(b"")
+
+        error = failure(caught.value)
+        assert isinstance(error, Missing)
+        assert (error.message, error.hint) == ("no such thing", "look elsewhere")
+
+    relayed(tmp_path, story)
+
+
+def test_a_service_without_a_route_is_unknown(tmp_path: Path) -> None:
+    async def story(channel: grpc.aio.Channel) -> None:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary("/swarm.api.v1.Other/Echo")(b"")
+
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+    relayed(tmp_path, story)
+
+
+def test_what_the_route_says_no_with_is_the_answer(tmp_path: Path) -> None:
+    async def dial() -> grpc.aio.Channel:
+        raise Unavailable("nobody is there", hint="wait")
+
+    async def run() -> SwarmError:
+        server = await serve(tmp_path / "front.sock", Relay({"swarm.api.v1.Control": dial}))
+        try:
+            async with grpc.aio.insecure_channel(f"unix:{tmp_path}/front.sock") as channel:
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await channel.unary_unary("/swarm.api.v1.Control/Echo")(b"")
+        finally:
+            await server.stop(None)
+        return failure(caught.value)
+
+    error = asyncio.run(run())
+
+    assert isinstance(error, Unavailable)
+    assert (error.message, error.hint) == ("nobody is there", "wait")
