@@ -26,8 +26,6 @@ from swarm.errors import Refused
 from swarm.ids import NodeId
 from swarm.specs import Role
 
-_REMEMBERED = 4096
-
 
 class Standing(Enum):
     """What a caller is: a node in its role, or someone invited to become one."""
@@ -132,18 +130,25 @@ class Recognition:
     The memory belongs to its anchors and is dropped with them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = 4096) -> None:
+        self._room = room
         self._anchors: Anchors | None = None
         self._peers: dict[bytes, Peer] = {}
 
     def identify(self, pem: bytes, anchors: Anchors) -> Peer:
         """Like `identify`."""
-        if anchors is not self._anchors or len(self._peers) >= _REMEMBERED:
+        if anchors is not self._anchors:
             self._anchors, self._peers = anchors, {}
         found = self._peers.get(pem)
         if found is None:
-            found = self._peers[pem] = identify(pem, anchors)
+            found = identify(pem, anchors)
+            if len(self._peers) >= self._room:
+                self._peers.clear()
+            self._peers[pem] = found
         return found
+
+    def __len__(self) -> int:
+        return len(self._peers)
 
 
 def _node(certificate: x509.Certificate, anchors: Anchors) -> Peer:

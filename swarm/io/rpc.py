@@ -6,6 +6,8 @@ status code or a certificate. A handler's generator is closed as soon as its cal
 when the garbage collector finds it.
 """
 
+from __future__ import annotations  # grpc's handlers are generic in its stubs only
+
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -28,7 +30,7 @@ Response = TypeVar("Response")
 Context = grpc.aio.ServicerContext[Any, Any]
 Around = Callable[[Context], AbstractAsyncContextManager[None]]
 Continuation = Callable[
-    [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Request, Response] | None]
+    [grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Request, Response] | None"]
 ]
 
 _CODES: tuple[tuple[type[SwarmError], grpc.StatusCode], ...] = (
