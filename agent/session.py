@@ -56,7 +56,6 @@ class Session:
         assert managers
         self.phase = Phase.APART
         self.managers = managers
-        self.reconnects = 0
         self.attempt = 0
         self._random = random
         self._turn = 0
@@ -104,7 +103,6 @@ class Session:
         if attempt != self.attempt or self.phase is Phase.APART:
             return
         if self.phase is Phase.LIVE:
-            self.reconnects += 1
             self._dial_at = now
         self._failures += 1
         self._turn += 1

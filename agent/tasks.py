@@ -40,11 +40,16 @@ class Tasks:
         self.reports = Reports()
         self._lives: dict[TaskId, Life] = {}
         self._strays = {each.task_id: each for each in strays}
+        self._known: dict[TaskId, Wanted] = {}
 
     @property
     def lives(self) -> Mapping[TaskId, Life]:
         """Every task that has not been forgotten yet."""
         return self._lives
+
+    def known(self, task_id: TaskId) -> Wanted | None:
+        """What was last wanted of a task, for as long as something of it is left."""
+        return self._known.get(task_id)
 
     def hello(self, description: NodeDescription) -> Hello:
         """How a session opens."""
@@ -86,12 +91,13 @@ class Tasks:
                 self.reports.record(each.observation, now=now)
             elif isinstance(each, Delete):
                 del self._lives[task_id]
+                self._known.pop(task_id, None)
         return tuple(each for each in effects if not isinstance(each, Report))
 
     def states(self) -> dict[TaskState, int]:
-        """How many tasks are in each state."""
+        """How many tasks are in each state. May be asked from another thread."""
         counts: dict[TaskState, int] = {}
-        for each in self._lives.values():
+        for each in tuple(self._lives.values()):
             counts[each.state] = counts.get(each.state, 0) + 1
         return counts
 
@@ -105,6 +111,7 @@ class Tasks:
             assert task_id in self.assignments.wanted or each.is_withdrawn, task_id
         for task_id in self.assignments.wanted:
             assert task_id in self._lives, task_id
+        assert self._known.keys() <= self._lives.keys()
 
     def _change(self, change: Change, *, at: float, now: float) -> tuple[Effect, ...]:
         effects: tuple[Effect, ...] = ()
@@ -112,6 +119,7 @@ class Tasks:
             self.reports.forget(task_id)
             effects += self.tell(task_id, Withdrawn(), at=at, now=now)
         for wanted in change.wanted:
+            self._known[wanted.task.id] = wanted
             for event in self._events(wanted, at=at):
                 effects += self.tell(wanted.task.id, event, at=at, now=now)
         return self._without_moot(effects)

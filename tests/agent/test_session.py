@@ -54,7 +54,6 @@ def test_a_broken_session_is_dialled_anew_at_once_elsewhere() -> None:
     one.broken(1, now=5.0)
 
     assert one.due(now=5.0) == (Dial("m2", 2),)
-    assert one.reconnects == 1
 
 
 def test_it_beats_and_is_lost_after_three_silent_periods() -> None:

@@ -1,0 +1,83 @@
+"""Name what swarmd tells its agent: who the node is, and where everything lies.
+
+swarmd writes this as JSON and starts `python -m agent.main --config FILE`. Paths are
+absolute; nothing here changes while the agent runs.
+"""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from swarm.errors import Invalid
+from swarm.ids import NodeId
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One node's agent. `identity` is the directory that holds the node's certificate.
+
+    `managers` are the addresses to try before any manager has named others; `advertise_host`
+    is how others reach this node.
+    """
+
+    node_id: NodeId
+    hostname: str
+    identity: str
+    managers: tuple[str, ...]
+    data_root: str
+    run_root: str
+    launcher_socket: str
+    metrics_addr: str = ""
+    cgroup_parent: str = "swarmd"
+    advertise_host: str = ""
+    insecure_registries: tuple[str, ...] = ()
+    engine_labels: dict[str, str] = {}
+    log_level: str = "info"
+
+    @property
+    def data(self) -> Path:
+        """What the agent keeps over a reboot."""
+        return Path(self.data_root) / "agent"
+
+    @property
+    def containers(self) -> Path:
+        """One directory per task: its layer, logs and anonymous volumes."""
+        return self.data / "containers"
+
+    @property
+    def volumes(self) -> Path:
+        """One directory per named volume."""
+        return self.data / "volumes"
+
+    @property
+    def images(self) -> Path:
+        """The image store."""
+        return self.data / "images"
+
+    @property
+    def managers_file(self) -> Path:
+        """The managers that were last heard of."""
+        return self.data / "managers.json"
+
+    @property
+    def socket(self) -> Path:
+        """Where this node's images are served."""
+        return Path(self.run_root) / "agent.sock"
+
+
+def parse(text: bytes, *, name: str) -> Config:
+    """Read a configuration; `Invalid` names the field that is wrong."""
+    try:
+        config = msgspec.json.decode(text, type=Config)
+    except msgspec.DecodeError as err:
+        raise Invalid(f"{name}: {err}", hint="swarmd writes this file; restart it") from err
+    problems = tuple(
+        f"{field}: {path!r} must be absolute"
+        for field in ("identity", "data_root", "run_root", "launcher_socket")
+        if not (path := getattr(config, field)).startswith("/")
+    )
+    if not config.managers:
+        problems += ("managers: must name at least one",)
+    if problems:
+        raise Invalid(f"{name}: {problems[0]}", problems=problems)
+    return config

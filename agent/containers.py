@@ -1,0 +1,172 @@
+"""Turn a task, its image and this node into one container.
+
+As with Docker: `command` replaces the image's entrypoint and drops its command, `args`
+replace the command; the image's environment is overridden name by name; a volume that the
+image declares is mounted unless the spec mounts something there. What a template yields is
+judged here, once it is filled in. With the host's network, the host's name, hosts and
+resolver are the container's too.
+"""
+
+import re
+from posixpath import normpath
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent.assignments import Wanted
+from agent.templates import Host, expand, names
+from agent.volumes import Place, Placed, place
+from runtime.spec import ContainerSpec, File, Log, Overlay, Resources, Rlimit
+from swarm import specs
+from swarm.checks import signal_number
+from swarm.errors import Invalid
+from swarm.images.config import ImageConfig
+
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SHORT_ID = 12
+DEFAULT_STOP_SIGNAL = "SIGTERM"
+
+_HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
+_LOOPBACK = """127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+"""
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """What this node contributes. `hosts` and `resolv` are the host's own files."""
+
+    host: Host
+    containers: str
+    volumes: str
+    cgroup_parent: str
+    hosts: str = ""
+    resolv: str = ""
+
+
+class Container(Struct, frozen=True, kw_only=True):
+    """What to run, what has to be there first, and how it is asked to stop."""
+
+    spec: ContainerSpec
+    mounts: tuple[Placed, ...]
+    stop_signal: int
+
+
+def own_directory(containers: str, task_id: str) -> str:
+    """Where a task keeps what goes with it: its layer, its logs, its anonymous volumes."""
+    return f"{containers}/{task_id}"
+
+
+def log_path(containers: str, task_id: str) -> str:
+    """Where a task's output is written."""
+    return f"{own_directory(containers, task_id)}/output.log"
+
+
+def stop_signal(asked: specs.ContainerSpec, image: ImageConfig) -> int:
+    """The signal that asks for an end: the spec's, else the image's, else SIGTERM."""
+    return signal_number(asked.stop_signal or image.stop_signal or DEFAULT_STOP_SIGNAL)
+
+
+def container(wanted: Wanted, image: ImageConfig, layers: tuple[str, ...], node: Node) -> Container:
+    """Describe the container of `wanted`; `Invalid` names the field that cannot be met."""
+    asked = _expanded(wanted, node)
+    own = own_directory(node.containers, wanted.task.id)
+    on_host = "host" in wanted.spec.networks
+    hostname = asked.hostname or (node.host.hostname if on_host else wanted.task.id[:SHORT_ID])
+    mounts = place(asked.mounts, image.volumes, Place(volumes=node.volumes, own=own))
+    spec = ContainerSpec(
+        id=wanted.task.id,
+        args=_args(asked, image),
+        rootfs=Overlay(lower_dirs=layers, upper_dir=f"{own}/upper", work_dir=f"{own}/work"),
+        log=Log(path=log_path(node.containers, wanted.task.id)),
+        env=environment(asked.env, image.env, hostname),
+        workdir=_absolute(asked.workdir or image.workdir or "/"),
+        user=asked.user or image.user,
+        additional_groups=asked.groups,
+        hostname=hostname,
+        read_only_rootfs=asked.read_only,
+        mounts=tuple(each.mount for each in mounts),
+        files=_files(asked, hostname, mounts, node, on_host=on_host),
+        host_network=on_host,
+        resources=_resources(wanted.spec.limits),
+        cgroup_parent=node.cgroup_parent,
+        rlimits=tuple(Rlimit(name=u.name, soft=u.soft, hard=u.hard) for u in asked.ulimits),
+        sysctls=asked.sysctls,
+        oom_score_adj=asked.oom_score_adj,
+        init=asked.init,
+    )
+    return Container(spec=spec, mounts=mounts, stop_signal=stop_signal(asked, image))
+
+
+def environment(asked: tuple[str, ...], image: tuple[str, ...], hostname: str) -> tuple[str, ...]:
+    """Merge the environments; each name once, where it was first set, with its last value."""
+    merged: dict[str, str] = {}
+    for each in (PATH, f"HOSTNAME={hostname}", *image, *asked):
+        merged[each.partition("=")[0]] = each
+    return tuple(merged.values())
+
+
+def _expanded(wanted: Wanted, node: Node) -> specs.ContainerSpec:
+    """The container spec with every template filled in."""
+    asked, values = wanted.spec.container, names(wanted.task, node.host)
+    hostname = expand(asked.hostname, values, path="container.hostname")
+    if hostname and not _HOSTNAME.fullmatch(hostname):
+        raise Invalid(f"container.hostname: {hostname!r} is not a host name")
+    mounts = (_mount(index, each, values) for index, each in enumerate(asked.mounts))
+    env = (
+        expand(each, values, path=f"container.env[{index}]") for index, each in enumerate(asked.env)
+    )
+    return replace(asked, hostname=hostname, env=tuple(env), mounts=tuple(mounts))
+
+
+def _mount(index: int, mount: specs.Mount, values: dict[str, str]) -> specs.Mount:
+    path = f"container.mounts[{index}]"
+    target = expand(mount.target, values, path=f"{path}.target")
+    if not target.startswith("/") or normpath(target).lstrip("/") == "":
+        raise Invalid(f"{path}.target: {target!r} must be absolute and not the root")
+    return replace(mount, source=expand(mount.source, values, path=f"{path}.source"), target=target)
+
+
+def _args(asked: specs.ContainerSpec, image: ImageConfig) -> tuple[str, ...]:
+    entrypoint = asked.command or image.entrypoint
+    args = asked.args or (() if asked.command else image.cmd)
+    if not entrypoint + args:
+        raise Invalid(
+            "container.command: neither the service nor its image names a command",
+            hint="give one after the image",
+        )
+    return entrypoint + args
+
+
+def _absolute(workdir: str) -> str:
+    return workdir if workdir.startswith("/") else f"/{workdir}"
+
+
+def _files(
+    asked: specs.ContainerSpec,
+    hostname: str,
+    mounts: tuple[Placed, ...],
+    node: Node,
+    *,
+    on_host: bool,
+) -> tuple[File, ...]:
+    hosts = node.hosts if on_host else f"{_LOOPBACK}127.0.1.1\t{hostname}\n"
+    if hosts and not hosts.endswith("\n"):
+        hosts += "\n"
+    for each in asked.hosts:
+        name, _, address = each.partition(":")
+        hosts += f"{address}\t{name}\n"
+    written = {
+        "/etc/hostname": f"{hostname}\n",
+        "/etc/hosts": hosts,
+        "/etc/resolv.conf": node.resolv if on_host else "",
+    }
+    taken = {normpath(each.mount.target) for each in mounts}
+    return tuple(
+        File(path=path, content=content) for path, content in written.items() if path not in taken
+    )
+
+
+def _resources(limits: specs.Limits) -> Resources:
+    return Resources(
+        cpu_millis=limits.cpu_millis, memory_bytes=limits.memory_bytes, pids_limit=limits.pids
+    )

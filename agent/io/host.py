@@ -1,0 +1,49 @@
+"""Read what the host says of itself."""
+
+import os
+import platform
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from agent import description
+from agent.config import Config
+from agent.containers import Node
+from agent.templates import Host
+from swarm.objects import LocalImage, NodeDescription
+
+
+def describe(config: Config, images: Iterable[LocalImage]) -> NodeDescription:
+    """This node, with the images that only it has."""
+    return description.describe(
+        hostname=config.hostname or socket.gethostname(),
+        arch=platform.machine(),
+        cpus=len(os.sched_getaffinity(0)),
+        meminfo=_read("/proc/meminfo"),
+        addr=config.advertise_host,
+        engine_labels=config.engine_labels,
+        images=images,
+    )
+
+
+def node(config: Config) -> Node:
+    """What containers get from this node. The resolver may change at any time: read it now."""
+    return Node(
+        host=Host(
+            node_id=config.node_id,
+            hostname=config.hostname or socket.gethostname(),
+            arch=platform.machine(),
+        ),
+        containers=str(config.containers),
+        volumes=str(config.volumes),
+        cgroup_parent=config.cgroup_parent,
+        hosts=_read("/etc/hosts"),
+        resolv=_read("/etc/resolv.conf"),
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,22 @@
+"""Tell beforehand why this node could not run a task.
+
+Only what is certain is said: a path with a template in it is not judged before the template
+is filled in, and an image that is not here may still be pulled, which the asker decides.
+"""
+
+from collections.abc import Callable
+
+from agent.volumes import absent, sources
+from swarm.specs import TaskSpec
+
+
+def problems(
+    spec: TaskSpec, *, is_there: Callable[[str], bool], has_image: bool
+) -> tuple[str, ...]:
+    """Every problem with its path in the spec; none when the task would run."""
+    found = () if has_image else ("container.image: not on this node",)
+    return found + tuple(
+        f"{source.field}: {absent(source)}"
+        for source in sources(spec.container.mounts)
+        if not is_there(source.path)
+    )
