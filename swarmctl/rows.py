@@ -7,7 +7,7 @@ relative to `now`; ids and texts are cut unless the whole is asked for.
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from swarm.api.v1 import control_pb2, images_pb2, objects_pb2, specs_pb2
 from swarm.errors import Invalid
@@ -69,6 +69,9 @@ IMAGES = Listing(
         "CreatedAt": "CREATED AT",
         "Size": "SIZE",
     },
+)
+IMAGES_WITH_DIGESTS = structs.replace(
+    IMAGES, columns=("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size")
 )
 
 

@@ -7,13 +7,16 @@ caller knows whether asking twice is harmless.
 
 import errno
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from select import select
 
 from swarm.errors import Invalid, Refused, Unavailable
 from swarmctl.wire.faults import failure
 from swarmctl.wire.http2 import OK, Connection, Ended, Event, Message
 
 DEFAULT_HOST = "unix:///run/swarmd/swarmd.sock"
+
+Patience = Callable[[], float | None]
 
 _GRACE_S = 1.0
 _ROOM = 1 << 18
@@ -25,6 +28,15 @@ def socket_path(host: str) -> str:
     if "://" in path or not path.startswith("/"):
         raise Invalid(f"--host {host!r} is not unix:///PATH", hint=f"the default is {DEFAULT_HOST}")
     return path
+
+
+def is_listening(host: str) -> bool:
+    """Whether anybody answers at `host`; `Refused` when we may not ask."""
+    try:
+        _connect(socket_path(host)).close()
+    except Unavailable:
+        return False
+    return True
 
 
 class Channel:
@@ -47,18 +59,26 @@ class Channel:
         self._connection.send(request, is_last=True)
         return _only(self._events())
 
-    def stream(self, method: str, request: bytes) -> Iterator[bytes]:
-        """One message there, many back. Closing the iterator cancels the call."""
+    def stream(
+        self, method: str, request: bytes, *, patience: Patience = lambda: None
+    ) -> Iterator[bytes | None]:
+        """One message there, many back. Closing the iterator cancels the call.
+
+        Yields `None` when as many seconds as `patience` says went by without a message.
+        """
         self._begin(method, None)
         self._connection.send(request, is_last=True)
         is_over = False
         try:
-            for event in self._events():
-                if isinstance(event, Ended):
+            for event in self._events(patience=patience):
+                if event is None:
+                    yield None
+                elif isinstance(event, Ended):
                     is_over = True
                     _require_ok(event)
                     return
-                yield event.payload
+                else:
+                    yield event.payload
         finally:
             if not is_over:
                 self.close()
@@ -83,16 +103,28 @@ class Channel:
         self._socket.settimeout(None if timeout_s is None else timeout_s + _GRACE_S)
         self._connection.begin(f"/swarm.api.v1.{method}", timeout_s=timeout_s)
 
-    def _events(self, early: Iterable[Event] = ()) -> Iterator[Event]:
+    def _events(
+        self, early: Iterable[Event] = (), *, patience: Patience = lambda: None
+    ) -> Iterator[Event | None]:
         for event in early:
             yield event
             if isinstance(event, Ended):
                 return
         while True:
+            if not self._wait(patience()):
+                yield None
+                continue
             for event in self._exchange():
                 yield event
                 if isinstance(event, Ended):
                     return
+
+    def _wait(self, seconds: float | None) -> bool:
+        if seconds is None:
+            return True
+        self._write()
+        assert self._socket is not None
+        return bool(select([self._socket], [], [], max(seconds, 0.0))[0])
 
     def _exchange(self) -> list[Event]:
         self._write()
@@ -143,7 +175,7 @@ def _connect(path: str) -> socket.socket:
     return connected
 
 
-def _only(events: Iterator[Event]) -> bytes:
+def _only(events: Iterator[Event | None]) -> bytes:
     answer: bytes | None = None
     for event in events:
         match event:
@@ -151,6 +183,8 @@ def _only(events: Iterator[Event]) -> bytes:
                 answer = payload
             case Ended():
                 _require_ok(event)
+            case None:
+                pass
     if answer is None:
         raise Unavailable("swarmd ended the call without an answer")
     return answer

@@ -4,14 +4,14 @@ Names, id prefixes and ids are interchangeable on the command line, but a change
 id: what a name means is looked up first, so that two commands cannot mean different things.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 from google.protobuf.message import Message
 
 from swarm.api.v1 import control_pb2 as pb
 from swarm.api.v1 import objects_pb2
 from swarm.errors import Missing
-from swarmctl.io.channel import Channel
+from swarmctl.io.channel import Channel, Patience
 
 _TIMEOUT_S = 30.0
 # To pin an image a manager may have to ask a slow registry.
@@ -82,24 +82,29 @@ class Control:
         """Tasks by service, node or id."""
         return tuple(pb.ListTasksResponse.FromString(self._call("ListTasks", request)).tasks)
 
-    def watch_service(self, service_id: str) -> Iterator[pb.ServiceProgress]:
-        """How far a service is, at once and on each change."""
+    def watch_service(
+        self, service_id: str, *, patience: Patience = lambda: None
+    ) -> Generator[pb.ServiceProgress | None, None, None]:
+        """How far a service is, at once and on each change; `None` when patience ends."""
         request = pb.WatchServiceRequest(service_id=service_id)
-        return map(pb.ServiceProgress.FromString, self._stream("WatchService", request))
+        data: bytes = request.SerializeToString()
+        for each in self._channel.stream("Control/WatchService", data, patience=patience):
+            yield None if each is None else pb.ServiceProgress.FromString(each)
 
-    def events(self, *, since: float) -> Iterator[objects_pb2.Event]:
-        """What happens in the cluster."""
-        request = pb.WatchEventsRequest(since=since)
-        return map(objects_pb2.Event.FromString, self._stream("WatchEvents", request))
+    def events(
+        self, *, since: float, patience: Patience = lambda: None
+    ) -> Iterator[objects_pb2.Event | None]:
+        """What happens in the cluster; `None` when patience ends."""
+        data: bytes = pb.WatchEventsRequest(since=since).SerializeToString()
+        for each in self._channel.stream("Control/WatchEvents", data, patience=patience):
+            yield None if each is None else objects_pb2.Event.FromString(each)
 
     def logs(self, request: pb.ReadLogsRequest) -> Iterator[pb.LogBatch]:
         """Lines that tasks wrote, in batches."""
-        return map(pb.LogBatch.FromString, self._stream("ReadLogs", request))
+        data: bytes = request.SerializeToString()
+        answers = self._channel.stream("Control/ReadLogs", data)
+        return (pb.LogBatch.FromString(each) for each in answers if each is not None)
 
     def _call(self, method: str, request: Message, *, timeout_s: float = _TIMEOUT_S) -> bytes:
         data: bytes = request.SerializeToString()
         return self._channel.unary(f"Control/{method}", data, timeout_s=timeout_s)
-
-    def _stream(self, method: str, request: Message) -> Iterator[bytes]:
-        data: bytes = request.SerializeToString()
-        return self._channel.stream(f"Control/{method}", data)

@@ -28,7 +28,7 @@ class Images:
     def pull(self, request: pb.PullImageRequest) -> Iterator[pb.PullImageResponse]:
         """Fetch an image; progress comes first, the image last."""
         answers = self._channel.stream("Images/PullImage", request.SerializeToString())
-        return map(pb.PullImageResponse.FromString, answers)
+        return (pb.PullImageResponse.FromString(each) for each in answers if each is not None)
 
     def list(self) -> tuple[pb.Image, ...]:
         """All images of this node."""

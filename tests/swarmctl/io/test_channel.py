@@ -39,9 +39,20 @@ def test_an_answer_may_be_larger_than_every_window(swarm: FakeSwarm, channel: Ch
 def test_a_stream_is_read_to_its_end(swarm: FakeSwarm, channel: Channel) -> None:
     swarm.progress = [control_pb2.ServiceProgress(running=n) for n in range(1000)]
 
-    seen = [each.running for each in Control(channel).watch_service("web")]
+    seen = [each.running for each in Control(channel).watch_service("web") if each]
 
     assert seen == list(range(1000))
+
+
+def test_a_stream_tells_when_patience_ends(swarm: FakeSwarm, channel: Channel) -> None:
+    swarm.progress = [control_pb2.ServiceProgress(running=1)]
+    swarm.endless = True
+
+    progress = Control(channel).watch_service("web", patience=lambda: 0.5)
+    seen = [next(progress), next(progress)]
+    progress.close()
+
+    assert seen == [swarm.progress[0], None]
 
 
 def test_a_stream_that_is_left_does_not_hinder_the_next_call(
@@ -52,7 +63,8 @@ def test_a_stream_that_is_left_does_not_hinder_the_next_call(
 
     progress = Control(channel).watch_service("web")
     first = next(progress)
-    del progress
+    assert first is not None
+    progress.close()
     status = Daemon(channel).status()
 
     assert (first.running, status.node_id) == (1, swarm.node_id)

@@ -1,0 +1,84 @@
+"""List every command with where it lives and what it does in a line.
+
+Help and completion are answered from this table alone, so that no command is imported, and
+nothing that a command needs, until it runs. A new command is a line here.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Leaf(NamedTuple):
+    """One command: `module:attribute`, and its line of help."""
+
+    target: str
+    help: str
+
+
+class Branch(NamedTuple):
+    """A group of commands."""
+
+    help: str
+    children: Mapping[str, "Leaf | Branch"]
+
+
+Entry = Leaf | Branch
+
+_SWARM: Mapping[str, Entry] = {
+    "init": Leaf("swarmctl.commands.swarm:init", "Make a swarm, with this host as its manager"),
+    "join": Leaf("swarmctl.commands.swarm:join", "Make this host part of a swarm"),
+    "join-token": Leaf("swarmctl.commands.swarm:join_token", "Show or rotate a join token"),
+    "leave": Leaf("swarmctl.commands.swarm:leave", "Take this host out of its swarm"),
+}
+
+ROOT = Branch(
+    "Run containers on many hosts as one swarm.",
+    {
+        **_SWARM,
+        "node": Branch(
+            "The hosts of the swarm",
+            {
+                "demote": Leaf("swarmctl.commands.node:demote", "Make managers workers"),
+                "inspect": Leaf("swarmctl.commands.node:inspect", "Show nodes in full"),
+                "ls": Leaf("swarmctl.commands.node:ls", "List the nodes"),
+                "promote": Leaf("swarmctl.commands.node:promote", "Make workers managers"),
+                "ps": Leaf("swarmctl.commands.node:ps", "List the tasks on nodes"),
+                "rm": Leaf("swarmctl.commands.node:rm", "Take nodes off the list for good"),
+                "update": Leaf("swarmctl.commands.node:update", "Change a node"),
+            },
+        ),
+        "service": Branch(
+            "What the swarm keeps running",
+            {
+                "create": Leaf("swarmctl.commands.service_create:create", "Start a service"),
+                "inspect": Leaf("swarmctl.commands.service:inspect", "Show services in full"),
+                "logs": Leaf("swarmctl.commands.service:logs", "Read what a service wrote"),
+                "ls": Leaf("swarmctl.commands.service:ls", "List the services"),
+                "ps": Leaf("swarmctl.commands.service:ps", "List the tasks of services"),
+                "rm": Leaf("swarmctl.commands.service:rm", "Remove services"),
+                "scale": Leaf("swarmctl.commands.service:scale", "Set how many replicas run"),
+                "update": Leaf("swarmctl.commands.service_update:update", "Change a service"),
+            },
+        ),
+        "image": Branch(
+            "The images on this host",
+            {
+                "import": Leaf("swarmctl.commands.image:import_", "Make an image from a tar"),
+                "inspect": Leaf("swarmctl.commands.image:inspect", "Show images in full"),
+                "load": Leaf("swarmctl.commands.image:load", "Take in a saved image"),
+                "ls": Leaf("swarmctl.commands.image:ls", "List the images"),
+                "pull": Leaf("swarmctl.commands.image:pull", "Fetch an image from a registry"),
+                "rm": Leaf("swarmctl.commands.image:rm", "Remove images"),
+                "tag": Leaf("swarmctl.commands.image:tag", "Give an image another name"),
+            },
+        ),
+        "swarm": Branch("The same as init, join, join-token and leave", _SWARM),
+        "events": Leaf("swarmctl.commands.system:events", "Follow what happens in the swarm"),
+        "status": Leaf("swarmctl.commands.system:status", "Show this host's daemon"),
+        "version": Leaf("swarmctl.commands.system:version", "Show the versions in use"),
+        "completion": Leaf("swarmctl.commands.system:completion", "Print a shell's completion"),
+    },
+)
+
+# Typed by habit, listed nowhere.
+ALIASES: Mapping[str, str] = {"info": "status", "list": "ls", "remove": "rm"}

@@ -1,0 +1,203 @@
+"""`swarmctl service ls|ps|inspect|logs|scale|rm`."""
+
+from collections.abc import Callable, Sequence
+
+import click
+
+from swarm.errors import Invalid, SwarmError
+from swarmctl import completing, options
+from swarmctl.io.session import Session
+from swarmctl.lazy import Command
+
+_services = click.argument(
+    "services", nargs=-1, required=True, metavar="SERVICE...", shell_complete=completing.services
+)
+
+
+@click.command("ls", cls=Command)
+@options.listing_flags
+@click.pass_obj
+def ls(session: Session, /, *, filters: Sequence[str], form: str, quiet: bool) -> None:
+    """List the services, with how many of their tasks run."""
+    from swarmctl.filters import SERVICE_TESTS, parse_filters, selected
+    from swarmctl.rows import SERVICES, Detail, service_row
+    from swarmctl.tables import listed
+
+    parse_filters(filters, known=SERVICE_TESTS)
+    views = selected(session.control.services(), filters, SERVICE_TESTS)
+    views.sort(key=lambda view: view.service.spec.name)
+    session.write(
+        listed([service_row(v, Detail()) for v in views], SERVICES, form=form, quiet=quiet)
+    )
+
+
+@click.command("ps", cls=Command)
+@_services
+@options.task_flags
+@click.pass_obj
+def ps(
+    session: Session,
+    /,
+    *,
+    services: Sequence[str],
+    filters: Sequence[str],
+    form: str,
+    quiet: bool,
+    no_resolve: bool,
+    no_trunc: bool,
+) -> None:
+    """List the tasks of services: per replica the newest attempt, then the older ones."""
+    from swarm.api.v1 import control_pb2
+    from swarmctl.filters import TASK_TESTS, parse_filters, selected
+    from swarmctl.rows import TASKS, Detail, task_rows
+    from swarmctl.tables import listed
+
+    parse_filters(filters, known=TASK_TESTS)
+    ids = [view.service.id for view in session.control.services(services)]
+    views = session.control.tasks(control_pb2.ListTasksRequest(services=ids))
+    detail = Detail(full=no_trunc, named=not no_resolve)
+    rows = task_rows(selected(views, filters, TASK_TESTS), detail, now=session.now())
+    session.write(listed(list(rows), TASKS, form=form, quiet=quiet))
+
+
+@click.command("inspect", cls=Command)
+@_services
+@options.inspect_flags
+@options.pretty
+@click.pass_obj
+def inspect(session: Session, /, *, services: Sequence[str], form: str, pretty: bool) -> None:
+    """Show services in full."""
+    from swarmctl.details import service_detail
+    from swarmctl.inspecting import inspected
+    from swarmctl.pretty import pretty_service
+
+    if pretty and form:
+        raise Invalid("--pretty and --format exclude each other", hint="leave one of them out")
+    views = session.control.services(services)
+    if pretty:
+        session.write("\n".join(map(pretty_service, views)))
+        return
+    session.write(inspected(list(map(service_detail, views)), form=form))
+
+
+@click.command("scale", cls=Command)
+@click.argument(
+    "targets", nargs=-1, required=True, metavar="SERVICE=REPLICAS...",
+    shell_complete=completing.services,
+)  # fmt: skip
+@options.detach
+@click.pass_obj
+def scale(session: Session, /, *, targets: Sequence[str], detach: bool) -> None:
+    """Set how many replicas of services run."""
+    from swarm.api.v1 import control_pb2
+    from swarmctl.io.changing import change_service
+    from swarmctl.io.watching import watch
+    from swarmctl.specs import scaled
+
+    wanted = dict(map(_target, targets))
+
+    def scale_one(name: str) -> None:
+        view = change_service(session, name, lambda spec: scaled(spec, wanted[name]))
+        session.say(f"{name} scaled to {wanted[name]}")
+        scaled_views.append(view)
+
+    scaled_views: list[control_pb2.ServiceView] = []
+    try:
+        each(session, tuple(wanted), scale_one)
+    finally:
+        for view in () if detach else scaled_views:
+            watch(session, view.service.id, view.service.spec.name)
+
+
+@click.command("rm", cls=Command)
+@_services
+@click.pass_obj
+def rm(session: Session, /, *, services: Sequence[str]) -> None:
+    """Remove services and stop their tasks."""
+
+    def remove(name: str) -> None:
+        session.control.remove_service(session.control.service(name).service.id)
+        session.say(name)
+
+    each(session, services, remove)
+
+
+@click.command("logs", cls=Command)
+@click.argument("name", metavar="SERVICE|TASK", shell_complete=completing.services)
+@click.option("--details", is_flag=True, help="Print ids of node and task with each line")
+@click.option("-f", "--follow", is_flag=True, help="Go on printing what is written")
+@click.option("--no-resolve", is_flag=True, help="Print node ids instead of names")
+@click.option("--no-task-ids", is_flag=True, help="Print no task ids")
+@click.option("--no-trunc", is_flag=True, help="Print task ids in full")
+@click.option("--raw", is_flag=True, help="Print lines as they were written")
+@click.option("--since", default="", metavar="TIME", help="Lines since 2026-01-31T12:00:00Z or 10m")
+@click.option("-n", "--tail", default="all", metavar="N", help="Last lines per task (default all)")
+@click.option("-t", "--timestamps", is_flag=True, help="Print when lines were written")
+@click.pass_obj
+def logs(
+    session: Session,
+    /,
+    *,
+    name: str,
+    details: bool,
+    follow: bool,
+    no_resolve: bool,
+    no_task_ids: bool,
+    no_trunc: bool,
+    raw: bool,
+    since: str,
+    tail: str,
+    timestamps: bool,
+) -> None:
+    """Read what the tasks of a service, or one task, wrote."""
+    from swarmctl.io.reading import read_logs
+    from swarmctl.logs import Style
+    from swarmctl.times import parse_since
+
+    style = Style(
+        raw=raw,
+        timestamps=timestamps,
+        details=details,
+        task_ids=not no_task_ids,
+        full=no_trunc,
+    )
+    read_logs(
+        session,
+        name,
+        style,
+        follow=follow,
+        tail=_tail(tail),
+        since=parse_since(since, now=session.now()) if since else 0.0,
+        resolve=not (no_resolve or raw),
+    )
+
+
+def each(session: Session, names: Sequence[str], act: Callable[[str], None]) -> None:
+    """Act on every name; one that fails does not keep the others from it."""
+    failures: list[SwarmError] = []
+    for name in names:
+        try:
+            act(name)
+        except SwarmError as err:
+            failures.append(err)
+    for failure in failures[:-1]:
+        session.warn(f"Error: {failure.message}")
+    if failures:
+        raise failures[-1]
+
+
+def _target(text: str) -> tuple[str, int]:
+    name, equals, count = text.rpartition("=")
+    if not equals or not name:
+        raise Invalid(f"{text!r} is not SERVICE=REPLICAS", hint="write it like web=5")
+    if not count.isascii() or not count.isdigit() or len(count) > 10:
+        raise Invalid(f"{text!r}: {count!r} is not a count", hint="write it like web=5")
+    return name, int(count)
+
+
+def _tail(text: str) -> int:
+    if text == "all":
+        return -1
+    if not text.isascii() or not text.isdigit() or len(text) > 10:
+        raise Invalid(f"--tail {text!r} is not a count", hint="give a number of lines, or all")
+    return int(text)

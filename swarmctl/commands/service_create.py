@@ -1,0 +1,107 @@
+"""`swarmctl service create`."""
+
+import os
+from pathlib import Path
+from random import Random
+
+import click
+import msgspec
+
+from swarm.errors import Invalid
+from swarmctl import options
+from swarmctl.io.session import Session
+from swarmctl.lazy import Command
+
+_LISTS = (
+    (("--constraint",), "CONSTRAINT", "Where tasks may run, such as node.labels.zone==east"),
+    (("--container-label",), "KEY[=VALUE]", "Label of the containers"),
+    (("-e", "--env"), "NAME[=VALUE]", "Environment variable"),
+    (("--env-file",), "FILE", "Read environment variables from a file"),
+    (("--group",), "GROUP", "Supplementary group of the containers' user"),
+    (("--host",), "NAME:IP", "Entry of /etc/hosts"),
+    (("-l", "--label"), "KEY[=VALUE]", "Label of the service"),
+    (("--mount",), "MOUNT", "type=bind|volume|tmpfs,source=…,target=…[,readonly]"),
+    (("--network",), "NETWORK", "host or none (default none)"),
+    (("--sysctl",), "KEY=VALUE", "Kernel setting of the containers' own namespaces"),
+    (("--ulimit",), "NAME=SOFT[:HARD]", "Resource limit of the containers' processes"),
+)
+
+
+def _own_flags(command: options.F) -> options.F:
+    for names, metavar, text in reversed(_LISTS):
+        command = options.flag_list(command, names, metavar, text)
+    return command
+
+
+@click.command(
+    "create",
+    cls=Command,
+    context_settings={"allow_interspersed_args": False},
+    options_metavar="[OPTIONS]",
+)
+@click.argument("image", metavar="IMAGE")
+@click.argument("arguments", nargs=-1, metavar="[COMMAND] [ARG...]", type=click.UNPROCESSED)
+@_own_flags
+@click.option(
+    "--mode", default="replicated", metavar="MODE", help="replicated or global (default replicated)"
+)
+@click.option("--name", default="", help="Name of the service")
+@options.service_flags
+@options.registry_flags
+@options.waiting_flags
+@click.pass_obj
+def create(session: Session, /, **flags: object) -> None:
+    """Start a service: so many replicas of one container.
+
+    Prints the service's id, then waits until everything runs, unless it is detached. Ctrl-C
+    ends the waiting, not the service.
+    """
+    from swarm.api.v1 import control_pb2
+    from swarm.checks import check_service
+    from swarm.codec import to_message
+    from swarmctl.blame import refusal
+    from swarmctl.io.credentials import registry_auth
+    from swarmctl.names import make_name
+    from swarmctl.specs import CreateFlags, ServiceFlags, created
+
+    flags["env"] = (*_file_entries(flags.pop("env_file")), *_texts(flags["env"]))
+    own = msgspec.convert(flags, CreateFlags)
+    if not own.name:
+        own = msgspec.structs.replace(own, name=make_name(Random()))
+    spec = created(msgspec.convert(flags, ServiceFlags), own, environ=os.environ)
+    if problems := check_service(spec):
+        raise refusal(problems, is_update=False)
+    answer = session.control.create_service(
+        control_pb2.CreateServiceRequest(
+            spec=to_message(spec),
+            resolve_image=not flags["no_resolve_image"],
+            registry_auth=registry_auth(own.image) if flags["with_registry_auth"] else "",
+        )
+    )
+    service = answer.service.service
+    session.say(service.id)
+    for warning in answer.warnings:
+        session.warn(f"Warning: {warning}")
+    if not flags["detach"]:
+        from swarmctl.io.watching import watch
+
+        watch(session, service.id, spec.name, quiet=bool(flags["quiet"]))
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return msgspec.convert(value, tuple[str, ...])
+
+
+def _file_entries(paths: object) -> tuple[str, ...]:
+    from swarmctl.environment import read_env_file
+
+    entries: list[str] = []
+    for path in _texts(paths):
+        try:
+            content = Path(path).read_bytes()
+        except OSError as err:
+            raise Invalid(
+                f"--env-file {path}: {err.strerror}", hint="give a file that can be read"
+            ) from err
+        entries += read_env_file(content, path=f"--env-file {path}")
+    return tuple(entries)

@@ -1,0 +1,50 @@
+"""Complete the names of services and nodes from the running swarm.
+
+A shell that waits for an answer must not show an error, so a swarm that does not answer
+simply has no names.
+"""
+
+import click
+
+from swarm.errors import SwarmError
+from swarmctl.io.session import Session
+
+
+def services(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of services."""
+    del param
+    try:
+        views = _session(ctx).control.services()
+    except SwarmError:
+        return []
+    names = (view.service.spec.name for view in views)
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def nodes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Host names of nodes."""
+    del param
+    try:
+        views = _session(ctx).control.nodes()
+    except SwarmError:
+        return []
+    names = (view.node.description.hostname for view in views)
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def images(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of this host's images."""
+    from swarmctl.rows import Detail, image_name
+
+    del param
+    try:
+        found = _session(ctx).images.list()
+    except SwarmError:
+        return []
+    names = {image_name(name, Detail()) for image in found for name in image.references}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _session(ctx: click.Context) -> Session:
+    found = ctx.find_object(Session)
+    return found or Session(ctx.find_root().params.get("host"))

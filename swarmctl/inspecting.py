@@ -1,0 +1,16 @@
+"""Print inspected objects: as one JSON array, line by line through a template, or for people."""
+
+import json
+from collections.abc import Sequence
+
+from swarmctl.pipes import Value, as_json
+from swarmctl.templates import render, unescaped
+
+
+def inspected(objects: Sequence[dict[str, Value]], *, form: str) -> str:
+    """What `inspect` prints; `form` is what `--format` was given."""
+    if not form:
+        return json.dumps(objects, indent=4, ensure_ascii=False) + "\n"
+    if form == "json":
+        return as_json(objects) + "\n"
+    return "".join(render(unescaped(form), each) + "\n" for each in objects)

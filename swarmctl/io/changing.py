@@ -1,0 +1,65 @@
+"""Change a service or a node on what is now, and look again when someone was faster."""
+
+from collections.abc import Callable
+
+from swarm.api.v1 import control_pb2
+from swarm.checks import check_service
+from swarm.codec import from_message, to_message
+from swarm.errors import Conflict
+from swarm.specs import NodeSpec, ServiceSpec
+from swarmctl.blame import refusal
+from swarmctl.io.session import Session
+
+ATTEMPTS = 5
+
+
+def change_service(
+    session: Session,
+    name: str,
+    change: Callable[[ServiceSpec], ServiceSpec],
+    *,
+    resolve_image: bool = False,
+    registry_auth: str = "",
+) -> control_pb2.ServiceView:
+    """Store what `change` makes of the service's spec; `Invalid` before anything is sent."""
+    for attempt in range(1, ATTEMPTS + 1):
+        view = session.control.service(name)
+        spec = change(from_message(ServiceSpec, view.service.spec))
+        if problems := check_service(spec):
+            raise refusal(problems, is_update=True)
+        request = control_pb2.UpdateServiceRequest(
+            service_id=view.service.id,
+            version=view.version,
+            spec=to_message(spec),
+            resolve_image=resolve_image,
+            registry_auth=registry_auth,
+        )
+        try:
+            answer = session.control.update_service(request)
+        except Conflict:
+            if attempt == ATTEMPTS:
+                raise
+            continue
+        for warning in answer.warnings:
+            session.warn(f"Warning: {warning}")
+        return answer.service
+    raise AssertionError("the last attempt returns or raises")
+
+
+def change_node(
+    session: Session, name: str, change: Callable[[NodeSpec], NodeSpec]
+) -> control_pb2.NodeView:
+    """Store what `change` makes of the node's spec."""
+    for attempt in range(1, ATTEMPTS + 1):
+        view = session.control.node(name)
+        request = control_pb2.UpdateNodeRequest(
+            node_id=view.node.id,
+            version=view.version,
+            spec=to_message(change(from_message(NodeSpec, view.node.spec))),
+        )
+        try:
+            return session.control.update_node(request)
+        except Conflict:
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")

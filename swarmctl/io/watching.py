@@ -1,0 +1,109 @@
+"""Wait until a service has converged, and show how far it is.
+
+The manager pushes each change, so there is nothing to poll. Losing sight of a manager is no
+failure of the service: we look again for a while before giving up.
+"""
+
+import time
+
+from swarm.api.v1 import control_pb2
+from swarm.errors import Missing, Unavailable
+from swarm.quantities import format_duration
+from swarmctl.io.painting import Canvas
+from swarmctl.io.session import Session
+from swarmctl.progress import STEADY_S, Convergence, Progress, picture, summary
+
+GIVE_UP_S = 15.0
+LOOK_AGAIN_S = 0.25
+
+
+def watch(session: Session, service_id: str, name: str, *, quiet: bool = False) -> None:
+    """Return when the service `name` has converged; interrupted, say that it goes on."""
+    try:
+        _Watch(session, service_id, name, quiet=quiet).run()
+    except KeyboardInterrupt:
+        session.warn(
+            f"\nService {name} goes on in the background.\n"
+            f"Hint: `swarmctl service ps {name}` shows how far it is"
+        )
+        raise
+
+
+class _Watch:
+    def __init__(self, session: Session, service_id: str, name: str, *, quiet: bool) -> None:
+        self._session = session
+        self._service_id = service_id
+        self._name = name
+        self._quiet = quiet
+        self._canvas = Canvas(session)
+        self._convergence = Convergence()
+        self._told: set[str] = set()
+        self._lost_at: float | None = None
+
+    def run(self) -> None:
+        while True:
+            try:
+                self._follow()
+                break
+            except Unavailable:
+                now = time.monotonic()
+                self._lost_at = self._lost_at or now
+                if now - self._lost_at > GIVE_UP_S:
+                    raise
+                time.sleep(LOOK_AGAIN_S)
+        if not self._quiet:
+            self._say_converged()
+
+    def _follow(self) -> None:
+        updates = self._session.control.watch_service(self._service_id, patience=self._patience)
+        try:
+            for update in updates:
+                now = time.monotonic()
+                if update is not None:
+                    self._lost_at = None
+                    self._seen(update, now)
+                if self._convergence.has_converged(now=now):
+                    return
+        finally:
+            updates.close()
+        raise Unavailable(f"lost sight of service {self._name}")
+
+    def _patience(self) -> float | None:
+        deadline = self._convergence.deadline()
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    def _seen(self, update: control_pb2.ServiceProgress, now: float) -> None:
+        if update.removed:
+            raise Missing(f"service {self._name} was removed meanwhile")
+        progress = Progress(
+            wanted=update.wanted,
+            running=update.running,
+            states=dict(update.states),
+            problems=tuple(update.problems),
+            old=update.old,
+        )
+        self._convergence.seen(progress, now=now)
+        if self._quiet:
+            return
+        lines = picture(progress, columns=self._session.columns())
+        if progress.is_reached and not self._convergence.has_converged(now=now):
+            lines.append(
+                f"verify: waiting {format_duration(STEADY_S)} to see that the tasks are stable"
+            )
+        self._canvas.paint(lines)
+        if not self._canvas.is_live:
+            self._tell(progress)
+
+    def _tell(self, progress: Progress) -> None:
+        for problem in progress.problems:
+            if problem not in self._told:
+                self._told.add(problem)
+                self._session.say(f"{summary(progress)}: {problem}")
+
+    def _say_converged(self) -> None:
+        latest = self._convergence.latest
+        assert latest is not None
+        if not self._canvas.is_live:
+            self._session.say(summary(latest))
+        self._canvas.leave()
+        self._session.say(f"verify: Service {self._name} converged")

@@ -1,0 +1,100 @@
+"""Build click commands from the catalog when they are named, not before.
+
+Switches also take a value (`--detach=false`), as they do in Docker; click has no such form, so
+it is rewritten before click sees it, up to the first word that belongs to the container.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+import click
+
+from swarmctl.catalog import ALIASES, Branch, Entry, Leaf
+
+_TRUE = frozenset(("true", "1", "t"))
+_FALSE = frozenset(("false", "0", "f"))
+
+
+class Group(click.Group):
+    """A branch of the catalog."""
+
+    def __init__(self, name: str, branch: Branch) -> None:
+        super().__init__(
+            name,
+            help=branch.help,
+            short_help=branch.help,
+            subcommand_metavar="COMMAND",
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        )
+        self._children: Mapping[str, Entry] = branch.children
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, as the catalog orders them."""
+        del ctx
+        return list(self._children)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        del ctx
+        name = cmd_name if cmd_name in self._children else ALIASES.get(cmd_name, "")
+        match self._children.get(name):
+            case None:
+                return None
+            case Branch() as branch:
+                return Group(name, branch)
+            case Leaf() as leaf:
+                return load(leaf)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands' lines, without importing any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.help) for name, each in self._children.items()])
+
+
+class Command(click.Command):
+    """A command whose switches take `=true` and `=false`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Rewrite switches with values, then parse."""
+        return super().parse_args(ctx, rewritten(self.params, args, ctx.allow_interspersed_args))
+
+
+def load(leaf: Leaf) -> click.Command:
+    """Import a command."""
+    module, _, attribute = leaf.target.partition(":")
+    found = getattr(import_module(module), attribute)
+    assert isinstance(found, click.Command), leaf.target
+    found.short_help = leaf.help
+    return found
+
+
+def rewritten(
+    params: Sequence[click.Parameter], args: Sequence[str], interspersed: bool
+) -> list[str]:
+    """`args` with each `--switch=true` and `--switch=false` as click spells them."""
+    options = {name: each for each in params if isinstance(each, click.Option)
+               for name in each.opts}  # fmt: skip
+    out: list[str] = []
+    rest = list(args)
+    while rest:
+        arg = rest.pop(0)
+        if arg == "--" or not (arg.startswith("-") or interspersed):
+            return [*out, arg, *rest]
+        name, equals, value = arg.partition("=")
+        option = options.get(name)
+        if option is not None and option.is_flag and equals:
+            out += _switch(name, option, value)
+            continue
+        out.append(arg)
+        if option is not None and not option.is_flag and not equals and rest:
+            out.append(rest.pop(0))
+    return out
+
+
+def _switch(name: str, option: click.Option, value: str) -> list[str]:
+    if value.lower() in _TRUE:
+        return [name]
+    if value.lower() not in _FALSE:
+        raise click.BadParameter(f"{value!r} is neither true nor false", param=option)
+    return option.secondary_opts[:1]

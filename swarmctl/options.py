@@ -1,0 +1,166 @@
+"""Declare the flags that several commands share.
+
+`service create` and `service update` know most flags alike; those are one table here. A flag
+that is absent stays `None`: an update must not change what it does not name.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from swarmctl.kinds import ADDRESS, BYTES, COUNT, CPUS, DURATION, INTEGER
+
+if TYPE_CHECKING:
+    from swarm.api.v1 import specs_pb2
+
+F = TypeVar("F", bound=Callable[..., object])
+
+CONDITIONS = click.Choice(["none", "on-failure", "any"])
+AVAILABILITIES = click.Choice(["active", "pause", "drain"])
+ROLES = click.Choice(["worker", "manager"])
+
+_SHARED: tuple[tuple[tuple[str, ...], click.ParamType[object] | None, str], ...] = (
+    (("--entrypoint",), None, "Command that replaces the image's entrypoint"),
+    (("--hostname",), None, "Host name of the containers; may hold {{.Task.Slot}} and the like"),
+    (("--limit-cpu",), CPUS, "Cpus that a task may use at most"),
+    (("--limit-memory",), BYTES, "Memory that a task may use at most"),
+    (("--limit-pids",), COUNT, "Processes that a task may have at most (0: no limit)"),
+    (("--oom-score-adj",), INTEGER, "Whom the kernel kills first when memory ends (-1000..1000)"),
+    (("--replicas",), COUNT, "How many tasks run"),
+    (("--replicas-max-per-node",), COUNT, "How many tasks one node may have (0: no limit)"),
+    (("--reserve-cpu",), CPUS, "Cpus that a node must have free for a task"),
+    (("--reserve-memory",), BYTES, "Memory that a node must have free for a task"),
+    (("--restart-condition",), CONDITIONS, "Which ends of a task call for another attempt"),
+    (("--restart-delay",), DURATION, "Wait before another attempt (default 5s)"),
+    (("--restart-max-attempts",), COUNT, "Attempts before giving up (0: never give up)"),
+    (("--restart-window",), DURATION, "Time over which attempts are counted (0s: all time)"),
+    (("--stop-grace-period",), DURATION, "Time to end after the stop signal (default 10s)"),
+    (("--stop-signal",), None, "Signal that stops the containers"),
+    (("--update-delay",), DURATION, "Wait between two steps of an update (default 0s)"),
+    (("--update-parallelism",), COUNT, "Tasks replaced in one step (default 1, 0: all)"),
+    (("-u", "--user"), None, "User and group: <name|uid>[:<group|gid>]"),
+    (("-w", "--workdir"), None, "Working directory"),
+)
+_SWITCHES: tuple[tuple[str, str], ...] = (
+    ("--init/--no-init", "Run a small init as process 1 that reaps and forwards signals"),
+    ("--read-only/--no-read-only", "Mount the containers' root file system read-only"),
+)
+
+
+def service_flags(command: F) -> F:
+    """What create and update share."""
+    for names, kind, text in reversed(_SHARED):
+        command = click.option(*names, type=kind, help=text)(command)
+    for name, text in reversed(_SWITCHES):
+        command = click.option(name, default=None, help=text)(command)
+    return command
+
+
+def waiting_flags(command: F) -> F:
+    """Whether to wait until the service has converged."""
+    quiet = click.option("-q", "--quiet", is_flag=True, help="Wait without showing progress")
+    return detach(quiet(command))
+
+
+def detach(command: F) -> F:
+    """`--detach`."""
+    return click.option(
+        "-d", "--detach/--no-detach", help="Return at once instead of waiting for the tasks"
+    )(command)
+
+
+def registry_flags(command: F) -> F:
+    """How images are looked up."""
+    resolve = click.option(
+        "--no-resolve-image", is_flag=True, help="Do not pin the image to its present digest"
+    )
+    auth = click.option(
+        "--with-registry-auth", is_flag=True, help="Use the login in ~/.docker/config.json"
+    )
+    return resolve(auth(command))
+
+
+def listing_flags(command: F) -> F:
+    """How a list is selected and printed."""
+    quiet = click.option("-q", "--quiet", is_flag=True, help="Print ids only")
+    return filters(form(quiet(command)))
+
+
+def filters(command: F) -> F:
+    """`--filter`."""
+    return click.option(
+        "-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Select (repeatable)"
+    )(command)
+
+
+def form(command: F) -> F:
+    """`--format` of a list."""
+    return click.option(
+        "--format",
+        "form",
+        default="",
+        metavar="FORMAT",
+        help="table, json, a Go template such as '{{.ID}}', or 'table TEMPLATE'",
+    )(command)
+
+
+def task_flags(command: F) -> F:
+    """How tasks are printed."""
+    resolve = click.option("--no-resolve", is_flag=True, help="Print ids instead of names")
+    whole = click.option("--no-trunc", is_flag=True, help="Print ids and errors in full")
+    return listing_flags(resolve(whole(command)))
+
+
+def inspect_flags(command: F) -> F:
+    """How an object is printed in full."""
+    return click.option(
+        "-f", "--format", "form", default="", metavar="FORMAT", help="json, or a Go template"
+    )(command)
+
+
+def pretty(command: F) -> F:
+    """`--pretty`."""
+    return click.option("--pretty", is_flag=True, help="Print for people")(command)
+
+
+def flag_list(command: F, names: tuple[str, ...], metavar: str, text: str) -> F:
+    """Add a flag that may be given several times."""
+    return click.option(*names, multiple=True, metavar=metavar, help=f"{text} (repeatable)")(
+        command
+    )
+
+
+def label_pair(command: F) -> F:
+    """`--label-add` and `--label-rm`."""
+    command = flag_list(command, ("--label-rm",), "KEY", "Remove a label")
+    return flag_list(command, ("--label-add",), "KEY[=VALUE]", "Add or replace a label")
+
+
+def changes(command: F) -> F:
+    """`--change` of an import."""
+    return flag_list(command, ("-c", "--change", "changes"), "INSTRUCTION", "CMD, ENV, USER, …")
+
+
+def daemon_flags(command: F) -> F:
+    """What a node daemon that has to be started is given."""
+    labels = flag_list(command, ("--label",), "KEY=VALUE", "Engine label of this host")
+    registries = flag_list(
+        labels, ("--insecure-registry",), "HOST:PORT", "Registry that is asked over plain HTTP"
+    )
+    for name, kind, text in (
+        ("--cgroup-parent", None, "Where containers' control groups live"),
+        ("--hostname", None, "This node's name (default: the host's)"),
+        ("--metrics-addr", ADDRESS, "Where metrics are served (default 127.0.0.1:9323)"),
+        ("--run-root", None, "Sockets and running state (default /run/swarmd)"),
+        ("--data-root", None, "What outlives a reboot (default /var/lib/swarmd)"),
+    ):
+        registries = click.option(name, type=kind, default="", help=text)(registries)
+    return registries
+
+
+def availability(text: str) -> "specs_pb2.Availability.ValueType":
+    """The wire's number of a word."""
+    from swarm.api.v1 import specs_pb2
+
+    return specs_pb2.Availability.Value(f"AVAILABILITY_{text.upper()}")
