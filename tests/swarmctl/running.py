@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from msgspec import Struct
 
-from swarmctl.main import main
+from swarmctl import main
 
 
 class Ran(Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ def run(socket: Path, *words: str, stdin: bytes = b"") -> Ran:
         patch.object(sys, "stderr", err),
         patch.object(sys, "stdin", source),
     ):
-        status = main(["--host", f"unix://{socket}", *words])
+        status = main.run(["--host", f"unix://{socket}", *words])
         out.flush()
         err.flush()
     return Ran(
