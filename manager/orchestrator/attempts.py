@@ -5,13 +5,14 @@ still be running? Only an attempt whose node is lost or gone may be replaced wit
 ended.
 """
 
+from collections.abc import Mapping
 from enum import Enum, auto
 
 from msgspec import Struct
 
 from manager.view import ClusterView
-from swarm.ids import NodeId, ServiceId
-from swarm.objects import Task
+from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.objects import Observation, Task
 from swarm.states import NodeState, TaskState
 
 
@@ -32,7 +33,7 @@ class Phase(Enum):
     """No process of it is left."""
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
+class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     """A task with what is observed of it: `state`, since `at`.
 
     `unsure` is a task on a node that a new leader has not heard of yet.
@@ -56,36 +57,64 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 def attempts_of(view: ClusterView, service_id: ServiceId) -> list[Attempt]:
-    """The service's attempts, oldest first within each replica."""
-    states = {NodeId(""): NodeState.UNKNOWN}
+    """The service's attempts, in no particular order."""
+    standings: dict[NodeId, _Standing] = {}
     found: list[Attempt] = []
     for task in view.tasks_of(service_id).values():
-        if task.node_id not in states:
-            states[task.node_id] = view.node_state(task.node_id)
-        found.append(_attempt(view, task, states[task.node_id]))
-    found.sort(key=lambda each: (each.task.attempt, each.task.created_at, each.task.id))
+        standing = standings.get(task.node_id)
+        if standing is None:
+            standing = standings[task.node_id] = _standing(view, task.node_id)
+        seen = standing.observations.get(task.id)
+        state = max(seen.state, standing.least) if seen is not None else standing.least
+        found.append(
+            Attempt(
+                task=task,
+                state=state,
+                phase=_phase(task, state, standing),
+                unsure=standing.is_unsure,
+                at=seen.at if seen is not None else 0.0,
+            )
+        )
     return found
 
 
-def _attempt(view: ClusterView, task: Task, node: NodeState) -> Attempt:
-    state = view.state(task)
-    seen = view.observation(task)
-    return Attempt(
-        task=task,
-        state=state,
-        phase=_phase(view, task, state, node),
-        unsure=node is NodeState.UNKNOWN,
-        at=seen.at if seen is not None else 0.0,
+def in_order(attempts: list[Attempt]) -> list[Attempt]:
+    """The attempts of one replica, oldest first."""
+    if len(attempts) > 1:
+        attempts.sort(key=lambda each: (each.task.attempt, each.task.created_at, each.task.id))
+    return attempts
+
+
+class _Standing(Struct, frozen=True, kw_only=True):
+    """What tasks on one node have in common: the phase of those without an end."""
+
+    wanted: Phase
+    unwanted: Phase
+    is_gone: bool
+    is_unsure: bool
+    least: TaskState
+    observations: Mapping[TaskId, Observation]
+
+
+def _standing(view: ClusterView, node_id: NodeId) -> _Standing:
+    state = view.node_state(node_id)
+    is_gone = node_id not in view.nodes
+    wanted, unwanted = Phase.LIVE, Phase.LEAVING
+    if not node_id:
+        wanted = unwanted = Phase.WAITING
+    elif state is NodeState.DOWN:
+        wanted = unwanted = Phase.GONE if is_gone else Phase.LOST
+    return _Standing(
+        wanted=wanted,
+        unwanted=unwanted,
+        is_gone=is_gone and bool(node_id),
+        is_unsure=state is NodeState.UNKNOWN,
+        least=TaskState.ASSIGNED if node_id else TaskState.PENDING,
+        observations=view.observations_on(node_id),
     )
 
 
-def _phase(view: ClusterView, task: Task, state: TaskState, node: NodeState) -> Phase:
-    if not task.node_id:
-        return Phase.WAITING
-    if task.node_id not in view.nodes:
-        return Phase.GONE
-    if state.is_terminal:
+def _phase(task: Task, state: TaskState, standing: _Standing) -> Phase:
+    if state > TaskState.RUNNING and not standing.is_gone:
         return Phase.ENDED
-    if node is NodeState.DOWN:
-        return Phase.LOST
-    return Phase.LIVE if task.desired <= TaskState.RUNNING else Phase.LEAVING
+    return standing.wanted if task.desired <= TaskState.RUNNING else standing.unwanted

@@ -10,10 +10,10 @@ node's name.
 from collections import defaultdict
 from collections.abc import Iterable
 
-from manager.orchestrator.attempts import Attempt, Phase
+from manager.orchestrator.attempts import Attempt, Phase, in_order
 from manager.orchestrator.draft import Draft, Wait
 from manager.orchestrator.draining import Whereabouts
-from manager.orchestrator.reaping import dismiss, history_limit, trim
+from manager.orchestrator.reaping import bury_gone, dismiss, history_limit, trim
 from manager.orchestrator.replicas import Frame, Replica, Settled, Standing, settle
 from manager.orchestrator.updating import roll
 from manager.scheduler.filters import ask_for
@@ -40,6 +40,7 @@ def plan_per_node(
         else:
             settled.append(_settle_unadmitted(replica, frame, draft))
     roll(settled, service.spec.update, draft, now=draft.now)
+    bury_gone(attempts, draft)
     opened = {opening.node_id for opening in draft.openings}
     limit = history_limit(view)
     for node_id, own in by_node.items():
@@ -59,7 +60,7 @@ def _sort_out(
             waiting.append(attempt)
         else:
             by_node[attempt.task.node_id].append(attempt)
-    return waiting, dict(by_node)
+    return waiting, {node_id: in_order(own) for node_id, own in by_node.items()}
 
 
 def _settle_unadmitted(replica: Replica, frame: Frame, draft: Draft) -> Settled:

@@ -32,14 +32,18 @@ def dismiss(attempts: Iterable[Attempt], draft: Draft) -> None:
             draft.remove(attempt)
 
 
+def bury_gone(attempts: Iterable[Attempt], draft: Draft) -> None:
+    """Forget attempts whose node has left the swarm."""
+    for attempt in attempts:
+        if attempt.phase is Phase.GONE:
+            draft.remove(attempt)
+
+
 def trim(attempts: Sequence[Attempt], limit: int, draft: Draft, *, is_opened: bool) -> None:
     """Forget a replica's oldest ended attempts; `attempts` are oldest first.
 
     `is_opened` when the plan starts another one, so that the last is not needed any more.
     """
-    for attempt in attempts:
-        if attempt.phase is Phase.GONE:
-            draft.remove(attempt)
     kept = [each for each in attempts if not draft.is_forgotten(each)]
     excess = len(kept) + is_opened - limit
     for attempt in kept if is_opened else kept[:-1]:

@@ -16,7 +16,7 @@ from manager.orchestrator.attempts import Attempt, Phase
 from manager.orchestrator.draft import Draft, Opening, Wait
 from manager.orchestrator.restarting import Again, Never, after_end
 from swarm.ids import NodeId
-from swarm.objects import Service
+from swarm.objects import Service, Task
 from swarm.specs import RestartCondition
 from swarm.states import TaskState
 
@@ -36,7 +36,7 @@ class Standing(Enum):
     """Its node is down or no longer admits it."""
 
 
-class Replica(Struct, frozen=True, kw_only=True):
+class Replica(Struct, frozen=True, kw_only=True, gc=False):
     """A slot or node with its attempts, oldest first; none of them asked to be removed."""
 
     attempts: Sequence[Attempt]
@@ -64,7 +64,7 @@ class Replica(Struct, frozen=True, kw_only=True):
         )
 
 
-class Settled(Struct, frozen=True, kw_only=True):
+class Settled(Struct, frozen=True, kw_only=True, gc=False):
     """How a replica stands: UP since when, or OLD because of which attempt."""
 
     replica: Replica
@@ -78,7 +78,7 @@ class Frame(Struct, frozen=True, kw_only=True):
 
     service: Service
     now: float
-    may_stay: Callable[[NodeId], bool]
+    may_stay: Callable[[Task], bool]
 
     def is_current(self, attempt: Attempt) -> bool:
         """Whether the attempt is of the version that is wanted."""
@@ -87,10 +87,14 @@ class Frame(Struct, frozen=True, kw_only=True):
 
 def settle(replica: Replica, frame: Frame, draft: Draft) -> Settled:
     """Decide what to do about one replica, apart from a rollout."""
+    if len(replica.attempts) == 1:  # nearly all replicas, nearly always
+        only = replica.attempts[0]
+        if only.phase is Phase.LIVE and frame.may_stay(only.task):
+            return _held_by(replica, only, frame)
     live = replica.having(Phase.LIVE)
-    staying = [each for each in live if frame.may_stay(each.task.node_id)]
+    staying = [each for each in live if frame.may_stay(each.task)]
     for attempt in live:
-        if not frame.may_stay(attempt.task.node_id):
+        if not frame.may_stay(attempt.task):
             draft.stop(attempt)
     if staying:
         return _keep_best(replica, staying, frame, draft)
@@ -114,6 +118,10 @@ def _keep_best(replica: Replica, live: list[Attempt], frame: Frame, draft: Draft
             draft.remove(attempt)
         for attempt in replica.having(Phase.LOST):
             draft.stop(attempt)
+    return _held_by(replica, best, frame)
+
+
+def _held_by(replica: Replica, best: Attempt, frame: Frame) -> Settled:
     if not frame.is_current(best):
         return Settled(replica=replica, standing=Standing.OLD, holder=best)
     is_up = best.state is TaskState.RUNNING

@@ -3,10 +3,10 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from manager.orchestrator.attempts import Attempt
+from manager.orchestrator.attempts import Attempt, in_order
 from manager.orchestrator.draft import Draft, Opening, Wait
 from manager.orchestrator.draining import Whereabouts
-from manager.orchestrator.reaping import dismiss, history_limit, trim
+from manager.orchestrator.reaping import bury_gone, dismiss, history_limit, trim
 from manager.orchestrator.replicas import Frame, Replica, settle
 from manager.orchestrator.scaling import free_slots, surplus
 from manager.orchestrator.updating import roll
@@ -43,10 +43,12 @@ def plan_replicated(
         settle(Replica(slot=slot, attempts=slots[slot]), frame, draft) for slot in sorted(slots)
     ]
     roll(settled, service.spec.update, draft, now=draft.now)
+    bury_gone(attempts, draft)
     opened = {opening.slot for opening in draft.openings}
     limit = history_limit(view)
     for slot, own in slots.items():
-        trim(own, limit, draft, is_opened=slot in opened)
+        if len(own) > 1 or slot in opened:
+            trim(own, limit, draft, is_opened=slot in opened)
     _place(service, attempts, draft, fleet)
 
 
@@ -58,7 +60,7 @@ def _slots(attempts: Iterable[Attempt], draft: Draft) -> dict[int, list[Attempt]
             dismiss([attempt], draft)
         else:
             slots[attempt.task.slot].append(attempt)
-    return dict(slots)
+    return {slot: in_order(own) for slot, own in slots.items()}
 
 
 def _place(service: Service, attempts: list[Attempt], draft: Draft, fleet: Fleet) -> None:

@@ -8,6 +8,7 @@ from swarm.ids import NodeId
 from swarm.objects import Task
 from swarm.specs import (
     Availability,
+    Placement,
     Resources,
     RestartCondition,
     RestartPolicy,
@@ -197,6 +198,21 @@ def test_a_drained_node_in_the_middle_of_a_rollout_does_not_stop_it() -> None:
 
     assert versions(world) == {2: 6}
     assert world.spread() == {"n0000": 3, "n0002": 3}
+
+
+def test_new_constraints_move_replicas_in_their_turn() -> None:
+    world = Driven()
+    world.node("a", labels={"zone": "west"})
+    world.node("b", labels={"zone": "east"})
+    world.service(replicas=4, update=UpdatePolicy(parallelism=1))
+    world.converge()
+    world.new_version(WEB, placement=Placement(constraints=("node.labels.zone==east",)))
+
+    world.plan()
+    assert len(world.live()) == 3
+    world.converge()
+
+    assert world.spread() == {"b": 4}
 
 
 def test_a_rollout_goes_on_while_a_node_is_lost() -> None:
