@@ -139,7 +139,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 class RoleInterceptor(grpc.aio.ServerInterceptor):
     """Refuses who may not call, and tells handlers who does.
 
-    `anchors` is asked for on every call, so that a rotation counts at once. `role_of` gives the
+    `anchors` is asked for on every call, so that a rotation counts at once; it gives the same
+    object until something changed, or callers are recognised anew each time. `role_of` gives the
     role that the cluster wants a node to have, None once it is removed, and raises `Unavailable`
     while it does not know: a manager that has just started must not tell living nodes that
     they were removed. The lesser of certificate and wanted role counts.

@@ -302,6 +302,22 @@ def test_a_fetch_that_fails_serves_what_it_gave_last() -> None:
     asyncio.run(main())
 
 
+def test_what_is_served_may_go_back_to_what_it_was() -> None:
+    """A restored backup brings the old token back."""
+    swarm = Swarm(time.time())
+    first = (swarm.cluster, swarm.anchors)
+
+    async def main() -> None:
+        async with serving(swarm) as (address, _):
+            old = swarm.joiner()
+            swarm.rotate(Role.WORKER)
+            await _enroll(address, swarm.joiner())
+            swarm.cluster, swarm.anchors = first
+            await _enroll(address, old)
+
+    asyncio.run(main())
+
+
 def test_a_second_server_on_one_port_fails() -> None:
     swarm = Swarm(time.time())
 
