@@ -1,0 +1,284 @@
+"""Do to containers what was decided, and tell what came of it.
+
+Each task has one chain of work at a time, so its deletion never overtakes its start. Starts
+are bounded: more at once than the machine has cores only makes each of them slower. Whatever
+goes wrong ends in an event, a bug included: a task must not hang in a passing state.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Collection, Coroutine
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+from typing import Protocol, assert_never
+
+import structlog
+
+from agent.assignments import Wanted
+from agent.containers import Container, Node, container, own_directory, stop_signal
+from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Report, Signal, Start, Wait
+from agent.events import (
+    Abandoned,
+    Event,
+    GraceExpired,
+    Prepared,
+    PrepareFailed,
+    Started,
+    StartFailed,
+)
+from agent.hearing import effective_signal
+from agent.images.image import RootFs
+from agent.io import volumes
+from agent.metrics import Metrics
+from runtime import outcome
+from runtime.spec import ContainerSpec
+from swarm.errors import Missing, SwarmError
+from swarm.ids import TaskId
+from swarm.images.config import ImageConfig
+
+STARTS_AT_ONCE = 8
+DELETES_AT_ONCE = 8
+DELETE_AGAIN_S = (0.2, 1.0, 5.0, 30.0)
+
+
+class Images(Protocol):
+    """Where images come from."""
+
+    async def ready(self, reference: str) -> RootFs:
+        """The image, pulled when it is not here."""
+        ...
+
+    async def local(self, reference: str) -> RootFs:
+        """The image if it is here; raises `Missing`."""
+        ...
+
+
+class Runtime(Protocol):
+    """What runs containers."""
+
+    async def run(self, spec: ContainerSpec) -> outcome.Started:
+        """Run a container, or find it running."""
+        ...
+
+    async def kill(self, container_id: str, signal: int) -> None:
+        """Send a signal to process 1; raises `Missing`."""
+        ...
+
+    async def delete(self, container_id: str) -> None:
+        """Remove what is left of a container, and end what still runs."""
+        ...
+
+
+Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
+Tell = Callable[[TaskId, Event], None]
+
+
+class Executor:
+    """Performs effects. `find` gives what was last wanted of a task, if that is known."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        images: Images,
+        node: Callable[[], Node],
+        containers: Path,
+        find: Callable[[TaskId], Wanted | None],
+        pid_of: Callable[[TaskId], int],
+        tell: Tell,
+        spawn: Spawn,
+        metrics: Metrics,
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self._runtime = runtime
+        self._images = images
+        self._node = node
+        self._containers = str(containers)
+        self._find = find
+        self._pid_of = pid_of
+        self._tell = tell
+        self._spawn = spawn
+        self._metrics = metrics
+        self._log = log
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._deletes = asyncio.Semaphore(DELETES_AT_ONCE)
+        self._ready: dict[TaskId, Container] = {}
+        self._image_ids: dict[TaskId, str] = {}
+        self._work: dict[TaskId, asyncio.Task[None]] = {}
+        self._waiting: set[TaskId] = set()
+        self._deleting: set[TaskId] = set()
+        self._orders: set[asyncio.Task[None]] = set()
+
+    def image_id(self, task_id: TaskId) -> str:
+        """The image that a task was prepared from; empty when an earlier agent did that."""
+        return self._image_ids.get(task_id, "")
+
+    def perform(self, effect: Effect) -> None:
+        """Begin to do `effect`; what comes of it is told."""
+        match effect:
+            case Prepare(task_id):
+                self._chain(task_id, self._prepare(task_id))
+            case Start(task_id):
+                self._chain(task_id, self._start(task_id))
+            case Abandon(task_id):
+                if task_id in self._waiting:
+                    self._work[task_id].cancel()
+            case Signal(task_id):
+                self._order(self._signal(task_id))
+            case Kill(task_id):
+                self._order(self._kill(task_id, int(SIGKILL)))
+            case Wait(task_id, delay_s):
+                loop = asyncio.get_running_loop()
+                loop.call_later(delay_s, self._tell, task_id, GraceExpired())
+            case Delete(task_id):
+                self._order(self._delete(task_id))
+            case Report():
+                pass
+            case _:
+                assert_never(effect)
+
+    def sweep(self, kept: Collection[TaskId]) -> None:
+        """Delete what tasks left on disk that nobody remembers."""
+        for path in Path(self._containers).iterdir():
+            task_id = TaskId(path.name)
+            if task_id not in kept and task_id not in self._deleting:
+                self._order(self._delete(task_id))
+
+    def _chain(self, task_id: TaskId, work: Coroutine[None, None, Event]) -> None:
+        before = self._work.get(task_id)
+
+        async def run() -> None:
+            if before is not None:
+                await asyncio.wait((before,))
+            event = await work
+            if self._work.get(task_id) is asyncio.current_task():
+                del self._work[task_id]
+            self._tell(task_id, event)
+
+        self._work[task_id] = self._spawn(run())
+
+    def _order(self, order: Coroutine[None, None, None]) -> None:
+        task = self._spawn(order)
+        self._orders.add(task)
+        task.add_done_callback(self._orders.discard)
+
+    async def _prepare(self, task_id: TaskId) -> Event:
+        wanted = self._find(task_id)
+        if wanted is None:
+            return Abandoned()
+        self._waiting.add(task_id)
+        try:
+            image = await self._images.ready(wanted.spec.container.image)
+            layers = tuple(str(each) for each in image.layer_dirs)
+            made = container(wanted, image.config, layers, self._node())
+            volumes.provide(made.mounts)
+        except asyncio.CancelledError:
+            if task_id not in self._waiting:
+                raise  # the agent stops, not the task
+            return Abandoned()
+        except SwarmError as err:
+            self._metrics.rejections.inc()
+            self._log.warning("task.rejected", task_id=task_id, reason=err.message)
+            return PrepareFailed(reason=err.message)
+        except Exception as err:
+            self._log.exception("task.prepare_crashed", task_id=task_id)
+            return PrepareFailed(reason=f"internal error: {err!r}")
+        finally:
+            self._waiting.discard(task_id)
+        self._ready[task_id] = made
+        self._image_ids[task_id] = image.id
+        return Prepared()
+
+    async def _start(self, task_id: TaskId) -> Event:
+        made = self._ready.pop(task_id)
+        self._waiting.add(task_id)
+        try:
+            async with self._starts:
+                self._waiting.discard(task_id)
+                return await self._run(task_id, made)
+        except asyncio.CancelledError:
+            if task_id not in self._waiting:
+                raise
+            return Abandoned()
+        finally:
+            self._waiting.discard(task_id)
+
+    async def _run(self, task_id: TaskId, made: Container) -> Event:
+        began = time.perf_counter()
+        try:
+            started = await self._runtime.run(made.spec)
+        except SwarmError as err:
+            self._metrics.start_failures.inc()
+            self._log.warning("container.not_started", task_id=task_id, reason=err.message)
+            return StartFailed(reason=err.message)
+        except Exception as err:
+            self._log.exception("container.start_crashed", task_id=task_id)
+            return StartFailed(reason=f"internal error: {err!r}")
+        self._metrics.starts.inc()
+        self._metrics.start_seconds.observe(time.perf_counter() - began)
+        self._log.info("container.started", task_id=task_id, pid=started.pid)
+        return Started(pid=started.pid, started_at=started.started_at)
+
+    async def _signal(self, task_id: TaskId) -> None:
+        asked = await self._stop_signal(task_id)
+        number = effective_signal(_status(self._pid_of(task_id)), asked)
+        await self._kill(task_id, number)
+
+    async def _stop_signal(self, task_id: TaskId) -> int:
+        wanted = self._find(task_id)
+        if wanted is None:
+            return int(SIGTERM)  # it was replaced while no agent was here to know it
+        asked, image = wanted.spec.container, ImageConfig()
+        with contextlib.suppress(SwarmError):
+            image = (await self._images.local(asked.image)).config
+        return stop_signal(asked, image)
+
+    async def _kill(self, task_id: TaskId, number: int) -> None:
+        try:
+            await self._runtime.kill(task_id, number)
+            self._log.debug("container.signalled", task_id=task_id, signal=number)
+        except Missing:
+            pass  # it ended; its exit is on its way
+        except SwarmError as err:
+            self._log.warning("container.not_signalled", task_id=task_id, reason=err.message)
+
+    async def _delete(self, task_id: TaskId) -> None:
+        self._deleting.add(task_id)
+        try:
+            await self._delete_all(task_id)
+        finally:
+            self._deleting.discard(task_id)
+
+    async def _delete_all(self, task_id: TaskId) -> None:
+        self._ready.pop(task_id, None)
+        self._image_ids.pop(task_id, None)
+        if (work := self._work.get(task_id)) is not None:
+            await asyncio.wait((work,))
+        for delay_s in (*DELETE_AGAIN_S, None):
+            try:
+                async with self._deletes:
+                    await self._runtime.delete(task_id)
+                    await _remove(Path(own_directory(self._containers, task_id)))
+                self._log.debug("container.deleted", task_id=task_id)
+                return
+            except (SwarmError, OSError) as err:
+                self._log.warning("container.not_deleted", task_id=task_id, reason=str(err))
+            if delay_s is not None:
+                await asyncio.sleep(delay_s)
+
+
+async def _remove(own: Path) -> None:
+    """Remove a task's own directory; anonymous volumes may be large, so they get a thread."""
+    if (own / "volumes").exists():
+        await asyncio.to_thread(shutil.rmtree, own)
+    elif own.exists():
+        shutil.rmtree(own)
+
+
+def _status(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return ""

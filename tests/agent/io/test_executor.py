@@ -1,0 +1,345 @@
+"""Effects on a pretended runtime: what is told, what is bounded, what is never left hanging."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import structlog
+
+from agent.assignments import Wanted
+from agent.containers import Node
+from agent.effects import Abandon, Delete, Kill, Prepare, Signal, Start, Wait
+from agent.events import (
+    Abandoned,
+    Event,
+    GraceExpired,
+    Prepared,
+    PrepareFailed,
+    Started,
+    StartFailed,
+)
+from agent.images.image import RootFs
+from agent.io.crew import Crew
+from agent.io.executor import STARTS_AT_ONCE, Executor
+from agent.metrics import Metrics
+from agent.templates import Host
+from runtime import outcome
+from runtime.spec import ContainerSpec
+from swarm import specs
+from swarm.errors import KernelRefused, Missing, Refused, Unavailable
+from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.images.config import ImageConfig
+from swarm.objects import Task
+from swarm.specs import Mount, MountKind, TaskSpec
+
+ID = TaskId("t1")
+
+
+class FakeRuntime:
+    """Starts whatever it is given once `gate` is open; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.refusal: Exception | None = None
+        self.refusals_of_delete = 0
+        self.starting = self.most_starting = 0
+        self.started: list[ContainerSpec] = []
+        self.signals: list[tuple[str, int]] = []
+        self.deleted: list[str] = []
+
+    async def run(self, spec: ContainerSpec) -> outcome.Started:
+        self.starting += 1
+        self.most_starting = max(self.most_starting, self.starting)
+        await self.gate.wait()
+        self.starting -= 1
+        if self.refusal is not None:
+            raise self.refusal
+        self.started.append(spec)
+        return outcome.Started(container_id=spec.id, pid=os.getpid(), started_at=5.0)
+
+    async def kill(self, container_id: str, signal: int) -> None:
+        self.signals.append((container_id, signal))
+        raise Missing(f"container {container_id} is gone")
+
+    async def delete(self, container_id: str) -> None:
+        if self.refusals_of_delete:
+            self.refusals_of_delete -= 1
+            raise KernelRefused("remove", 16, "busy")
+        self.deleted.append(container_id)
+
+
+class FakeImages:
+    """One image under every name but `gone`; `gate` holds it back."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.config = ImageConfig(cmd=("serve",), stop_signal="SIGUSR2")
+
+    async def ready(self, reference: str) -> RootFs:
+        await self.gate.wait()
+        return await self.local(reference)
+
+    async def local(self, reference: str) -> RootFs:
+        if reference == "gone":
+            raise Missing("image gone not found")
+        return RootFs(layer_dirs=(Path("/l"),), config=self.config, id="sha256:1", digest="d")
+
+
+class World:
+    """An executor with everything around it pretended, and what it told."""
+
+    def __init__(self, base: Path) -> None:
+        self.runtime, self.images, self.metrics = FakeRuntime(), FakeImages(), Metrics()
+        self.specs: dict[TaskId, TaskSpec] = {}
+        self.told: list[tuple[TaskId, Event]] = []
+        self.base = base
+        self.pid = os.getpid()
+        self.crew = Crew()
+        (base / "containers").mkdir()
+        self.executor = Executor(
+            runtime=self.runtime,
+            images=self.images,
+            node=self.node,
+            containers=base / "containers",
+            find=self.find,
+            pid_of=lambda _: self.pid,
+            tell=lambda task_id, event: self.told.append((task_id, event)),
+            spawn=self.crew.spawn,
+            metrics=self.metrics,
+            log=structlog.get_logger(),
+        )
+
+    def node(self) -> Node:
+        return Node(
+            host=Host(node_id=NodeId("n"), hostname="h"),
+            containers=str(self.base / "containers"),
+            volumes=str(self.base / "volumes"),
+            cgroup_parent="swarmd",
+        )
+
+    def find(self, task_id: TaskId) -> Wanted | None:
+        task, spec = Task(id=task_id, service_id=ServiceId("s")), self.specs.get(task_id)
+        return Wanted(task=task, spec=spec, revision=1) if spec else None
+
+    def want(self, task_id: TaskId = ID, image: str = "web", **asked: object) -> None:
+        container = specs.ContainerSpec(image=image, **asked)  # type: ignore[arg-type]
+        self.specs[task_id] = TaskSpec(container=container)
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not done():
+                await asyncio.sleep(0.001)
+
+    async def told_by(self, *effects: Prepare | Start) -> list[Event]:
+        """What each effect told, one after the other."""
+        for effect in effects:
+            count = len(self.told)
+            self.executor.perform(effect)
+            await self.until(lambda count=count: len(self.told) > count)  # type: ignore[misc]
+        return [event for _, event in self.told]
+
+
+def within(base: Path, story: Callable[[World], Awaitable[None]]) -> None:
+    async def run() -> None:
+        world = World(base)
+        try:
+            await story(world)
+            assert not world.crew.crashed.done()
+        finally:
+            await world.crew.close()
+
+    asyncio.run(run())
+
+
+def test_a_task_is_prepared_and_started(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want(mounts=(Mount(source="data", target="/data"), Mount(target="/tmp/x")))
+
+        told = await world.told_by(Prepare(ID), Start(ID))
+
+        assert told == [Prepared(), Started(pid=os.getpid(), started_at=5.0)]
+        assert world.runtime.started[0].args == ("serve",)
+        assert world.executor.image_id(ID) == "sha256:1"
+        assert (tmp_path / "volumes/data/_data").is_dir()
+        assert (tmp_path / "volumes/data/volume.json").is_file()
+        assert (tmp_path / "containers/t1/volumes/1").is_dir()
+
+    within(tmp_path, story)
+
+
+def test_a_bind_source_that_does_not_exist_is_told_as_docker_says_it(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want(mounts=(Mount(kind=MountKind.BIND, source="/no/x", target="/x"),))
+
+        told = await world.told_by(Prepare(ID))
+
+        assert told == [
+            PrepareFailed(
+                reason='invalid mount config for type "bind": '
+                "bind source path does not exist: /no/x"
+            )
+        ]
+
+    within(tmp_path, story)
+
+
+def test_an_image_that_cannot_be_had_and_a_start_that_fails_give_reasons(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want(image="gone")
+        assert await world.told_by(Prepare(ID)) == [PrepareFailed(reason="image gone not found")]
+
+        world.want()
+        world.runtime.refusal = KernelRefused("exec", 2, "exec /x: no such file or directory")
+        told = await world.told_by(Prepare(ID), Start(ID))
+        assert told[-1] == StartFailed(reason="exec /x: no such file or directory")
+
+    within(tmp_path, story)
+
+
+def test_a_bug_in_preparation_fails_the_task_instead_of_hanging_it(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want()
+        world.images.config = None  # type: ignore[assignment]
+
+        (told,) = await world.told_by(Prepare(ID))
+
+        assert isinstance(told, PrepareFailed)
+        assert "internal error" in told.reason
+
+    within(tmp_path, story)
+
+
+def test_a_pull_is_given_up_when_the_task_is(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want()
+        world.images.gate.clear()
+        world.executor.perform(Prepare(ID))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+        world.executor.perform(Abandon(ID))
+        await world.until(lambda: bool(world.told))
+
+        assert world.told == [(ID, Abandoned())]
+
+    within(tmp_path, story)
+
+
+def test_starts_are_bounded_and_a_queued_one_can_be_given_up(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        ids = [TaskId(f"t{number}") for number in range(STARTS_AT_ONCE + 2)]
+        for task_id in ids:
+            world.want(task_id)
+            world.executor.perform(Prepare(task_id))
+        await world.until(lambda: len(world.told) == len(ids))
+        world.told.clear()
+        world.runtime.gate.clear()
+        for task_id in ids:
+            world.executor.perform(Start(task_id))
+        await world.until(lambda: world.runtime.starting == STARTS_AT_ONCE)
+
+        world.executor.perform(Abandon(ids[-1]))
+        world.executor.perform(Abandon(ids[0]))
+        await world.until(lambda: bool(world.told))
+        world.runtime.gate.set()
+        await world.until(lambda: len(world.told) == len(ids))
+
+        outcomes = dict(world.told)
+        assert outcomes[ids[-1]] == Abandoned()
+        assert isinstance(outcomes[ids[0]], Started)
+        assert world.runtime.most_starting == STARTS_AT_ONCE
+
+    within(tmp_path, story)
+
+
+@pytest.mark.parametrize(("asked", "signal"), [("", 12), ("SIGINT", 2), ("HUP", 9)])
+def test_the_stop_signal_is_the_specs_or_the_images_or_a_kill_for_the_deaf(
+    tmp_path: Path, asked: str, signal: int
+) -> None:
+    """This process stands in for process 1: it catches SIGUSR2 and SIGINT, but not SIGHUP."""
+    import signal as signals
+
+    async def story(world: World) -> None:
+        world.want(stop_signal=asked)
+
+        world.executor.perform(Signal(ID))
+        await world.until(lambda: bool(world.runtime.signals))
+
+        assert world.runtime.signals == [(ID, signal)]
+
+    before = signals.signal(signals.SIGUSR2, lambda *_: None)
+    hangup = signals.signal(signals.SIGHUP, signals.SIG_DFL)
+    try:
+        within(tmp_path, story)
+    finally:
+        signals.signal(signals.SIGUSR2, before)
+        signals.signal(signals.SIGHUP, hangup)
+
+
+def test_kill_and_grace_reach_a_task_that_is_gone_without_harm(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.executor.perform(Kill(ID))
+        world.executor.perform(Wait(ID, 0.001))
+        await world.until(lambda: bool(world.told) and bool(world.runtime.signals))
+
+        assert world.told == [(ID, GraceExpired())]
+        assert world.runtime.signals == [(ID, 9)]
+
+    within(tmp_path, story)
+
+
+def test_deletion_is_tried_again_and_takes_the_tasks_own_directory(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want(mounts=(Mount(target="/x"), Mount(source="keep", target="/y")))
+        await world.told_by(Prepare(ID), Start(ID))
+        world.runtime.refusals_of_delete = 1
+
+        world.executor.perform(Delete(ID))
+        await world.until(lambda: not (tmp_path / "containers/t1").exists())
+
+        assert world.runtime.deleted == [ID]
+        assert (tmp_path / "volumes/keep/_data").is_dir()
+        assert world.executor.image_id(ID) == ""
+
+    within(tmp_path, story)
+
+
+def test_what_nobody_remembers_is_swept(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        for name in ("kept", "left"):
+            (tmp_path / "containers" / name).mkdir()
+
+        world.executor.sweep({TaskId("kept")})
+        await world.until(lambda: not (tmp_path / "containers/left").exists())
+
+        assert (tmp_path / "containers/kept").is_dir()
+
+    within(tmp_path, story)
+
+
+def test_a_volume_that_cannot_be_made_rejects_the_task(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        (tmp_path / "volumes").write_text("a file where a directory should be")
+        world.want(mounts=(Mount(source="data", target="/data"),))
+
+        (told,) = await world.told_by(Prepare(ID))
+
+        assert isinstance(told, PrepareFailed)
+        assert told.reason.startswith("volume data cannot be made:")
+
+    within(tmp_path, story)
+
+
+def test_unavailable_and_refused_are_both_reasons(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        for refusal in (Unavailable("the launcher is away"), Refused("no")):
+            world.want()
+            world.runtime.refusal = refusal
+            told = await world.told_by(Prepare(ID), Start(ID))
+            assert told[-1] == StartFailed(reason=str(refusal))
+
+    within(tmp_path, story)
