@@ -1,0 +1,1 @@
+"""Turn an operator's request into one commit, or say why not."""

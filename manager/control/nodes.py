@@ -1,0 +1,98 @@
+"""Admit, change and remove nodes.
+
+A node object is the membership: without it, the node's certificate is worth nothing. It
+goes together with the node's session, so that nobody mistakes a removed node for a silent
+one. Tasks that were there are replaced by the planners.
+"""
+
+from msgspec import structs
+
+from manager import layout
+from manager.store import Absent, Commit, Delete, Put, Unchanged
+from manager.view import ClusterView
+from swarm.codec import pack
+from swarm.errors import Conflict, Refused
+from swarm.ids import NodeId
+from swarm.objects import Node, NodeDescription
+from swarm.specs import Availability, NodeSpec, Role
+from swarm.states import NodeState
+
+
+def admit(
+    view: ClusterView,
+    node_id: NodeId,
+    *,
+    role: Role,
+    hostname: str,
+    availability: Availability,
+    now: float,
+) -> Commit:
+    """Make a joiner a node; empty when an earlier answer to it was lost on the way."""
+    if node_id in view.nodes:
+        return Commit()
+    if role is Role.MANAGER:
+        raise Refused(
+            "joining as a manager is not supported yet",
+            hint="join as a worker with the worker token: swarmctl join-token worker",
+        )
+    node = Node(
+        id=node_id,
+        spec=NodeSpec(role=role, availability=availability),
+        description=NodeDescription(hostname=hostname),
+        created_at=now,
+        updated_at=now,
+    )
+    key = layout.node_key(node_id)
+    return Commit((Absent(key),), (Put(key, pack(node)),))
+
+
+def update(
+    view: ClusterView, node_id: NodeId, version: int, spec: NodeSpec, *, now: float
+) -> Commit:
+    """Store a node's next spec; `version` 0 stands for whatever it is now."""
+    node, key = view.nodes[node_id], layout.node_key(node_id)
+    known = view.version(key)
+    if version not in (0, known):
+        raise Conflict(
+            f"node {_name(node)}: update out of sequence: it was derived from version {version},"
+            f" and the node is at version {known}",
+            hint="someone changed the node meanwhile: look at it and repeat the command",
+        )
+    _check_role(node, spec)
+    if spec == node.spec:
+        return Commit()
+    changed = structs.replace(node, spec=spec, updated_at=now)
+    return Commit((Unchanged(key, known),), (Put(key, pack(changed)),))
+
+
+def remove(view: ClusterView, node_id: NodeId, *, force: bool) -> Commit:
+    """Delete a node and its session; `Refused` while it is ready, unless forced."""
+    node = view.nodes[node_id]
+    if node.spec.role is Role.MANAGER:
+        raise Refused(
+            f"node {_name(node)} is a manager and cannot be removed",
+            hint="run `swarmctl leave --force` on it to dissolve the swarm",
+        )
+    if view.node_state(node_id) is NodeState.READY and not force:
+        raise Refused(
+            f"node {_name(node)} is ready and cannot be removed",
+            hint="run `swarmctl leave` on it first, or give --force",
+        )
+    key = layout.node_key(node_id)
+    return Commit(
+        (Unchanged(key, view.version(key)),), (Delete(key), Delete(layout.session_key(node_id)))
+    )
+
+
+def _check_role(node: Node, spec: NodeSpec) -> None:
+    if spec.role is node.spec.role:
+        return
+    if spec.role is Role.MANAGER:
+        raise Refused(
+            f"node {_name(node)} cannot be promoted yet: promotion comes with multi-manager support"
+        )
+    raise Refused(f"node {_name(node)} is the swarm's only manager and cannot be demoted")
+
+
+def _name(node: Node) -> str:
+    return node.description.hostname or node.id

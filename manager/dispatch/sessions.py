@@ -1,0 +1,97 @@
+"""Decide which session speaks for a node, and until when its silence is forgiven.
+
+Any message is a sign of life; three silent heartbeat periods end the session, whether its
+stream is still open or not. So an agent that restarts and returns in time was never gone,
+and neither was one whose manager restarted: sessions that an earlier process of this
+manager held are inherited with a full three periods. A newer session of a node supersedes
+the older one. When this process itself was asleep (a stopped virtual machine, a starved
+host), the messages it did not read are no evidence against anyone, and all get that time.
+"""
+
+from msgspec import Struct
+
+from swarm.ids import NodeId
+
+SILENT_PERIODS = 3
+FORGIVEN_DELAY_S = 0.5
+NODES_PER_SECOND = 1000
+
+
+class Open(Struct, kw_only=True):
+    """One node's session. `is_connected` until its stream ends."""
+
+    session_id: str
+    heartbeat_s: float
+    deadline: float
+    is_connected: bool = True
+
+
+class Sessions:
+    """The sessions of one manager. `now` is monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.open: dict[NodeId, Open] = {}
+
+    def begin(self, node_id: NodeId, session_id: str, *, heartbeat_s: float, now: float) -> str:
+        """A node says hello; returns the id of the session that this one supersedes, or ''."""
+        old = self.open.get(node_id)
+        self.open[node_id] = Open(
+            session_id=session_id,
+            heartbeat_s=heartbeat_s,
+            deadline=now + SILENT_PERIODS * heartbeat_s,
+        )
+        return old.session_id if old is not None and old.is_connected else ""
+
+    def inherit(self, node_id: NodeId, session_id: str, *, heartbeat_s: float, now: float) -> None:
+        """Wait for a node whose session an earlier process of this manager held."""
+        self.begin(node_id, session_id, heartbeat_s=heartbeat_s, now=now)
+        self.open[node_id].is_connected = False
+
+    def heard(self, node_id: NodeId, session_id: str, *, now: float) -> bool:
+        """Any message came in this session; False when it is not the node's any more."""
+        found = self.open.get(node_id)
+        if found is None or found.session_id != session_id:
+            return False
+        found.deadline = now + SILENT_PERIODS * found.heartbeat_s
+        return True
+
+    def disconnected(self, node_id: NodeId, session_id: str) -> None:
+        """The stream ended: the node has what is left of its three periods to return."""
+        found = self.open.get(node_id)
+        if found is not None and found.session_id == session_id:
+            found.is_connected = False
+
+    def end(self, node_id: NodeId, session_id: str) -> None:
+        """The session is over: it moved to another manager, or its node was removed."""
+        found = self.open.get(node_id)
+        if found is not None and found.session_id == session_id:
+            del self.open[node_id]
+
+    def expired(self, *, now: float) -> tuple[tuple[NodeId, str], ...]:
+        """The sessions that were silent for too long, with their ids; they are over.
+
+        Ask at `next_deadline`: asking much later means that we were asleep.
+        """
+        deadline = self.next_deadline()
+        if deadline is not None and now - deadline > FORGIVEN_DELAY_S:
+            for each in self.open.values():
+                each.deadline = max(each.deadline, now + SILENT_PERIODS * each.heartbeat_s)
+        over = sorted((n, o.session_id) for n, o in self.open.items() if o.deadline <= now)
+        for node_id, _ in over:
+            del self.open[node_id]
+        return tuple(over)
+
+    def next_deadline(self) -> float | None:
+        """When `expired` may have something to say."""
+        return min((each.deadline for each in self.open.values()), default=None)
+
+    def check(self) -> None:
+        """Assert that every session has a period to measure silence by."""
+        for node_id, each in self.open.items():
+            assert each.heartbeat_s > 0, node_id
+            assert each.session_id, node_id
+
+
+def heartbeat_period(least_s: float, nodes: int) -> float:
+    """How often to beat: what the operator set, slower for more than a thousand nodes."""
+    return max(least_s, nodes / NODES_PER_SECOND)

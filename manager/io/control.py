@@ -1,0 +1,273 @@
+"""Serve the cluster's API: find what is meant, have it decided elsewhere, show the result.
+
+Questions are answered from the view; changes wait until a leader is known, and are made by
+it. A change addresses an id; a name or the beginning of an id does as well, as long as only
+one object is meant.
+"""
+
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from manager.ca.vault import rotate, token_of
+from manager.control import clusters, nodes
+from manager.dispatch.subscriptions import Query
+from manager.finding import find_node, find_service, find_task
+from manager.io.leader import Leader
+from manager.io.logs import LogBroker
+from manager.io.mirror import Mirror
+from manager.io.rendering import cluster_message, node_view, service_view, task_view
+from manager.io.services import Services
+from manager.io.watching import Watches
+from manager.store import Commit
+from swarm.api.v1 import control_pb2, control_pb2_grpc, objects_pb2
+from swarm.codec import from_message
+from swarm.errors import Invalid
+from swarm.ids import NodeId, ServiceId
+from swarm.sealing import DataKey
+from swarm.specs import ClusterSpec, NodeSpec, Role, ServiceSpec
+
+Context = Any  # the generated servicers' own context type is private to their stubs
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """What the API stands on. `address` is where callers reach this manager."""
+
+    mirror: Mirror
+    leader: Leader
+    services: Services
+    watches: Watches
+    logs: LogBroker
+    data_key: DataKey
+    random: Random
+    node_id: NodeId
+    address: str
+
+
+class Control(control_pb2_grpc.ControlServicer):
+    """`swarm.api.v1.Control`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._view = parts.mirror.view
+
+    # -- the swarm -----------------------------------------------------------------------
+
+    async def GetCluster(
+        self, request: control_pb2.GetClusterRequest, context: Context
+    ) -> control_pb2.GetClusterResponse:
+        """The swarm's settings, and who leads it."""
+        return control_pb2.GetClusterResponse(
+            cluster=cluster_message(clusters.present(self._view)), leader_id=self._leader_id()
+        )
+
+    async def UpdateCluster(
+        self, request: control_pb2.UpdateClusterRequest, context: Context
+    ) -> control_pb2.UpdateClusterResponse:
+        """Change the swarm's settings."""
+        spec = from_message(ClusterSpec, request.spec)
+        await self._parts.services.commit(
+            lambda: clusters.update(self._view, spec, now=self._now())
+        )
+        return control_pb2.UpdateClusterResponse(
+            cluster=cluster_message(clusters.present(self._view))
+        )
+
+    async def GetJoinToken(
+        self, request: control_pb2.GetJoinTokenRequest, context: Context
+    ) -> control_pb2.GetJoinTokenResponse:
+        """A role's join token, after replacing it if that is asked for."""
+        role, key = _role(request.role), self._parts.data_key
+        if request.rotate:
+            await self._rotate(role)
+        return control_pb2.GetJoinTokenResponse(
+            token=token_of(clusters.present(self._view), role, key).text,
+            manager_addr=self._parts.address,
+        )
+
+    # -- nodes ---------------------------------------------------------------------------
+
+    async def ListNodes(
+        self, request: control_pb2.ListNodesRequest, context: Context
+    ) -> control_pb2.ListNodesResponse:
+        """The nodes that are meant, or all."""
+        found = [find_node(self._view, each) for each in request.nodes]
+        chosen = dict.fromkeys(found) if request.nodes else sorted(self._view.nodes)
+        return control_pb2.ListNodesResponse(nodes=[self._node(each) for each in chosen])
+
+    async def UpdateNode(
+        self, request: control_pb2.UpdateNodeRequest, context: Context
+    ) -> control_pb2.UpdateNodeResponse:
+        """Change what an operator decides about a node."""
+        node_id, spec = find_node(self._view, request.node_id), from_message(NodeSpec, request.spec)
+
+        def decide() -> Commit:
+            found = find_node(self._view, node_id)
+            return nodes.update(self._view, found, request.version, spec, now=self._now())
+
+        await self._parts.services.commit(decide)
+        return control_pb2.UpdateNodeResponse(node=self._node(node_id))
+
+    async def RemoveNode(
+        self, request: control_pb2.RemoveNodeRequest, context: Context
+    ) -> control_pb2.RemoveNodeResponse:
+        """Have the swarm refuse a node from now on."""
+        node_id = find_node(self._view, request.node_id)
+
+        def decide() -> Commit:
+            if node_id not in self._view.nodes:
+                return Commit()
+            return nodes.remove(self._view, node_id, force=request.force)
+
+        await self._parts.services.commit(decide)
+        return control_pb2.RemoveNodeResponse()
+
+    # -- services ------------------------------------------------------------------------
+
+    async def CreateService(
+        self, request: control_pb2.CreateServiceRequest, context: Context
+    ) -> control_pb2.CreateServiceResponse:
+        """Store a service."""
+        service_id, warnings = await self._parts.services.create(
+            from_message(ServiceSpec, request.spec),
+            resolve_image=request.resolve_image,
+            registry_auth=request.registry_auth,
+        )
+        return control_pb2.CreateServiceResponse(
+            service=service_view(self._view, service_id), warnings=warnings
+        )
+
+    async def UpdateService(
+        self, request: control_pb2.UpdateServiceRequest, context: Context
+    ) -> control_pb2.UpdateServiceResponse:
+        """Store a service's next spec."""
+        service_id = find_service(self._view, request.service_id)
+        warnings = await self._parts.services.update(
+            service_id,
+            request.version,
+            from_message(ServiceSpec, request.spec),
+            resolve_image=request.resolve_image,
+            registry_auth=request.registry_auth,
+        )
+        find_service(self._view, service_id)  # it may be gone by now
+        return control_pb2.UpdateServiceResponse(
+            service=service_view(self._view, service_id), warnings=warnings
+        )
+
+    async def RemoveService(
+        self, request: control_pb2.RemoveServiceRequest, context: Context
+    ) -> control_pb2.RemoveServiceResponse:
+        """Remove a service; its tasks are stopped afterwards."""
+        await self._parts.services.remove(find_service(self._view, request.service_id))
+        return control_pb2.RemoveServiceResponse()
+
+    async def ListServices(
+        self, request: control_pb2.ListServicesRequest, context: Context
+    ) -> control_pb2.ListServicesResponse:
+        """The services that are meant, or all in order of their names."""
+        found = [find_service(self._view, each) for each in request.services]
+        by_name = sorted(self._view.services.values(), key=lambda each: each.spec.name)
+        chosen = dict.fromkeys(found) if request.services else [each.id for each in by_name]
+        return control_pb2.ListServicesResponse(
+            services=[service_view(self._view, each) for each in chosen]
+        )
+
+    async def ListTasks(
+        self, request: control_pb2.ListTasksRequest, context: Context
+    ) -> control_pb2.ListTasksResponse:
+        """The tasks of these services, on these nodes, and these; all when nothing is named."""
+        chosen = {find_task(self._view, each) for each in request.tasks}
+        of_services = {
+            task_id
+            for each in request.services
+            for task_id in self._view.tasks_of(find_service(self._view, each))
+        }
+        on_nodes = {
+            task_id
+            for each in request.nodes
+            for task_id in self._view.tasks_on(find_node(self._view, each))
+        }
+        chosen |= of_services & on_nodes if request.services and request.nodes else of_services
+        chosen |= on_nodes if not request.services else set()
+        is_open = not (request.tasks or request.services or request.nodes)
+        return control_pb2.ListTasksResponse(
+            tasks=[
+                task_view(self._view, each)
+                for each in sorted(self._view.tasks if is_open else chosen)
+            ]
+        )
+
+    # -- streams -------------------------------------------------------------------------
+
+    async def WatchService(
+        self, request: control_pb2.WatchServiceRequest, context: Context
+    ) -> AsyncIterator[control_pb2.ServiceProgress]:
+        """How far a service has come, whenever that changes."""
+        service_id = ServiceId(request.service_id)
+        if not self._view.tasks_of(service_id):  # a removed one's tasks may still be stopping
+            service_id = find_service(self._view, request.service_id)
+        async for progress in self._parts.watches.progress(service_id):
+            yield progress
+
+    async def WatchEvents(
+        self, request: control_pb2.WatchEventsRequest, context: Context
+    ) -> AsyncIterator[objects_pb2.Event]:
+        """What happens in the swarm."""
+        async for event in self._parts.watches.events(request.since):
+            yield event
+
+    async def ReadLogs(
+        self, request: control_pb2.ReadLogsRequest, context: Context
+    ) -> AsyncIterator[control_pb2.LogBatch]:
+        """What tasks write."""
+        if not request.services and not request.tasks:
+            raise Invalid("services, tasks: name at least one whose logs to read")
+        query = Query(
+            services=frozenset(find_service(self._view, each) for each in request.services),
+            tasks=frozenset(find_task(self._view, each) for each in request.tasks),
+            follow=request.follow,
+            tail=request.tail,
+            since=request.since,
+            stdout=request.stdout,
+            stderr=request.stderr,
+        )
+        async for batch in self._parts.logs.read(query):
+            yield batch
+
+    # -- in between ----------------------------------------------------------------------
+
+    async def _rotate(self, role: Role) -> None:
+        def decide() -> Commit:
+            rotated = rotate(
+                clusters.present(self._view),
+                role,
+                data_key=self._parts.data_key,
+                now=self._now(),
+                random=self._parts.random,
+            )
+            return clusters.replaced(self._view, rotated)
+
+        await self._parts.services.commit(decide)
+
+    def _node(self, node_id: NodeId) -> control_pb2.NodeView:
+        if node_id not in self._view.nodes:
+            find_node(self._view, node_id)
+        return node_view(self._view, node_id, leader_id=self._leader_id())
+
+    def _leader_id(self) -> str:
+        if self._parts.leader.leads:
+            return self._parts.node_id
+        holder = self._parts.leader.holder
+        return holder.node_id if holder is not None else ""
+
+    def _now(self) -> float:
+        return self._parts.mirror.clock()
+
+
+def _role(number: int) -> Role:
+    try:
+        return Role(number)
+    except ValueError as err:
+        raise Invalid(f"role: there is no role {number}") from err

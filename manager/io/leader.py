@@ -1,0 +1,276 @@
+"""Lead: plan what changed, commit it under the term's fence, and see what comes of it.
+
+A term begins once the view has everything that was written before it. From then on whatever
+changes is on the agenda, and services are planned one after the other: each plan sees the
+placements of those before it, because a commit is in the view when it returns. A conflict
+means that someone was faster, so we look again; a lost term makes every later commit fail by
+its fence, and stops the planning as soon as we hear of it.
+"""
+
+import asyncio
+import time
+from random import Random
+
+import structlog
+from msgspec import Struct, structs
+
+from manager import layout
+from manager.agenda import Agenda
+from manager.applied import Applied
+from manager.decisions import AssignTask, CreateTask, Plan, commit_for
+from manager.decoding import read_key
+from manager.dispatch.sessions import SILENT_PERIODS, heartbeat_period
+from manager.election import Deposed, Elected, Followed, Holder, News
+from manager.groups import split
+from manager.io.mirror import Mirror
+from manager.liveness import Liveness
+from manager.orchestrator.planning import plan_service
+from manager.orchestrator.reaping import plan_node
+from manager.scheduler.fleet import Fleet
+from manager.store import Commit, Fence, fenced
+from swarm.errors import Conflict, Unavailable
+from swarm.ids import NodeId, ServiceId
+from swarm.specs import ClusterSpec
+
+RETRY_S = 0.1
+LONGEST_RETRY_S = 1.0
+BROKEN_RETRY_S = 10.0
+PATIENCE_S = 5.0
+
+
+class Leader:
+    """This manager as the leader, whenever it is one. `heard` is for the election to call."""
+
+    def __init__(
+        self, mirror: Mirror, log: structlog.stdlib.BoundLogger, *, random: Random
+    ) -> None:
+        self.holder: Holder | None = None
+        self._mirror = mirror
+        self._log = log
+        self._random = random
+        self._fence: Fence | None = None
+        self._term: _Term | None = None
+        self._stirred = asyncio.Event()
+        mirror.listen(self._changed)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this manager leads, and has seen all that was written before its term."""
+        return self._term is not None
+
+    def heard(self, news: News) -> None:
+        """Take note of how the election stands."""
+        match news:
+            case Elected(fence=fence):
+                self._fence, self.holder = fence, None
+                self._log.info("leader.elected", term=fence.create_revision)
+            case Deposed(reason=reason):
+                self._fence = self._term = None
+                self._mirror.metrics.leader.set(0)
+                self._log.warning("leader.deposed", reason=reason)
+            case Followed(holder=holder):
+                self.holder = holder
+                self._log.info("leader.followed", leader_id=holder.node_id)
+        self._stir()
+
+    async def settled(self, *, within_s: float = PATIENCE_S) -> None:
+        """Wait until this manager leads or knows who does; `Unavailable` if nobody does."""
+        try:
+            async with asyncio.timeout(within_s):
+                while not self.leads and self.holder is None:
+                    await self._stirred.wait()
+        except TimeoutError as err:
+            raise Unavailable(
+                f"no manager has led the swarm for {within_s:g} s",
+                hint="check that etcd runs and that a majority of the managers is up",
+            ) from err
+
+    async def commit(self, commit: Commit) -> int:
+        """Commit as the leader; `Unavailable` when this manager does not lead."""
+        await self.settled()
+        if self._fence is None:
+            raise Unavailable("this manager does not lead the swarm", hint="try again")
+        return await self._mirror.commit(fenced(commit, self._fence))
+
+    async def run(self) -> None:
+        """Lead whenever elected, for ever."""
+        while True:
+            while self._fence is None:
+                await self._stirred.wait()
+            try:
+                await self._begin(self._fence)
+            except Unavailable as err:
+                self._log.warning("term.delayed", reason=err.message)
+                await asyncio.sleep(RETRY_S)
+            while (term := self._term) is not None:
+                await self._go_on(term)
+
+    async def _begin(self, fence: Fence) -> None:
+        """See all that earlier leaders wrote, and put everything on the agenda."""
+        await self._mirror.caught_up(fence.create_revision)
+        # A service that was removed, and its tasks with it, may have left specs behind.
+        versions = await self._mirror.store.read(layout.VERSIONS)
+        if fence != self._fence:
+            return
+        view, now = self._mirror.view, self._mirror.clock()
+        liveness = Liveness(grace_s=self._grace_s())
+        self._mirror.tell(view.doubt(liveness.elected(view, now=now), now=now))
+        term = _Term(fence=fence, fleet=Fleet.of(view), liveness=liveness, agenda=Agenda())
+        term.agenda.add(sorted(view.services))
+        term.agenda.add(sorted({task.service_id for task in view.tasks.values()}))
+        for item in versions.items:
+            if (key := read_key(item.key)) is not None:
+                term.agenda.add((key.service_id,))
+        term.nodes.update(dict.fromkeys(sorted(view.nodes)))
+        self._term = term
+        self._mirror.metrics.leader.set(1)
+        self._stir()
+
+    async def _go_on(self, term: "_Term") -> None:
+        """Do the next thing, or wait until there is one."""
+        now = self._mirror.clock()
+        if over := term.liveness.expired(now=now):
+            self._mirror.tell(self._mirror.view.give_up(over, now=now))
+        service_id = term.agenda.take(now=now)
+        try:
+            if service_id is not None:
+                await self._plan(term, service_id)
+            elif term.nodes:
+                node_id = next(iter(term.nodes))
+                del term.nodes[node_id]
+                await self._tidy(term, node_id)
+            else:
+                await self._wait(term)
+        except Conflict as err:
+            await self._look_again(term, err)
+        except Unavailable as err:
+            self._log.warning("commit.uncertain", reason=err.message)
+            await self._look_again(term, err)
+        else:
+            term.conflicts = 0
+
+    async def _plan(self, term: "_Term", service_id: ServiceId) -> None:
+        started = time.perf_counter()
+        try:
+            plan = plan_service(
+                self._mirror.view,
+                service_id,
+                fleet=term.fleet,
+                now=self._mirror.clock(),
+                random=self._random,
+            )
+        except Exception:
+            # One service that we cannot plan must not keep all others from being planned.
+            self._log.exception("plan.failed", service_id=service_id)
+            term.agenda.wake(service_id, self._mirror.clock() + BROKEN_RETRY_S)
+            return
+        self._mirror.metrics.plan_seconds.observe(time.perf_counter() - started)
+        if plan.wake_at is not None:
+            term.agenda.wake(service_id, plan.wake_at)
+        try:
+            await self._commit(term, plan)
+        except (Conflict, Unavailable):
+            term.agenda.add((service_id,))
+            raise
+
+    async def _tidy(self, term: "_Term", node_id: NodeId) -> None:
+        try:
+            await self._commit(term, plan_node(self._mirror.view, node_id))
+        except (Conflict, Unavailable):
+            term.nodes[node_id] = None
+            raise
+
+    async def _commit(self, term: "_Term", plan: Plan) -> None:
+        if not plan.decisions:
+            await asyncio.sleep(0)
+            return
+        commit = commit_for(self._mirror.view, plan, now=self._mirror.clock())
+        for part in split(fenced(commit, term.fence), self._mirror.store.limits):
+            await self._mirror.commit(part)
+        self._record(plan)
+
+    def _record(self, plan: Plan) -> None:
+        for decision in plan.decisions:
+            placed = isinstance(decision, AssignTask) or (
+                isinstance(decision, CreateTask) and bool(decision.task.node_id)
+            )
+            self._mirror.metrics.placements.inc(placed)
+            if isinstance(decision, CreateTask):
+                task = decision.task
+                self._log.info(
+                    "task.created",
+                    task_id=task.id,
+                    service=task.service_name,
+                    slot=task.slot,
+                    node_id=task.node_id,
+                    attempt=task.attempt,
+                    reason=task.message,
+                )
+            else:
+                name = _EVENTS[type(decision).__name__]
+                self._log.info(name, **{k: str(v) for k, v in structs.asdict(decision).items()})
+
+    async def _look_again(self, term: "_Term", err: Conflict | Unavailable) -> None:
+        """Wait for the view to see why we failed; longer each time, should it not help."""
+        term.conflicts += 1
+        self._log.debug("plan.repeated", reason=err.message, conflicts=term.conflicts)
+        try:
+            await self._mirror.settle()
+        except Unavailable:
+            await asyncio.sleep(RETRY_S)
+        if term.conflicts > 1 and self._term is term:
+            pause_s = min(RETRY_S * 2.0 ** (term.conflicts - 2) / 10, LONGEST_RETRY_S)
+            await asyncio.sleep(pause_s)
+
+    async def _wait(self, term: "_Term") -> None:
+        deadlines = (term.agenda.next_deadline(), term.liveness.next_deadline())
+        known = [each for each in deadlines if each is not None]
+        patience = max(0.0, min(known) - self._mirror.clock()) if known else None
+        stirred = self._stirred
+        try:
+            async with asyncio.timeout(patience):
+                await stirred.wait()
+        except TimeoutError:
+            return
+
+    def _changed(self, applied: Applied) -> None:
+        term = self._term
+        if term is None:
+            return
+        view = self._mirror.view
+        term.fleet.sync(view, applied)
+        term.liveness.observe(view, applied, now=self._mirror.clock())
+        term.agenda.add(sorted(applied.services))
+        term.nodes.update(dict.fromkeys(sorted(applied.nodes)))
+        if applied.services or applied.nodes:
+            self._stir()
+
+    def _stir(self) -> None:
+        self._stirred.set()
+        self._stirred = asyncio.Event()
+
+    def _grace_s(self) -> float:
+        view = self._mirror.view
+        spec = view.cluster.spec if view.cluster is not None else ClusterSpec()
+        return SILENT_PERIODS * heartbeat_period(spec.heartbeat_s, len(view.nodes))
+
+
+class _Term(Struct, kw_only=True, eq=False):
+    """What belongs to one term. `nodes` may hold reports of tasks that are no more."""
+
+    fence: Fence
+    fleet: Fleet
+    liveness: Liveness
+    agenda: Agenda
+    nodes: dict[NodeId, None] = {}
+    conflicts: int = 0
+
+
+_EVENTS = {
+    "SetDesired": "task.asked_to_stop",
+    "AssignTask": "task.assigned",
+    "UpdateMessage": "task.kept_waiting",
+    "RemoveTask": "task.removed",
+    "RemoveVersion": "version.removed",
+    "RemoveObserved": "report.removed",
+}

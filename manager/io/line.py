@@ -1,0 +1,61 @@
+"""Hold what has yet to be said to one connected agent.
+
+Whoever wants to tell an agent something leaves it here and goes on; one writer sends it.
+Touched tasks are only noted: what is sent of them is read from the view when the line is
+free, so a task that changed ten times meanwhile is told once, as it is.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+
+from manager.dispatch.assignments import Assignments
+from manager.view import ClusterView
+from swarm.dispatch import Diff, FromManager
+from swarm.errors import SwarmError
+from swarm.ids import NodeId, TaskId
+
+
+class Line:
+    """The sending half of one session. `revision` is that of its session key."""
+
+    def __init__(self, node_id: NodeId, session_id: str, *, revision: int) -> None:
+        self.node_id = node_id
+        self.session_id = session_id
+        self.revision = revision
+        self.assignments = Assignments(node_id)
+        self.error: SwarmError | None = None
+        self._is_closed = False
+        self._messages: list[FromManager] = []
+        self._touched: dict[TaskId, None] = {}
+        self._wake = asyncio.Event()
+
+    def send(self, message: FromManager) -> None:
+        """Have `message` sent; forgotten once the line is closed."""
+        self._messages.append(message)
+        self._wake.set()
+
+    def touch(self, tasks: Iterable[TaskId]) -> None:
+        """Have the agent told what became of `tasks`."""
+        self._touched.update(dict.fromkeys(tasks))
+        self._wake.set()
+
+    def close(self, error: SwarmError | None = None) -> None:
+        """End the session; the agent is told `error`."""
+        if not self._is_closed:
+            self._is_closed, self.error = True, error
+            self._wake.set()
+
+    async def messages(self, view: ClusterView) -> AsyncIterator[FromManager]:
+        """What to send, as it comes up, until the line is closed."""
+        while not self._is_closed:
+            await self._wake.wait()
+            self._wake.clear()
+            messages, self._messages = self._messages, []
+            for message in messages:
+                yield message
+            if diff := self._diff(view):
+                yield diff
+
+    def _diff(self, view: ClusterView) -> Diff | None:
+        touched, self._touched = self._touched, {}
+        return self.assignments.diff(view, touched) if touched else None

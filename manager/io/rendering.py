@@ -1,0 +1,75 @@
+"""Show the view to callers: each object with what is known of it now."""
+
+from manager import layout
+from manager.progress import Progress, measure
+from manager.view import ClusterView
+from swarm.api.v1 import control_pb2, objects_pb2
+from swarm.codec import to_message
+from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.objects import Cluster, Observation
+from swarm.specs import TaskSpec
+from swarm.states import NodeState
+
+
+def cluster_message(cluster: Cluster) -> objects_pb2.Cluster:
+    """The swarm without its secrets, sealed though they are."""
+    message: objects_pb2.Cluster = to_message(cluster)
+    for name in ("root_key", "worker_token", "manager_token"):
+        message.ClearField(name)
+    return message
+
+
+def node_view(view: ClusterView, node_id: NodeId, *, leader_id: str) -> control_pb2.NodeView:
+    """A node, and what is believed of it."""
+    state = view.node_state(node_id)
+    return control_pb2.NodeView(
+        node=to_message(view.nodes[node_id]),
+        version=view.version(layout.node_key(node_id)),
+        state=objects_pb2.NodeState.ValueType(int(state)),
+        message=_DOUBTS.get(state, ""),
+        is_leader=node_id == leader_id,
+        manager_addr=view.managers.get(node_id, ""),
+    )
+
+
+def service_view(view: ClusterView, service_id: ServiceId) -> control_pb2.ServiceView:
+    """A service, and how many of its tasks run."""
+    progress = measure(view, service_id)
+    return control_pb2.ServiceView(
+        service=to_message(view.services[service_id]),
+        version=view.version(layout.service_key(service_id)),
+        wanted=progress.wanted,
+        running=progress.running,
+    )
+
+
+def progress_message(progress: Progress) -> control_pb2.ServiceProgress:
+    """How far a service has come."""
+    return control_pb2.ServiceProgress(
+        wanted=progress.wanted,
+        running=progress.running,
+        states=progress.states,
+        problems=progress.problems,
+        removed=progress.removed,
+        old=progress.old,
+    )
+
+
+def task_view(view: ClusterView, task_id: TaskId) -> control_pb2.TaskView:
+    """A task, what was seen of it, what it is made from, and where it is."""
+    task = view.tasks[task_id]
+    node = view.nodes.get(task.node_id)
+    seen = view.observation(task) or Observation(task_id=task_id, state=view.state(task))
+    return control_pb2.TaskView(
+        task=to_message(task),
+        version=view.version(layout.task_key(task.service_id, task_id)),
+        observation=to_message(seen),
+        spec=to_message(view.task_spec(task.service_id, task.spec_version) or TaskSpec()),
+        node_hostname=node.description.hostname if node is not None else "",
+    )
+
+
+_DOUBTS = {
+    NodeState.DOWN: "three heartbeats were missed",
+    NodeState.UNKNOWN: "not heard of yet since the leader changed",
+}

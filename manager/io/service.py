@@ -1,0 +1,28 @@
+"""Serve agents' sessions to callers whose certificates say which node they are."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from manager.io.dispatcher import Dispatcher
+from swarm.api.v1 import dispatch_pb2, dispatch_pb2_grpc
+from swarm.io.rpc import peer
+
+
+class DispatcherService(dispatch_pb2_grpc.DispatcherServicer):
+    """`swarm.api.v1.Dispatcher`. A caller speaks for its own node and no other."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    async def Session(  # type: ignore[override]  # it writes through the context
+        self, request_iterator: AsyncIterator[dispatch_pb2.AgentMessage], context: Any
+    ) -> None:
+        """One agent's session, for as long as it lasts."""
+        await self._dispatcher.serve(peer().node_id, request_iterator, context)
+
+    async def PublishLogs(
+        self, request_iterator: AsyncIterator[dispatch_pb2.PublishedLogs], context: Any
+    ) -> dispatch_pb2.PublishLogsResponse:
+        """The lines that an agent was asked for."""
+        await self._dispatcher.logs.publish(peer().node_id, request_iterator)
+        return dispatch_pb2.PublishLogsResponse()

@@ -1,0 +1,158 @@
+"""Create, change and remove services: check everything, ask who knows, then commit once.
+
+Whatever can be wrong is found before anything is written, and told whole. A commit that was
+overtaken is decided again on the newer view; one whose answer was lost is looked for first,
+so that asking twice never makes two services.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from msgspec import structs
+
+from manager.control import services
+from manager.control.capacity import exceeded
+from manager.control.preflights import eligible_nodes, needs_nodes, shared_problems
+from manager.io.images import Images
+from manager.io.leader import Leader
+from manager.io.mirror import Mirror
+from manager.io.preflights import Preflights
+from manager.store import Commit
+from swarm.checks import check_service
+from swarm.errors import Conflict, Invalid, Unavailable
+from swarm.ids import ServiceId, make_id
+from swarm.specs import ServiceSpec, TaskSpec
+
+ATTEMPTS = 8
+
+
+class Services:
+    """Changes to services."""
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        leader: Leader,
+        preflights: Preflights,
+        images: Images,
+        *,
+        random: Random,
+    ) -> None:
+        self._mirror = mirror
+        self._leader = leader
+        self._preflights = preflights
+        self._images = images
+        self._random = random
+
+    async def create(
+        self, spec: ServiceSpec, *, resolve_image: bool, registry_auth: str
+    ) -> tuple[ServiceId, tuple[str, ...]]:
+        """Store a service; returns its id and what its operator should know."""
+        view = self._mirror.view
+        self._check(spec)
+        services.check_name_is_free(view, spec.name)
+        accepted, warnings = await self._accept(spec, resolve_image, registry_auth)
+        service_id = ServiceId(make_id(self._random))
+
+        def decide() -> Commit:
+            if service_id in view.services:
+                return Commit()
+            return services.create(view, accepted, service_id, now=self._mirror.clock())
+
+        await self.commit(decide)
+        return service_id, warnings
+
+    async def update(
+        self,
+        service_id: ServiceId,
+        version: int,
+        spec: ServiceSpec,
+        *,
+        resolve_image: bool,
+        registry_auth: str,
+    ) -> tuple[str, ...]:
+        """Store the next spec of a service; returns what its operator should know."""
+        view = self._mirror.view
+        self._check(spec)
+        services.check_change(view, service_id, version, spec)
+        accepted, warnings = spec, tuple[str, ...]()
+        if spec.task != view.services[service_id].spec.task:
+            accepted, warnings = await self._accept(spec, resolve_image, registry_auth)
+        is_doubtful = False
+
+        def decide() -> Commit:
+            nonlocal is_doubtful
+            present = view.services.get(service_id)
+            if is_doubtful and present is not None and present.spec == accepted:
+                return Commit()
+            is_doubtful = True
+            if present is None:
+                raise Conflict(f"service {spec.name} was removed meanwhile")
+            return services.update(view, service_id, version, accepted, now=self._mirror.clock())
+
+        await self.commit(decide)
+        return warnings
+
+    async def remove(self, service_id: ServiceId) -> None:
+        """Delete a service; its tasks are stopped by the planners."""
+        view = self._mirror.view
+
+        def decide() -> Commit:
+            if service_id not in view.services:
+                return Commit()
+            return services.remove(view, service_id)
+
+        await self.commit(decide)
+
+    async def commit(self, decide: Callable[[], Commit]) -> None:
+        """Commit what `decide` makes of the present view, again if someone was faster.
+
+        `decide` gives an empty commit when what it wants is so already.
+        """
+        for attempt in range(ATTEMPTS):
+            commit = decide()
+            if not commit.operations:
+                return
+            try:
+                await self._leader.commit(commit)
+            except Conflict:
+                await self._mirror.settle()
+            except Unavailable:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                await self._mirror.settle()
+            else:
+                return
+        raise Conflict("others keep changing the same objects", hint="repeat the command")
+
+    def _check(self, spec: ServiceSpec) -> None:
+        problems = (*check_service(spec), *exceeded(self._mirror.view, spec.task))
+        _refuse(problems)
+
+    async def _accept(
+        self, spec: ServiceSpec, resolve_image: bool, registry_auth: str
+    ) -> tuple[ServiceSpec, tuple[str, ...]]:
+        """Ask registries and nodes; the spec to store, and warnings."""
+        warnings = tuple[str, ...]()
+        if resolve_image:
+            pinned = await self._images.pinned(spec.task, registry_auth=registry_auth)
+            warnings = pinned.warnings
+            container = structs.replace(spec.task.container, image=pinned.image)
+            spec = structs.replace(spec, task=structs.replace(spec.task, container=container))
+        await self._ask_nodes(spec.task)
+        return spec, warnings
+
+    async def _ask_nodes(self, task: TaskSpec) -> None:
+        if not needs_nodes(task):
+            return
+        nodes = eligible_nodes(self._mirror.view, task)
+        answers = await self._preflights.ask(nodes, task)
+        _refuse(shared_problems(answers))
+
+
+def _refuse(problems: tuple[str, ...]) -> None:
+    if problems:
+        raise Invalid(
+            problems[0] if len(problems) == 1 else f"{len(problems)} problems: {problems[0]}",
+            problems=problems,
+        )
