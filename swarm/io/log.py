@@ -5,6 +5,7 @@ speaks and the time. People read the same lines coloured when standard error is 
 """
 
 import logging
+import os
 import sys
 
 import structlog
@@ -12,6 +13,8 @@ import structlog
 
 def configure(part: str, *, level: str = "info") -> structlog.stdlib.BoundLogger:
     """Set up structlog for this process and return its logger, bound to `part`."""
+    # gRPC's core writes refused handshakes and the like in a format of its own.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():
         renderer = structlog.dev.ConsoleRenderer()
