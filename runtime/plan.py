@@ -87,14 +87,15 @@ def make_plan(spec: ContainerSpec, *, layout: Layout, directory: str, last_capab
     binds = _binds(spec, directory)
     cgroups = groups.paths(layout, spec.cgroup_parent, spec.id, spec.resources)
     return Plan(
-        host=(*_host(spec, directory, binds), *_cgroups(spec, layout)),
+        host=host_steps(spec, layout=layout, directory=directory),
         container=(
             *groups.join(cgroups),
             *_process_limits(spec),
             *(_open(bind) for bind in binds if not bind.gathering),
             *_namespaces(spec),
             *_root(spec, directory, binds),
-            *_filesystems(layout),
+            *_filesystems(),
+            *_cgroup_filesystems(layout, spec),
             *_mounts(spec, binds),
             *_finish(spec),
             *_rights(spec, last_capability),
@@ -103,11 +104,8 @@ def make_plan(spec: ContainerSpec, *, layout: Layout, directory: str, last_capab
     )
 
 
-def _cgroups(spec: ContainerSpec, layout: Layout) -> tuple[HostStep, ...]:
-    return groups.make(layout, spec.cgroup_parent, spec.id, spec.resources)
-
-
-def _host(spec: ContainerSpec, directory: str, binds: tuple[_Bind, ...]) -> list[HostStep]:
+def host_steps(spec: ContainerSpec, *, layout: Layout, directory: str) -> tuple[HostStep, ...]:
+    """What is made on the host; undone, it is what cleans up after the container."""
     upper, work = spec.rootfs.upper_dir, spec.rootfs.work_dir
     parents = dict.fromkeys(path.rpartition("/")[0] for path in (upper, work))
     steps: list[HostStep] = [MakeDir(parent, 0o700, owned=False) for parent in parents]
@@ -116,8 +114,10 @@ def _host(spec: ContainerSpec, directory: str, binds: tuple[_Bind, ...]) -> list
         steps.append(MakeDir(f"{directory}/files"))
     for number, file in enumerate(spec.files):
         steps.append(WriteFile(_file(directory, number), file.content, file.mode))
+    binds = _binds(spec, directory)
     steps += [MakeDir(bind.gathering) for bind in binds if bind.gathering]
-    return steps
+    cgroups = groups.make(layout, spec.cgroup_parent, spec.id, spec.resources)
+    return (*steps, *cgroups)
 
 
 def _rootfs(directory: str) -> str:
@@ -204,7 +204,7 @@ def _root(spec: ContainerSpec, directory: str, binds: tuple[_Bind, ...]) -> list
     return steps
 
 
-def _filesystems(layout: Layout) -> list[ContainerStep]:
+def _filesystems() -> list[ContainerStep]:
     steps: list[ContainerStep] = [
         MountFilesystem("proc", "/proc", _NO_EXEC, strict=True),
         MountFilesystem(
@@ -220,7 +220,6 @@ def _filesystems(layout: Layout) -> list[ContainerStep]:
         MountFilesystem("mqueue", "/dev/mqueue", _NO_EXEC),
         MountFilesystem("sysfs", "/sys", _NO_EXEC | k.MS_RDONLY, strict=True),
     ]
-    steps += _cgroup_filesystems(layout)
     steps += [MakeNode(f"/dev/{name}", major, minor) for name, major, minor in DEVICES]
     steps += [
         Link("/dev/fd", "/proc/self/fd"),
@@ -233,15 +232,15 @@ def _filesystems(layout: Layout) -> list[ContainerStep]:
     return steps
 
 
-def _cgroup_filesystems(layout: Layout) -> list[ContainerStep]:
-    """Read-only, and showing nothing above the container, which is in its own namespace."""
+def _cgroup_filesystems(layout: Layout, spec: ContainerSpec) -> list[ContainerStep]:
+    """Read-only. A hierarchy without a group of ours would show the host's whole tree."""
     flags = _NO_EXEC | k.MS_RDONLY
     if not layout.v1:
         return [MountFilesystem("cgroup2", "/sys/fs/cgroup", flags)]
     steps: list[ContainerStep] = [
         MountFilesystem("tmpfs", "/sys/fs/cgroup", _NO_EXEC, "mode=755,size=64k")
     ]
-    for point in layout.hierarchies:
+    for point in groups.hierarchies(layout, spec.resources):
         together = ",".join(name for name, mounted in layout.v1.items() if mounted == point)
         steps.append(MountFilesystem("cgroup", f"/sys/fs/cgroup/{together}", flags, together))
     steps.append(RemountReadOnly("/sys/fs/cgroup", _NO_EXEC))

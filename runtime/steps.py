@@ -288,6 +288,11 @@ ContainerStep = (
 )  # fmt: skip
 
 
+def own(steps: Iterable[HostStep]) -> tuple[HostStep, ...]:
+    """Without the shared parents: another container may be about to be made in them."""
+    return tuple(step for step in steps if not (isinstance(step, MakeCgroup) and step.shared))
+
+
 def undo(steps: Iterable[HostStep]) -> tuple[Undo, ...]:
     """What takes `steps` back, the last one first."""
     found: list[Undo] = []

@@ -13,7 +13,10 @@ from msgspec import Struct
 
 from runtime.outcome import ContainerState, Exited
 
-MAX_LINE_BYTES: Final = 16 * 1024 * 1024
+# What the launcher is told, one datagram each.
+RUN: Final = b"run"  # with one end of a socket pair
+STOPPING: Final = b"stopping"  # the watched daemon means to end
+YIELD: Final = b"yield"  # a new launcher takes over
 
 
 class Claimed(Struct, frozen=True, tag="claimed"):

@@ -11,12 +11,15 @@ from runtime.spec import Resources
 from runtime.steps import FilterDevices, HostStep, JoinCgroup, MakeCgroup, WriteKernelFile
 
 
+def hierarchies(layout: Layout, resources: Resources) -> tuple[str, ...]:
+    """The mount points of the hierarchies that the container takes part in."""
+    skipped = "" if cpuset.is_used(resources) else layout.v1.get("cpuset", "")
+    return tuple(root for root in layout.hierarchies if root != skipped)
+
+
 def paths(layout: Layout, parent: str, container_id: str, resources: Resources) -> tuple[str, ...]:
     """The container's directories, one for each hierarchy that it takes part in."""
-    skipped = "" if cpuset.is_used(resources) else layout.v1.get("cpuset", "")
-    return tuple(
-        f"{root}/{parent}/{container_id}" for root in layout.hierarchies if root != skipped
-    )
+    return tuple(f"{root}/{parent}/{container_id}" for root in hierarchies(layout, resources))
 
 
 def make(
@@ -37,6 +40,11 @@ def procs_file(layout: Layout, parent: str, container_id: str) -> str:
     """Where the container's processes are listed."""
     root = layout.v1.get("pids", layout.hierarchies[0])
     return f"{root}/{parent}/{container_id}/cgroup.procs"
+
+
+def kill_file(layout: Layout, parent: str, container_id: str) -> str:
+    """What kills a whole v2 group at once; v1 has no such thing, and the answer is empty."""
+    return "" if layout.v1 else f"{layout.unified}/{parent}/{container_id}/cgroup.kill"
 
 
 def oom_file(layout: Layout, parent: str, container_id: str) -> str:

@@ -164,6 +164,13 @@ def _remove_cgroup(undo: s.RemoveCgroup) -> None:
             return
 
 
+def kill_group(kill_file: str) -> None:
+    """Have the kernel kill a whole v2 group, if it can."""
+    if kill_file:
+        with contextlib.suppress(OSError):
+            _write_kernel_file(kill_file, ("1",))
+
+
 def read(path: str) -> str:
     """The text of a small file; nothing if it is not there."""
     try:

@@ -1,0 +1,246 @@
+"""Run containers, and hear of their ends, from an event loop.
+
+The agent's side of the runtime. Each container costs one descriptor, which is also how the
+death of its shim is noticed. The launcher is needed only to start containers; everything
+else works without it, and `run` waits a moment for one that is being replaced.
+"""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from runtime import wire
+from runtime.cgroups.layout import Layout, read_layout
+from runtime.checks import check
+from runtime.io import host, leftovers, sockets
+from runtime.io.container import Container, Vanished
+from runtime.io.launching import Launching
+from runtime.io.link import Link
+from runtime.layout import SOCKET_NAME, ContainerDir
+from runtime.outcome import ContainerState, Exited, Started
+from runtime.spec import ContainerSpec
+from swarm.errors import Missing, SwarmError, Unavailable
+
+_LOST = "its shim was killed, so the container was killed too"
+_ENDING_S = 10.0
+_STARTING_S = 10.0
+
+
+class Runtime:
+    """All containers below one run root."""
+
+    def __init__(
+        self, *, run_root: Path, launcher_socket: Path, launcher_timeout_s: float = 10.0
+    ) -> None:
+        self._run_root = str(run_root)
+        self._launching = Launching(str(launcher_socket))
+        self._launcher_timeout_s = launcher_timeout_s
+        self._layout: Layout = read_layout(host.read("/proc/self/mountinfo"))
+        self._containers: dict[str, Container] = {}
+        self._parents: set[str] = set()
+        self._exits: asyncio.Queue[Exited] = asyncio.Queue()
+        self._burials: set[asyncio.Task[None]] = set()
+
+    async def connect(self) -> None:
+        """Reach the launcher, if it is there already; `run` reaches it again when needed."""
+        self._launching.try_connect()
+
+    async def close(self) -> None:
+        """Let go of everything; containers go on."""
+        for burial in list(self._burials):
+            await burial
+        for container in self._containers.values():
+            container.let_go()
+        self._containers.clear()
+        self._launching.close()
+
+    async def run(self, spec: ContainerSpec) -> Started:
+        """Start a container and return once its program runs.
+
+        Repeating it with an id that exists already returns that container, whatever became
+        of it since: its exit comes through `exits`. Raises `Invalid`, `KernelRefused` with
+        nothing left behind, or `Unavailable` if no launcher can be reached.
+        """
+        check(spec)
+        deadline = time.monotonic() + self._launcher_timeout_s
+        while True:
+            container = self._containers.get(spec.id) or await self._find_again(spec.id)
+            if container is None:
+                container = await self._launch(spec, deadline)
+            try:
+                state = await asyncio.shield(container.started)
+            except Vanished:
+                self._launching.check(deadline)
+                continue
+            return Started(container_id=spec.id, pid=state.pid, started_at=state.started_at)
+
+    async def adopt(self) -> list[ContainerState]:
+        """Find every container below the run root; call it before the first `run`.
+
+        Those that exited meanwhile are in the list and not in `exits`; what was half made is
+        removed, and what lost its shim is killed and in the list as exited.
+        """
+        directories = leftovers.find(self._run_root)
+        found = await asyncio.gather(*(self._adopt(each) for each in directories))
+        return [state for state in found if state is not None]
+
+    async def kill(self, container_id: str, signal: int) -> None:
+        """Send a signal to process 1. Raises `Missing` if it has ended, `Invalid`."""
+        container = self._containers.get(container_id)
+        if container is None:
+            raise Missing(f"container {container_id} does not exist")
+        await container.kill(signal)
+
+    async def delete(self, container_id: str, *, keep_log: bool = False) -> None:
+        """End the container if it still runs, and remove all that is left of it.
+
+        That is its control groups, `upper_dir` and `work_dir`, its directory below the run
+        root and, but with `keep_log`, its log files. Repeating it is fine.
+        """
+        container = self._containers.get(container_id)
+        directory = ContainerDir(self._run_root, container_id)
+        if container is None and not Path(directory.path).exists():
+            return
+        spec = leftovers.read_spec(directory)
+        if container is not None:
+            await self._end(container, spec)
+        elif spec is not None:
+            await leftovers.kill_all(spec, self._layout)
+        await asyncio.to_thread(leftovers.erase, directory, self._layout, keep_log=keep_log)
+        self._forget(container_id, spec)
+
+    async def exits(self) -> AsyncIterator[Exited]:
+        """Every exit from now on, once. One reader at a time."""
+        while True:
+            yield await self._exits.get()
+
+    # --- what a container reports ------------------------------------------------------------
+
+    def refused(self, container: Container) -> None:
+        """It could not be started, and its shim has undone everything."""
+        self._forget(container.id, None)
+
+    def ended(self, exited: Exited) -> None:
+        """Its program has exited."""
+        self._exits.put_nowait(exited)
+
+    def lost(self, container: Container) -> None:
+        """Its shim is gone without a word."""
+        if container.is_claimed:
+            burial = asyncio.get_running_loop().create_task(self._bury(container))
+            self._burials.add(burial)
+            burial.add_done_callback(self._burials.discard)
+        else:
+            self._containers.pop(container.id, None)
+            container.fail(Vanished())
+
+    async def _bury(self, container: Container) -> None:
+        state = await self._settle(container.directory)
+        if state is None or state.exited is None:
+            self._forget(container.id, None)
+            hint = f"{self._run_root}/shim-crashes.log may say why"
+            container.fail(Unavailable(f"the shim of {container.id} died starting it", hint=hint))
+            return
+        is_news = container.started.done() or not container.is_adopted
+        container.start(state)
+        container.end(state.exited)
+        if is_news:
+            self._exits.put_nowait(state.exited)
+
+    # --- starting ------------------------------------------------------------------------------
+
+    async def _launch(self, spec: ContainerSpec, deadline: float) -> Container:
+        """Hand one end of a socket pair to the launcher and the spec to whoever holds it."""
+        container = Container(ContainerDir(self._run_root, spec.id), self)
+        self._containers[spec.id] = container
+        self._parents.add(spec.cgroup_parent)
+        try:
+            ours = await self._launching.fork_shim(deadline)
+            container.link = Link(ours, container.heard)
+            await container.link.send(wire.encode(spec))
+        except BaseException as err:
+            # A shim that got half a spec ends by itself.
+            container.let_go()
+            self._forget(spec.id, None)
+            container.fail(err if isinstance(err, SwarmError) else Vanished())
+            raise
+        return container
+
+    async def _find_again(self, container_id: str) -> Container | None:
+        directory = ContainerDir(self._run_root, container_id)
+        if not Path(directory.path).exists():
+            return None
+        state = await self._adopt(directory)
+        if state is not None and state.exited is not None:
+            self._exits.put_nowait(state.exited)
+        return self._containers.get(container_id)
+
+    # --- finding again -------------------------------------------------------------------------
+
+    async def _adopt(self, directory: ContainerDir) -> ContainerState | None:
+        """Reach the shim of a directory, or settle what it left."""
+        container = self._containers.get(directory.container_id)
+        if container is None:
+            container = Container(directory, self)
+            container.is_claimed = container.is_adopted = True
+            spec = leftovers.read_spec(directory)
+            self._parents |= {spec.cgroup_parent} if spec is not None else set()
+            try:
+                end = sockets.connect(f"{directory.path}/{SOCKET_NAME}", socket.SOCK_STREAM)
+            except OSError:
+                return await self._adopt_dead(container)
+            self._containers[container.id] = container
+            container.link = Link(end, container.heard)
+        with contextlib.suppress(SwarmError, Vanished, TimeoutError):
+            return await asyncio.wait_for(asyncio.shield(container.started), _STARTING_S)
+        return None
+
+    async def _adopt_dead(self, container: Container) -> ContainerState | None:
+        state = await self._settle(container.directory)
+        if state is not None and state.exited is not None:
+            container.start(state)
+            container.end(state.exited)
+            self._containers[container.id] = container
+        return state
+
+    async def _settle(self, directory: ContainerDir) -> ContainerState | None:
+        """Bring what a dead shim left to an end: exited and recorded, or gone."""
+        state, spec = leftovers.read_state(directory), leftovers.read_spec(directory)
+        if state is not None and state.exited is not None:
+            return state
+        if spec is not None:
+            await leftovers.kill_all(spec, self._layout)
+        if state is None or spec is None:
+            await asyncio.to_thread(leftovers.erase, directory, self._layout, keep_log=True)
+            return None
+        leftovers.remove_groups(spec, self._layout)
+        return leftovers.record_loss(directory, state, _LOST)
+
+    # --- ending --------------------------------------------------------------------------------
+
+    async def _end(self, container: Container, spec: ContainerSpec | None) -> None:
+        """Kill it if it runs or is about to, and wait until it has ended."""
+        if not container.started.done() and spec is not None:
+            await leftovers.kill_all(spec, self._layout)
+        with contextlib.suppress(SwarmError, Vanished):
+            await asyncio.shield(container.started)
+            with contextlib.suppress(Missing):
+                await container.kill(9)
+            try:
+                await asyncio.wait_for(asyncio.shield(container.ended), _ENDING_S)
+            except TimeoutError:
+                if spec is not None:
+                    await leftovers.kill_all(spec, self._layout)
+
+    def _forget(self, container_id: str, spec: ContainerSpec | None) -> None:
+        """With the last container, the parents of the groups go too."""
+        self._containers.pop(container_id, None)
+        if spec is not None:
+            self._parents.add(spec.cgroup_parent)
+        if not self._containers:
+            for parent in self._parents:
+                leftovers.remove_parents(parent, self._layout)
+            self._parents.clear()

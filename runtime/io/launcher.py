@@ -1,0 +1,273 @@
+"""Fork a shim for each container, and bring swarmd back when it dies.
+
+A message on the socket is one datagram: `run` with one end of a socket pair, which the new
+shim answers on; `stopping`, the watched daemon means to end; `yield`, a new launcher takes
+over. Nothing is read that could block, nothing is kept: killed at any moment, it loses nothing
+but requests that nobody has acted on, and their clients see their socket close.
+
+usage: python -m runtime.io.launcher --socket PATH --run-root DIR [--respawn PID FILE]
+"""
+
+# Plain strings: pathlib would cost every shim memory.
+# ruff: noqa: PTH103, PTH105, PTH108
+
+import argparse
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from typing import Final, NoReturn
+
+import msgspec
+from msgspec import Struct
+
+from runtime.cgroups.layout import read_layout
+from runtime.io import host, shim, sockets
+from runtime.io.title import arguments
+from runtime.layout import containers_dir
+from runtime.respawn import Respawns, after_death
+from runtime.wire import RUN, STOPPING, YIELD
+
+_BACKLOG: Final = 64
+_TAKE_OVER_S: Final = 2.0
+_PEER_CREDENTIALS: Final = struct.Struct("3i")
+
+
+class Daemon(Struct, frozen=True, kw_only=True):
+    """How to start swarmd again, as it writes it into the file given to --respawn."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    cwd: str
+
+
+class Launcher:
+    """The loop: requests in, forks out."""
+
+    def __init__(self, listener: socket.socket, around: shim.Surroundings) -> None:
+        self._listener = listener
+        self._around = around
+        self._clients: dict[int, socket.socket] = {}
+        self._poll = select.poll()
+        self._poll.register(listener.fileno(), select.POLLIN)
+        self._watched: _Watched | None = None
+        self._yielded = False
+
+    def watch(self, pid: int, file: str) -> None:
+        """Start the daemon described in `file` again when process `pid` dies."""
+        self._watched = _Watched(file)
+        self._watched.follow(pid)
+        self._register_watched()
+
+    def serve(self) -> None:
+        """Go on until a new launcher takes over."""
+        while not self._yielded:
+            for descriptor, _ in self._poll.poll(self._timeout_ms()):
+                self._ready(descriptor)
+            if self._watched is not None and self._watched.is_due(time.time()):
+                self._watched.start_again(self._inherited())
+                self._register_watched()
+
+    def _register_watched(self) -> None:
+        if self._watched is not None and self._watched.pidfd >= 0:
+            self._poll.register(self._watched.pidfd, select.POLLIN)
+
+    def _timeout_ms(self) -> float | None:
+        due_at = self._watched.due_at if self._watched is not None else None
+        return None if due_at is None else max(0.0, due_at - time.time()) * 1000
+
+    def _ready(self, descriptor: int) -> None:
+        if descriptor == self._listener.fileno():
+            self._accept()
+        elif self._watched is not None and descriptor == self._watched.pidfd:
+            self._poll.unregister(descriptor)
+            os.close(descriptor)
+            self._watched.died(time.time())
+        else:
+            self._hear(descriptor)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            client, _ = self._listener.accept()
+            client.setblocking(False)
+            self._clients[client.fileno()] = client
+            self._poll.register(client.fileno(), select.POLLIN)
+
+    def _hear(self, descriptor: int) -> None:
+        try:
+            message, passed, _, _ = socket.recv_fds(self._clients[descriptor], 64, 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            message, passed = b"", []
+        if not message:
+            self._poll.unregister(descriptor)
+            self._clients.pop(descriptor).close()
+        elif message == RUN and passed:
+            self._fork(socket.socket(fileno=passed[0]))
+        elif message == STOPPING and self._watched is not None:
+            self._watched.leave_alone()
+        elif message == YIELD:
+            self._yield()
+
+    def _fork(self, link: socket.socket) -> None:
+        if os.fork() == 0:
+            for each in self._inherited():
+                each.close()
+            if self._watched is not None and self._watched.pidfd >= 0:
+                os.close(self._watched.pidfd)
+            shim.main(link, self._around)
+        link.close()
+
+    def _inherited(self) -> list[socket.socket]:
+        return [self._listener, *self._clients.values()]
+
+    def _yield(self) -> None:
+        """Act on what was asked of us before, then make room."""
+        self._yielded = True
+        for descriptor in list(self._clients):
+            while descriptor in self._clients and _is_readable(self._clients[descriptor]):
+                self._hear(descriptor)
+
+
+def _is_readable(link: socket.socket) -> bool:
+    return bool(select.select((link,), (), (), 0)[0])
+
+
+class _Watched:
+    """The daemon whose death is noticed, and when it is started again."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._left_alone = False
+        self.due_at: float | None = None
+        self.pidfd = -1
+
+    def follow(self, pid: int) -> None:
+        """Watch process `pid`, which may be dead already."""
+        try:
+            self.pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.died(time.time())
+
+    def leave_alone(self) -> None:
+        """Believe the next death to be meant."""
+        self._left_alone = True
+
+    def is_due(self, now: float) -> bool:
+        """Whether the daemon is to be started now."""
+        return self.due_at is not None and now >= self.due_at
+
+    def died(self, now: float) -> None:
+        """Decide when to act. The record is written first: a crash must not reset it."""
+        self.pidfd, self.due_at = -1, None
+        if self._left_alone:
+            return
+        record_file = f"{self._file}.respawns"
+        try:
+            record = msgspec.json.decode(host.read(record_file), type=Respawns)
+        except msgspec.DecodeError:
+            record = Respawns()
+        record, delay_s = after_death(record, now=now)
+        with contextlib.suppress(OSError):  # a full disk must not keep the daemon dead
+            with open(f"{record_file}.new", "wb") as file:
+                file.write(msgspec.json.encode(record))
+            os.replace(f"{record_file}.new", record_file)
+        self.due_at = now + delay_s
+
+    def start_again(self, inherited: list[socket.socket]) -> None:
+        """Fork and become the daemon; watch it as its predecessor was watched."""
+        self.due_at = None
+        try:
+            daemon = msgspec.json.decode(host.read(self._file), type=Daemon)
+        except msgspec.DecodeError as err:
+            sys.stderr.write(f"launcher: cannot read {self._file}: {err}\n")
+            return
+        pid = os.fork()
+        if pid == 0:
+            _become(daemon, inherited)
+        self.follow(pid)
+
+
+def _become(daemon: Daemon, inherited: list[socket.socket]) -> NoReturn:
+    for each in inherited:
+        each.close()
+    try:
+        os.setsid()
+        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        with contextlib.suppress(OSError):
+            os.chdir(daemon.cwd)
+        os.execve(daemon.argv[0], daemon.argv, daemon.env)
+    except OSError as err:
+        sys.stderr.write(f"launcher: cannot start {daemon.argv[0]} again: {err}\n")
+    os._exit(127)
+
+
+def take_over(path: str) -> None:
+    """Have a launcher that already listens on `path` make room; kill it if it does not."""
+    try:
+        link = sockets.connect(path, socket.SOCK_SEQPACKET)
+    except OSError:
+        return
+    with link:
+        raw = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+        pid, _, _ = _PEER_CREDENTIALS.unpack(raw)
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            return
+        with contextlib.suppress(OSError):
+            link.send(YIELD)
+        if not select.select((pidfd,), (), (), _TAKE_OVER_S)[0]:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            select.select((pidfd,), (), (), _TAKE_OVER_S)
+        os.close(pidfd)
+
+
+def listen(path: str) -> socket.socket:
+    """Listen beside `path` and move there, so that clients always find someone or no one."""
+    beside = f"{path}.{os.getpid()}"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(beside)
+    listener = sockets.listen(beside, socket.SOCK_SEQPACKET, _BACKLOG)
+    listener.setblocking(False)
+    take_over(path)
+    os.replace(beside, path)
+    return listener
+
+
+def main() -> None:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(prog="launcher", description=__doc__)
+    parser.add_argument("--socket", required=True)
+    parser.add_argument("--run-root", required=True)
+    parser.add_argument("--respawn", nargs=2, metavar=("PID", "FILE"))
+    options = parser.parse_args()
+    with contextlib.suppress(PermissionError):
+        os.setsid()  # so that Ctrl-C in swarmd's terminal is swarmd's alone
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims reap themselves
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.makedirs(containers_dir(options.run_root), 0o700, exist_ok=True)
+    around = shim.Surroundings(
+        run_root=options.run_root.rstrip("/"),
+        layout=read_layout(host.read("/proc/self/mountinfo")),
+        last_capability=int(host.read("/proc/sys/kernel/cap_last_cap")),
+        title=arguments(),
+    )
+    launcher = Launcher(listen(options.socket), around)
+    if options.respawn:
+        launcher.watch(int(options.respawn[0]), options.respawn[1])
+    # A collection would touch, and so copy, every page that the shims share with us.
+    gc.disable()
+    gc.freeze()
+    launcher.serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Find, end and erase what containers leave on the host.
+
+All that is needed is in the container's directory, so it works for whoever comes: an agent
+that just started, or one that wants everything gone. Erasing removes the spec last; before
+that, the next attempt knows as much as this one.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from runtime import logs
+from runtime.cgroups import groups
+from runtime.cgroups.layout import Layout
+from runtime.io import host
+from runtime.layout import ContainerDir, containers_dir, unclaimed_by
+from runtime.outcome import ContainerState, Exited
+from runtime.plan import host_steps
+from runtime.spec import ContainerSpec
+from runtime.steps import own, undo
+
+_DYING_S = 10.0
+_Kept = TypeVar("_Kept", ContainerSpec, ContainerState)
+
+
+def read_spec(directory: ContainerDir) -> ContainerSpec | None:
+    """What the container was made from; None if it was never made or is already erased."""
+    return _read(directory.spec_file, ContainerSpec)
+
+
+def read_state(directory: ContainerDir) -> ContainerState | None:
+    """What its shim recorded; None if the container never ran."""
+    return _read(directory.state_file, ContainerState)
+
+
+def _read(path: str, kind: type[_Kept]) -> _Kept | None:
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def find(run_root: str) -> list[ContainerDir]:
+    """Every container's directory. What a shim left before it owned one is removed."""
+    found: list[ContainerDir] = []
+    with contextlib.suppress(FileNotFoundError):
+        for name in sorted(entry.name for entry in Path(containers_dir(run_root)).iterdir()):
+            pid = unclaimed_by(name)
+            if not pid:
+                found.append(ContainerDir(run_root, name))
+            elif not Path(f"/proc/{pid}").exists():
+                host.remove_tree(f"{containers_dir(run_root)}/{name}")
+    return found
+
+
+def record_loss(directory: ContainerDir, state: ContainerState, message: str) -> ContainerState:
+    """Record an exit that no shim was there to see."""
+    exited = Exited(
+        container_id=state.container_id,
+        exit_code=128 + signal.SIGKILL,
+        signal=signal.SIGKILL,
+        message=message,
+        finished_at=time.time(),
+    )
+    lost = msgspec.structs.replace(state, exited=exited)
+    new = Path(f"{directory.state_file}.new")
+    new.write_bytes(msgspec.json.encode(lost))
+    new.replace(directory.state_file)
+    return lost
+
+
+def erase(directory: ContainerDir, layout: Layout, *, keep_log: bool) -> None:
+    """Remove everything the container left; its processes must be gone. Bears repeating."""
+    spec = read_spec(directory)
+    if spec is not None:
+        host.revert(undo(own(host_steps(spec, layout=layout, directory=directory.path))))
+        if not keep_log:
+            for path in (spec.log.path, *logs.older(spec.log.path, spec.log.max_files)):
+                Path(path).unlink(missing_ok=True)
+    host.remove_tree(directory.path)
+
+
+def remove_groups(spec: ContainerSpec, layout: Layout) -> None:
+    """Remove the container's control groups, but not their parents."""
+    made = groups.make(layout, spec.cgroup_parent, spec.id, spec.resources)
+    host.revert(undo(own(made)))
+
+
+def remove_parents(parent: str, layout: Layout) -> None:
+    """Remove the parents of all groups, where nothing is left in them."""
+    for root in layout.hierarchies:
+        with contextlib.suppress(OSError):
+            Path(f"{root}/{parent}").rmdir()
+
+
+async def kill_all(spec: ContainerSpec, layout: Layout) -> None:
+    """Kill every process in the container's groups and wait until none is left."""
+    procs = groups.procs_file(layout, spec.cgroup_parent, spec.id)
+    deadline = time.monotonic() + _DYING_S
+    host.kill_group(groups.kill_file(layout, spec.cgroup_parent, spec.id))
+    while (pids := _pids(procs)) and time.monotonic() < deadline:
+        descriptors = [d for pid in pids if (d := _open(pid)) >= 0]
+        # A pid may have ended and been given to a stranger between the two readings; what is
+        # still listed now is what the descriptor stands for.
+        still = _pids(procs)
+        for descriptor in descriptors:
+            if _pid_of(descriptor) in still:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        for descriptor in descriptors:
+            await _gone(descriptor, deadline - time.monotonic())
+            os.close(descriptor)
+
+
+def _pids(procs: str) -> set[int]:
+    return {int(pid) for pid in host.read(procs).split()}
+
+
+def _open(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
+
+
+def _pid_of(descriptor: int) -> int:
+    for line in host.read(f"/proc/self/fdinfo/{descriptor}").splitlines():
+        if line.startswith("Pid:"):
+            return int(line.split()[1])
+    return -1
+
+
+async def _gone(descriptor: int, timeout_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(descriptor, gone.set)
+    try:
+        await asyncio.wait_for(gone.wait(), max(0.0, timeout_s))
+    except TimeoutError:
+        return
+    finally:
+        loop.remove_reader(descriptor)
