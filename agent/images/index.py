@@ -106,6 +106,11 @@ def rename(index: Index, digest: str, names: Iterable[str]) -> Index:
     )
 
 
+def tag(index: Index, source: str, name: str) -> Index:
+    """Give the image that `source` means the canonical tag `name`, wherever it was before."""
+    return put(index, structs.replace(find(index, source), names=(name,)))
+
+
 def drop(index: Index, digests: frozenset[str]) -> Index:
     """The index without the images `digests`."""
     return Index(tuple(record for record in index.images if record.digest not in digests))

@@ -252,13 +252,13 @@ def split_name(name: str, *, of: Entry | None = None) -> tuple[str, ...]:
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
         raise Invalid(
-            f"layer entry {shown} leaves the layer with '..'",
+            f"archive entry {shown} leaves the archive with '..'",
             hint="create the archive from inside its root: tar -C ROOT -c .",
         )
     if "\0" in name:
-        raise Invalid(f"layer entry {shown} contains a zero byte")
+        raise Invalid(f"archive entry {shown} contains a zero byte")
     if not name:
-        raise Invalid(f"layer entry {shown} has no name" if of is None else f"{shown} is empty")
+        raise Invalid(f"archive entry {shown} has no name" if of is None else f"{shown} is empty")
     sizes = [len(part.encode(errors="surrogateescape")) for part in parts]
     if (
         any(size > _NAME_LIMIT_BYTES for size in sizes)
