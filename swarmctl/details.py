@@ -5,6 +5,8 @@ in billionths, times in RFC 3339. What is unset is left out, as there. Fields th
 not have keep our own names in the same style.
 """
 
+from collections.abc import Mapping
+
 from msgspec import json
 
 from swarm.api.v1 import control_pb2, images_pb2
@@ -129,7 +131,8 @@ def task_detail(view: control_pb2.TaskView) -> Object:
 def image_detail(answer: images_pb2.InspectImageResponse) -> Object:
     """An image as `image inspect` prints it."""
     image = answer.image
-    config = json.decode(answer.config_json or b"{}", type=dict[str, Value])
+    config: Value = json.decode(answer.config_json or b"{}")
+    assert isinstance(config, Mapping), "the agent has checked the configuration"
     names = [rows.image_name(each, rows.Detail()) for each in image.references]
     return _present(
         Id=image.id,
@@ -142,7 +145,7 @@ def image_detail(answer: images_pb2.InspectImageResponse) -> Object:
         Local=image.local,
         Config=config.get("config"),
         RootFS=config.get("rootfs"),
-        Manifest=json.decode(answer.manifest_json or b"null", type=Value),
+        Manifest=json.decode(answer.manifest_json or b"null"),
     )
 
 

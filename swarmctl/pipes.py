@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
+from swarm.errors import Invalid
+
 # What JSON can hold.
 Value: TypeAlias = str | int | float | bool | Sequence["Value"] | Mapping[str, "Value"] | None
 
@@ -29,7 +31,7 @@ def items(value: Value) -> Sequence[Value]:
         return [value[key] for key in sorted(value)]
     if isinstance(value, Sequence) and not isinstance(value, str):
         return value
-    raise ValueError(f"{printed(value)} is no list")
+    raise Invalid(f"template: {printed(value)!r} is no list", hint="range goes through lists")
 
 
 def as_json(value: Value) -> str:

@@ -10,16 +10,17 @@ _HINT = "write a time such as 2026-01-31T12:00:00Z, seconds since the epoch, or 
 
 
 def rfc3339(at: float) -> str:
-    """Seconds since the epoch with nanoseconds and a Z, as Go writes them."""
-    whole, nanoseconds = divmod(round(at * 1_000_000_000), 1_000_000_000)
-    text = f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09}"
-    return f"{text.rstrip('0').rstrip('.')}Z"
+    """Seconds since the epoch as Go writes them: no zeros at the end of a fraction."""
+    return f"{stamp(at).removesuffix('Z').rstrip('0').rstrip('.')}Z"
 
 
 def stamp(at: float) -> str:
-    """Like `rfc3339`, in full length so that lines align."""
-    whole, nanoseconds = divmod(round(at * 1_000_000_000), 1_000_000_000)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09}Z"
+    """Like `rfc3339`, in full length so that lines align.
+
+    A float holds today's seconds to the microsecond; further digits would be noise.
+    """
+    whole, microseconds = divmod(round(at * 1_000_000), 1_000_000)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{microseconds:06}000Z"
 
 
 def parse_since(text: str, *, now: float) -> float:

@@ -1,0 +1,200 @@
+"""Objects are described in Docker's words."""
+
+from swarm.api.v1 import control_pb2, images_pb2, objects_pb2
+from swarm.codec import to_message
+from swarm.specs import (
+    ContainerSpec,
+    Global,
+    Limits,
+    Mount,
+    MountKind,
+    Placement,
+    Resources,
+    RestartCondition,
+    RestartPolicy,
+    ServiceSpec,
+    TaskSpec,
+    Ulimit,
+    UpdatePolicy,
+)
+from swarmctl.details import image_detail, node_detail, service_detail, spec_detail, task_detail
+from swarmctl.pretty import pretty_node, pretty_service
+from swarmctl.templates import render
+from tests.swarmctl.answers import DIGEST, NOW, image, node, task
+
+SPEC = ServiceSpec(
+    name="web",
+    labels={"tier": "front"},
+    mode=Global(),
+    update=UpdatePolicy(parallelism=2, delay_s=1.5),
+    task=TaskSpec(
+        container=ContainerSpec(
+            image="nginx:1",
+            command=("sh",),
+            args=("-c", "x"),
+            env=("A=1",),
+            mounts=(
+                Mount(kind=MountKind.BIND, source="/x", target="/y", propagation="rslave"),
+                Mount(kind=MountKind.TMPFS, target="/t", tmpfs_size_bytes=5, tmpfs_mode=0o700),
+                Mount(source="v", target="/v", nocopy=True, read_only=True),
+            ),
+            ulimits=(Ulimit(name="core", soft=1, hard=2),),
+            init=True,
+            stop_grace_s=2,
+        ),
+        limits=Limits(cpu_millis=500, memory_bytes=64, pids=3),
+        reservations=Resources(cpu_millis=250),
+        restart=RestartPolicy(condition=RestartCondition.ON_FAILURE, delay_s=0.5, max_attempts=2),
+        placement=Placement(constraints=("node.role==worker",)),
+        networks=("host",),
+        force_update=1,
+    ),
+)
+
+
+def view(spec: ServiceSpec = SPEC) -> control_pb2.ServiceView:
+    service = objects_pb2.Service(id="s1", spec=to_message(spec), created_at=NOW, spec_version=2)
+    service.previous_spec.CopyFrom(to_message(spec))
+    return control_pb2.ServiceView(service=service, version=9, wanted=3, running=2)
+
+
+def test_a_spec_has_dockers_keys_and_units() -> None:
+    assert spec_detail(SPEC) == {
+        "Name": "web",
+        "Labels": {"tier": "front"},
+        "TaskTemplate": {
+            "ContainerSpec": {
+                "Image": "nginx:1",
+                "Command": ["sh"],
+                "Args": ["-c", "x"],
+                "Env": ["A=1"],
+                "Init": True,
+                "Mounts": [
+                    {
+                        "Type": "bind",
+                        "Source": "/x",
+                        "Target": "/y",
+                        "BindOptions": {"Propagation": "rslave"},
+                    },
+                    {
+                        "Type": "tmpfs",
+                        "Target": "/t",
+                        "TmpfsOptions": {"SizeBytes": 5, "Mode": 0o700},
+                    },
+                    {
+                        "Type": "volume",
+                        "Source": "v",
+                        "Target": "/v",
+                        "ReadOnly": True,
+                        "VolumeOptions": {"NoCopy": True},
+                    },
+                ],
+                "Ulimits": [{"Name": "core", "Hard": 2, "Soft": 1}],
+                "StopGracePeriod": 2_000_000_000,
+            },
+            "Resources": {
+                "Limits": {"NanoCPUs": 500_000_000, "MemoryBytes": 64, "Pids": 3},
+                "Reservations": {"NanoCPUs": 250_000_000},
+            },
+            "RestartPolicy": {"Condition": "on-failure", "Delay": 500_000_000, "MaxAttempts": 2},
+            "Placement": {"Constraints": ["node.role==worker"]},
+            "Networks": [{"Target": "host"}],
+            "ForceUpdate": 1,
+        },
+        "Mode": {"Global": {}},
+        "UpdateConfig": {"Parallelism": 2, "Delay": 1_500_000_000},
+    }
+
+
+def test_a_service_answers_the_templates_of_scripts() -> None:
+    detail = service_detail(view())
+
+    assert render("{{.Spec.TaskTemplate.ContainerSpec.Image}}", detail) == "nginx:1"
+    assert render("{{.Version.Index}} {{.ID}} {{.SpecVersion}}", detail) == "9 s1 2"
+    assert render("{{.ServiceStatus.RunningTasks}}", detail) == "2"
+    assert detail["CreatedAt"] == "2023-11-14T22:13:20Z"
+    assert detail["PreviousSpec"] == detail["Spec"]
+
+
+def test_a_service_without_history_has_no_previous_spec() -> None:
+    fresh = view()
+    fresh.service.ClearField("previous_spec")
+
+    assert "PreviousSpec" not in service_detail(fresh)
+
+
+def test_a_node_is_described_with_its_manager() -> None:
+    detail = node_detail(node("n1", role=1, is_leader=True, labels={"zone": "east"}))
+
+    assert detail["Spec"] == {
+        "Labels": {"zone": "east"},
+        "Role": "manager",
+        "Availability": "active",
+    }
+    assert detail["ManagerStatus"] == {
+        "Leader": True,
+        "Reachability": "reachable",
+        "Addr": "10.0.0.1:2377",
+    }
+    assert render("{{.Description.Resources.NanoCPUs}}", detail) == "2000000000"
+    assert "ManagerStatus" not in node_detail(node("n2"))
+
+
+def test_a_task_is_described_with_its_status() -> None:
+    failed = objects_pb2.TASK_STATE_FAILED
+    detail = task_detail(task("t1", state=failed, exit_code=3))
+
+    assert detail["Status"] == {
+        "Timestamp": "2023-11-14T22:13:10Z",
+        "State": "failed",
+        "Message": "",
+        "Err": "task: non-zero exit (3)",
+        "ContainerStatus": {"PID": 77, "ExitCode": 3},
+    }
+
+
+def test_an_image_is_described_with_its_configuration() -> None:
+    answer = images_pb2.InspectImageResponse(
+        image=image("aaa", "docker.io/library/busybox:1"),
+        config_json=b'{"architecture": "amd64", "config": {"Cmd": ["sh"]}, "rootfs": {}}',
+        manifest_json=b'{"layers": []}',
+    )
+
+    detail = image_detail(answer)
+
+    assert detail["RepoTags"] == ["busybox:1"]
+    assert detail["RepoDigests"] == [f"busybox@{DIGEST}"]
+    assert detail["Config"] == {"Cmd": ["sh"]}
+    assert detail["Manifest"] == {"layers": []}
+
+
+def test_a_service_is_pretty_for_people() -> None:
+    text = pretty_service(view())
+
+    for line in (
+        "Name:                   web",
+        "Service Mode:           Global",
+        "Labels:                 tier=front",
+        " Mount:                 bind /x on /y",
+        " Mount:                 volume v on /v (read-only)",
+        " CPU:                   0.5",
+        " Delay:                 1.5s",
+        " Constraints:           node.role==worker",
+        "Networks:               host",
+    ):
+        assert line in text.splitlines()
+    assert "Hostname" not in text
+
+
+def test_a_node_is_pretty_for_people() -> None:
+    text = pretty_node(node("n1", role=1, labels={"zone": "east"}))
+
+    for line in (
+        "Labels:                 zone=east",
+        " State:                 Ready",
+        " Memory:                1GiB",
+        "Engine Labels:          disk=ssd",
+        "Manager Status:",
+    ):
+        assert line in text.splitlines()
+    assert "Manager Status" not in pretty_node(node("n2"))

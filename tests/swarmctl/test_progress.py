@@ -1,0 +1,109 @@
+"""A service has converged when it is as wanted, and stays so if it had failed before."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmctl.progress import STEADY_S, Convergence, Progress, bar, picture, summary
+
+
+def progress(running: int, wanted: int = 3, **fields: object) -> Progress:
+    return Progress(running=running, wanted=wanted, **fields)
+
+
+def test_a_service_that_never_failed_converges_at_once() -> None:
+    convergence = Convergence()
+
+    convergence.seen(progress(2), now=1.0)
+    assert not convergence.has_converged(now=100.0)
+    convergence.seen(progress(3), now=100.0)
+
+    assert convergence.has_converged(now=100.0)
+
+
+def test_a_service_that_failed_must_stay_up_first() -> None:
+    """A container dies half a second after each start.
+
+    1. It fails, and is started again.
+    2. Everything runs: not yet converged, because it has failed before.
+    3. It fails once more within the time; the time starts over.
+    4. It stays up for the whole time.
+    """
+    convergence = Convergence()
+    convergence.seen(progress(2, problems=("exit 1",)), now=1.0)
+    convergence.seen(progress(3), now=2.0)
+    assert convergence.deadline() == 2.0 + STEADY_S
+    assert not convergence.has_converged(now=2.0)
+
+    convergence.seen(progress(2, problems=("exit 1",)), now=3.0)
+    assert convergence.deadline() is None
+
+    convergence.seen(progress(3), now=4.0)
+    assert not convergence.has_converged(now=4.0 + STEADY_S - 0.1)
+    assert convergence.has_converged(now=4.0 + STEADY_S)
+
+
+def test_what_is_to_be_stopped_keeps_a_service_from_converging() -> None:
+    convergence = Convergence()
+    for seen in (progress(3, old=2), progress(5), progress(2, wanted=0)):
+        convergence.seen(seen, now=1.0)
+        assert not convergence.has_converged(now=9.0)
+
+    convergence.seen(progress(0, wanted=0), now=10.0)
+
+    assert convergence.has_converged(now=10.0)
+
+
+def test_tasks_that_completed_are_done() -> None:
+    assert progress(1, states={"complete": 2}).is_reached
+    assert not progress(1, states={"complete": 1}).is_reached
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.builds(
+                Progress,
+                wanted=st.integers(0, 5),
+                running=st.integers(0, 5),
+                old=st.integers(0, 2),
+                problems=st.sampled_from([(), ("x",)]),
+            ),
+            st.floats(0, 10),
+        )
+    )
+)
+def test_law_only_a_service_as_wanted_has_converged(seen: list[tuple[Progress, float]]) -> None:
+    convergence, now = Convergence(), 0.0
+    for each, step in seen:
+        now += step
+        convergence.seen(each, now=now)
+        convergence.check()
+        assert each.is_reached or not convergence.has_converged(now=now + 1e9)
+        assert not each.is_reached or convergence.has_converged(now=now + STEADY_S)
+
+
+@given(st.integers(-1, 1000), st.integers(-1, 1000), st.integers(1, 80))
+def test_law_a_bar_keeps_its_width(done: int, total: int, width: int) -> None:
+    assert len(bar(done, total, width=width)) == width + 2
+
+
+def test_a_bar_is_full_only_at_the_end() -> None:
+    assert bar(0, 4, width=4) == "[>   ]"
+    assert bar(3, 4, width=4) == "[===>]"
+    assert bar(4, 4, width=4) == "[====]"
+    assert bar(0, 0, width=4) == "[====]"
+
+
+def test_a_picture_shows_counts_states_and_reasons() -> None:
+    seen = progress(37, 100, states={"starting": 60, "running": 37}, problems=("no node",), old=2)
+
+    lines = picture(seen, columns=80)
+
+    assert lines[0] == summary(seen) == "overall progress: 37 out of 100 tasks"
+    assert lines[1].endswith(" 37%")
+    assert lines[2:] == [
+        "tasks: 37 running, 60 starting",
+        "still to be stopped: 2",
+        "  no node",
+    ]
+    assert all(len(line) < 30 for line in picture(seen, columns=30))

@@ -1,0 +1,259 @@
+"""Flags become specs, and an update changes only what its flags name."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from swarm.checks import check_service
+from swarm.errors import Invalid
+from swarm.specs import (
+    ContainerSpec,
+    Global,
+    Limits,
+    Mount,
+    MountKind,
+    Placement,
+    Replicated,
+    Resources,
+    RestartCondition,
+    RestartPolicy,
+    ServiceSpec,
+    TaskSpec,
+    Ulimit,
+    UpdatePolicy,
+)
+from swarmctl.specs import (
+    CreateFlags,
+    ServiceFlags,
+    UpdateFlags,
+    created,
+    network_name,
+    parse_ulimit,
+    scaled,
+    updated,
+)
+
+SPEC = ServiceSpec(
+    name="web",
+    labels={"tier": "front", "old": "yes"},
+    mode=Replicated(replicas=3),
+    task=TaskSpec(
+        container=ContainerSpec(
+            image="nginx:1",
+            args=("-x",),
+            env=("A=1", "B=2"),
+            groups=("audio",),
+            labels={"c": "1"},
+            mounts=(
+                Mount(kind=MountKind.BIND, source="/x", target="/y"),
+                Mount(source="v", target="/z"),
+            ),
+            sysctls={"net.a": "1"},
+            ulimits=(Ulimit(name="core", soft=1, hard=1),),
+            hosts=("db:10.0.0.1", "mq:10.0.0.2"),
+        ),
+        placement=Placement(constraints=("node.role==worker", "node.labels.zone != east")),
+        networks=("host",),
+        force_update=4,
+    ),
+)
+
+
+def create(shared: dict[str, Any] | None = None, **own: Any) -> ServiceSpec:
+    flags = CreateFlags(**({"image": "busybox", "name": "web"} | own))
+    return created(ServiceFlags(**(shared or {})), flags, environ={"HOME": "/root"})
+
+
+def update(
+    spec: ServiceSpec = SPEC, shared: dict[str, Any] | None = None, **own: Any
+) -> ServiceSpec:
+    return updated(spec, ServiceFlags(**(shared or {})), UpdateFlags(**own), environ={})
+
+
+def test_a_service_needs_no_more_than_an_image() -> None:
+    assert create() == ServiceSpec(
+        name="web", task=TaskSpec(container=ContainerSpec(image="busybox"))
+    )
+
+
+def test_every_flag_of_create_finds_its_field() -> None:
+    spec = create(
+        {
+            "entrypoint": "sh -c 'a b'",
+            "hostname": "h-{{.Task.Slot}}",
+            "init": True,
+            "limit_cpu": 500,
+            "limit_memory": 64 << 20,
+            "limit_pids": 10,
+            "oom_score_adj": -5,
+            "read_only": True,
+            "replicas": 7,
+            "replicas_max_per_node": 2,
+            "reserve_cpu": 100,
+            "reserve_memory": 32 << 20,
+            "restart_condition": "on-failure",
+            "restart_delay": 0.5,
+            "restart_max_attempts": 3,
+            "restart_window": 60.0,
+            "stop_grace_period": 2.0,
+            "stop_signal": "SIGINT",
+            "update_delay": 1.0,
+            "update_parallelism": 0,
+            "user": "1000:1000",
+            "workdir": "/srv",
+        },
+        arguments=("sleep", "1"),
+        constraint=("node.role==worker",),
+        container_label=("c=1", "d"),
+        env=("A=1", "HOME", "A=2"),
+        group=("audio",),
+        host=("db:10.0.0.1",),
+        label=("tier=front",),
+        mount=("source=v,target=/z",),
+        network=("name=host",),
+        sysctl=("kernel.shmmax=1",),
+        ulimit=("nofile=1:2",),
+    )
+
+    assert check_service(spec) == ()
+    assert spec == ServiceSpec(
+        name="web",
+        labels={"tier": "front"},
+        mode=Replicated(replicas=7),
+        update=UpdatePolicy(parallelism=0, delay_s=1.0),
+        task=TaskSpec(
+            container=ContainerSpec(
+                image="busybox",
+                command=("sh", "-c", "a b"),
+                args=("sleep", "1"),
+                env=("A=2", "HOME=/root"),
+                workdir="/srv",
+                user="1000:1000",
+                groups=("audio",),
+                hostname="h-{{.Task.Slot}}",
+                labels={"c": "1", "d": ""},
+                mounts=(Mount(source="v", target="/z"),),
+                stop_signal="SIGINT",
+                stop_grace_s=2.0,
+                read_only=True,
+                init=True,
+                sysctls={"kernel.shmmax": "1"},
+                ulimits=(Ulimit(name="nofile", soft=1, hard=2),),
+                hosts=("db:10.0.0.1",),
+                oom_score_adj=-5,
+            ),
+            limits=Limits(cpu_millis=500, memory_bytes=64 << 20, pids=10),
+            reservations=Resources(cpu_millis=100, memory_bytes=32 << 20),
+            restart=RestartPolicy(
+                condition=RestartCondition.ON_FAILURE, delay_s=0.5, max_attempts=3, window_s=60.0
+            ),
+            placement=Placement(constraints=("node.role==worker",), max_replicas_per_node=2),
+            networks=("host",),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "words"),
+    [
+        ({"replicas": 3}, {"mode": "global"}, "--replicas contradicts --mode global"),
+        ({"replicas_max_per_node": 3}, {"mode": "global"}, "--replicas-max-per-node"),
+        ({}, {"mode": "replicated-job"}, "not supported yet"),
+        ({}, {"mode": "some"}, "--mode 'some'"),
+        ({"restart_condition": "never"}, {}, "--restart-condition 'never'"),
+        ({"entrypoint": "sh 'x"}, {}, "closing quotation"),
+        ({}, {"label": ("=x",)}, "--label '=x'"),
+        ({}, {"sysctl": ("net.a",)}, "--sysctl 'net.a'"),
+        ({}, {"ulimit": ("nofile",)}, "--ulimit: 'nofile'"),
+        ({}, {"mount": ("x",)}, "--mount: 'x'"),
+        ({}, {"network": ("name=host,alias=x",)}, "--network: option 'alias=x'"),
+    ],
+)
+def test_what_only_flags_can_get_wrong_is_refused_by_name(
+    shared: dict[str, Any], own: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(Invalid, match=words) as caught:
+        create(shared, **own)
+
+    assert caught.value.hint
+
+
+def test_an_update_without_flags_changes_nothing() -> None:
+    assert update() == SPEC
+
+
+def test_force_makes_a_new_version_of_an_unchanged_service() -> None:
+    assert update(force=True) == replace(SPEC, task=replace(SPEC.task, force_update=5))
+
+
+def changed(**fields: Any) -> ServiceSpec:
+    container = replace(SPEC.task.container, **fields)
+    return replace(SPEC, task=replace(SPEC.task, container=container))
+
+
+@pytest.mark.parametrize(
+    ("own", "fields"),
+    [
+        ({"image": "nginx:2"}, {"image": "nginx:2"}),
+        ({"args": "-y 'z z'"}, {"args": ("-y", "z z")}),
+        ({"args": ""}, {"args": ()}),
+        ({"env_add": ("A=9", "C=3")}, {"env": ("A=9", "B=2", "C=3")}),
+        ({"env_rm": ("A", "NOPE")}, {"env": ("B=2",)}),
+        ({"env_rm": ("A",), "env_add": ("A=5",)}, {"env": ("B=2", "A=5")}),
+        ({"group_add": ("video",), "group_rm": ("audio",)}, {"groups": ("video",)}),
+        ({"host_rm": ("db",), "host_add": ("mq:10.0.0.9",)}, {"hosts": ("mq:10.0.0.9",)}),
+        ({"host_rm": ("db:10.0.0.1",)}, {"hosts": ("mq:10.0.0.2",)}),
+        ({"container_label_add": ("d=2",), "container_label_rm": ("c",)}, {"labels": {"d": "2"}}),
+        (
+            {"mount_rm": ("/y/",), "mount_add": ("source=w,target=/z",)},
+            {"mounts": (Mount(source="w", target="/z"),)},
+        ),
+        ({"sysctl_add": ("net.b=2",), "sysctl_rm": ("net.a",)}, {"sysctls": {"net.b": "2"}}),
+        (
+            {"ulimit_add": ("core=2",)},
+            {"ulimits": (Ulimit(name="core", soft=2, hard=2),)},
+        ),
+        ({"ulimit_rm": ("core",)}, {"ulimits": ()}),
+    ],
+)
+def test_an_update_changes_what_its_flags_name(own: dict[str, Any], fields: dict[str, Any]) -> None:
+    assert update(**own) == changed(**fields)
+
+
+def test_service_labels_constraints_and_networks_have_pairs() -> None:
+    spec = update(
+        label_add=("tier=back",),
+        label_rm=("old",),
+        constraint_rm=("node.labels.zone!=east", "node.role == worker"),
+        constraint_add=("node.id==x",),
+        network_rm=("host",),
+        network_add=("none",),
+    )
+
+    assert spec.labels == {"tier": "back"}
+    assert spec.task.placement.constraints == ("node.id==x",)
+    assert spec.task.networks == ("none",)
+
+
+def test_zero_and_false_are_values_not_absences() -> None:
+    spec = create({"replicas": 5, "limit_pids": 9, "init": True, "read_only": True})
+
+    again = update(spec, {"replicas": 0, "limit_pids": 0, "init": False, "read_only": False})
+
+    assert again.mode == Replicated(replicas=0)
+    assert again.task.limits.pids == 0
+    assert (again.task.container.init, again.task.container.read_only) == (False, False)
+
+
+def test_a_global_service_has_no_replicas_to_set() -> None:
+    spec = replace(SPEC, mode=Global())
+
+    for attempt in (lambda: scaled(spec, 2), lambda: update(spec, {"replicas": 2})):
+        with pytest.raises(Invalid, match="web is global"):
+            attempt()
+
+
+def test_ulimits_and_networks_have_long_forms() -> None:
+    assert parse_ulimit("nofile=-1") == Ulimit(name="nofile", soft=-1, hard=-1)
+    assert (network_name("host"), network_name("name=none")) == ("host", "none")
