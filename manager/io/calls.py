@@ -5,6 +5,8 @@ the caller's role was checked before. A call is relayed once at most: two manage
 each other for the leader must say so instead of passing it to and fro.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
