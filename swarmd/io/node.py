@@ -27,7 +27,7 @@ from swarmd import parts
 from swarmd.io import files
 from swarmd.io.addresses import advertised, listening, require_local
 from swarmd.io.notify import is_supervised
-from swarmd.io.processes import Supervisor, retire
+from swarmd.io.processes import Supervisor
 from swarmd.settings import Membership, Settings
 
 _OUT_HINT = "`swarmctl init` starts a swarm, `swarmctl join` joins one"
@@ -74,8 +74,6 @@ class Node:
 
     async def resume(self) -> None:
         """Go on where the last swarmd stopped or crashed."""
-        # A swarmd that crashed leaves its launcher, which may be what started us.
-        await retire(self.settings.launcher_socket)
         found = files.read(self.settings.membership_file, Membership)
         if found is not None and found.is_leaving:
             self._log.warning("leave.resumed", node_id=found.node_id)

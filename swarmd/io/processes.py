@@ -8,12 +8,9 @@ since it is what brings swarmd back.
 import asyncio
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 
@@ -112,37 +109,3 @@ def _watch(pid: int, exited: Callable[[], None]) -> None:
         exited()
 
     loop.add_reader(descriptor, fire)
-
-
-async def retire(listener: Path, *, within_s: float = 2.0) -> None:
-    """End whoever listens on a socket of ours, such as the launcher of a swarmd that crashed."""
-    pid = _listening_on(listener)
-    if pid is None:
-        return
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    gone = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(descriptor, gone.set)
-    try:
-        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-        await asyncio.wait_for(gone.wait(), within_s)
-    except TimeoutError:
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        await gone.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-
-
-def _listening_on(listener: Path) -> int | None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
-        try:
-            probe.connect(str(listener))
-        except OSError:
-            return None
-        # struct ucred (unix(7)): pid, uid, gid of whoever called listen().
-        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        return int.from_bytes(credentials[:4], sys.byteorder)

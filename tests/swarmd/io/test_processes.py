@@ -1,13 +1,11 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from swarm.io.log import configure
-from swarmd.io.processes import Supervisor, retire
+from swarmd.io.processes import Supervisor
 from swarmd.parts import Part
 
 LOG = configure("test")
@@ -74,22 +72,3 @@ def test_a_part_that_ignores_sigterm_is_killed_when_its_grace_is_over(tmp_path: 
 
     assert elapsed_s >= 0.2
     assert not Path(f"/proc/{pid}").exists()
-
-
-def test_whoever_listens_on_a_socket_of_ours_is_retired(tmp_path: Path) -> None:
-    path = tmp_path / "launcher.sock"
-    script = (
-        "import socket, sys, time; s = socket.socket(socket.AF_UNIX); "
-        f"s.bind({str(path)!r}); s.listen(); print('up', flush=True); time.sleep(1000)"
-    )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as listener:
-        assert listener.stdout is not None
-        listener.stdout.readline()
-
-        asyncio.run(retire(path))
-
-        assert listener.wait(5) == -signal.SIGTERM
-
-
-def test_retiring_a_socket_that_nobody_serves_does_nothing(tmp_path: Path) -> None:
-    asyncio.run(retire(tmp_path / "launcher.sock"))
