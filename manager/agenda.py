@@ -32,6 +32,7 @@ class Agenda:
         while self._timers and self._timers[0][0] <= now:
             at, service_id = heapq.heappop(self._timers)
             if self._wake_at.get(service_id) == at:
+                del self._wake_at[service_id]
                 self._due[service_id] = None
         if not self._due:
             return None

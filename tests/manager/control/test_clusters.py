@@ -1,0 +1,43 @@
+import pytest
+
+from manager import layout
+from manager.control.clusters import present, update
+from manager.store import Unchanged
+from swarm.errors import Invalid, Unavailable
+from swarm.ids import ClusterId
+from swarm.objects import Cluster
+from swarm.specs import ClusterSpec
+from tests.manager.world import World
+
+
+def make_world() -> World:
+    world = World()
+    world.write((layout.CLUSTER, Cluster(id=ClusterId("c"))))
+    return world
+
+
+def test_settings_are_compared_with_what_was_read() -> None:
+    world = make_world()
+
+    commit = update(world.view, ClusterSpec(heartbeat_s=2.0), now=5.0)
+
+    assert commit.compares == (Unchanged(layout.CLUSTER, world.view.version(layout.CLUSTER)),)
+    assert not update(world.view, ClusterSpec(), now=5.0).operations
+
+
+def test_every_setting_out_of_range_is_named() -> None:
+    spec = ClusterSpec(cert_expiry_s=10.0, heartbeat_s=0.0, task_history_limit=-1)
+
+    with pytest.raises(Invalid) as caught:
+        update(make_world().view, spec, now=5.0)
+
+    assert [each.partition(":")[0] for each in caught.value.problems] == [
+        "cert_expiry_s",
+        "heartbeat_s",
+        "task_history_limit",
+    ]
+
+
+def test_no_swarm_to_be_seen_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        present(World().view)

@@ -1,0 +1,86 @@
+import pytest
+
+from manager.control.nodes import admit, remove, update
+from manager.store import Absent, Delete, Put
+from swarm.codec import unpack
+from swarm.errors import Conflict, Refused
+from swarm.ids import NodeId
+from swarm.objects import Node
+from swarm.specs import Availability, NodeSpec, Role
+from tests.manager.world import World
+
+N1 = NodeId("n1")
+
+
+def make_world(*, ready: bool = True, role: Role = Role.WORKER) -> World:
+    world = World()
+    world.node("n1", ready=ready)
+    world.set_node(N1, role=role)
+    return world
+
+
+def admitted(world: World, role: Role = Role.WORKER):
+    return admit(
+        world.view, N1, role=role, hostname="host", availability=Availability.DRAIN, now=3.0
+    )
+
+
+def test_a_joiner_becomes_a_node_as_it_asked_to() -> None:
+    commit = admitted(World())
+
+    (put,) = commit.operations
+    assert isinstance(put, Put)
+    node = unpack(Node, put.value)
+    assert commit.compares == (Absent("nodes/n1"),)
+    assert (node.spec.role, node.spec.availability) == (Role.WORKER, Availability.DRAIN)
+    assert node.description.hostname == "host"
+
+
+def test_a_joiner_that_asks_again_is_the_same_node() -> None:
+    assert not admitted(make_world()).operations
+
+
+def test_joining_as_a_manager_is_refused_with_what_to_do_instead() -> None:
+    with pytest.raises(Refused, match="not supported yet") as caught:
+        admitted(World(), role=Role.MANAGER)
+
+    assert "worker token" in caught.value.hint
+
+
+def test_a_node_is_changed_whatever_it_is_now_or_not_at_all() -> None:
+    world = make_world()
+    spec = NodeSpec(availability=Availability.PAUSE)
+    version = world.view.version("nodes/n1")
+
+    assert update(world.view, N1, 0, spec, now=5.0).operations
+    assert update(world.view, N1, version, spec, now=5.0).operations
+    with pytest.raises(Conflict, match="out of sequence"):
+        update(world.view, N1, version - 1, spec, now=5.0)
+
+
+def test_no_change_is_no_commit() -> None:
+    world = make_world()
+
+    assert not update(world.view, N1, 0, world.view.nodes[N1].spec, now=5.0).operations
+
+
+def test_promotion_and_demotion_are_refused_clearly() -> None:
+    with pytest.raises(Refused, match="promotion comes with multi-manager support"):
+        update(make_world().view, N1, 0, NodeSpec(role=Role.MANAGER), now=5.0)
+    with pytest.raises(Refused, match="only manager and cannot be demoted"):
+        update(make_world(role=Role.MANAGER).view, N1, 0, NodeSpec(), now=5.0)
+
+
+def test_a_ready_node_is_removed_only_by_force() -> None:
+    world = make_world()
+
+    with pytest.raises(Refused, match="is ready"):
+        remove(world.view, N1, force=False)
+    commit = remove(world.view, N1, force=True)
+
+    assert set(commit.operations) == {Delete("nodes/n1"), Delete("sessions/n1")}
+
+
+def test_a_manager_is_not_removed_even_by_force() -> None:
+    with pytest.raises(Refused, match="is a manager"):
+        remove(make_world(role=Role.MANAGER).view, N1, force=True)

@@ -1,0 +1,82 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manager.agenda import Agenda
+from swarm.ids import ServiceId
+
+A, B = ServiceId("a"), ServiceId("b")
+
+
+def test_services_are_planned_in_turn_and_once_each() -> None:
+    agenda = Agenda()
+    agenda.add([B, A])
+    agenda.add([B])
+
+    assert [agenda.take(now=0.0) for _ in range(3)] == [B, A, None]
+
+
+def test_time_alone_calls_for_a_plan_when_it_was_asked_to() -> None:
+    agenda = Agenda()
+    agenda.wake(A, 5.0)
+
+    assert agenda.take(now=4.9) is None
+    assert agenda.next_deadline() == 5.0
+    assert agenda.take(now=5.0) == A
+    assert agenda.next_deadline() is None
+
+
+def test_a_plan_for_another_reason_gives_up_the_time_it_had_asked_for() -> None:
+    agenda = Agenda()
+    agenda.wake(A, 5.0)
+    agenda.add([A])
+    agenda.take(now=1.0)
+
+    assert agenda.next_deadline() is None
+    assert agenda.take(now=6.0) is None
+
+
+def test_the_time_that_was_asked_for_last_counts() -> None:
+    agenda = Agenda()
+    agenda.wake(A, 5.0)
+    agenda.wake(A, 9.0)
+
+    assert agenda.take(now=6.0) is None
+    assert agenda.take(now=9.0) == A
+
+
+def test_work_that_is_due_has_no_deadline_to_wait_for() -> None:
+    agenda = Agenda()
+    agenda.wake(B, 5.0)
+    agenda.add([A])
+
+    assert agenda.next_deadline() == 0.0
+
+
+actions = st.tuples(
+    st.sampled_from(["add", "wake", "take"]), st.sampled_from([A, B]), st.floats(0, 9)
+)
+
+
+@given(st.lists(actions, max_size=40))
+def test_law_what_was_asked_for_comes_up_and_nothing_else(
+    story: list[tuple[str, ServiceId, float]],
+) -> None:
+    agenda, now = Agenda(), 0.0
+    due, wake_at = set[ServiceId](), dict[ServiceId, float]()
+
+    for action, service_id, seconds in story:
+        if action == "add":
+            agenda.add([service_id])
+            due.add(service_id)
+        elif action == "wake":
+            agenda.wake(service_id, now + seconds)
+            wake_at[service_id] = now + seconds
+        else:
+            now += seconds
+            due |= {each for each, at in wake_at.items() if at <= now}
+            taken = agenda.take(now=now)
+            assert (taken in due) if due else (taken is None)
+            if taken is not None:
+                due.discard(taken)
+                wake_at.pop(taken, None)
+        agenda.check()
