@@ -1,8 +1,9 @@
 """Keep the swarm's state in etcd.
 
 A lost connection is not news: calls wait for the next one within their deadline, watches go
-on where they stopped, and reads are repeated. Only commits are never sent twice, since after
-a lost answer nobody knows whether they happened (see `manager.store`).
+on where they stopped, and reads are repeated. Only what writes is sent again in one case
+alone, when it is certain that nobody took it: after a lost answer nobody knows whether it
+happened (see `manager.store`).
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from msgspec import Struct, structs
 
 from manager.groups import OWN_ETCD, check
 from manager.io.etcd_channel import Connection, Manners, address_of
-from manager.io.etcd_messages import Scope, translated
+from manager.io.etcd_messages import NotBegun, Scope, translated
 from manager.store import Batch, Commit, Compacted, Item, Lease, LeaseId, Limits, Snapshot
 from swarm.certificates import MANAGER_NAME, Identity
 from swarm.errors import Invalid, Missing, Unavailable
@@ -152,16 +153,7 @@ class EtcdStore:
 
     async def _read_page(self, prefix: str, *, start: str, at: int) -> rpc_pb2.RangeResponse:
         request = self._scope.read(prefix, start=start, revision=at, limit=_PAGE_KEYS)
-        clock = asyncio.get_running_loop().time
-        give_up_at, pause_s = clock() + self._target.timeout_s, _FIRST_PAUSE_S
-        while True:
-            try:
-                return await self._ask(lambda etcd: etcd.read(request))
-            except Unavailable:
-                if self._is_closed or clock() + pause_s >= give_up_at:
-                    raise
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        return await self._ask(lambda etcd: etcd.read(request), repeat_after=Unavailable)
 
     async def _changes(
         self, connection: Connection, prefix: str, after: int
@@ -184,13 +176,24 @@ class EtcdStore:
                     after = batch.revision
                     yield batch
 
-    async def _ask(self, question: Callable[[Connection], Awaitable[_T]]) -> _T:
-        connection = self._connection()
-        try:
-            return await question(connection)
-        except Unavailable:
-            self._leave(connection)
-            raise
+    async def _ask(
+        self,
+        question: Callable[[Connection], Awaitable[_T]],
+        *,
+        repeat_after: type[Unavailable] = NotBegun,
+    ) -> _T:
+        clock = asyncio.get_running_loop().time
+        give_up_at, pause_s = clock() + self._target.timeout_s, _FIRST_PAUSE_S
+        while True:
+            connection = self._connection()
+            try:
+                return await question(connection)
+            except Unavailable as err:
+                self._leave(connection)
+                if not isinstance(err, repeat_after) or clock() + pause_s >= give_up_at:
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def _connection(self) -> Connection:
         if self._is_closed:

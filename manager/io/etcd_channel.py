@@ -19,9 +19,11 @@ from swarm.certificates import Identity
 from swarm.errors import Invalid, Unavailable
 
 _T = TypeVar("_T")
+_Request = TypeVar("_Request")
 _Stream = grpc.aio.StreamStreamCall[rpc_pb2.WatchRequest, rpc_pb2.WatchResponse]
 
-# Without this a member that lost its majority would keep a stream open and say nothing.
+# Have a member that lost its majority say so at once, instead of holding on to a request
+# until its deadline and to a stream for ever.
 _HAS_LEADER = (("hasleader", "true"),)
 
 
@@ -58,34 +60,24 @@ class Connection:
 
     async def read(self, request: rpc_pb2.RangeRequest) -> rpc_pb2.RangeResponse:
         """List a range of keys."""
-        return await _answer(
-            self._kv.Range(request, timeout=self._timeout_s, wait_for_ready=self._waits)
-        )
+        return await self._ask(self._kv.Range, request)
 
     async def commit(self, request: rpc_pb2.TxnRequest) -> rpc_pb2.TxnResponse:
         """Do a transaction."""
-        return await _answer(
-            self._kv.Txn(request, timeout=self._timeout_s, wait_for_ready=self._waits)
-        )
+        return await self._ask(self._kv.Txn, request)
 
     async def compact(self, revision: int) -> None:
         """Forget what was before `revision`."""
         request = rpc_pb2.CompactionRequest(revision=revision, physical=True)
-        await _answer(
-            self._kv.Compact(request, timeout=self._timeout_s, wait_for_ready=self._waits)
-        )
+        await self._ask(self._kv.Compact, request)
 
     async def grant(self, request: rpc_pb2.LeaseGrantRequest) -> rpc_pb2.LeaseGrantResponse:
         """Open a lease."""
-        return await _answer(
-            self._lease.LeaseGrant(request, timeout=self._timeout_s, wait_for_ready=self._waits)
-        )
+        return await self._ask(self._lease.LeaseGrant, request)
 
     async def revoke(self, request: rpc_pb2.LeaseRevokeRequest) -> None:
         """End a lease."""
-        await _answer(
-            self._lease.LeaseRevoke(request, timeout=self._timeout_s, wait_for_ready=self._waits)
-        )
+        await self._ask(self._lease.LeaseRevoke, request)
 
     async def keep_alive(
         self, request: rpc_pb2.LeaseKeepAliveRequest
@@ -114,6 +106,18 @@ class Connection:
         finally:
             self._streams.discard(call)
             call.cancel()
+
+    async def _ask(
+        self, method: grpc.aio.UnaryUnaryMultiCallable[_Request, _T], request: _Request
+    ) -> _T:
+        return await _answer(
+            method(
+                request,
+                timeout=self._timeout_s,
+                wait_for_ready=self._waits,
+                metadata=_HAS_LEADER,
+            )
+        )
 
     async def close(self, *, grace_s: float | None) -> None:
         """End the watches at once, and calls under way after `grace_s`."""

@@ -34,6 +34,13 @@ _EXPLAINED = 16
 
 _HINT = "check that etcd runs on this manager and that a majority of the managers is up"
 
+# What gRPC says of a call that it never sent, and etcd of one that it did not look at.
+_NOT_BEGUN = ("failed to connect to all addresses", "etcdserver: no leader")
+
+
+class NotBegun(Unavailable):
+    """Nobody took the request: it has not happened, and may be sent again."""
+
 
 class Scope:
     """One swarm's keys within etcd: those that start with `root`."""
@@ -155,6 +162,8 @@ def translated(code: grpc.StatusCode, details: str) -> SwarmError:
             "etcd's database is full",
             hint="compact and defragment it, then disarm the alarm with etcdctl alarm disarm",
         )
+    if code is grpc.StatusCode.UNAVAILABLE and details.startswith(_NOT_BEGUN):
+        return NotBegun(f"etcd does not answer: {details}", hint=_HINT)
     match code:
         case grpc.StatusCode.NOT_FOUND:
             return Missing(f"etcd does not know it: {details}")
