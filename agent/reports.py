@@ -1,12 +1,13 @@
 """Tell the manager what became of tasks: little, soon, and until it is committed.
 
-Only the latest status of a task counts. A passing state (before RUNNING) waits
-`PASSING_S`, so a task that starts in a few milliseconds costs one report, and a slow pull
-still shows. Any other goes at once when the line is free: one batch is under way at a time,
-and what happens until its acknowledgement travels together in the next. After a batch,
-`WINDOW_S` passes before another, which costs a burst a few milliseconds and saves a commit
-per task. An unacknowledged batch is merged back when the session breaks and sent again in
-the next one.
+Only the latest status of a task counts. A passing state (before RUNNING) waits a while: a
+slow pull shows after `PREPARING_S`, a task that waits for its turn to start after
+`STARTING_S`, and a task that starts in a few milliseconds costs one report. Any other goes at
+once when the line is free: one batch is under way at a time, and what happens until its
+acknowledgement travels together in the next. After a batch `WINDOW_S` passes before another,
+or `BURST_S` while more is about to come: a burst costs a few commits instead of one per task,
+and its last status, for which nothing is left to wait, is not late. An unacknowledged batch
+is merged back when the session breaks and sent again in the next one.
 """
 
 from itertools import islice
@@ -16,8 +17,10 @@ from swarm.ids import TaskId
 from swarm.objects import Observation
 from swarm.states import TaskState
 
-PASSING_S = 0.1
+PREPARING_S = 0.1
+STARTING_S = 1.0
 WINDOW_S = 0.005
+BURST_S = 0.02
 LARGEST_BATCH = 1000
 
 
@@ -30,17 +33,20 @@ class Reports:
         self._flying: dict[TaskId, Observation] = {}
         self._sequence = 0
         self._is_open = False
-        self._quiet_until = 0.0
+        self._sent_at = float("-inf")
+        self._is_burst = False
 
     def record(self, seen: Observation, *, now: float) -> None:
         """Have `seen` told; an older state than the one that waits is dropped."""
         waiting = self._pending.get(seen.task_id)
         if waiting is not None and waiting.state > seen.state:
             return
-        due_at = now + PASSING_S if seen.state < TaskState.RUNNING else now
-        if waiting is not None:
-            # A second passing state does not put the first one off for ever.
-            due_at = min(due_at, self._due_at[seen.task_id])
+        if seen.state >= TaskState.RUNNING:
+            due_at = now
+        elif seen.state >= TaskState.STARTING:
+            due_at = now + STARTING_S
+        else:
+            due_at = now + PREPARING_S
         self._pending[seen.task_id] = seen
         self._due_at[seen.task_id] = due_at
 
@@ -49,6 +55,10 @@ class Reports:
         self._pending.pop(task_id, None)
         self._due_at.pop(task_id, None)
         self._flying.pop(task_id, None)
+
+    def expect(self, more: bool) -> None:
+        """Whether work is under way that will soon have something to tell."""
+        self._is_burst = more
 
     def opened(self) -> None:
         """A session stands: batches may be sent."""
@@ -76,7 +86,8 @@ class Reports:
         """When to ask for a batch, if nothing happens before; None while none can go."""
         if not self._is_open or self._flying or not self._pending:
             return None
-        return max(min(self._due_at.values()), self._quiet_until)
+        quiet_s = BURST_S if self._is_burst else WINDOW_S
+        return max(min(self._due_at.values()), self._sent_at + quiet_s)
 
     def batch(self, *, now: float) -> StatusBatch | None:
         """What to send now, if anything is due."""
@@ -89,7 +100,7 @@ class Reports:
             del self._pending[task_id], self._due_at[task_id]
         self._flying = chosen
         self._sequence += 1
-        self._quiet_until = now + WINDOW_S
+        self._sent_at = now
         return StatusBatch(sequence=self._sequence, statuses=tuple(chosen.values()))
 
     def check(self) -> None:

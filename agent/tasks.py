@@ -14,7 +14,7 @@ from agent import life
 from agent.assignments import Assignments, Change, Gap, Wanted
 from agent.effects import Delete, Effect, Kill, Report, Signal, Wait
 from agent.events import Adopted, Assigned, Event, Exited, StopRequested, Vanished, Withdrawn
-from agent.life import Life
+from agent.life import Life, Work
 from agent.reports import Reports
 from swarm.dispatch import Diff, Hello, Snapshot, Welcome
 from swarm.ids import TaskId
@@ -40,6 +40,7 @@ class Tasks:
         self.reports = Reports()
         self._lives: dict[TaskId, Life] = {}
         self._strays = {each.task_id: each for each in strays}
+        self._working: set[TaskId] = set()
         self._known: dict[TaskId, Wanted] = {}
 
     @property
@@ -86,6 +87,11 @@ class Tasks:
             return self._tell_stray(task_id, event)
         found, effects = life.step(found, event, at=at)
         self._lives[task_id] = found
+        if found.work is Work.NONE:
+            self._working.discard(task_id)
+        else:
+            self._working.add(task_id)
+        self.reports.expect(bool(self._working))
         for each in effects:
             if isinstance(each, Report):
                 self.reports.record(each.observation, now=now)
@@ -112,6 +118,7 @@ class Tasks:
         for task_id in self.assignments.wanted:
             assert task_id in self._lives, task_id
         assert self._known.keys() <= self._lives.keys()
+        assert self._working == {k for k, v in self._lives.items() if v.work is not Work.NONE}
 
     def _change(self, change: Change, *, at: float, now: float) -> tuple[Effect, ...]:
         effects: tuple[Effect, ...] = ()

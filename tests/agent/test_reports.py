@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.reports import PASSING_S, WINDOW_S, Reports
+from agent.reports import BURST_S, PREPARING_S, STARTING_S, WINDOW_S, Reports
 from swarm.ids import TaskId
 from swarm.objects import Observation
 from swarm.states import TaskState
@@ -38,19 +38,21 @@ def test_a_slow_pull_shows_after_a_moment() -> None:
 
     reports.record(seen("a", TaskState.PREPARING), now=0.0)
 
-    assert reports.next_deadline() == PASSING_S
-    batch = reports.batch(now=PASSING_S)
+    assert reports.next_deadline() == PREPARING_S
+    batch = reports.batch(now=PREPARING_S)
     assert batch is not None
     assert batch.statuses[0].state is TaskState.PREPARING
 
 
-def test_a_chain_of_passing_states_is_not_put_off_for_ever() -> None:
+def test_a_task_that_waits_for_its_turn_to_start_shows_after_a_second() -> None:
+    """A hundred tasks are assigned at once: those at the end of the queue are no news yet."""
     reports = opened()
 
     reports.record(seen("a", TaskState.PREPARING), now=0.0)
     reports.record(seen("a", TaskState.STARTING), now=0.09)
 
-    assert reports.batch(now=0.1) is not None
+    assert reports.batch(now=1.0) is None
+    assert reports.batch(now=0.09 + STARTING_S) is not None
 
 
 def test_one_batch_flies_and_the_rest_travels_together() -> None:
@@ -78,6 +80,20 @@ def test_a_burst_waits_a_few_milliseconds_between_batches() -> None:
     reports.record(seen("b", TaskState.RUNNING), now=0.001)
 
     assert reports.next_deadline() == WINDOW_S
+
+
+def test_while_more_is_about_to_come_batches_are_further_apart_and_the_last_is_not_late() -> None:
+    reports = opened()
+    reports.expect(True)
+    reports.record(seen("a", TaskState.RUNNING), now=0.0)
+    assert reports.batch(now=0.0) is not None
+    reports.acknowledged(1)
+
+    reports.record(seen("b", TaskState.RUNNING), now=0.006)
+    assert reports.next_deadline() == BURST_S
+    reports.expect(False)
+
+    assert reports.batch(now=0.006) is not None
 
 
 def test_a_broken_session_loses_nothing_and_repeats_the_latest() -> None:
