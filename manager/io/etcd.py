@@ -23,7 +23,6 @@ from swarm.certificates import MANAGER_NAME, Identity
 from swarm.errors import Invalid, Missing, Unavailable
 
 _T = TypeVar("_T")
-_PAGE_KEYS = 5_000
 _FULL_READS = 5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
 
@@ -41,6 +40,7 @@ class Target(Struct, frozen=True, kw_only=True):
     server_name: str = MANAGER_NAME
     ping_s: float = 2.0
     timeout_s: float = 5.0
+    page_keys: int = 5_000
 
 
 class EtcdStore:
@@ -152,7 +152,7 @@ class EtcdStore:
         return Snapshot(revision, tuple(items))
 
     async def _read_page(self, prefix: str, *, start: str, at: int) -> rpc_pb2.RangeResponse:
-        request = self._scope.read(prefix, start=start, revision=at, limit=_PAGE_KEYS)
+        request = self._scope.read(prefix, start=start, revision=at, limit=self._target.page_keys)
         return await self._ask(lambda etcd: etcd.read(request), repeat_after=Unavailable)
 
     async def _changes(

@@ -2,7 +2,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 
 import grpc
@@ -201,25 +201,42 @@ def test_a_frozen_etcd_is_noticed_by_a_watch_which_then_misses_nothing(tmp_path:
 
 @pytest.mark.cluster
 def test_a_listing_is_whole_even_when_its_revision_is_compacted_under_it(tmp_path: Path) -> None:
+    """It is compacted after some of its pages were read: the listing starts over."""
+
     async def story() -> None:
         rig = build_rig(tmp_path)
-        async with running(rig), connected(rig.target) as store:
-            names = [f"n/{n:05}" for n in range(10_000)]
-            await store.commit(Commit((), tuple(Put(name, b"") for name in names)))
-            is_over = False
+        paged = structs.replace(rig.target, page_keys=10)
+        async with running(rig), connected(rig.target) as store, connected(paged) as reader:
+            names = [f"n/{n:05}" for n in range(2_000)]
+            first = await store.commit(Commit((), tuple(Put(name, b"") for name in names)))
+            listing = asyncio.ensure_future(reader.read("n/"))
+            await reader.read("z")  # by now its first pages were answered
 
-            async def churn() -> None:
-                while not is_over:
-                    await store.compact(await store.commit(put("n/00000")))
+            last = await store.commit(put("n/00000"))
+            await store.compact(last)
 
-            churning = asyncio.ensure_future(churn())
-            for _ in range(10):
-                with suppress(Unavailable):  # compacted five times in a row
-                    snapshot = await store.read("n/")
-                    assert [item.key for item in snapshot.items] == names
-            is_over = True
-            await churning
-            assert len((await store.read("n/")).items) == len(names)
+            snapshot = await listing
+            assert [item.key for item in snapshot.items] == names
+            assert snapshot.revision == last > first
+
+    run(story)
+
+
+@pytest.mark.cluster
+def test_a_listing_that_is_always_compacted_under_it_ends_with_a_hint(tmp_path: Path) -> None:
+    async def story() -> None:
+        rig = build_rig(tmp_path)
+        paged = structs.replace(rig.target, page_keys=10)
+        async with running(rig), connected(rig.target) as store, connected(paged) as reader:
+            await store.commit(Commit((), tuple(Put(f"n/{n:05}", b"") for n in range(2_000))))
+            listing = asyncio.ensure_future(reader.read("n/"))
+
+            while not listing.done():
+                await store.compact(await store.commit(put("n/00000")))
+
+            with pytest.raises(Unavailable, match="compacts faster") as failed:
+                await listing
+            assert "retention" in failed.value.hint
 
     run(story)
 
