@@ -36,6 +36,12 @@ def provide(placed: tuple[Placed, ...]) -> None:
                 pass
 
 
+def clean(volumes: Path) -> None:
+    """Remove what a crash left of volumes that were about to be made."""
+    for half in volumes.glob(".*"):
+        shutil.rmtree(half, ignore_errors=True)
+
+
 def _make(volume: Volume) -> None:
     path = Path(volume.path)
     if path.is_dir():

@@ -1,0 +1,163 @@
+"""Images on demand, and directories of volumes."""
+
+import asyncio
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+import structlog
+
+from agent.images.image import Image, LayerProgress, Progress, RootFs
+from agent.io import lock, memory, volumes
+from agent.io.supply import Supply, vouched
+from agent.metrics import Metrics
+from agent.volumes import Placed, Source, Volume
+from runtime.spec import Mount
+from swarm.errors import Missing, Refused, Unavailable
+from swarm.images.config import ImageConfig
+from swarm.objects import LocalImage
+
+
+class FakeStore:
+    """Has what was pulled; `refusal` is the registry's answer."""
+
+    def __init__(self) -> None:
+        self.here: set[str] = set()
+        self.pulls: list[tuple[str, tuple[str, ...]]] = []
+        self.refusal: Exception | None = None
+
+    async def rootfs(self, text: str) -> RootFs:
+        if text not in self.here:
+            raise Missing(f"image {text} is not on this node")
+        return RootFs(layer_dirs=(Path("/l"),), config=ImageConfig(), id="i", digest="d")
+
+    async def pull(
+        self, reference: str, *, progress: Progress, insecure_registries: Collection[str]
+    ) -> Image:
+        self.pulls.append((reference, tuple(insecure_registries)))
+        if self.refusal is not None:
+            raise self.refusal
+        for layer, size in (("a", 3), ("a", 5), ("b", 7)):
+            progress(LayerProgress(layer=layer, status="downloading", current_bytes=size))
+        self.here.add(reference)
+        return image("i", reference)
+
+
+def image(image_id: str, *references: str, local: bool = False) -> Image:
+    return Image(
+        id=image_id, digest=f"sha256:{image_id}", references=references, created_at=0.0,
+        size_bytes=1, local=local,
+    )  # fmt: skip
+
+
+def supply(store: FakeStore, metrics: Metrics, changes: list[str]) -> Supply:
+    return Supply(
+        store,
+        insecure_registries=("r:5000",),
+        changed=lambda: changes.append("changed"),
+        metrics=metrics,
+        log=structlog.get_logger(),
+    )
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_an_image_that_is_here_is_not_asked_for_anywhere() -> None:
+    store, metrics, changes = FakeStore(), Metrics(), list[str]()
+    store.here.add("web:1")
+
+    asyncio.run(supply(store, metrics, changes).ready("web:1"))
+
+    assert store.pulls == []
+    assert changes == []
+
+
+def test_an_image_that_is_not_here_is_pulled_and_counted() -> None:
+    store, metrics, changes = FakeStore(), Metrics(), list[str]()
+
+    found = asyncio.run(supply(store, metrics, changes).ready("web:1"))
+
+    assert found.id == "i"
+    assert store.pulls == [("web:1", ("r:5000",))]
+    assert changes == ["changed"]
+    assert value(metrics, "swarm_agent_image_pulls_total", outcome="done") == 1
+    assert value(metrics, "swarm_agent_image_pulled_bytes_total") == 12
+
+
+def test_what_the_registry_says_is_the_reason() -> None:
+    store, metrics = FakeStore(), Metrics()
+    store.refusal = Unavailable("registry r:5000 does not answer")
+
+    with pytest.raises(Unavailable, match="r:5000"):
+        asyncio.run(supply(store, metrics, []).ready("web:1"))
+
+    assert value(metrics, "swarm_agent_image_pulls_total", outcome="failed") == 1
+
+
+def test_only_names_of_local_images_are_vouched_for() -> None:
+    images = (image("1", "a:1", "a@sha256:x", local=True), image("2", "b:1"))
+
+    assert vouched(images) == (LocalImage(reference="a:1", digest="sha256:1"),)
+
+
+def placed(needs: Volume | Source) -> tuple[Placed, ...]:
+    return (Placed(mount=Mount(target="/x"), needs=needs),)
+
+
+def test_a_named_volume_is_made_once_with_its_description(tmp_path: Path) -> None:
+    path = tmp_path / "volumes/data/_data"
+    needs = placed(Volume(path=str(path), name="data", labels={"a": "b"}))
+
+    volumes.provide(needs)
+    (path / "kept").write_text("x")
+    volumes.provide(needs)
+
+    assert (path / "kept").exists()
+    described = json.loads((path.parent / "volume.json").read_text())
+    assert (described["name"], described["labels"]) == ("data", {"a": "b"})
+    assert [each.name for each in (tmp_path / "volumes").iterdir()] == ["data"]
+
+
+def test_what_a_crash_left_of_a_volume_is_removed_and_volumes_stay(tmp_path: Path) -> None:
+    (tmp_path / ".data.77/_data").mkdir(parents=True)
+    volumes.provide(placed(Volume(path=str(tmp_path / "data/_data"), name="data")))
+
+    volumes.clean(tmp_path)
+
+    assert [each.name for each in tmp_path.iterdir()] == ["data"]
+    assert (tmp_path / "data/_data").is_dir()
+
+
+def test_a_source_that_is_there_is_left_alone_and_one_that_is_not_is_refused(
+    tmp_path: Path,
+) -> None:
+    volumes.provide(placed(Source(path=str(tmp_path), field="f")))
+
+    with pytest.raises(Refused, match="bind source path does not exist: /no/x"):
+        volumes.provide(placed(Source(path="/no/x", field="f")))
+
+
+def test_managers_are_remembered_and_damage_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "managers.json"
+    assert memory.recall(path) == ()
+
+    memory.remember(path, ("a:1", "b:2"))
+    assert memory.recall(path) == ("a:1", "b:2")
+
+    path.write_text("{")
+    assert memory.recall(path) == ()
+
+
+def test_one_agent_at_a_time_has_a_run_root(tmp_path: Path) -> None:
+    held = lock.acquire(tmp_path / "agent.lock", within_s=0.0)
+    try:
+        with pytest.raises(Unavailable, match="another agent runs"):
+            lock.acquire(tmp_path / "agent.lock", within_s=0.05)
+    finally:
+        os.close(held)
+
+    os.close(lock.acquire(tmp_path / "agent.lock", within_s=0.0))
