@@ -62,8 +62,8 @@ _WORDS = {"--image": "IMAGE", "--args": "ARG"}
 
 def blamed(problem: str, *, is_update: bool) -> str:
     """`problem` (`path: what is wrong`) with its flag instead of its path."""
-    path, _, text = problem.partition(": ")
-    flag = _flag(path, is_update=is_update)
+    path, colon, text = problem.partition(": ")
+    flag = _flag(path, is_update=is_update) if colon else ""
     return f"{flag}: {text}" if flag else problem
 
 
@@ -73,6 +73,12 @@ def refusal(problems: tuple[str, ...], *, is_update: bool) -> Invalid:
     if len(texts) == 1:
         return Invalid(texts[0])
     return Invalid(f"{len(texts)} problems", problems=texts)
+
+
+def reblamed(error: Invalid, *, is_update: bool) -> Invalid:
+    """A manager's refusal of a spec, in the words of the command line."""
+    problems = tuple(blamed(each, is_update=is_update) for each in error.problems)
+    return Invalid(blamed(error.message, is_update=is_update), hint=error.hint, problems=problems)
 
 
 def _flag(path: str, *, is_update: bool) -> str:

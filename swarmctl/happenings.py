@@ -28,5 +28,5 @@ def event_detail(event: objects_pb2.Event) -> dict[str, Value]:
         "Actor": {"ID": event.id, "Attributes": attributes | dict(event.attributes)},
         "scope": "swarm",
         "time": int(event.at),
-        "timeNano": round(event.at * 1_000_000_000),
+        "timeNano": round(event.at * 1_000_000) * 1000,
     }

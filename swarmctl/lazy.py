@@ -23,6 +23,8 @@ class Group(click.Group):
             name,
             help=branch.help,
             short_help=branch.help,
+            callback=_help_without_command,
+            invoke_without_command=True,
             subcommand_metavar="COMMAND",
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         )
@@ -52,12 +54,23 @@ class Group(click.Group):
             formatter.write_dl([(name, each.help) for name, each in self._children.items()])
 
 
+def _help_without_command() -> None:
+    ctx = click.get_current_context()
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
 class Command(click.Command):
     """A command whose switches take `=true` and `=false`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Rewrite switches with values, then parse."""
-        return super().parse_args(ctx, rewritten(self.params, args, ctx.allow_interspersed_args))
+        """Rewrite switches with values, then parse; a complaint knows its command."""
+        try:
+            plain = rewritten(self.params, args, ctx.allow_interspersed_args)
+            return super().parse_args(ctx, plain)
+        except click.UsageError as err:
+            err.ctx = err.ctx or ctx
+            raise
 
 
 def load(leaf: Leaf) -> click.Command:

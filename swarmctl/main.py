@@ -102,6 +102,8 @@ def told(err: SwarmError) -> str:
 def _start(ctx: click.Context, host: str | None) -> None:
     from swarmctl.io.session import Session
 
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
     session = Session(host)
     ctx.obj = session
     ctx.call_on_close(session.close)
@@ -117,9 +119,6 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
 
 
 def _misused(err: click.UsageError) -> int:
-    if isinstance(err, click.exceptions.NoArgsIsHelpError):
-        print(err.ctx.get_help())
-        return 0
     print(f"Error: {_complaint(err)}", file=sys.stderr)
     if err.ctx is not None:
         print(f"\n{err.ctx.get_usage()}", file=sys.stderr)
@@ -133,7 +132,7 @@ def _misused(err: click.UsageError) -> int:
 def _complaint(err: click.UsageError) -> str:
     if isinstance(err, click.NoSuchOption):
         close = err.possibilities or ()
-        hint = f"; did you mean {' or '.join(sorted(close))}?" if close else ""
+        hint = f"; did you mean {close[0]}?" if close else ""
         return f"unknown flag: {err.option_name}{hint}"
     if isinstance(err, click.MissingParameter):
         name = err.param.make_metavar(err.ctx) if err.param and err.ctx else err.param_hint

@@ -59,7 +59,7 @@ def create(session: Session, /, **flags: object) -> None:
     from swarm.api.v1 import control_pb2
     from swarm.checks import check_service
     from swarm.codec import to_message
-    from swarmctl.blame import refusal
+    from swarmctl.blame import reblamed, refusal
     from swarmctl.io.credentials import registry_auth
     from swarmctl.names import make_name
     from swarmctl.specs import CreateFlags, ServiceFlags, created
@@ -71,13 +71,15 @@ def create(session: Session, /, **flags: object) -> None:
     spec = created(msgspec.convert(flags, ServiceFlags), own, environ=os.environ)
     if problems := check_service(spec):
         raise refusal(problems, is_update=False)
-    answer = session.control.create_service(
-        control_pb2.CreateServiceRequest(
-            spec=to_message(spec),
-            resolve_image=not flags["no_resolve_image"],
-            registry_auth=registry_auth(own.image) if flags["with_registry_auth"] else "",
-        )
+    request = control_pb2.CreateServiceRequest(
+        spec=to_message(spec),
+        resolve_image=not flags["no_resolve_image"],
+        registry_auth=registry_auth(own.image) if flags["with_registry_auth"] else "",
     )
+    try:
+        answer = session.control.create_service(request)
+    except Invalid as err:
+        raise reblamed(err, is_update=False) from err
     service = answer.service.service
     session.say(service.id)
     for warning in answer.warnings:

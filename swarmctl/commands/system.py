@@ -9,6 +9,8 @@ from swarmctl.io.session import Session
 from swarmctl.lazy import Command
 
 _PROGRAM = "swarmctl"
+# What lies in the past arrives at once, and nobody says when that is all.
+_SETTLED_S = 0.5
 _VARIABLE = "_SWARMCTL_COMPLETE"
 
 
@@ -33,7 +35,8 @@ def events(
     start = parse_since(since, now=now) if since else now
     template = unescaped(form)
     found = session.control.events(
-        since=start, patience=lambda: None if end is None else end - session.now()
+        since=start,
+        patience=lambda: None if end is None else max(end - session.now(), _SETTLED_S),
     )
     for event in found:
         if end is not None and session.now() >= end and (event is None or event.at > end):

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from swarm.api.v1 import control_pb2
 from swarm.checks import check_service
 from swarm.codec import from_message, to_message
-from swarm.errors import Conflict
+from swarm.errors import Conflict, Invalid
 from swarm.specs import NodeSpec, ServiceSpec
-from swarmctl.blame import refusal
+from swarmctl.blame import reblamed, refusal
 from swarmctl.io.session import Session
 
 ATTEMPTS = 5
@@ -40,6 +40,8 @@ def change_service(
             if attempt == ATTEMPTS:
                 raise
             continue
+        except Invalid as err:
+            raise reblamed(err, is_update=True) from err
         for warning in answer.warnings:
             session.warn(f"Warning: {warning}")
         return answer.service

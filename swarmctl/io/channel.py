@@ -10,24 +10,15 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from select import select
 
-from swarm.errors import Invalid, Refused, Unavailable
+from swarm.errors import Refused, Unavailable
+from swarmctl.hosts import socket_path
 from swarmctl.wire.faults import failure
 from swarmctl.wire.http2 import OK, Connection, Ended, Event, Message
-
-DEFAULT_HOST = "unix:///run/swarmd/swarmd.sock"
 
 Patience = Callable[[], float | None]
 
 _GRACE_S = 1.0
 _ROOM = 1 << 18
-
-
-def socket_path(host: str) -> str:
-    """The path in `unix:///run/swarmd/swarmd.sock`; a plain path will do as well."""
-    path = host.removeprefix("unix://")
-    if "://" in path or not path.startswith("/"):
-        raise Invalid(f"--host {host!r} is not unix:///PATH", hint=f"the default is {DEFAULT_HOST}")
-    return path
 
 
 def is_listening(host: str) -> bool:

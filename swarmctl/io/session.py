@@ -6,9 +6,10 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from swarmctl.io.channel import DEFAULT_HOST, Channel
+from swarmctl.hosts import DEFAULT_HOST
 
 if TYPE_CHECKING:
+    from swarmctl.io.channel import Channel
     from swarmctl.io.control import Control
     from swarmctl.io.daemon import Daemon
     from swarmctl.io.images import Images
@@ -22,8 +23,10 @@ class Session:
         self.is_default_host = not host
 
     @cached_property
-    def channel(self) -> Channel:
+    def channel(self) -> "Channel":
         """The connection, made by its first call."""
+        from swarmctl.io.channel import Channel
+
         return Channel(self.host)
 
     @cached_property

@@ -8,6 +8,7 @@ it is, unless it was asked for a different data root than it has.
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from swarm.errors import Refused, Unavailable
 from swarmctl.io.channel import is_listening
 from swarmctl.io.session import Session
 
+PROGRAM = (sys.executable, "-m", "swarmd.main")
 START_WITHIN_S = 20.0
 _LOOK_EVERY_S = 0.01
 _LOG_LINES = 15
@@ -63,20 +65,29 @@ def arguments(flags: DaemonFlags) -> list[str]:
     return words
 
 
-def ensure_running(session: Session, flags: DaemonFlags) -> None:
-    """Return once a daemon listens; `Unavailable` with the end of its log when it will not."""
+def ensure_running(
+    session: Session,
+    flags: DaemonFlags,
+    *,
+    program: Sequence[str] = PROGRAM,
+    within_s: float = START_WITHIN_S,
+) -> int | None:
+    """Return once a daemon listens: its process id if it had to be started.
+
+    `Unavailable` with the end of its log when it does not start.
+    """
     if flags.run_root and session.is_default_host:
         session.host = f"unix://{flags.socket}"
     if is_listening(session.host):
         _require_same(session, flags)
-        return
+        return None
     if session.host.removeprefix("unix://") != str(flags.socket):
         raise Refused(
             f"--host {session.host} is not where the daemon of --run-root "
             f"{flags.socket.parent} would listen",
             hint="give one of --host and --run-root, or make them agree",
         )
-    _start(session, flags)
+    return _start(session, flags, program, within_s)
 
 
 def _require_same(session: Session, flags: DaemonFlags) -> None:
@@ -93,14 +104,14 @@ def _require_same(session: Session, flags: DaemonFlags) -> None:
             )
 
 
-def _start(session: Session, flags: DaemonFlags) -> None:
+def _start(session: Session, flags: DaemonFlags, program: Sequence[str], within_s: float) -> int:
     log = flags.data / "swarmd.log"
     try:
         flags.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with log.open("ab") as output:
             start = output.tell()
             child = subprocess.Popen(
-                [sys.executable, "-m", "swarmd.main", *arguments(flags)],
+                [*program, *arguments(flags)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -112,7 +123,7 @@ def _start(session: Session, flags: DaemonFlags) -> None:
             f"cannot start swarmd: {err.filename or log}: {err.strerror}",
             hint="run swarmctl as root, or choose another --data-root",
         ) from err
-    deadline = time.monotonic() + START_WITHIN_S
+    deadline = time.monotonic() + within_s
     while not is_listening(session.host):
         code = child.poll()
         if code is not None:
@@ -124,10 +135,11 @@ def _start(session: Session, flags: DaemonFlags) -> None:
             child.terminate()
             child.wait()
             raise Unavailable(
-                f"swarmd did not listen within {START_WITHIN_S:.0f} s{_said(log, start)}",
+                f"swarmd did not listen within {within_s:.0f} s{_said(log, start)}",
                 hint=f"its log is {log}",
             )
         time.sleep(_LOOK_EVERY_S)
+    return child.pid
 
 
 def _said(log: Path, start: int) -> str:

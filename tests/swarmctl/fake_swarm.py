@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Condition, Event
 from typing import Any
 
 import grpc
@@ -50,24 +51,33 @@ class FakeSwarm(
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
+        self._methods: list[str] = []
+        self._asked = Condition()
         self.failures: dict[str, SwarmError] = {}
         self.services: dict[str, control_pb2.ServiceView] = {}
         self.nodes: list[control_pb2.NodeView] = []
         self.tasks: list[control_pb2.TaskView] = []
         self.images: list[images_pb2.Image] = []
         self.progress: list[control_pb2.ServiceProgress] = []
+        self.progress_of_calls: list[list[control_pb2.ServiceProgress]] = []
         self.events: list[objects_pb2.Event] = []
         self.logs: list[control_pb2.LogBatch] = []
         self.pulls: list[images_pb2.PullImageResponse] = []
         self.uploaded = b""
         self.node_id = NODE_ID
         self.endless = False
+        self.conflicts = 0
 
     def refuse(self, method: str, error: SwarmError) -> None:
         self.failures[method] = error
 
     def asked(self, kind: type[Any]) -> list[Any]:
         return [each for each in self.requests if isinstance(each, kind)]
+
+    def wait_for(self, method: str) -> None:
+        """Return once `method` was called."""
+        with self._asked:
+            assert self._asked.wait_for(lambda: method in self._methods, timeout=20), method
 
     def add_service(self, spec: ServiceSpec, *, service_id: str, running: int = 0) -> None:
         service = objects_pb2.Service(
@@ -79,7 +89,10 @@ class FakeSwarm(
         )
 
     def _take(self, method: str, request: Any, context: grpc.ServicerContext) -> None:
-        self.requests.append(request)
+        with self._asked:
+            self.requests.append(request)
+            self._methods.append(method)
+            self._asked.notify_all()
         error = self.failures.get(method)
         if error is not None:
             fail(context, error)
@@ -154,6 +167,10 @@ class FakeSwarm(
     def UpdateService(self, request: Any, context: Any) -> Any:
         self._take("UpdateService", request, context)
         view = self.services[request.service_id]
+        if self.conflicts:
+            self.conflicts -= 1
+            view.version += 1
+            fail(context, Conflict("update out of sequence"))
         view.service.spec.CopyFrom(request.spec)
         return control_pb2.UpdateServiceResponse(service=view)
 
@@ -188,12 +205,14 @@ class FakeSwarm(
 
     def WatchService(self, request: Any, context: Any) -> Iterator[Any]:
         self._take("WatchService", request, context)
-        yield from self.progress
+        calls = self.progress_of_calls
+        yield from calls.pop(0) if calls else self.progress
         self._linger(context)
 
     def WatchEvents(self, request: Any, context: Any) -> Iterator[Any]:
         self._take("WatchEvents", request, context)
         yield from self.events
+        self._linger(context)
 
     def ReadLogs(self, request: Any, context: Any) -> Iterator[Any]:
         self._take("ReadLogs", request, context)
@@ -246,8 +265,6 @@ class FakeSwarm(
     def _linger(self, context: grpc.ServicerContext) -> None:
         """Keep the stream open until the caller goes away."""
         if self.endless:
-            from threading import Event
-
             gone = Event()
             if context.add_callback(gone.set):
                 gone.wait(20)

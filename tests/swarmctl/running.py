@@ -14,8 +14,13 @@ class Ran(Struct, frozen=True, kw_only=True):
     """How a command ended."""
 
     status: int
-    out: str
+    raw: bytes
     err: str
+
+    @property
+    def out(self) -> str:
+        """What was printed, as text."""
+        return self.raw.decode()
 
 
 def run(socket: Path, *words: str, stdin: bytes = b"") -> Ran:
@@ -30,9 +35,7 @@ def run(socket: Path, *words: str, stdin: bytes = b"") -> Ran:
         status = main.run(["--host", f"unix://{socket}", *words])
         out.flush()
         err.flush()
-    return Ran(
-        status=status, out=out.buffer.getvalue().decode(), err=err.buffer.getvalue().decode()
-    )
+    return Ran(status=status, raw=out.buffer.getvalue(), err=err.buffer.getvalue().decode())
 
 
 class Buffer(io.TextIOWrapper):

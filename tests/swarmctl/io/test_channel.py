@@ -8,7 +8,7 @@ import pytest
 
 from swarm.api.v1 import control_pb2, images_pb2
 from swarm.errors import Conflict, Invalid, Missing, Refused, SwarmError, Unavailable
-from swarmctl.io.channel import Channel, socket_path
+from swarmctl.io.channel import Channel
 from swarmctl.io.control import Control
 from swarmctl.io.daemon import Daemon
 from swarmctl.io.images import Images
@@ -129,12 +129,6 @@ def test_a_daemon_that_is_not_there_is_named_with_a_remedy(tmp_path: Path) -> No
 
     assert "is it running?" in caught.value.message
     assert "swarmctl init" in caught.value.hint
-
-
-@pytest.mark.parametrize("host", ["tcp://1.2.3.4:1", "swarmd.sock", "", "unix://relative"])
-def test_a_host_that_is_no_socket_is_refused(host: str) -> None:
-    with pytest.raises(Invalid, match="--host"):
-        socket_path(host)
 
 
 def answering(path: Path, answer: bytes | None) -> threading.Thread:

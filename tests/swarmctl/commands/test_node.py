@@ -1,0 +1,81 @@
+"""`node ls|ps|inspect|update|promote|rm` show and change hosts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from swarm.api.v1 import control_pb2, specs_pb2
+from swarm.errors import Refused
+from tests.swarmctl.answers import node, task
+from tests.swarmctl.fake_swarm import NODE_ID, FakeSwarm
+from tests.swarmctl.running import run
+
+
+@pytest.fixture(autouse=True)
+def nodes(swarm: FakeSwarm) -> None:
+    """This host, which leads, and a worker."""
+    swarm.nodes = [
+        node("w1", hostname="beta", labels={"zone": "east"}),
+        node(NODE_ID, hostname="alpha", role=specs_pb2.ROLE_MANAGER, is_leader=True),
+    ]
+    swarm.tasks = [task("t-1", node_id="w1"), task("t-2", slot=2, node_id=NODE_ID)]
+
+
+def test_nodes_are_listed_and_this_host_is_marked(socket: Path) -> None:
+    lines = run(socket, "node", "ls").out.splitlines()
+
+    assert lines[0].split("   ")[0] == "ID"
+    assert lines[1].startswith(f"{NODE_ID} *   alpha      Ready     Active         Leader")
+    assert lines[2].split() == ["w1", "beta", "Ready", "Active", "0.1.0"]
+    assert run(socket, "node", "ls", "-q").out == f"{NODE_ID}\nw1\n"
+
+
+def test_tasks_of_this_host_are_listed_by_default(socket: Path) -> None:
+    assert run(socket, "node", "ps", "-q").out == "t-2\n"
+    assert run(socket, "node", "ps", "-q", "w1").out == "t-1\n"
+
+
+def test_self_is_this_host(socket: Path) -> None:
+    ids = run(socket, "node", "inspect", "-f", "{{.ID}}", "self", "w1").out.split()
+
+    assert sorted(ids) == sorted([NODE_ID, "w1"])
+    [detail] = json.loads(run(socket, "node", "inspect", "w1").out)
+    assert detail["Spec"]["Labels"] == {"zone": "east"}
+    assert "Hostname:" in run(socket, "node", "inspect", "--pretty", "w1").out
+
+
+def test_self_outside_of_a_swarm_is_refused(swarm: FakeSwarm, socket: Path) -> None:
+    swarm.node_id = ""
+
+    assert "not part of a swarm" in run(socket, "node", "ps").err
+
+
+def test_an_update_changes_what_it_names(swarm: FakeSwarm, socket: Path) -> None:
+    flags = ("--availability", "drain", "--label-add", "disk=ssd", "--label-rm", "zone")
+    ran = run(socket, "node", "update", *flags, "beta")
+
+    assert (ran.status, ran.out) == (0, "beta\n")
+    [request] = swarm.asked(control_pb2.UpdateNodeRequest)
+    assert (request.node_id, request.version) == ("w1", 5)
+    assert request.spec.availability == specs_pb2.AVAILABILITY_DRAIN
+    assert dict(request.spec.labels) == {"disk": "ssd"}
+
+
+def test_a_promotion_is_the_managers_decision(swarm: FakeSwarm, socket: Path) -> None:
+    swarm.refuse("UpdateNode", Refused("promotion is not supported yet", hint="stay a worker"))
+
+    ran = run(socket, "node", "promote", "beta")
+
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == "Error: promotion is not supported yet\nHint: stay a worker\n"
+    [request] = swarm.asked(control_pb2.UpdateNodeRequest)
+    assert request.spec.role == specs_pb2.ROLE_MANAGER
+
+
+def test_nodes_are_removed_by_id(swarm: FakeSwarm, socket: Path) -> None:
+    ran = run(socket, "node", "rm", "--force", "beta", "nope")
+
+    assert (ran.status, ran.out) == (1, "beta\n")
+    [request] = swarm.asked(control_pb2.RemoveNodeRequest)
+    assert (request.node_id, request.force) == ("w1", True)
