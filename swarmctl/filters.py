@@ -85,9 +85,11 @@ EVENT_TESTS: Mapping[str, Test[objects_pb2.Event]] = {
 
 
 def _is_about(event: objects_pb2.Event, kind: str, text: str) -> bool:
-    known = {event.attributes.get(kind), event.attributes.get(f"{kind}_id"),
-             event.attributes.get(f"{kind}_name")}  # fmt: skip
-    return text in known or (event.kind == kind and text in (event.id, event.name))
+    if event.kind == kind:
+        return text in (event.id, event.name)
+    # A task is named after its service.
+    of_service = event.name.rpartition(".")[0] if kind == "service" else ""
+    return text in (event.attributes.get(f"{kind}_id"), of_service)
 
 
 def _is_named(name: str, pattern: str) -> bool:

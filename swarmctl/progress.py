@@ -2,7 +2,8 @@
 
 A service that never failed while we watched has converged as soon as everything runs. One
 that did fail must stay up for a while first: a container that dies after a second would
-otherwise look converged each time it is started again. Tasks that completed count as done.
+otherwise look converged each time it is started again. The manager counts a task that ended
+well and is not to run again among those that run.
 """
 
 from msgspec import Struct, field
@@ -13,7 +14,10 @@ _SHOWN_PROBLEMS = 5
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """How far a service is: `old` tasks are still to be stopped, `problems` hold others up."""
+    """How far a service is: `old` tasks are still to be stopped, `problems` hold others up.
+
+    `running` includes tasks that have completed for good; `states` is only shown.
+    """
 
     wanted: int = 0
     running: int = 0
@@ -23,13 +27,13 @@ class Progress(Struct, frozen=True, kw_only=True):
 
     @property
     def done(self) -> int:
-        """Replicas that run, or have completed."""
-        return min(self.running + self.states.get("complete", 0), self.wanted)
+        """Replicas that are as wanted."""
+        return min(self.running, self.wanted)
 
     @property
     def is_reached(self) -> bool:
         """Whether everything is as wanted at this moment."""
-        return self.done >= self.wanted and self.running <= self.wanted and self.old == 0
+        return self.running >= self.wanted and self.old == 0
 
 
 class Convergence:

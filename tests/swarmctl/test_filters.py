@@ -68,7 +68,9 @@ def test_images_are_selected_by_pattern() -> None:
 def test_events_are_selected_by_what_they_are_about() -> None:
     events = [
         objects_pb2.Event(kind="service", action="create", id="s1", name="web"),
-        objects_pb2.Event(kind="task", action="running", id="t1", attributes={"service": "web"}),
+        objects_pb2.Event(
+            kind="task", action="running", id="t1", name="web.1", attributes={"node_id": "n2"}
+        ),
         objects_pb2.Event(kind="node", action="down", id="n1", name="alpha"),
     ]
 
@@ -77,6 +79,7 @@ def test_events_are_selected_by_what_they_are_about() -> None:
 
     assert kinds("service=web") == ["service", "task"]
     assert kinds("type=node", "type=task") == ["task", "node"]
+    assert kinds("node=n2") == kinds("task=t1") == ["task"]
     assert kinds("node=alpha") == kinds("event=down") == ["node"]
 
 
