@@ -158,23 +158,28 @@ class EtcdStore:
     async def _changes(
         self, connection: Connection, prefix: str, after: int
     ) -> AsyncGenerator[Batch, None]:
-        """Yield commits, and empty batches that only say how far nothing changed."""
-        # From `after`, not after + 1: of the revision it was compacted at, etcd keeps what
-        # was written but not what was deleted. So we see one commit again and skip it.
-        request = self._scope.watch(prefix, start=after)
-        async with aclosing(connection.watch(request)) as responses:
-            async for response in responses:
-                if response.canceled and response.compact_revision:
-                    raise Compacted(f"changes after {after} are compacted", hint="list again")
-                if response.canceled:
-                    raise translated(grpc.StatusCode.UNAVAILABLE, response.cancel_reason)
-                if response.created:
-                    yield Batch(after, ())
-                elif not response.events:
-                    yield Batch(max(after, response.header.revision), ())
-                for batch in self._scope.batches(response.events, after=after):
-                    after = batch.revision
-                    yield batch
+        """Yield commits, and empty batches that only say how far nothing changed.
+
+        Of the revision it was compacted at, etcd keeps what was written but not what was
+        deleted. So if there is anything to catch up with, we ask from `after` itself, see one
+        commit again and skip it. If there is nothing, we ask for what comes next, since etcd
+        looks after those who lag behind only ten times a second.
+        """
+        start = after + 1
+        while True:
+            request = self._scope.watch(prefix, start=start)
+            async with aclosing(connection.watch(request)) as responses:
+                async for response in responses:
+                    _raise_if_ended(response, after)
+                    if response.created and start > after and response.header.revision > after:
+                        start = after
+                        break
+                    if not response.events:
+                        reached = after if response.created else response.header.revision
+                        yield Batch(max(after, reached), ())
+                    for batch in self._scope.batches(response.events, after=after):
+                        after = batch.revision
+                        yield batch
 
     async def _ask(
         self,
@@ -213,3 +218,10 @@ class EtcdStore:
     def _leave(self, connection: Connection) -> None:
         if self._connections.get(self._addresses[self._at]) is connection:
             self._at = (self._at + 1) % len(self._addresses)
+
+
+def _raise_if_ended(response: rpc_pb2.WatchResponse, after: int) -> None:
+    if response.canceled and response.compact_revision:
+        raise Compacted(f"changes after {after} are compacted", hint="list again")
+    if response.canceled:
+        raise translated(grpc.StatusCode.UNAVAILABLE, response.cancel_reason)
