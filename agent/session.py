@@ -4,8 +4,9 @@ Each attempt dials one manager on a fresh channel and gets `DIAL_S` to stand: a 
 was refused while the link was down would wait out a backoff of its own, and a link that
 comes back has to be used within about a second. Attempts start at least a backoff apart,
 counted from the start of the one before: an attempt that hung has waited enough. A session
-that stood and broke is dialled anew at once, elsewhere if there is an elsewhere. A manager
-that was silent for three heartbeats is lost. Losing it says nothing about containers.
+that stood for `STEADY_S` and broke is dialled anew at once, elsewhere if there is an
+elsewhere; one that broke sooner counts as failed, or two sides that cannot agree would greet
+each other a hundred times a second. A manager that was silent for three heartbeats is lost. Losing it says nothing about containers.
 """
 
 from enum import Enum
@@ -17,6 +18,7 @@ DIAL_S = 1.0
 WELCOME_S = 3.0
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 1.0
+STEADY_S = 1.0
 SILENT_PERIODS = 3
 
 
@@ -63,6 +65,7 @@ class Session:
         self._dial_at = 0.0
         self._deadline = 0.0
         self._beat_at = 0.0
+        self._welcomed_at = 0.0
         self._heartbeat_s = 1.0
 
     @property
@@ -87,7 +90,7 @@ class Session:
         if self.phase is not Phase.GREETING:
             return
         self.phase = Phase.LIVE
-        self._failures = 0
+        self._welcomed_at = now
         self._heartbeat_s = max(0.05, heartbeat_s)
         self._beat_at = now + self._heartbeat_s
         self._know(managers)
@@ -102,9 +105,10 @@ class Session:
         """The channel of `attempt` is gone, or never came to be."""
         if attempt != self.attempt or self.phase is Phase.APART:
             return
-        if self.phase is Phase.LIVE:
-            self._dial_at = now
-        self._failures += 1
+        if self.phase is Phase.LIVE and now - self._welcomed_at >= STEADY_S:
+            self._failures, self._dial_at = 0, now
+        else:
+            self._failures += 1
         self._turn += 1
         self._dial_at = max(now, self._dial_at)
         self.phase = Phase.APART

@@ -56,6 +56,20 @@ def test_a_broken_session_is_dialled_anew_at_once_elsewhere() -> None:
     assert one.due(now=5.0) == (Dial("m2", 2),)
 
 
+def test_sessions_that_break_at_once_back_off_like_failed_dials() -> None:
+    """Manager and agent disagree about the sequence, every time."""
+    one, now, dials = session("m1"), 0.0, 0
+
+    while now < 5.0:
+        dials += sum(isinstance(each, Dial) for each in one.due(now=now))
+        one.connected(one.attempt, now=now)
+        one.welcomed((), 1.0, now=now)
+        one.broken(one.attempt, now=now)
+        now = one.next_deadline()
+
+    assert dials < 15
+
+
 def test_it_beats_and_is_lost_after_three_silent_periods() -> None:
     one = live("m1")
 
