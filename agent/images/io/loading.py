@@ -172,12 +172,18 @@ def _import_name(reference: str) -> str:
 async def _receive(chunks: AsyncIterator[bytes], path: Path) -> Descriptor:
     """Write what arrives to `path`, and describe it."""
     seen, size, head = hashlib.sha256(), 0, b""
-    with failing("store archive", path), path.open("xb", buffering=_CHUNK_BYTES) as file:
+    with failing("store archive", path):
+        file = path.open("xb", buffering=_CHUNK_BYTES)
+    try:
         async for chunk in chunks:
             if len(head) < MAGIC_BYTES:
                 head += chunk[:MAGIC_BYTES]
             seen.update(chunk)
             size += len(chunk)
-            await asyncio.to_thread(file.write, chunk)
+            with failing("store archive", path):
+                await asyncio.to_thread(file.write, chunk)
+    finally:
+        with failing("store archive", path):
+            file.close()
     media_type = layer_type(compression_of(head))
     return Descriptor(media_type=media_type, digest=f"sha256:{seen.hexdigest()}", size=size)

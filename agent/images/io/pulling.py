@@ -6,9 +6,9 @@ there; only a blob whose digest is right gets its name.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
+from pathlib import Path
 
 from msgspec import Struct, structs
 
@@ -174,9 +174,8 @@ class Pull:
             source.reference, blob, credentials=source.credentials, start=start, seen=seen
         )
         try:
-            with failing("store blob", path), path.open("ab", buffering=0) as file:
-                async with aclosing(stream) as chunks:
-                    await self._append_all(blob, chunks, file.fileno(), start, progress)
+            async with aclosing(stream) as chunks:
+                await self._append_all(blob, chunks, start, progress)
         except BaseException as err:
             if isinstance(err, Invalid) or is_full(err):
                 with suppress(OSError):
@@ -187,11 +186,10 @@ class Pull:
         self,
         blob: Descriptor,
         chunks: AsyncIterator[bytes],
-        file: int,
         position: int,
         progress: Progress | None,
     ) -> None:
-        pending = bytearray()
+        path, pending = self._content.blobs.partial(blob.digest), bytearray()
         try:
             async for chunk in chunks:
                 if progress and not pending:
@@ -199,10 +197,10 @@ class Pull:
                 pending += chunk
                 position += len(chunk)
                 if len(pending) >= _WRITE_BYTES:
-                    await asyncio.to_thread(_append, file, bytes(pending))
+                    await asyncio.to_thread(_append, path, bytes(pending))
                     pending.clear()
         finally:
-            _append(file, bytes(pending))  # what came before the connection broke counts
+            _append(path, bytes(pending))  # what came before the connection broke counts
 
     def _tell(self, layer: Descriptor, status: LayerStatus, position: int) -> None:
         self._progress(
@@ -215,7 +213,6 @@ class Pull:
         )
 
 
-def _append(file: int, content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(file, rest) :]
+def _append(path: Path, content: bytes) -> None:
+    with failing("store blob", path), path.open("ab") as file:
+        file.write(content)

@@ -14,7 +14,8 @@ import os
 import shutil
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import msgspec
@@ -66,7 +67,11 @@ class Mark(Struct, frozen=True, kw_only=True):
 
 
 class Plain(io.RawIOBase):
-    """The plain bytes of a stream, whatever its compression, as a file that hashes itself."""
+    """The plain bytes of a stream, whatever its compression, as a file that hashes itself.
+
+    Some tools leave out the padding after the last file, which tarfile takes for damage: it is
+    given here, but neither hashed nor counted in `length`.
+    """
 
     def __init__(self, source: BinaryIO) -> None:
         super().__init__()
@@ -75,6 +80,7 @@ class Plain(io.RawIOBase):
         self.compression = compression_of(head)
         self._decompressor = Decompressor(self.compression)
         self._hash = hashlib.sha256()
+        self.length = 0
         self._pieces = self._read_all(head)
 
     def read(self, size: int = -1, /) -> bytes:
@@ -92,9 +98,12 @@ class Plain(io.RawIOBase):
         while data:
             for piece in self._decompressor.feed(data):
                 self._hash.update(piece)
+                self.length += len(piece)
                 yield piece
             data = self._source.read(CHUNK_BYTES)
         self._decompressor.finish()
+        if missing := -self.length % tarfile.BLOCKSIZE:
+            yield bytes(missing)
 
 
 class _StrictInfo(tarfile.TarInfo):
@@ -105,7 +114,7 @@ class _StrictInfo(tarfile.TarInfo):
         try:
             return super().fromtarfile(tarfile)
         except _HEADER_ERROR as err:
-            if type(err).__name__ in _ENDS:
+            if tarfile.offset == 0 or type(err).__name__ in _ENDS:
                 raise
             raise Invalid(f"the archive is damaged: {err}", hint="copy or create it again") from err
 
@@ -114,8 +123,9 @@ _HEADER_ERROR = tarfile.HeaderError
 _ENDS = ("EOFHeaderError", "EmptyHeaderError")  # what tarfile raises for a proper end
 
 
-def entries_of(plain: Plain) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The entries of a tar stream, each to be read before the next; damage is `Invalid`."""
+@contextmanager
+def reading(plain: Plain) -> Generator[tarfile.TarFile]:
+    """The tar that `plain` is; damage that shows while it is read is `Invalid`."""
     try:
         with tarfile.open(
             fileobj=plain,
@@ -125,12 +135,22 @@ def entries_of(plain: Plain) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]
             encoding="utf-8",
             errors="surrogateescape",
         ) as tar:
-            while (entry := tar.next()) is not None:
-                yield tar, entry
-                read: list[tarfile.TarInfo] = vars(tar)["members"]
-                read.clear()  # it would remember every entry of the archive
+            yield tar
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as err:
-        raise Invalid(f"not a tar archive: {err}", hint="copy or create it again") from err
+        raise Invalid(f"not a whole tar archive: {err}", hint="copy or create it again") from err
+
+
+def entries_of(tar: tarfile.TarFile, plain: Plain) -> Iterator[tarfile.TarInfo]:
+    """The entries of a tar that `plain` holds, each to be read before the next."""
+    end, last = 0, ""
+    while (entry := tar.next()) is not None:
+        yield entry
+        if entry.isreg() and not entry.issparse():
+            end, last = entry.offset_data + entry.size, entry.name
+        read: list[tarfile.TarInfo] = vars(tar)["members"]
+        read.clear()  # it would remember every entry of the archive
+    if end > plain.length:
+        raise Invalid(f"the archive ends within {last!r}", hint="copy or create it again")
 
 
 def unpack(source: BinaryIO, root: int, *, expected: str = "") -> Mark:
@@ -144,11 +164,12 @@ def unpack(source: BinaryIO, root: int, *, expected: str = "") -> Mark:
     tree = _Tree(root)
     size = count = 0
     try:
-        for tar, info in entries_of(plain):
-            count += 1
-            size += info.size if info.isreg() else 0
-            for effect in layer.step(_entry(info)):
-                tree.apply(effect, tar, info)
+        with reading(plain) as tar:
+            for info in entries_of(tar, plain):
+                count += 1
+                size += info.size if info.isreg() else 0
+                for effect in layer.step(_entry(info)):
+                    tree.apply(effect, tar, info)
         diff_id = plain.drain()
         if expected and diff_id != expected:
             raise Invalid(

@@ -29,6 +29,7 @@ from agent.images.io.unpack import (
     Plain,
     encode_mark,
     entries_of,
+    reading,
     sync_filesystem,
     unpack,
 )
@@ -99,19 +100,22 @@ def _stage(source: BinaryIO, target: Path) -> Staged:
     members: dict[str, Member] = {}
     files: dict[str, str] = {}
     links: dict[str, str] = {}
-    for tar, info in entries_of(Plain(source)):
-        name = "/".join(split_name(info.name))
-        if info.issym():
-            links[name] = info.linkname
-        elif info.islnk():
-            links[name] = relpath("/".join(split_name(info.linkname)), dirname(name) or ".")
-        elif info.isreg():
-            path = target / str(len(members))
-            member = _copy(tar, info, path)
-            if member.digest in files:
-                path.unlink()
-            members[name] = member
-            files.setdefault(member.digest, path.name)
+    plain = Plain(source)
+    with reading(plain) as tar:
+        for number, info in enumerate(entries_of(tar, plain)):
+            name = "/".join(split_name(info.name))
+            if info.issym():
+                links[name] = info.linkname
+            elif info.islnk():
+                links[name] = relpath("/".join(split_name(info.linkname)), dirname(name) or ".")
+            elif info.isreg():
+                path = target / str(number)
+                member = _copy(tar, info, path)
+                if member.digest in files:
+                    path.unlink()
+                members[name] = member
+                files.setdefault(member.digest, path.name)
+    plain.drain()
     return Staged(members=members, files=files, links=links)
 
 

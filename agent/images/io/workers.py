@@ -62,10 +62,12 @@ async def _feed(process: asyncio.subprocess.Process, chunks: AsyncIterator[bytes
     stdin = process.stdin
     assert stdin is not None
     stdin.transport.set_write_buffer_limits(high=_PIPE_BYTES)
-    with suppress(BrokenPipeError, ConnectionResetError):
-        async for chunk in chunks:
+    async for chunk in chunks:
+        try:
             stdin.write(chunk)
             await stdin.drain()
+        except (BrokenPipeError, ConnectionResetError):
+            break
     stdin.close()
 
 
