@@ -57,7 +57,7 @@ def pretty_node(view: control_pb2.NodeView) -> str:
         lines += [
             ("Manager Status:", ""),
             (" Address:", view.manager_addr),
-            (" Raft Status:", row["ManagerStatus"]),
+            (" Status:", row["ManagerStatus"]),
         ]
     resources = description.resources
     lines += [

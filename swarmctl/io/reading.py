@@ -40,11 +40,12 @@ def _meant(session: Session, name: str) -> tuple[list[str], list[str]]:
         return [session.control.service(name).service.id], []
     except Missing:
         pass
-    found = session.control.tasks(control_pb2.ListTasksRequest(tasks=[name]))
-    if not found:
+    try:
+        found = session.control.tasks(control_pb2.ListTasksRequest(tasks=[name]))
+    except Missing as err:
         raise Missing(
             f"no such service or task: {name}", hint="`swarmctl service ls` lists the services"
-        )
+        ) from err
     return [], [view.task.id for view in found]
 
 

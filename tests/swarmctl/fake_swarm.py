@@ -194,6 +194,10 @@ class FakeSwarm(
     def ListTasks(self, request: Any, context: Any) -> Any:
         self._take("ListTasks", request, context)
         wanted = {*request.services}
+        known = {view.task.id for view in self.tasks}
+        for name in request.tasks:
+            if name not in known:
+                fail(context, Missing(f"task {name!r} not found"))
         return control_pb2.ListTasksResponse(
             tasks=[
                 view
