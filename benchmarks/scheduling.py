@@ -85,7 +85,7 @@ def measure(nodes: int, tasks: int) -> Timing:
 
     def planned(now: float) -> tuple[Plan, float]:
         started = time.perf_counter()
-        plan = plan_service(view, WEB, fleet=fleet, now=now, random=RANDOM)
+        plan = plan_service(view, WEB, fleet=fleet, now=now)
         return plan, time.perf_counter() - started
 
     plan, plan_s = planned(1.0)

@@ -1,7 +1,8 @@
 """Name what the leader may decide, and turn a service's decisions into one commit.
 
-A commit carries what it was decided on: the service as it was, and each task that it
-changes. Whoever changed one of them first makes it a conflict, and we look again. The order
+A commit carries what it was decided on: the service as it was, each task that it changes,
+and that those it creates are not there. Whoever changed one of them first makes it a
+conflict, and we look again; so does a commit of our own that was given up and done late. The order
 of the operations allows a plan that is too large for one transaction to be cut anywhere:
 stops come before starts, so no prefix of a plan runs a replica twice.
 """
@@ -113,6 +114,9 @@ def commit_for(view: ClusterView, plan: Plan, *, now: float) -> Commit:
         compares.clear()
     operations: list[Operation] = []
     for decision in sorted(plan.decisions, key=lambda each: _ORDER.index(type(each))):
+        if isinstance(decision, CreateTask):
+            created = decision.task
+            compares.append(Absent(layout.task_key(created.service_id, created.id)))
         task = _changed_task(view, decision)
         if task is not None:
             compares.append(_expected(view, layout.task_key(task.service_id, task.id)))

@@ -153,11 +153,7 @@ class Leader:
         started = time.perf_counter()
         try:
             plan = plan_service(
-                self._mirror.view,
-                service_id,
-                fleet=term.fleet,
-                now=self._mirror.clock(),
-                random=self._random,
+                self._mirror.view, service_id, fleet=term.fleet, now=self._mirror.clock()
             )
         except Exception:
             # One service that we cannot plan must not keep all others from being planned.

@@ -6,10 +6,11 @@ together at the end, because equal tasks are placed in one pass.
 """
 
 from collections.abc import Iterator
-from random import Random
+from hashlib import sha256
 
 from msgspec import Struct
 
+from manager import layout
 from manager.decisions import (
     AssignTask,
     CreateTask,
@@ -21,7 +22,8 @@ from manager.decisions import (
     UpdateMessage,
 )
 from manager.orchestrator.attempts import Attempt, Phase
-from swarm.ids import NodeId, ServiceId, TaskId, make_id
+from manager.view import ClusterView
+from swarm.ids import LENGTH, NodeId, ServiceId, TaskId, base36
 from swarm.objects import Service, Task
 from swarm.states import TaskState
 
@@ -50,13 +52,13 @@ class Wait(Struct, frozen=True, kw_only=True):
 class Draft:
     """A plan in the making for one service."""
 
-    def __init__(self, service_id: ServiceId, *, now: float, random: Random) -> None:
+    def __init__(self, view: ClusterView, service_id: ServiceId, *, now: float) -> None:
         self.now = now
         self.openings: list[Opening] = []
         self.waits: list[Wait] = []
         self.stopped: list[Attempt] = []
         self._service_id = service_id
-        self._random = random
+        self._view = view
         self._decided: dict[TaskId, Decision] = {}
         self._created: list[Task] = []
         self._versions: list[Decision] = []
@@ -90,7 +92,7 @@ class Draft:
             self._stop_replaced(opening.replaced)
         self._created.append(
             Task(
-                id=TaskId(make_id(self._random)),
+                id=self._name(opening),
                 service_id=service.id,
                 service_name=service.spec.name,
                 slot=opening.slot,
@@ -123,6 +125,24 @@ class Draft:
         return Plan(
             service_id=self._service_id, decisions=tuple(self._all()), wake_at=self._wake_at
         )
+
+    def _name(self, opening: Opening) -> TaskId:
+        """The id of the attempt that this opening calls for, the same in every plan for it.
+
+        A commit that was given up may still be done later. Had the plan that followed chosen
+        other names, both commits would hold, and a replica would run twice.
+        """
+        node = self._view.nodes.get(opening.node_id)
+        basis = (
+            self._service_id,
+            self._view.version(layout.service_key(self._service_id)),
+            opening.slot,
+            opening.node_id,
+            node.created_at if node is not None else 0.0,
+            opening.attempt,
+        )
+        digest = sha256("/".join(map(str, basis)).encode()).digest()
+        return TaskId(base36(int.from_bytes(digest[:16], "big"), LENGTH))
 
     def _all(self) -> Iterator[Decision]:
         yield from self._decided.values()

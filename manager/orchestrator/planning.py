@@ -1,11 +1,9 @@
-"""Plan one service: a plain function of what is known, the time and chance.
+"""Plan one service: a plain function of what is known and the time.
 
 Level-triggered: nothing is remembered between two calls, so a plan that was lost, refused or
 made twice does no harm. What only time brings about is in the plan's `wake_at`. Planning a
 service that does not exist cleans up after it.
 """
-
-from random import Random
 
 from manager.decisions import Plan
 from manager.orchestrator.attempts import attempts_of
@@ -19,11 +17,9 @@ from swarm.ids import ServiceId
 from swarm.specs import Replicated
 
 
-def plan_service(
-    view: ClusterView, service_id: ServiceId, *, fleet: Fleet, now: float, random: Random
-) -> Plan:
+def plan_service(view: ClusterView, service_id: ServiceId, *, fleet: Fleet, now: float) -> Plan:
     """What has to change about a service. `fleet` is in step with `view`; neither changes."""
-    draft = Draft(service_id, now=now, random=random)
+    draft = Draft(view, service_id, now=now)
     attempts = attempts_of(view, service_id)
     service = view.services.get(service_id)
     if service is None:

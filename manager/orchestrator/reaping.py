@@ -1,9 +1,10 @@
 """Forget what is over: attempts beyond the history, services that were removed, stray reports.
 
 A replica keeps as many attempts as the swarm's history limit says, the running one
-included, and always the last one, for it decides whether another follows. An attempt that
-may still run is never forgotten: it is asked to stop, and goes when it has ended or when
-its node is down or gone.
+included. It always keeps the last one, for it decides whether another follows, and young
+ones for a while: a commit that was given up and is done late must find the tasks that it
+would make again. An attempt that may still run is never forgotten: it is asked to stop, and
+goes when it has ended or when its node is down or gone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,6 +40,10 @@ def bury_gone(attempts: Iterable[Attempt], draft: Draft) -> None:
             draft.remove(attempt)
 
 
+YOUNG_S = 10.0
+"""Longer than etcd works on a request before it gives up itself."""
+
+
 def trim(attempts: Sequence[Attempt], limit: int, draft: Draft, *, is_opened: bool) -> None:
     """Forget a replica's oldest ended attempts; `attempts` are oldest first.
 
@@ -48,8 +53,12 @@ def trim(attempts: Sequence[Attempt], limit: int, draft: Draft, *, is_opened: bo
     excess = len(kept) + is_opened - limit
     for attempt in kept if is_opened else kept[:-1]:
         if excess > 0 and attempt.phase is Phase.ENDED:
-            draft.remove(attempt)
             excess -= 1
+            forgettable_at = attempt.task.created_at + YOUNG_S
+            if forgettable_at <= draft.now:
+                draft.remove(attempt)
+            else:
+                draft.wake(forgettable_at)
 
 
 def forget_versions(

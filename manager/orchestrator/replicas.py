@@ -91,6 +91,9 @@ def settle(replica: Replica, frame: Frame, draft: Draft) -> Settled:
         only = replica.attempts[0]
         if only.phase is Phase.LIVE and frame.may_stay(only.task):
             return _held_by(replica, only, frame)
+    for attempt in replica.attempts[:-1]:
+        if attempt.phase is Phase.ENDED:
+            draft.stop(attempt)  # it ended after its successor had been called for
     live = replica.having(Phase.LIVE)
     staying = [each for each in live if frame.may_stay(each.task)]
     for attempt in live:
@@ -163,11 +166,17 @@ def _follow_up(replica: Replica, frame: Frame, draft: Draft) -> Settled:
             return _done(replica, last, frame)
         if frame.is_current(last):
             return _start_again(replica, following, frame, draft)
-    elif frame.is_current(last) and policy.condition is RestartCondition.NONE:
+    elif _is_not_repeated(last, frame):
         return Settled(replica=replica, standing=Standing.AWAY)
     restarts = last.task.restarts if frame.is_current(last) else ()
     _open(replica, restarts, draft)
     return Settled(replica=replica, standing=Standing.MOVING)
+
+
+def _is_not_repeated(last: Attempt, frame: Frame) -> bool:
+    """Whether an attempt that did not end by itself was the only one there may be."""
+    once = frame.service.spec.task.restart.condition is RestartCondition.NONE
+    return once and frame.is_current(last) and last.phase is not Phase.GONE
 
 
 def _done(replica: Replica, last: Attempt, frame: Frame) -> Settled:

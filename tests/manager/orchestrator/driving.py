@@ -45,9 +45,7 @@ class Driven(World):
 
     def plan_once(self, service_id: ServiceId) -> Plan:
         """Plan one service and commit what was decided."""
-        plan = plan_service(
-            self.view, service_id, fleet=self.fleet, now=self.now, random=self.random
-        )
+        plan = plan_service(self.view, service_id, fleet=self.fleet, now=self.now)
         self._commit(plan)
         self.wakes.pop(service_id, None)
         if plan.wake_at is not None:
@@ -68,9 +66,7 @@ class Driven(World):
         for node_id in list(self.view.nodes):
             self._commit(plan_node(self.view, node_id))
         for service_id in {task.service_id for task in self.view.tasks.values()}:
-            again = plan_service(
-                self.view, service_id, fleet=self.fleet, now=self.now, random=self.random
-            )
+            again = plan_service(self.view, service_id, fleet=self.fleet, now=self.now)
             assert again.decisions == (), again
         self.dirty.clear()
         self.view.check()

@@ -1,9 +1,11 @@
 from collections import Counter
 
-from manager.decisions import CreateTask, UpdateMessage
+from manager.decisions import CreateTask, Plan, UpdateMessage, commit_for
+from manager.orchestrator.planning import plan_service
 from manager.progress import measure
+from manager.store import Absent
 from swarm.ids import NodeId, TaskId
-from swarm.specs import Availability, Placement, Resources, TaskSpec
+from swarm.specs import Availability, Placement, Resources, RestartPolicy, TaskSpec
 from swarm.states import TaskState
 from tests.manager.orchestrator.driving import WEB, Driven
 from tests.manager.world import MEBI
@@ -285,6 +287,21 @@ def test_a_waiting_replacement_takes_the_first_room_and_only_then_stops_the_lost
     assert world.spread() == {"late": 1}
 
 
+def test_a_lost_task_that_ended_after_all_is_closed_when_its_replacement_waits() -> None:
+    """The node is back without its containers while the replacement waits for room."""
+    world = running(1, nodes=1, task=CORE)
+    old = world.wanted()[0]
+    world.disconnect(NodeId("n0000"))
+    world.plan()
+    world.connect(NodeId("n0000"))
+    world.report(old, TaskState.FAILED)
+
+    world.converge()
+
+    assert world.view.tasks[old.id].desired is TaskState.SHUTDOWN
+    assert len(world.wanted()) == 1
+
+
 def test_nodes_in_doubt_keep_their_tasks() -> None:
     world = running(3)
     world.disconnect(NodeId("n0001"))
@@ -358,12 +375,46 @@ def test_the_history_of_a_slot_is_limited_and_its_oldest_go_first() -> None:
 def test_a_history_of_nothing_still_keeps_what_decides_on_the_next_attempt() -> None:
     world = running(1)
     world.history_limit(0)
+    world.wait(60)
     world.report(world.live()[0], TaskState.FAILED, exit_code=1)
 
     world.plan()
     assert world.states() == {"failed": 1}
     world.wait(6)
     world.converge()
+
+    assert world.states() == {"running": 1}
+
+
+def test_a_plan_that_is_made_again_names_the_same_tasks() -> None:
+    """A commit was given up; its successor must not hold beside it, should it be done late."""
+    world = running(2)
+    world.scale(WEB, 4)
+    given_up = plan_service(world.view, WEB, fleet=world.fleet, now=world.now)
+    late = commit_for(world.view, given_up, now=world.now)
+    world.now += 1
+
+    again = world.plan_once(WEB)
+
+    def names(plan: Plan) -> set[str]:
+        return {each.task.id for each in plan.decisions if isinstance(each, CreateTask)}
+
+    assert names(given_up) == names(again)
+    assert {compare.key for compare in late.compares if isinstance(compare, Absent)} == {
+        f"tasks/{WEB}/{name}" for name in names(again)
+    }
+
+
+def test_young_attempts_are_kept_beyond_the_history_for_a_while() -> None:
+    world = running(1, task=TaskSpec(restart=RestartPolicy(delay_s=0.0)))
+    world.history_limit(1)
+    for _ in range(3):
+        world.now += 2
+        world.report(world.live()[0], TaskState.FAILED, exit_code=1)
+        world.converge()
+    assert len(world.view.tasks) == 4
+
+    world.wait(60)
 
     assert world.states() == {"running": 1}
 

@@ -184,6 +184,7 @@ def test_old_versions_are_forgotten_when_no_task_refers_to_them() -> None:
     for _ in range(3):
         world.new_version(WEB)
         world.converge()
+        world.wait(60)
 
     assert sorted(world.view.versions_of(WEB)) == [3, 4]
 
