@@ -29,7 +29,8 @@ class Faults:
     no_digest_header: bool = False
     redirect: str = ""  # base URL that blobs are redirected to
     longer: bytes = b""  # appended to blobs
-    hold: asyncio.Event | None = None  # blobs wait for it in mid-body
+    hold: asyncio.Event | None = None  # blobs wait for it in mid-body ...
+    held: set[str] = field(default_factory=set)  # ... all, or only these digests
     silent: bool = False  # accept, and never answer
 
 
@@ -230,7 +231,8 @@ async def _send(
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
     sent = b"" if method == "HEAD" else answer.body[: answer.limit]
-    if registry.faults.hold is not None and answer.digest:
+    held = registry.faults.held or registry.blobs.keys()
+    if registry.faults.hold is not None and answer.digest in held:
         half = len(sent) // 2
         writer.write(sent[:half])
         await writer.drain()
