@@ -39,7 +39,7 @@ def init(
     from swarm.api.v1 import daemon_pb2
     from swarm.codec import to_message
     from swarmctl.cluster import cluster_spec
-    from swarmctl.io.starting import DaemonFlags, ensure_running
+    from swarmctl.io.starting import DaemonFlags, running
 
     spec = cluster_spec(
         cert_expiry_s=cert_expiry,
@@ -47,15 +47,14 @@ def init(
         task_history_limit=task_history_limit,
     )
     addresses = {"advertise_addr": advertise_addr, "listen_addr": listen_addr}
-    ensure_running(session, msgspec.convert(flags | addresses, DaemonFlags))
-    answer = session.daemon.init(
-        daemon_pb2.InitRequest(
-            advertise_addr=advertise_addr,
-            listen_addr=listen_addr,
-            availability=options.availability(availability),
-            spec=to_message(spec),
-        )
+    request = daemon_pb2.InitRequest(
+        advertise_addr=advertise_addr,
+        listen_addr=listen_addr,
+        availability=options.availability(availability),
+        spec=to_message(spec),
     )
+    with running(session, msgspec.convert(flags | addresses, DaemonFlags)):
+        answer = session.daemon.init(request)
     session.write(
         f"Swarm initialized: current node ({answer.node_id}) is now a manager.\n\n"
         "To add a worker to this swarm, run the following command:\n\n"
@@ -91,20 +90,19 @@ def join(
     """
     from swarm.api.v1 import daemon_pb2, specs_pb2
     from swarm.tokens import parse_token
-    from swarmctl.io.starting import DaemonFlags, ensure_running
+    from swarmctl.io.starting import DaemonFlags, running
 
     parse_token(token)
     addresses = {"advertise_addr": advertise_addr, "listen_addr": listen_addr}
-    ensure_running(session, msgspec.convert(flags | addresses, DaemonFlags))
-    answer = session.daemon.join(
-        daemon_pb2.JoinRequest(
-            token=token,
-            manager_addr=manager,
-            advertise_addr=advertise_addr,
-            listen_addr=listen_addr,
-            availability=options.availability(availability),
-        )
+    request = daemon_pb2.JoinRequest(
+        token=token,
+        manager_addr=manager,
+        advertise_addr=advertise_addr,
+        listen_addr=listen_addr,
+        availability=options.availability(availability),
     )
+    with running(session, msgspec.convert(flags | addresses, DaemonFlags)):
+        answer = session.daemon.join(request)
     role = specs_pb2.Role.Name(answer.role).removeprefix("ROLE_").lower()
     session.say(f"This node joined a swarm as a {role}.")
 

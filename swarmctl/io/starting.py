@@ -2,18 +2,22 @@
 
 The daemon is a process of its own session, so it outlives the terminal; what it writes goes to
 `<data-root>/swarmd.log`. One that is already there, started by systemd or by hand, is taken as
-it is, unless it was asked for a different data root than it has.
+it is, unless it was asked for a different data root than it has. One that we started and that
+then becomes part of no swarm is ended again: a command that failed leaves nothing running.
 """
 
+import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
 
-from swarm.errors import Refused, Unavailable
+from swarm.errors import Refused, SwarmError, Unavailable
 from swarmctl.io.channel import is_listening
 from swarmctl.io.session import Session
 
@@ -65,6 +69,21 @@ def arguments(flags: DaemonFlags) -> list[str]:
     return words
 
 
+@contextmanager
+def running(
+    session: Session, flags: DaemonFlags, *, program: Sequence[str] = PROGRAM
+) -> Generator[None, None, None]:
+    """Have a daemon for the block, and for ever if the block succeeds."""
+    pid = ensure_running(session, flags, program=program)
+    try:
+        yield
+    except SwarmError:
+        if pid is not None and not _is_member(session):
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
+        raise
+
+
 def ensure_running(
     session: Session,
     flags: DaemonFlags,
@@ -88,6 +107,13 @@ def ensure_running(
             hint="give one of --host and --run-root, or make them agree",
         )
     return _start(session, flags, program, within_s)
+
+
+def _is_member(session: Session) -> bool:
+    try:
+        return bool(session.daemon.status().node_id)
+    except SwarmError:
+        return False
 
 
 def _require_same(session: Session, flags: DaemonFlags) -> None:

@@ -1,6 +1,8 @@
 """`image` takes in, lists and removes this host's images."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,15 @@ def test_an_archive_is_loaded_from_a_file_or_from_standard_input(
     ran = run(socket, "image", "load", "-i", str(archive))
     assert ran.out == "Loaded image: app:1\n"
     assert swarm.uploaded == b"x" * 1_000_000
+
+    piped = subprocess.run(
+        [sys.executable, "-m", "swarmctl.main", "-H", f"unix://{socket}", "image", "load"],
+        input=b"y" * 3_000_000,
+        capture_output=True,
+        check=False,
+    )
+    assert (piped.stdout, piped.stderr) == (b"Loaded image: app:1\n", b"")
+    assert swarm.uploaded == b"y" * 3_000_000
 
 
 @pytest.mark.parametrize("path", ["/nonexistent.tar", "/tmp"])

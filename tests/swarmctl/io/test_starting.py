@@ -10,21 +10,21 @@ import pytest
 
 from swarm.errors import Refused, Unavailable
 from swarmctl.io.session import Session
-from swarmctl.io.starting import DaemonFlags, arguments, ensure_running
+from swarmctl.io.starting import DaemonFlags, arguments, ensure_running, running
 from tests.swarmctl.fake_swarm import FakeSwarm
 
 ROOT = str(Path(__file__).parents[3])
 
 # What stands in for swarmd: it listens in its run root, and writes to its log.
 DAEMON = f"""
-import signal, sys
+import os, signal, sys
 sys.path.insert(0, {ROOT!r})
 from pathlib import Path
 from tests.swarmctl.fake_swarm import serving
 run_root = Path(sys.argv[sys.argv.index("--run-root") + 1])
 run_root.mkdir()
-print("started with", *sys.argv[1:], flush=True)
-with serving(run_root / "swarmd.sock"):
+print(os.getpid(), *sys.argv[1:], flush=True)
+with serving(run_root / "swarmd.sock") as fake:
     signal.pause()
 """
 
@@ -60,6 +60,29 @@ def test_a_daemon_is_started_once_and_left_running(flags: DaemonFlags, started: 
     assert session.host == f"unix://{flags.socket}"
     log = (flags.data / "swarmd.log").read_text()
     assert f"--data-root {flags.data_root} --run-root {flags.run_root}" in log
+
+
+@pytest.mark.parametrize("node_id", ["", "n1"])
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_daemon_started_for_nothing_is_ended(
+    flags: DaemonFlags, started: list[int], node_id: str
+) -> None:
+    """Only while it belongs to no swarm: a join that we merely lost sight of goes on."""
+    session = Session(None)
+    code = DAEMON.replace("as fake:", f"as fake:\n    fake.node_id = {node_id!r}")
+
+    def join() -> None:
+        with running(session, flags, program=(sys.executable, "-c", code)):
+            raise Refused("dead address")
+
+    with pytest.raises(Refused, match="dead address"):
+        join()
+    pid = int((flags.data / "swarmd.log").read_text().split()[0])
+    session.close()
+
+    assert Path(f"/proc/{pid}").exists() == bool(node_id)
+    if node_id:
+        started.append(pid)
 
 
 def test_a_daemon_that_ends_is_quoted(flags: DaemonFlags) -> None:
