@@ -102,21 +102,25 @@ class Manager:
 
     async def run(self) -> None:
         """Serve and, when elected, lead, until `stop`."""
-        async with asyncio.TaskGroup() as group:
-            running = [group.create_task(self.mirror.run())]
-            if await self._or_stopped(self.mirror.loaded()):
-                self.dispatcher.inherit()
-                running += [
-                    group.create_task(self.presence.run(self.dispatcher.lines.values)),
-                    group.create_task(self.dispatcher.run()),
-                    group.create_task(self.leader.run()),
-                ]
-                election = group.create_task(self.election.run())
-                await self._serve()
-                await self._stopped.wait()
-                await self._leave(election)
-            for task in running:
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                running = [group.create_task(self.mirror.run())]
+                if await self._or_stopped(self.mirror.loaded()):
+                    self.dispatcher.inherit()
+                    running += [
+                        group.create_task(self.presence.run(self.dispatcher.lines.values)),
+                        group.create_task(self.dispatcher.run()),
+                        group.create_task(self.leader.run()),
+                    ]
+                    election = group.create_task(self.election.run())
+                    await self._serve()
+                    await self._stopped.wait()
+                    await self._leave(election)
+                for task in running:
+                    task.cancel()
+        finally:
+            if self._server is not None:
+                await self._server.stop(None)
 
     async def _serve(self) -> None:
         server = self._server = make_server(
@@ -188,6 +192,7 @@ class Manager:
             election.cancel()
         if self._server is not None:
             await self._server.stop(0.1)
+            self._server = None
 
     async def _or_stopped(self, event: Awaitable[object]) -> bool:
         """Wait for `event`; False when we are stopped before it comes."""

@@ -9,6 +9,7 @@ import asyncio
 
 import structlog
 
+from manager import layout
 from manager.dispatch.statuses import Reported, record
 from manager.groups import split
 from manager.io.line import Line
@@ -19,6 +20,7 @@ from swarm.errors import Conflict, Unavailable
 from swarm.objects import Observation
 
 RETRY_S = 0.1
+CONFLICTS = 3
 
 
 class _Waiting:
@@ -27,6 +29,7 @@ class _Waiting:
     def __init__(self, line: Line) -> None:
         self.line = line
         self.sequence = 0
+        self.conflicts = 0
         self.statuses: list[Observation] = []
 
     def reported(self) -> Reported:
@@ -90,8 +93,11 @@ class Reporting:
             for each in batches:
                 await self._commit([each])
             return
-        (batch,) = batches
-        if batch.line.revision != revisions[0]:  # its key was written anew meanwhile
+        await self._mirror.settle()
+        (batch,), (tried,) = batches, revisions
+        stands = self._mirror.view.version(layout.session_key(batch.line.node_id))
+        if stands == batch.line.revision and batch.conflicts < CONFLICTS:
+            batch.conflicts += 1 if stands == tried else 0
             await self._commit(batches)
             return
         batch.line.close(Unavailable("the session is not this node's any more", hint="reconnect"))

@@ -118,7 +118,8 @@ class Services:
             except Conflict:
                 await self._mirror.settle()
             except Unavailable:
-                if attempt == ATTEMPTS - 1:
+                # The commit may have happened: look, and only then do it again.
+                if attempt == ATTEMPTS - 1 or not self._leader.leads:
                     raise
                 await self._mirror.settle()
             else:

@@ -1,0 +1,250 @@
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from msgspec import structs
+
+from manager import layout
+from swarm.dispatch import Heartbeat, Hello, NodeDescription, Snapshot, StatusBatch
+from swarm.errors import Invalid, Refused, Unavailable
+from swarm.ids import TaskId
+from swarm.objects import Observation
+from swarm.states import NodeState, TaskState
+from tests.manager.io.swarm import Agent, Swarm, idle, service, until
+from tests.sim.fake_store import Fault
+
+Tell = Callable[..., None]
+
+
+def only_task(agent: Agent) -> TaskId:
+    (task_id,) = agent.tasks
+    return task_id
+
+
+def test_a_nodes_description_becomes_its_nodes(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join("host-1")
+        assert swarm.view.nodes[agent.node_id].description == agent.description
+
+        agent.say(structs.replace(agent.description, images=()))
+
+        await until(lambda: not swarm.view.nodes[agent.node_id].description.images)
+
+    tell(story)
+
+
+def test_an_agent_that_holds_what_it_should_is_not_sent_it_again(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        await swarm.run(service(replicas=3))
+        await agent.disconnect()
+        agent.heard.clear()
+
+        welcome = await agent.connect(swarm.address)
+        await swarm.run(service("other"))
+
+        assert welcome.in_sync
+        assert not [each for each in agent.heard if isinstance(each, Snapshot)]
+        assert len(agent.tasks) == 4
+
+    tell(story)
+
+
+def test_an_agent_that_missed_something_is_sent_everything(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        service_id = await swarm.run(service(replicas=2))
+        await agent.disconnect()
+        await swarm.scale(service_id, 3)
+        await until(lambda: len(swarm.view.tasks_on(agent.node_id)) == 3)
+
+        welcome = await agent.connect(swarm.address)
+
+        assert not welcome.in_sync
+        await until(lambda: swarm.progress(service_id).running == 3)
+
+    tell(story)
+
+
+def test_a_repeated_batch_is_acknowledged_and_changes_nothing(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        await swarm.run(service())
+        await until(lambda: agent.acknowledged == 1)
+        key = layout.observed_key(agent.node_id, only_task(agent))
+        before = swarm.view.version(key)
+        seen = Observation(task_id=only_task(agent), state=TaskState.RUNNING, at=1.0)
+
+        for sequence in (2, 3):
+            agent.say(StatusBatch(sequence=sequence, statuses=(seen,)))
+        await until(lambda: agent.acknowledged == 3)
+
+        assert swarm.view.version(key) == before
+
+    tell(story)
+
+
+def test_a_worker_cannot_report_anothers_task(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        honest = await swarm.join("honest")
+        await swarm.run(service())
+        liar = await swarm.join("liar")
+
+        liar.report(only_task(honest), TaskState.FAILED)
+        await until(lambda: liar.acknowledged == 1)
+
+        task = swarm.view.tasks[only_task(honest)]
+        assert swarm.view.state(task) is TaskState.RUNNING
+        assert not swarm.view.observations_on(liar.node_id)
+
+    tell(story)
+
+
+def test_a_second_session_ends_the_first(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        first = await swarm.join()
+        second = Agent(first.node_id, first.identity, "twin")
+        swarm.agents.append(second)
+
+        await second.connect(swarm.address)
+        await until(lambda: first.error)
+
+        assert isinstance(first.error, Refused)
+        assert "newer session" in first.error.message
+        assert second.is_connected
+        assert swarm.view.node_state(first.node_id) is NodeState.READY
+
+    tell(story)
+
+
+def test_a_node_that_falls_silent_is_down_and_its_tasks_run_elsewhere(tell: Tell) -> None:
+    """One of two hosts is cut off.
+
+    1. Its agent beats no more; the connection itself stays open.
+    2. Three periods later its session is over: it is down, and its tasks are replaced.
+    3. When it comes back, it is told to stop them: they were replaced.
+    """
+
+    async def story(swarm: Swarm) -> None:
+        silent = await swarm.join("silent", beats=False)
+        service_id = await swarm.run(service(replicas=2))
+        lively = await swarm.join("lively")
+
+        await until(lambda: swarm.view.node_state(silent.node_id) is NodeState.DOWN)
+        await until(lambda: len(lively.tasks) == 2 and swarm.progress(service_id).running == 2)
+        await until(lambda: not silent.is_connected)
+        await silent.connect(swarm.address)
+        await until(lambda: swarm.progress(service_id).is_converged)
+
+        assert all(each.is_terminal for each in silent.states.values())
+
+    tell(story, heartbeat_s=0.2)
+
+
+def test_an_agent_that_restarts_in_time_loses_nothing(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        other = await swarm.join("other")
+        service_id = await swarm.run(service(replicas=2))
+        tasks = {task.id for task in swarm.view.tasks_of(service_id).values()}
+
+        await agent.disconnect()
+        await until(lambda: agent.node_id not in swarm.manager.dispatcher.lines)
+        assert swarm.view.node_state(agent.node_id) is NodeState.READY
+        await agent.connect(swarm.address)
+
+        assert swarm.view.tasks_of(service_id).keys() == tasks
+        assert other.is_connected
+
+    tell(story)
+
+
+def test_an_agent_that_stays_away_is_down_after_three_heartbeats(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+
+        await agent.disconnect()
+
+        await until(lambda: swarm.view.node_state(agent.node_id) is NodeState.DOWN)
+
+    tell(story, heartbeat_s=0.1)
+
+
+def test_statuses_wait_for_a_store_that_is_away(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join(answer=idle)
+        await swarm.create(service())
+        await until(lambda: agent.tasks)
+
+        swarm.fake.go_down()
+        agent.report(only_task(agent), TaskState.RUNNING)
+        await asyncio.sleep(0.3)
+        assert agent.acknowledged == 0
+        swarm.fake.come_up()
+
+        await until(lambda: agent.acknowledged == 1)
+        assert swarm.view.state(swarm.view.tasks[only_task(agent)]) is TaskState.RUNNING
+
+    tell(story)
+
+
+def test_a_session_begins_with_a_hello(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        await agent.disconnect()
+        rude = Agent(agent.node_id, agent.identity, "rude")
+        rude._hello = Heartbeat  # type: ignore[method-assign]
+        with pytest.raises(Invalid, match="first message"):
+            await rude.connect(swarm.address)
+
+        await agent.connect(swarm.address)
+        agent.say(Hello())
+        await until(lambda: agent.error)
+
+        assert isinstance(agent.error, Invalid)
+
+    tell(story)
+
+
+def test_a_removed_node_is_cut_off_and_its_certificate_refused(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        await swarm.remove_node(agent.node_id, force=True)
+
+        await until(lambda: agent.error)
+        first, agent.error = agent.error, None
+        with pytest.raises(Refused, match="not part of this swarm"):
+            await agent.connect(swarm.address)
+
+        assert isinstance(first, Refused)
+
+    tell(story)
+
+
+def test_a_stopping_manager_sends_its_agents_away_at_once(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        began = asyncio.get_running_loop().time()
+
+        swarm.manager.stop()
+        await until(lambda: agent.error)
+        await swarm.running
+
+        assert isinstance(agent.error, Unavailable)
+        assert asyncio.get_running_loop().time() - began < 1.0
+        assert not swarm.fake.list_now(layout.SESSIONS).items
+        assert not swarm.fake.list_now(layout.LEADER).items
+
+    tell(story)
+
+
+def test_a_description_that_meets_a_conflict_is_stored_all_the_same(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        swarm.fake.fail_next("commit", Fault.CONFLICT, Fault.UNAVAILABLE)
+
+        agent.say(NodeDescription(hostname="renamed"))
+
+        await until(lambda: swarm.view.nodes[agent.node_id].description.hostname == "renamed")
+
+    tell(story)

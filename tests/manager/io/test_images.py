@@ -1,0 +1,84 @@
+from collections.abc import Callable
+
+import pytest
+from msgspec import structs
+
+from swarm.errors import Invalid, Missing, Unavailable
+from swarm.images.digest import digest_of
+from swarm.specs import ContainerSpec, TaskSpec
+from tests.etcd import free_port
+from tests.manager.io.swarm import Swarm, service
+from tests.swarm.io.fake_registry import FakeRegistry, serving
+
+Tell = Callable[..., None]
+NOT_HERE = ("container.image: not on this node",)
+
+
+async def create(swarm: Swarm, image: str):
+    task = TaskSpec(container=ContainerSpec(image=image))
+    return await swarm.create(structs.replace(service(), task=task), resolve_image=True)
+
+
+def test_a_tag_is_pinned_to_what_its_registry_has_now(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        registry = FakeRegistry()
+        digest = registry.add_image("app", "v1", [b"layer"])
+        async with serving(registry):
+            created = await create(swarm, f"{registry.address}/app:v1")
+
+        stored = created.service.service.spec.task.container.image
+        assert stored == f"{registry.address}/app:v1@{digest}"
+
+    tell(story)
+
+
+def test_what_its_registry_does_not_have_is_missing(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        async with serving(FakeRegistry()) as registry:
+            with pytest.raises(Missing, match="not found"):
+                await create(swarm, f"{registry.address}/app:v1")
+
+        assert not swarm.view.services
+
+    tell(story)
+
+
+def test_a_registry_that_is_down_is_no_obstacle_where_a_node_has_the_image(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        image = f"127.0.0.1:{free_port()}/app:v1"
+
+        agent.problems = NOT_HERE
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            await create(swarm, image)
+        assert not swarm.view.services
+        agent.problems = ()
+        created = await create(swarm, image)
+
+        assert created.service.service.spec.task.container.image == image
+        assert "is not pinned to a digest" in created.warnings[0]
+
+    tell(story)
+
+
+def test_a_digest_is_kept_without_asking_anyone(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        image = f"127.0.0.1:{free_port()}/app@{digest_of(b'x')}"
+
+        created = await create(swarm, image)
+
+        assert created.service.service.spec.task.container.image == image
+
+    tell(story)
+
+
+def test_what_is_no_image_name_is_invalid(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        with pytest.raises(Invalid, match="tag"):
+            await create(swarm, "app:-no-tag-")
+        with pytest.raises(Invalid, match="registry_auth"):
+            await swarm.create(service(), resolve_image=True, registry_auth="%%%")
+
+        assert not swarm.view.services
+
+    tell(story)
