@@ -31,6 +31,7 @@ NODES = Listing(
         "EngineVersion": "ENGINE VERSION",
         "Address": "ADDRESS",
     },
+    drawn=("Mark",),
 )
 SERVICES = Listing(
     columns=("ID", "Name", "Mode", "Replicas", "Image", "Ports"),

@@ -15,11 +15,15 @@ Row = Mapping[str, str]
 
 
 class Listing(Struct, frozen=True, kw_only=True):
-    """What may be listed of one kind of thing: `columns` by default, `headings` at all."""
+    """What may be listed of one kind of thing: `columns` by default, `headings` at all.
+
+    `drawn` are columns that only a table for people has.
+    """
 
     columns: tuple[str, ...]
     headings: Mapping[str, str]
     key: str = "ID"
+    drawn: tuple[str, ...] = ()
 
 
 def listed(rows: Sequence[Row], listing: Listing, *, form: str = "", quiet: bool = False) -> str:
@@ -30,7 +34,8 @@ def listed(rows: Sequence[Row], listing: Listing, *, form: str = "", quiet: bool
         cells = [[row[name] for name in listing.columns] for row in rows]
         return aligned([[listing.headings[name] for name in listing.columns], *cells])
     if form == "json":
-        return "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
+        plain = ({k: v for k, v in row.items() if k not in listing.drawn} for row in rows)
+        return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in plain)
     if form.startswith("table "):
         template = unescaped(form.removeprefix("table ").lstrip())
         return _table(rows, listing, template)
