@@ -34,9 +34,14 @@ def main() -> None:
         from manager.io.process import run
 
         asyncio.run(run(config, log))
-    except SwarmError as err:
-        hint = f"\nHint: {err.hint}" if err.hint else ""
-        sys.exit(f"Error: {err.message}{hint}")
+    except* SwarmError as failed:
+        sys.exit("\n".join(map(_told, failed.exceptions)))
+
+
+def _told(error: SwarmError | ExceptionGroup[SwarmError]) -> str:
+    if isinstance(error, ExceptionGroup):
+        return "\n".join(map(_told, error.exceptions))
+    return f"Error: {error.message}" + (f"\nHint: {error.hint}" if error.hint else "")
 
 
 def _die_with(parent: int) -> None:

@@ -21,7 +21,7 @@ from agent.io.link import Link
 from manager import layout
 from manager.bootstrap import first_commit
 from manager.ca.issuing import issue
-from manager.ca.vault import Founded, found, token_of
+from manager.ca.vault import Founded, found
 from manager.config import Config
 from manager.io.process import Keys, Manager
 from manager.progress import Progress, measure
@@ -75,7 +75,7 @@ from swarm.specs import (
     TaskSpec,
 )
 from swarm.states import TaskState
-from swarm.tokens import JoinToken, anchor_of, join_certificate
+from swarm.tokens import JoinToken, anchor_of, join_certificate, parse_token
 from tests.etcd import free_port
 from tests.sim.fake_store import FakeStore
 
@@ -122,28 +122,13 @@ def certify(founded: Founded, node_id: str, role: Role) -> Identity:
     return Identity(key=key_pem(key), certificate=certificate, root=founded.authority.pem)
 
 
-class Swarm:
-    """A running manager, and how to reach it."""
+class Remote:
+    """A manager somewhere, and what can be asked of it."""
 
-    def __init__(self, members: Members, manager: Manager, store: Store) -> None:
+    def __init__(self, members: Members, address: str) -> None:
         self.members = members
-        self.manager = manager
-        self.store = store
+        self.address = address
         self.agents: list[Agent] = []
-        self.running = asyncio.ensure_future(manager.run())
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.manager.port}"
-
-    @property
-    def fake(self) -> FakeStore:
-        assert isinstance(self.store, FakeStore)
-        return self.store
-
-    @property
-    def view(self):
-        return self.manager.mirror.view
 
     def dial(self, identity: Identity | None = None):
         """A channel to the manager, as another manager unless told otherwise."""
@@ -174,16 +159,6 @@ class Swarm:
         message = control_pb2.CreateServiceRequest(spec=to_message(spec), **fields)
         return await self.call("CreateService", message)
 
-    def progress(self, service_id: str) -> Progress:
-        """How far a service has come."""
-        return measure(self.view, ServiceId(service_id))
-
-    async def run(self, spec: ServiceSpec) -> str:
-        """Create a service and wait until it runs as wanted; its id."""
-        service_id = (await self.create(spec)).service.service.id
-        await until(lambda: self.progress(service_id).is_converged)
-        return service_id
-
     async def scale(self, service_id: str, replicas: int) -> None:
         """Change the number of a service's replicas."""
         (found,) = (await self.services(service_id)).services
@@ -212,10 +187,7 @@ class Swarm:
     async def token(self, role: Role = Role.WORKER, *, rotate: bool = False) -> JoinToken:
         """A join token, as it is now."""
         message = control_pb2.GetJoinTokenRequest(role=int(role), rotate=rotate)
-        await self.call("GetJoinToken", message)
-        cluster = self.view.cluster
-        assert cluster is not None
-        return token_of(cluster, role, self.members.keys.data_key)
+        return parse_token((await self.call("GetJoinToken", message)).token)
 
     async def joiner(self, token: JoinToken, key: Any = None) -> Identity:
         """What a host with a token shows before it is a node."""
@@ -245,6 +217,35 @@ class Swarm:
         self.agents.append(agent)
         await agent.connect(self.address)
         return agent
+
+
+class Swarm(Remote):
+    """A manager in this process, and a look inside."""
+
+    def __init__(self, members: Members, manager: Manager, store: Store) -> None:
+        super().__init__(members, "")
+        self.manager = manager
+        self.store = store
+        self.running = asyncio.ensure_future(manager.run())
+
+    @property
+    def fake(self) -> FakeStore:
+        assert isinstance(self.store, FakeStore)
+        return self.store
+
+    @property
+    def view(self):
+        return self.manager.mirror.view
+
+    def progress(self, service_id: str) -> Progress:
+        """How far a service has come."""
+        return measure(self.view, ServiceId(service_id))
+
+    async def run(self, spec: ServiceSpec) -> str:
+        """Create a service and wait until it runs as wanted; its id."""
+        service_id = (await self.create(spec)).service.service.id
+        await until(lambda: self.progress(service_id).is_converged)
+        return service_id
 
     async def kill(self) -> None:
         """End the manager as `kill -9` does: nothing is said to anyone."""
@@ -301,6 +302,7 @@ async def swarming(
     try:
         await asyncio.wait({swarm.running, serving}, return_when=asyncio.FIRST_COMPLETED)
         assert not swarm.running.done(), await swarm.running
+        swarm.address = f"127.0.0.1:{swarm.manager.port}"
         yield swarm
     finally:
         serving.cancel()
