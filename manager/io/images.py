@@ -1,13 +1,18 @@
 """Find out what an image's tag means now, so that a service can be stored with its digest.
 
-Nodes that loaded the image know; otherwise its registry is asked. When that cannot answer,
-the image may still be on a node from an earlier pull: then the service is stored unpinned,
-with a warning, rather than refused because of somebody else's outage.
+Nodes that loaded the image know; otherwise its registry is asked. A node may say that it
+has loaded it while the registry is still thinking: who loads an image and creates a service
+in the next second should not wait for an answer from the other side of the world. When the
+registry cannot answer, the image may still be on a node from an earlier pull: then the
+service is stored unpinned, with a warning, rather than refused because of somebody else's
+outage.
 """
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+from manager.applied import Applied
 from manager.control.pinning import AskRegistry, Pinned, pin, pinned
 from manager.control.preflights import eligible_nodes, have_image
 from manager.io.mirror import Mirror
@@ -35,6 +40,8 @@ class Images:
         self._preflights = preflights
         self._insecure = insecure
         self._ca_dir = ca_dir
+        self._stirred = asyncio.Event()
+        mirror.listen(self._changed)
 
     async def pinned(self, task: TaskSpec, *, registry_auth: str) -> Pinned:
         """The image of `task` with its digest.
@@ -51,8 +58,14 @@ class Images:
     async def _ask(
         self, question: AskRegistry, task: TaskSpec, credentials: Credentials | None
     ) -> Pinned:
+        resolving = asyncio.ensure_future(self._resolve(question.reference, credentials))
         try:
-            digest = await self._resolve(question.reference, credentials)
+            while not resolving.done():
+                found = pin(self._mirror.view, task.container.image)
+                if isinstance(found, Pinned):
+                    return found
+                await self._either(resolving)
+            return Pinned(image=pinned(question.reference, resolving.result()))
         except (Unavailable, Refused) as err:
             nodes = eligible_nodes(self._mirror.view, task)
             if not have_image(await self._preflights.ask(nodes, task)):
@@ -62,7 +75,21 @@ class Images:
                 image=image,
                 warnings=(f"image {image} is not pinned to a digest: {err.message}",),
             )
-        return Pinned(image=pinned(question.reference, digest))
+        finally:
+            resolving.cancel()
+
+    async def _either(self, resolving: "asyncio.Future[str]") -> None:
+        """Wait for the registry, or for anything that a node has to say."""
+        stirred = asyncio.ensure_future(self._stirred.wait())
+        try:
+            either: set[asyncio.Future[Any]] = {resolving, stirred}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stirred.cancel()
+
+    def _changed(self, applied: Applied) -> None:
+        self._stirred.set()
+        self._stirred = asyncio.Event()
 
     async def _resolve(self, reference: Reference, credentials: Credentials | None) -> str:
         # Most services run what was loaded, or are pinned already: no registry, no HTTP client.

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -5,9 +6,10 @@ from msgspec import structs
 
 from swarm.errors import Invalid, Missing, Unavailable
 from swarm.images.digest import digest_of
+from swarm.objects import LocalImage
 from swarm.specs import ContainerSpec, TaskSpec
 from tests.etcd import free_port
-from tests.manager.io.swarm import Swarm, service
+from tests.manager.io.swarm import Swarm, service, until
 from tests.swarm.io.fake_registry import FakeRegistry, serving
 
 Tell = Callable[..., None]
@@ -57,6 +59,25 @@ def test_a_registry_that_is_down_is_no_obstacle_where_a_node_has_the_image(tell:
 
         assert created.service.service.spec.task.container.image == image
         assert "is not pinned to a digest" in created.warnings[0]
+
+    tell(story)
+
+
+def test_a_node_that_loads_the_image_meanwhile_answers_for_a_silent_registry(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        registry = FakeRegistry()
+        registry.faults.silent = True
+        async with serving(registry):
+            image = f"{registry.address}/app:v1"
+            creating = asyncio.ensure_future(create(swarm, image))
+            await until(lambda: registry.requests)
+            loaded = LocalImage(reference=image, digest=digest_of(b"x"))
+            agent.say(structs.replace(agent.description, images=(loaded,)))
+            created = await asyncio.wait_for(creating, 5)
+
+        stored = created.service.service.spec.task.container.image
+        assert stored == f"{image}@{loaded.digest}"
 
     tell(story)
 
