@@ -7,9 +7,12 @@ imported by the first request; a node that never pulls never pays for it (60 ms,
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+import sys
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -83,6 +86,8 @@ class Web:
         self, method: str, url: str, headers: Mapping[str, str]
     ) -> AsyncGenerator[httpx.Response]:
         """Send one request, follow its redirects, and give the response with its body unread."""
+        if "httpx" not in sys.modules:  # 60 ms of importing, which no loop should wait for
+            await asyncio.to_thread(import_module, "httpx")
         response = await self._send(method, url, headers)
         try:
             yield response

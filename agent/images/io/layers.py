@@ -11,11 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from agent.images.answers import MARK, TREE, Mark
 from agent.images.io import workers
 from agent.images.io.disk import failing, remove_tree, sync_directory
 from agent.images.io.locks import Locks
-from agent.images.io.unpack import Mark
-from agent.images.io.worker import MARK, TREE
 from swarm.images.digest import hex_of
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from agent.images.answers import Staged
 from agent.images.archive import Contents, Found, find_images, layer_type, make_manifest
 from agent.images.changes import apply_changes
 from agent.images.compression import MAGIC_BYTES, compression_of
@@ -18,7 +19,6 @@ from agent.images.io import workers
 from agent.images.io.content import Content, Hold
 from agent.images.io.disk import failing, remove_tree
 from agent.images.io.locks import together
-from agent.images.io.worker import Staged
 from swarm.errors import Invalid
 from swarm.images.config import ImageConfig
 from swarm.images.digest import digest_of

@@ -18,9 +18,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-import msgspec
-from msgspec import Struct
-
+from agent.images.answers import Mark
 from agent.images.compression import MAGIC_BYTES, Decompressor, compression_of
 from agent.images.layer import (
     Cover,
@@ -55,15 +53,6 @@ _KINDS = {
     tarfile.BLKTYPE: Kind.BLOCK,
     tarfile.FIFOTYPE: Kind.FIFO,
 }
-
-
-class Mark(Struct, frozen=True, kw_only=True):
-    """What is known of an unpacked layer: written beside it before it gets its name."""
-
-    diff_id: str
-    size_bytes: int
-    entries: int
-    covers_root: bool
 
 
 class Plain(io.RawIOBase):
@@ -336,8 +325,3 @@ _NOT_SUPPORTED = 95
 def _mtime_ns(info: tarfile.TarInfo) -> int:
     seconds = float(info.mtime)
     return min(max(int(seconds * 1e9), 0), _LATEST_NS) if math.isfinite(seconds) else 0
-
-
-def encode_mark(mark: Mark) -> bytes:
-    """The mark as JSON."""
-    return msgspec.json.encode(mark)

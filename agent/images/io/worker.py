@@ -19,15 +19,13 @@ from tarfile import TarFile, TarInfo
 from typing import BinaryIO
 
 import msgspec
-from msgspec import Struct
 
+from agent.images.answers import MARK, TREE, Answer, Failed, Mark, Staged
 from agent.images.archive import Member
 from agent.images.compression import MAGIC_BYTES, compression_of
 from agent.images.io.unpack import (
     CHUNK_BYTES,
-    Mark,
     Plain,
-    encode_mark,
     entries_of,
     reading,
     sync_filesystem,
@@ -37,33 +35,7 @@ from agent.images.layer import split_name
 from swarm.errors import Invalid
 from swarm.images.manifest import MANIFEST_LIMIT_BYTES
 
-MARK = "layer.json"
-TREE = "fs"
 _PR_SET_PDEATHSIG = 1
-
-
-class Staged(Struct, frozen=True, kw_only=True):
-    """What `stage` found: files by name, where each content lies, and links by name."""
-
-    members: dict[str, Member]
-    files: dict[str, str]  # digest -> file name in the staging directory
-    links: dict[str, str]
-
-
-class Failed(Struct, frozen=True, kw_only=True):
-    """Why it did not work: `errno` is 0 when the archive is to blame."""
-
-    message: str
-    hint: str = ""
-    errno: int = 0
-
-
-class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Exactly one of them is set."""
-
-    mark: Mark | None = None
-    staged: Staged | None = None
-    failed: Failed | None = None
 
 
 def run(arguments: list[str], stdin: BinaryIO) -> Answer:
@@ -89,7 +61,7 @@ def _unpack(source: Path, target: Path, expected: str) -> Mark:
     try:
         with source.open("rb") as layer:
             mark = unpack(layer, root, expected=expected)
-        (target / MARK).write_bytes(encode_mark(mark))
+        (target / MARK).write_bytes(msgspec.json.encode(mark))
         sync_filesystem(root)
     finally:
         os.close(root)

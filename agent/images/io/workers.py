@@ -10,9 +10,8 @@ from pathlib import Path
 import msgspec
 
 import agent
+from agent.images.answers import Answer, Mark, Staged
 from agent.images.io.disk import refusal
-from agent.images.io.unpack import Mark
-from agent.images.io.worker import Answer, Staged
 from swarm.errors import Invalid, KernelRefused, Unavailable
 
 _ROOT = str(Path(agent.__file__).parents[1])

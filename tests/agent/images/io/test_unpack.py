@@ -13,7 +13,8 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.images.io.unpack import Mark, unpack
+from agent.images.answers import Mark
+from agent.images.io.unpack import unpack
 from swarm.errors import Invalid
 from tests.agent.images.io.archives import entry, tar
 
