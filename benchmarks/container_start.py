@@ -56,21 +56,26 @@ async def measure(base: Path, count: int, network: str, at_once: int, launcher: 
             await runtime.run(each)
 
     busy, wall, mine = cpu_of_machine(), time.perf_counter(), time.process_time()
-    await asyncio.gather(*(start(each) for each in specs))
-    wall, mine = time.perf_counter() - wall, time.process_time() - mine
-    busy = cpu_of_machine() - busy
-    print(f"{count} started in {wall:.3f} s: {wall / count * 1000:.2f} ms each")
-    print(f"CPU each: machine {busy / count * 1000:.2f} ms, client {mine / count * 1000:.2f} ms")
-    shims = shims_of(str(base))
-    sizes = [pss_kib(pid) for pid in shims]
-    print(f"PSS: launcher {pss_kib(launcher)} KiB, each shim {sum(sizes) / len(shims):.0f} KiB")
-    before = sum(cpu_s(pid) for pid in [launcher, *shims])
-    await asyncio.sleep(2)
-    print(f"idle: {sum(cpu_s(pid) for pid in [launcher, *shims]) - before:.3f} s of CPU in 2 s")
-    wall = time.perf_counter()
-    await asyncio.gather(*(runtime.delete(each.id) for each in specs))
-    print(f"killed and deleted in {time.perf_counter() - wall:.3f} s")
-    await runtime.close()
+    try:
+        await asyncio.gather(*(start(each) for each in specs))
+        wall, mine = time.perf_counter() - wall, time.process_time() - mine
+        busy = cpu_of_machine() - busy
+        print(f"{count} started in {wall:.3f} s: {wall / count * 1000:.2f} ms each")
+        print(
+            f"CPU each: machine {busy / count * 1000:.2f} ms, client {mine / count * 1000:.2f} ms"
+        )
+        shims = shims_of(str(base))
+        size = sum(pss_kib(pid) for pid in shims) / len(shims)
+        print(f"PSS: launcher {pss_kib(launcher)} KiB, each shim {size:.0f} KiB")
+        before = sum(cpu_s(pid) for pid in [launcher, *shims])
+        await asyncio.sleep(2)
+        idle = sum(cpu_s(pid) for pid in [launcher, *shims]) - before
+        print(f"idle: {idle:.3f} s of CPU in 2 s")
+    finally:
+        wall = time.perf_counter()
+        await asyncio.gather(*(runtime.delete(each.id) for each in specs))
+        print(f"killed and deleted in {time.perf_counter() - wall:.3f} s")
+        await runtime.close()
 
 
 def rootfs(base: Path) -> Path:
@@ -108,7 +113,10 @@ def shims_of(run_root: str) -> list[int]:
     found: list[int] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            words = (entry / "cmdline").read_bytes()
+            try:
+                words = (entry / "cmdline").read_bytes()
+            except FileNotFoundError:
+                continue
             if words.startswith(b"swarmd-shim") and run_root.encode() in words:
                 found.append(int(entry.name))
     return found

@@ -70,6 +70,11 @@ def encode(message: Struct) -> bytes:
     return msgspec.json.encode(message) + b"\n"
 
 
+def running(state: bytes) -> bytes:
+    """`Running` as a line, from a state that is encoded already."""
+    return b'{"type":"running","state":' + state + b"}\n"
+
+
 def decode_report(line: bytes) -> Report:
     """Read what a shim says. Raises `msgspec.DecodeError` on anything else."""
     return _REPORTS.decode(line)

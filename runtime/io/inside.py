@@ -17,7 +17,7 @@ import resource
 import socket
 import stat
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from runtime import constants as k
@@ -123,12 +123,6 @@ class Inside:
         os.setgroups(self.identity.groups)
         os.setgid(self.identity.gid)
         os.setuid(self.identity.uid)
-
-
-def apply_all(inside: Inside, steps: Iterable[s.ContainerStep]) -> None:
-    """Carry out `steps` in order."""
-    for step in steps:
-        inside.apply(step)
 
 
 def _write(path: str, value: str) -> None:

@@ -83,6 +83,11 @@ def set_name(name: str) -> None:
     _check(_LIBC.prctl(k.PR_SET_NAME, name.encode()[:15], 0, 0, 0))
 
 
+def reset_signal(number: int) -> None:
+    """signal(2): have the default action. Python's own function would touch far more memory."""
+    _LIBC.signal(number, None)
+
+
 def capset(mask: int) -> None:
     """capset(2): `mask` is effective and permitted, and nothing is inheritable."""
     header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)

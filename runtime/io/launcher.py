@@ -9,9 +9,8 @@ usage: python -m runtime.io.launcher --socket PATH --run-root DIR [--respawn PID
 """
 
 # Plain strings: pathlib would cost every shim memory.
-# ruff: noqa: PTH103, PTH105, PTH108
+# ruff: noqa: PTH100, PTH103, PTH105, PTH108
 
-import argparse
 import contextlib
 import gc
 import os
@@ -28,6 +27,7 @@ from msgspec import Struct
 
 from runtime.cgroups.layout import read_layout
 from runtime.io import host, shim, sockets
+from runtime.io.process import Surroundings
 from runtime.io.title import arguments
 from runtime.layout import containers_dir
 from runtime.respawn import Respawns, after_death
@@ -35,6 +35,7 @@ from runtime.wire import RUN, STOPPING, YIELD
 
 _BACKLOG: Final = 64
 _TAKE_OVER_S: Final = 2.0
+_ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -49,7 +50,7 @@ class Daemon(Struct, frozen=True, kw_only=True):
 class Launcher:
     """The loop: requests in, forks out."""
 
-    def __init__(self, listener: socket.socket, around: shim.Surroundings) -> None:
+    def __init__(self, listener: socket.socket, around: Surroundings) -> None:
         self._listener = listener
         self._around = around
         self._clients: dict[int, socket.socket] = {}
@@ -70,7 +71,7 @@ class Launcher:
             for descriptor, _ in self._poll.poll(self._timeout_ms()):
                 self._ready(descriptor)
             if self._watched is not None and self._watched.is_due(time.time()):
-                self._watched.start_again(self._inherited())
+                self._watched.start_again()
                 self._register_watched()
 
     def _register_watched(self) -> None:
@@ -100,7 +101,7 @@ class Launcher:
 
     def _hear(self, descriptor: int) -> None:
         try:
-            message, passed, _, _ = socket.recv_fds(self._clients[descriptor], 64, 1)
+            message, passed, _, _ = self._clients[descriptor].recvmsg(64, _ONE_DESCRIPTOR)
         except BlockingIOError:
             return
         except OSError:
@@ -109,23 +110,16 @@ class Launcher:
             self._poll.unregister(descriptor)
             self._clients.pop(descriptor).close()
         elif message == RUN and passed:
-            self._fork(socket.socket(fileno=passed[0]))
+            self._fork(int.from_bytes(passed[0][2][:4], sys.byteorder))
         elif message == STOPPING and self._watched is not None:
             self._watched.leave_alone()
         elif message == YIELD:
             self._yield()
 
-    def _fork(self, link: socket.socket) -> None:
+    def _fork(self, link: int) -> None:
         if os.fork() == 0:
-            for each in self._inherited():
-                each.close()
-            if self._watched is not None and self._watched.pidfd >= 0:
-                os.close(self._watched.pidfd)
             shim.main(link, self._around)
-        link.close()
-
-    def _inherited(self) -> list[socket.socket]:
-        return [self._listener, *self._clients.values()]
+        os.close(link)
 
     def _yield(self) -> None:
         """Act on what was asked of us before, then make room."""
@@ -180,7 +174,7 @@ class _Watched:
             os.replace(f"{record_file}.new", record_file)
         self.due_at = now + delay_s
 
-    def start_again(self, inherited: list[socket.socket]) -> None:
+    def start_again(self) -> None:
         """Fork and become the daemon; watch it as its predecessor was watched."""
         self.due_at = None
         try:
@@ -190,14 +184,14 @@ class _Watched:
             return
         pid = os.fork()
         if pid == 0:
-            _become(daemon, inherited)
+            _become(daemon)
         self.follow(pid)
 
 
-def _become(daemon: Daemon, inherited: list[socket.socket]) -> NoReturn:
-    for each in inherited:
-        each.close()
+def _become(daemon: Daemon) -> NoReturn:
     try:
+        os.dup2(sys.stdout.fileno(), 1, inheritable=True)
+        os.dup2(sys.stderr.fileno(), 2, inheritable=True)
         os.setsid()
         for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
@@ -235,35 +229,56 @@ def listen(path: str) -> socket.socket:
     beside = f"{path}.{os.getpid()}"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(beside)
-    listener = sockets.listen(beside, socket.SOCK_SEQPACKET, _BACKLOG)
-    listener.setblocking(False)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    sockets.bind(listener, beside, _BACKLOG)
     take_over(path)
     os.replace(beside, path)
     return listener
 
 
+def _parse(words: list[str]) -> tuple[str, str, tuple[int, str] | None]:
+    """Socket, run root and what to respawn. argparse would double what a fork has to copy."""
+    match words:
+        case ["--socket", socket_path, "--run-root", run_root]:
+            return socket_path, run_root, None
+        case ["--socket", socket_path, "--run-root", run_root, "--respawn", pid, file]:
+            if pid.isdecimal():
+                return socket_path, run_root, (int(pid), file)
+        case _:
+            pass
+    sys.exit(f"launcher: cannot read {words}\n\n{__doc__}")
+
+
+def _keep_output() -> None:
+    """Leave /dev/null where output goes, so that no shim holds a pipe of ours open."""
+    sys.stdout, sys.stderr = os.fdopen(os.dup(1), "w", 1), os.fdopen(os.dup(2), "w", 1)
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor, inheritable=True)
+    os.close(null)
+    os.chdir("/")
+
+
 def main() -> None:
     """Parse the command line and serve."""
-    parser = argparse.ArgumentParser(prog="launcher", description=__doc__)
-    parser.add_argument("--socket", required=True)
-    parser.add_argument("--run-root", required=True)
-    parser.add_argument("--respawn", nargs=2, metavar=("PID", "FILE"))
-    options = parser.parse_args()
+    socket_path, run_root, respawn = _parse(sys.argv[1:])
     with contextlib.suppress(PermissionError):
         os.setsid()  # so that Ctrl-C in swarmd's terminal is swarmd's alone
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims reap themselves
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.makedirs(containers_dir(options.run_root), 0o700, exist_ok=True)
-    around = shim.Surroundings(
-        run_root=options.run_root.rstrip("/"),
+    os.makedirs(containers_dir(run_root), 0o700, exist_ok=True)
+    around = Surroundings(
+        run_root=os.path.abspath(run_root),
         layout=read_layout(host.read("/proc/self/mountinfo")),
         last_capability=int(host.read("/proc/sys/kernel/cap_last_cap")),
         title=arguments(),
     )
-    launcher = Launcher(listen(options.socket), around)
-    if options.respawn:
-        launcher.watch(int(options.respawn[0]), options.respawn[1])
+    launcher = Launcher(listen(os.path.abspath(socket_path)), around)
+    if respawn:
+        launcher.watch(*respawn)
+    _keep_output()
     # A collection would touch, and so copy, every page that the shims share with us.
+    gc.collect()
     gc.disable()
     gc.freeze()
     launcher.serve()

@@ -1,132 +1,215 @@
-"""Fork the container's process 1 and see it through to its exec.
+"""Become the container's process 1: from the spec on a socket to the exec of its program.
 
-The child tells its fate over a pipe that closes on exec: nothing and end of file, it died on
-the way; the mark alone, the program runs; a refusal, this step failed. So `spawn` returns only
-once the program itself runs, and an exit of it a moment later is not mistaken for a failure.
+All work is done here, planning and the steps of the host too: what this process touches is
+gone with its exec, while every page that the shim touched would stay for as long as the
+container runs. The shim is told how far it came over a pipe that closes on exec, one JSON
+message a line; if `Executing` is the last of them, the program runs.
 """
 
 # Plain strings: pathlib would cost every shim memory.
-# ruff: noqa: PTH110
+# ruff: noqa: PTH102, PTH104, PTH110, PTH115
 
+import contextlib
 import errno
 import os
 import signal
-from collections.abc import Iterable
+import socket
+import time
 from typing import Final, NoReturn
 
 import msgspec
 from msgspec import Struct
 
 from runtime import constants as k
-from runtime.io import kernel
-from runtime.io.host import refusal
+from runtime.cgroups import groups
+from runtime.cgroups.layout import Layout
+from runtime.io import host, kernel, sockets
 from runtime.io.inside import Inside
 from runtime.io.title import set_title
-from runtime.steps import ContainerStep, Execute
-from runtime.wire import Refused
+from runtime.layout import SOCKET_NAME, SPEC_NAME, ContainerDir
+from runtime.outcome import ContainerState
+from runtime.plan import make_plan
+from runtime.spec import ContainerSpec, Log
+from runtime.steps import ContainerStep, Execute, HostStep, RemoveCgroup, own, undo
+from runtime.wire import Claimed, Refused, encode
 from swarm.errors import KernelRefused
 
-_REACHED_EXEC: Final = b"!"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_REFUSALS: Final = msgspec.json.Decoder(Refused)
 _MAX_DESCRIPTOR: Final = 65536
+_SPEC_TIMEOUT_S: Final = 10.0
+_SPEC_BYTES: Final = 1 << 18
+_BACKLOG: Final = 16
 # What Python and the launcher have changed from what a program expects.
 _IGNORED: Final = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT)
 
 
-class Child(Struct, frozen=True, kw_only=True):
-    """Process 1 and the reading ends of its output."""
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """What the launcher found out once, for all containers."""
 
-    pid: int
-    pidfd: int
+    run_root: str
+    layout: Layout
+    last_capability: int
+    title: tuple[int, int]
+
+
+class Upkeep(Struct, frozen=True, kw_only=True, tag="upkeep"):
+    """The container's directory is ours; what the shim needs from now to the end."""
+
+    container_id: str
+    log: Log
+    oom_file: str
+    groups: tuple[RemoveCgroup, ...]
+
+
+class Executing(Struct, frozen=True, tag="executing"):
+    """Every step was carried out; what follows is the program, or `Refused` by its exec.
+
+    `state` is an encoded `ContainerState`, ready for the shim to keep and to pass on.
+    """
+
+    state: msgspec.Raw
+
+
+Fate = Upkeep | Executing | Refused
+
+
+class Pipes(Struct, frozen=True):
+    """The writing ends: the container's output, and the report to the shim."""
+
     stdout: int
     stderr: int
+    report: int
 
 
-def spawn(steps: Iterable[ContainerStep], *, title: tuple[int, int]) -> Child:
-    """Start process 1 in a new pid namespace. Raises `KernelRefused`, leaving no process."""
-    stdout, out = os.pipe()
-    stderr, err = os.pipe()
-    fate, report = os.pipe()
-    kernel.unshare(k.CLONE_NEWPID)
-    pid = os.fork()
-    if pid == 0:
-        _become(steps, out, err, report, title)
-    for descriptor in (out, err, report):
-        os.close(descriptor)
-    told = _read_all(fate)
-    os.close(fate)
-    if told == _REACHED_EXEC:
-        return Child(pid=pid, pidfd=os.pidfd_open(pid), stdout=stdout, stderr=stderr)
-    _, status = os.waitpid(pid, 0)
-    os.close(stdout)
-    os.close(stderr)
-    raise _fate(told, status)
+_SPECS: Final = msgspec.json.Decoder(ContainerSpec)
 
 
-def _read_all(descriptor: int) -> bytes:
-    told = b""
-    while part := os.read(descriptor, 65536):
-        told += part
-    return told
-
-
-def _fate(told: bytes, status: int) -> KernelRefused:
-    text = told.removeprefix(_REACHED_EXEC)
-    if text:
-        refused = _REFUSALS.decode(text)
-        return KernelRefused(refused.step, refused.errno, refused.message, hint=refused.hint)
-    code = os.waitstatus_to_exitcode(status)
-    return KernelRefused(
-        "start", errno.EIO, f"process 1 ended with {code} before its program could run",
-        hint="a memory limit that is too low for a start does this",
-    )  # fmt: skip
-
-
-def _become(
-    steps: Iterable[ContainerStep], out: int, err: int, report: int, title: tuple[int, int]
+def become(
+    link_descriptor: int, listener: socket.socket, pipes: Pipes, around: Surroundings
 ) -> NoReturn:
-    """Everything from fork to exec. Whatever goes wrong must reach the shim."""
-    step: ContainerStep | None = None
+    """Be a container, or say why not and leave it to the shim to undo what was done."""
+    link = socket.socket(fileno=link_descriptor)
+    doing: HostStep | ContainerStep | None = None
     try:
-        _prepare(out, err)
+        _prepare(pipes)
+        raw = _receive_spec(link)
+        spec = _decode(raw)
+        state = _identify(spec.id)
+        directory = ContainerDir(around.run_root, spec.id)
+        _claim(directory.unclaimed(state.pid), directory.path, raw, listener)
+        plan = make_plan(
+            spec,
+            layout=around.layout,
+            directory=directory.path,
+            last_capability=around.last_capability,
+        )
+        _say(pipes.report, _upkeep(spec, around.layout))
+        with contextlib.suppress(OSError):  # a client that has left learns it from the directory
+            link.sendall(encode(Claimed()))
+        for doing in plan.host:
+            host.apply(doing)
         inside = Inside()
-        for step in steps:
-            if isinstance(step, Execute):
-                _execute(step, inside, report, title)
-            inside.apply(step)
+        for doing in plan.container:
+            if isinstance(doing, Execute):
+                _execute(doing, inside, pipes.report, around.title, state)
+            inside.apply(doing)
         raise AssertionError("a plan ends with Execute")
     except OSError as failure:
-        assert step is not None
-        told = refusal(step, failure)
+        assert doing is not None
+        no = host.refusal(doing, failure)
     except KernelRefused as failure:
-        told = failure
-    except BaseException as bug:  # nobody above us: unsaid, it would look like a clean end
-        told = KernelRefused(type(step).__name__, errno.EIO, f"bug: {bug!r}")
-    answer = Refused(told.step, told.errno, told.message, told.hint)
-    os.write(report, msgspec.json.encode(answer))
+        no = failure
+    except BaseException as bug:  # nobody above us: unsaid, it would look like a kill
+        no = KernelRefused("start", errno.EIO, f"bug: {bug!r}")
+    _say(pipes.report, Refused(no.step, no.errno, no.message, no.hint))
     os._exit(127)
 
 
-def _prepare(out: int, err: int) -> None:
+def _receive_spec(link: socket.socket) -> bytes:
+    """The first line. A client that goes away before its end takes this process along."""
+    link.settimeout(_SPEC_TIMEOUT_S)
+    parts: list[bytes] = []
+    while not parts or not parts[-1].endswith(b"\n"):
+        try:
+            parts.append(link.recv(_SPEC_BYTES))
+        except TimeoutError:
+            os._exit(0)
+        if not parts[-1]:
+            os._exit(0)
+    return b"".join(parts)
+
+
+def _decode(raw: bytes) -> ContainerSpec:
+    try:
+        return _SPECS.decode(raw)
+    except msgspec.DecodeError as err:
+        raise KernelRefused("read spec", errno.EINVAL, f"spec: {err}") from err
+
+
+def _claim(unclaimed: str, claimed: str, raw: bytes, listener: socket.socket) -> None:
+    """Make the container's directory appear whole, or raise `KernelRefused` if it exists."""
+    try:
+        os.mkdir(unclaimed, 0o700)
+        sockets.bind(listener, f"{unclaimed}/{SOCKET_NAME}", _BACKLOG)
+        host.replace_file(f"{unclaimed}/{SPEC_NAME}", raw)
+        os.rename(unclaimed, claimed)
+    except OSError as err:
+        with contextlib.suppress(OSError):
+            host.remove_tree(unclaimed)
+        number = err.errno or errno.EIO
+        text = f"{claimed}: {os.strerror(number).lower()}"
+        raise KernelRefused("claim", number, text) from err
+
+
+def _upkeep(spec: ContainerSpec, layout: Layout) -> Upkeep:
+    made = groups.make(layout, spec.cgroup_parent, spec.id, spec.resources)
+    return Upkeep(
+        container_id=spec.id,
+        log=spec.log,
+        oom_file=groups.oom_file(layout, spec.cgroup_parent, spec.id),
+        groups=tuple(each for each in undo(own(made)) if isinstance(each, RemoveCgroup)),
+    )
+
+
+def _identify(container_id: str) -> ContainerState:
+    """Who we are to the host. /proc is still the host's; our own number for us is 1 already."""
+    pid = int(os.readlink("/proc/self"))
+    fields = host.read("/proc/self/stat").rpartition(")")[2].split()
+    return ContainerState(
+        container_id=container_id, pid=pid, pid_started_ticks=int(fields[19]), started_at=0.0
+    )
+
+
+def _say(report: int, message: Fate) -> None:
+    os.write(report, encode(message))
+
+
+def _prepare(pipes: Pipes) -> None:
     os.setsid()
-    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    for source, target in ((null, 0), (out, 1), (err, 2)):
-        os.dup2(source, target, inheritable=True)
+    os.dup2(pipes.stdout, 1, inheritable=True)
+    os.dup2(pipes.stderr, 2, inheritable=True)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_DFL)
     os.umask(0)
 
 
-def _execute(step: Execute, inside: Inside, report: int, title: tuple[int, int]) -> None:
+def _execute(
+    step: Execute,
+    inside: Inside,
+    report: int,
+    title: tuple[int, int],
+    state: ContainerState,
+) -> None:
     """Returns only by raising."""
+    state = msgspec.structs.replace(state, started_at=time.time())
+    executing = Executing(msgspec.Raw(msgspec.json.encode(state)))
     env = {"HOME": inside.identity.home}
     for variable in step.env:
         name, _, env[name] = variable.partition("=")
     kernel.close_range_on_exec(3)
     if step.init:
         _stay_behind(title)
-    os.write(report, _REACHED_EXEC)
+    _say(report, executing)
     raise _exec(step.args, env)
 
 

@@ -13,21 +13,16 @@ import socket
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def listen(path: str, kind: socket.SocketKind, backlog: int) -> socket.socket:
-    """A listening socket that only root may connect to. Raises `OSError` if `path` exists."""
-    link = socket.socket(socket.AF_UNIX, kind)
+def bind(link: socket.socket, path: str, backlog: int) -> None:
+    """Listen at `path`, for root only. Raises `OSError` if `path` exists."""
     directory = os.open(os.path.dirname(path), _DIRECTORY)
     mask = os.umask(0o177)
     try:
         link.bind(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
         link.listen(backlog)
-    except OSError:
-        link.close()
-        raise
     finally:
         os.umask(mask)
         os.close(directory)
-    return link
 
 
 def connect(path: str, kind: socket.SocketKind) -> socket.socket:
