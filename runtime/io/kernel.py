@@ -15,6 +15,13 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _SYSCALL: Final = _LIBC.syscall
 _SYSCALL.restype = ctypes.c_long
 
+# Looked up now: a forked process would otherwise do it again, and keep the memory.
+for _name in (
+    "mount", "umount2", "pivot_root", "unshare", "setns", "sethostname", "prctl", "capset",
+    "signal", "inotify_init1", "inotify_add_watch",
+):  # fmt: skip
+    getattr(_LIBC, _name)
+
 # Numbers from 424 on are the same everywhere; older ones differ.
 _OPEN_TREE, _MOVE_MOUNT, _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 428, 429, 436, 437, 442
 _KEYCTL, _BPF = {"x86_64": (250, 321), "aarch64": (219, 280)}.get(os.uname().machine, (0, 0))

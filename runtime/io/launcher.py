@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Struct
 
 from runtime.cgroups.layout import read_layout
-from runtime.io import host, shim, sockets
+from runtime.io import host, kernel, shim, sockets
 from runtime.io.process import Surroundings
 from runtime.io.title import arguments
 from runtime.layout import containers_dir
@@ -277,6 +277,7 @@ def main() -> None:
     if respawn:
         launcher.watch(*respawn)
     _keep_output()
+    kernel.set_name("swarmd-launcher")
     # A collection would touch, and so copy, every page that the shims share with us.
     gc.collect()
     gc.disable()
