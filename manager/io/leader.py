@@ -9,7 +9,6 @@ its fence, and stops the planning as soon as we hear of it.
 
 import asyncio
 import time
-from random import Random
 
 import structlog
 from msgspec import Struct, structs
@@ -41,13 +40,10 @@ PATIENCE_S = 5.0
 class Leader:
     """This manager as the leader, whenever it is one. `heard` is for the election to call."""
 
-    def __init__(
-        self, mirror: Mirror, log: structlog.stdlib.BoundLogger, *, random: Random
-    ) -> None:
+    def __init__(self, mirror: Mirror, log: structlog.stdlib.BoundLogger) -> None:
         self.holder: Holder | None = None
         self._mirror = mirror
         self._log = log
-        self._random = random
         self._fence: Fence | None = None
         self._term: _Term | None = None
         self._stirred = asyncio.Event()

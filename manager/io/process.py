@@ -36,6 +36,7 @@ from manager.store import Limits, Store
 from swarm.access import ALLOWED
 from swarm.api.v1 import control_pb2_grpc, dispatch_pb2_grpc, trust_pb2_grpc
 from swarm.certificates import Identity
+from swarm.errors import Unavailable
 from swarm.io import metrics as metrics_server
 from swarm.io.identity import IdentityFiles
 from swarm.io.private import load_data_key
@@ -70,7 +71,7 @@ class Manager:
         self.config = config
         self.metrics = Metrics()
         self.mirror = Mirror(store, log, self.metrics)
-        self.leader = Leader(self.mirror, log, random=Random())
+        self.leader = Leader(self.mirror, log)
         self.presence = Presence(
             self.mirror,
             log,
@@ -141,9 +142,16 @@ class Manager:
         await server.start()
         self.metrics.follow(lambda: self.mirror.view)
         if self.config.metrics_addr:
-            metrics_server.serve(self.config.metrics_addr, self.metrics.registry)
+            self._show_metrics(self.config.metrics_addr)
         self._log.info("manager.started", listen_addr=self.config.listen_addr, port=self.port)
         self.is_serving.set()
+
+    def _show_metrics(self, address: str) -> None:
+        """A busy port is told and lived with: nobody's tasks should wait for it."""
+        try:
+            metrics_server.serve(address, self.metrics.registry)
+        except Unavailable as err:
+            self._log.error("metrics.failed", reason=err.message, hint=err.hint)
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         images = Images(
