@@ -154,6 +154,16 @@ class Remote:
             except grpc.RpcError as err:
                 raise failure(err) from err
 
+    async def remove(self, service_id: str) -> list[control_pb2.ServiceProgress]:
+        """Remove a service; how that went, watched from before it to its end."""
+        async with self.dial() as channel:
+            stub = control_pb2_grpc.ControlStub(channel)
+            watch = stub.WatchService(control_pb2.WatchServiceRequest(service_id=service_id))
+            told = [await watch.read()]
+            request = control_pb2.RemoveServiceRequest(service_id=service_id)
+            await self.call("RemoveService", request)
+            return told + [each async for each in watch]
+
     async def create(self, spec: ServiceSpec, **fields: Any) -> control_pb2.CreateServiceResponse:
         """Create a service."""
         message = control_pb2.CreateServiceRequest(spec=to_message(spec), **fields)

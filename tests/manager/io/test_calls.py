@@ -7,7 +7,6 @@ from prometheus_client import generate_latest
 
 from manager.election import Followed, Holder
 from manager.store import LeaseId
-from swarm.api.v1 import control_pb2
 from swarm.errors import Missing, Unavailable
 from swarm.ids import NodeId
 from swarm.specs import Role
@@ -78,14 +77,11 @@ def test_whoever_does_not_lead_passes_calls_on_to_whoever_does(tmp_path: Path) -
                 created = await follower.create(service())
                 with pytest.raises(Missing) as caught:
                     await follower.services("none")
-                watch = control_pb2.WatchServiceRequest(service_id=created.service.service.id)
-                watching = asyncio.ensure_future(follower.ask("WatchService", watch))
-                request = control_pb2.RemoveServiceRequest(service_id="web")
-                await follower.call("RemoveService", request)
+                told = await asyncio.wait_for(follower.remove(created.service.service.id), 5)
 
                 assert created.service.service.spec.name == "web"
                 assert caught.value.hint
-                assert (await asyncio.wait_for(watching, 5))[-1].removed
+                assert told[-1].removed
 
     asyncio.run(main())
 

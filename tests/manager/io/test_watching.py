@@ -27,11 +27,8 @@ def test_a_removed_service_is_watched_until_nothing_of_it_is_left(tell: Tell) ->
     async def story(swarm: Swarm) -> None:
         await swarm.join()
         service_id = await swarm.run(service(replicas=3))
-        request = control_pb2.WatchServiceRequest(service_id=service_id)
-        watching = asyncio.ensure_future(swarm.ask("WatchService", request))
 
-        await swarm.call("RemoveService", control_pb2.RemoveServiceRequest(service_id=service_id))
-        *_, last = await asyncio.wait_for(watching, 5)
+        *_, last = await asyncio.wait_for(swarm.remove(service_id), 5)
 
         assert last.removed
         assert last.old == 0
