@@ -10,7 +10,7 @@ that nobody changed the object since it was read.
 from msgspec import structs
 
 from manager import layout
-from manager.dispatch.statuses import admit, observed
+from manager.dispatch.statuses import admit, expected, observed, unchanged
 from manager.store import Commit, Compare, LeaseId, Operation, Put, Unchanged
 from manager.view import ClusterView
 from swarm.codec import pack
@@ -25,10 +25,12 @@ def arrive(
     """Open `session` for a node that exists in the view."""
     node_id = session.node_id
     key = layout.node_key(node_id)
-    compares: list[Compare] = [Unchanged(key, view.version(key))]
-    operations: list[Operation] = [Put(layout.session_key(node_id), pack(session), lease)]
+    opened, statuses = layout.session_key(node_id), admit(view, node_id, hello.statuses)
+    compares: list[Compare] = [Unchanged(key, view.version(key)), expected(view, opened)]
+    compares += unchanged(view, node_id, statuses)
+    operations: list[Operation] = [Put(opened, pack(session), lease)]
     operations += described(view, node_id, hello.description, now=now)
-    operations += observed(node_id, admit(view, node_id, hello.statuses))
+    operations += observed(node_id, statuses)
     return Commit(tuple(compares), tuple(operations))
 
 

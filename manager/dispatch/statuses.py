@@ -4,6 +4,9 @@ A worker can only speak for itself: a status counts when the task exists and was
 very node that reports it. States move forward only and the first end is the end, so late,
 repeated and reordered reports change nothing. What is dropped is still acknowledged, or the
 agent would repeat it for ever. Of several statuses of one task the furthest counts.
+
+Each write relies on what was last written of the same task. A commit that was given up may
+still be done later, and must not put an older state over one that was acknowledged since.
 """
 
 from collections.abc import Iterable
@@ -11,7 +14,7 @@ from collections.abc import Iterable
 from msgspec import Struct, structs
 
 from manager import layout
-from manager.store import Commit, Compare, Put, Unchanged
+from manager.store import Absent, Commit, Compare, Put, Unchanged
 from manager.view import ClusterView
 from swarm.codec import pack
 from swarm.ids import NodeId
@@ -68,6 +71,7 @@ def record(view: ClusterView, reports: Iterable[Reported]) -> Commit:
         admitted = admit(view, report.node_id, report.statuses)
         if admitted:
             compares.append(Unchanged(layout.session_key(report.node_id), report.session_revision))
+            compares += unchanged(view, report.node_id, admitted)
             puts += observed(report.node_id, admitted)
     return Commit(tuple(compares), tuple(puts))
 
@@ -75,6 +79,17 @@ def record(view: ClusterView, reports: Iterable[Reported]) -> Commit:
 def observed(node_id: NodeId, statuses: Iterable[Observation]) -> list[Put]:
     """The writes of admitted statuses."""
     return [Put(layout.observed_key(node_id, seen.task_id), pack(seen)) for seen in statuses]
+
+
+def unchanged(view: ClusterView, node_id: NodeId, statuses: Iterable[Observation]) -> list[Compare]:
+    """That nothing else was written of these tasks since the view heard of them."""
+    return [expected(view, layout.observed_key(node_id, seen.task_id)) for seen in statuses]
+
+
+def expected(view: ClusterView, key: str) -> Compare:
+    """That a key is as the view knows it."""
+    version = view.version(key)
+    return Unchanged(key, version) if version else Absent(key)
 
 
 def _is_news(seen: Observation, known: Observation) -> bool:

@@ -264,6 +264,7 @@ class Dispatcher:
         for node_id in applied.nodes:
             if (line := self.lines.get(node_id)) is not None:
                 self._reconsider(line)
+            self._adopt(node_id)
             if node_id not in self._mirror.view.nodes:
                 self._arrivals.pop(node_id, None)
 
@@ -275,6 +276,20 @@ class Dispatcher:
         holder = self._mirror.view.sessions.get(line.node_id)
         if holder is not None and holder.manager_id != self._presence.node_id:
             self._end(line, Refused(f"manager {holder.manager_id} has a newer session"))
+
+    def _adopt(self, node_id: NodeId) -> None:
+        """Wait for the agent of a session of ours that nobody holds, or it would last for ever.
+
+        The commit that opened it was given up, and done all the same.
+        """
+        holder = self._mirror.view.sessions.get(node_id)
+        ours = holder is not None and holder.manager_id == self._presence.node_id
+        if holder is None or not ours or node_id in self.sessions.open:
+            return
+        self.sessions.inherit(
+            node_id, holder.session_id, heartbeat_s=self._heartbeat_s(), now=time.monotonic()
+        )
+        self._opened.set()
 
     # -- silence -------------------------------------------------------------------------
 

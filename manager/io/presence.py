@@ -94,7 +94,10 @@ class Presence:
 
     async def _announce(self, lease: LeaseId, lines: Lines) -> None:
         key = layout.manager_key(self.node_id)
-        await self._mirror.commit(Commit((), (Put(key, self._address.encode(), lease),)))
+        revision = await self._mirror.commit(Commit((), (Put(key, self._address.encode(), lease),)))
+        # The end of an earlier lease took our sessions along. Until the view has seen that, it
+        # would have us rely on keys that are gone, and nobody would write them again.
+        await self._mirror.caught_up(revision)
         connected = {line.node_id: line for line in lines()}
         for session in self.inherited():
             await self._renew(session, lease, connected.get(session.node_id))

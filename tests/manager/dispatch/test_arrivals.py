@@ -1,5 +1,5 @@
 from manager.dispatch.arrivals import arrive, describe
-from manager.store import LeaseId, Put, Unchanged
+from manager.store import Absent, LeaseId, Put, Unchanged
 from swarm.dispatch import Hello
 from swarm.ids import NodeId, TaskId
 from swarm.objects import NodeDescription, Observation, Session, Task
@@ -37,7 +37,19 @@ def test_a_removed_node_gets_no_session() -> None:
 
     commit = arrive(world.view, Hello(), SESSION, lease=LeaseId(9), now=1.0)
 
-    assert commit.compares == (Unchanged("nodes/n1", world.view.version("nodes/n1")),)
+    assert Unchanged("nodes/n1", world.view.version("nodes/n1")) in commit.compares
+
+
+def test_a_session_replaces_only_the_one_that_was_seen() -> None:
+    """A commit that was given up must not take a newer session's place when it is done late."""
+    world = make_world()
+
+    later = arrive(world.view, Hello(), SESSION, lease=LeaseId(9), now=1.0)
+    world.disconnect(N1)
+    first = arrive(world.view, Hello(), SESSION, lease=LeaseId(9), now=1.0)
+
+    assert Absent("sessions/n1") in first.compares
+    assert Unchanged("sessions/n1", 2) in later.compares
 
 
 def test_what_happened_meanwhile_comes_in_the_same_commit() -> None:

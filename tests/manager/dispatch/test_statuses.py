@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manager.dispatch.statuses import LONGEST_TEXT, Reported, admit, record
-from manager.store import Put, Unchanged
+from manager.store import Absent, Put, Unchanged
 from swarm.ids import NodeId, TaskId
 from swarm.objects import Observation, Task
 from swarm.states import TaskState
@@ -93,8 +93,20 @@ def test_statuses_count_only_while_their_session_does() -> None:
 
     commit = record(make_world().view, [report])
 
-    assert commit.compares == (Unchanged("sessions/n1", 42),)
+    assert Unchanged("sessions/n1", 42) in commit.compares
     assert [each.key for each in commit.operations if isinstance(each, Put)] == ["observed/n1/t1"]
+
+
+def test_a_status_replaces_only_the_one_that_was_seen() -> None:
+    """RUNNING is given up, SHUTDOWN is acknowledged, and then RUNNING is done after all."""
+    world = make_world()
+    report = Reported(node_id=N1, session_revision=42, statuses=(seen("t1", TaskState.RUNNING),))
+    given_up = record(world.view, [report])
+
+    world.report(TaskId("t1"), TaskState.SHUTDOWN)
+
+    assert Absent("observed/n1/t1") in given_up.compares
+    assert world.view.version("observed/n1/t1")
 
 
 def test_no_news_is_no_commit() -> None:

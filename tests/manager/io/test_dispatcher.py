@@ -5,10 +5,12 @@ import pytest
 from msgspec import structs
 
 from manager import layout
+from manager.store import Commit, Put
+from swarm.codec import pack
 from swarm.dispatch import Heartbeat, Hello, NodeDescription, Snapshot, StatusBatch
 from swarm.errors import Invalid, Refused, Unavailable
 from swarm.ids import TaskId
-from swarm.objects import Observation
+from swarm.objects import Observation, Session
 from swarm.states import NodeState, TaskState
 from tests.manager.io.swarm import Agent, Swarm, idle, service, until
 from tests.sim.fake_store import Fault
@@ -246,5 +248,27 @@ def test_a_description_that_meets_a_conflict_is_stored_all_the_same(tell: Tell) 
         agent.say(NodeDescription(hostname="renamed"))
 
         await until(lambda: swarm.view.nodes[agent.node_id].description.hostname == "renamed")
+
+    tell(story)
+
+
+def test_a_session_of_ours_that_nobody_holds_does_not_last_for_ever(tell: Tell) -> None:
+    """The commit that opened it was given up, and done after all; its agent went elsewhere."""
+
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        await agent.disconnect()
+        await until(lambda: swarm.view.node_state(agent.node_id) is NodeState.DOWN)
+        late = Session(
+            node_id=agent.node_id,
+            manager_id=swarm.manager.config.node_id,
+            session_id="late",
+            since=1.0,
+        )
+
+        swarm.fake.apply(Commit((), (Put(layout.session_key(agent.node_id), pack(late)),)))
+        await until(lambda: swarm.view.node_state(agent.node_id) is NodeState.READY)
+
+        await until(lambda: swarm.view.node_state(agent.node_id) is NodeState.DOWN)
 
     tell(story)
