@@ -69,6 +69,8 @@ def _settle_unadmitted(replica: Replica, frame: Frame, draft: Draft) -> Settled:
         found = settle(replica, frame, draft)
         if found.standing is not Standing.OLD:
             return found
+    elif replica.attempts and not frame.may_stay(replica.attempts[-1].task):
+        draft.stop(replica.attempts[-1])
     is_leaving = bool(replica.having(Phase.LEAVING))
     return Settled(replica=replica, standing=Standing.MOVING if is_leaving else Standing.AWAY)
 

@@ -4,6 +4,7 @@ from swarm.specs import (
     Global,
     Placement,
     Resources,
+    RestartCondition,
     RestartPolicy,
     TaskSpec,
     UpdatePolicy,
@@ -45,6 +46,20 @@ def test_constraints_say_which_nodes_and_are_followed_when_they_change() -> None
     world.converge()
 
     assert world.spread() == {"b": 1}
+
+
+def test_what_ended_well_on_a_node_that_is_no_longer_meant_is_no_longer_wanted() -> None:
+    world = Driven()
+    world.node("a", labels={"disk": "ssd"})
+    once = TaskSpec(restart=RestartPolicy(condition=RestartCondition.ON_FAILURE))
+    world.service(mode=Global(), task=once)
+    world.converge()
+    world.report(world.wanted()[0], TaskState.COMPLETE)
+
+    world.new_version(WEB, placement=Placement(constraints=("node.labels.disk!=ssd",)))
+    world.converge()
+
+    assert not world.wanted()
 
 
 def test_a_drained_node_runs_none_until_it_is_active_again() -> None:
