@@ -162,7 +162,9 @@ class Remote:
             told = [await watch.read()]
             request = control_pb2.RemoveServiceRequest(service_id=service_id)
             await self.call("RemoveService", request)
-            return told + [each async for each in watch]
+            while (progress := await watch.read()) is not grpc.aio.EOF:
+                told.append(progress)
+            return told
 
     async def create(self, spec: ServiceSpec, **fields: Any) -> control_pb2.CreateServiceResponse:
         """Create a service."""
