@@ -254,7 +254,7 @@ class Dispatcher:
                 return
             except Conflict:
                 await self._mirror.settle()
-            except Unavailable:
+            except SwarmError:
                 await asyncio.sleep(RETRY_S)
 
     def _changed(self, applied: Applied) -> None:
@@ -322,7 +322,7 @@ class Dispatcher:
                 return
             except Conflict:
                 await self._mirror.settle()
-            except Unavailable as err:
+            except SwarmError as err:
                 self._log.warning("session.kept", nodes=len(nodes), reason=err.message)
                 await asyncio.sleep(RETRY_S)
 

@@ -27,7 +27,7 @@ from manager.orchestrator.planning import plan_service
 from manager.orchestrator.reaping import plan_node
 from manager.scheduler.fleet import Fleet
 from manager.store import Commit, Fence, fenced
-from swarm.errors import Conflict, Unavailable
+from swarm.errors import Conflict, SwarmError, Unavailable
 from swarm.ids import NodeId, ServiceId
 from swarm.specs import ClusterSpec
 
@@ -139,8 +139,8 @@ class Leader:
                 await self._wait(term)
         except Conflict as err:
             await self._look_again(term, err)
-        except Unavailable as err:
-            self._log.warning("commit.uncertain", reason=err.message)
+        except SwarmError as err:
+            self._log.warning("commit.failed", reason=err.message)
             await self._look_again(term, err)
         else:
             term.conflicts = 0
@@ -161,14 +161,14 @@ class Leader:
             term.agenda.wake(service_id, plan.wake_at)
         try:
             await self._commit(term, plan)
-        except (Conflict, Unavailable):
+        except SwarmError:
             term.agenda.add((service_id,))
             raise
 
     async def _tidy(self, term: "_Term", node_id: NodeId) -> None:
         try:
             await self._commit(term, plan_node(self._mirror.view, node_id))
-        except (Conflict, Unavailable):
+        except SwarmError:
             term.nodes[node_id] = None
             raise
 
@@ -202,13 +202,13 @@ class Leader:
                 name = _EVENTS[type(decision).__name__]
                 self._log.info(name, **{k: str(v) for k, v in structs.asdict(decision).items()})
 
-    async def _look_again(self, term: "_Term", err: Conflict | Unavailable) -> None:
+    async def _look_again(self, term: "_Term", err: SwarmError) -> None:
         """Wait for the view to see why we failed; longer each time, should it not help."""
         term.conflicts += 1
         self._log.debug("plan.repeated", reason=err.message, conflicts=term.conflicts)
         try:
             await self._mirror.settle()
-        except Unavailable:
+        except SwarmError:
             await asyncio.sleep(RETRY_S)
         if term.conflicts > 1 and self._term is term:
             pause_s = min(RETRY_S * 2.0 ** (term.conflicts - 2) / 10, LONGEST_RETRY_S)

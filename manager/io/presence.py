@@ -8,20 +8,23 @@ too long), their keys are written again as soon as there is another lease.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import structlog
 
 from manager import layout
+from manager.dispatch.statuses import expected
 from manager.io.line import Line
 from manager.io.mirror import Mirror
-from manager.store import Absent, Commit, Compare, LeaseId, Put, Unchanged
+from manager.store import Commit, LeaseId, Put
 from swarm.codec import pack
-from swarm.errors import Conflict, Missing, Unavailable
+from swarm.errors import Conflict, Missing, SwarmError, Unavailable
 from swarm.ids import NodeId
 from swarm.objects import Session
 
 RETRY_S = 0.2
+RENEWED_AT_ONCE = 100  # within what any etcd takes in one transaction
 
 Lines = Callable[[], Iterable[Line]]
 
@@ -66,7 +69,7 @@ class Presence:
                 self._lease = granted.id
                 self._granted.set()
                 await self._keep(granted.id)
-            except (Unavailable, Conflict, Missing) as err:
+            except SwarmError as err:
                 self._log.warning("presence.failed", reason=err.message)
                 await asyncio.sleep(RETRY_S)
             finally:
@@ -78,7 +81,7 @@ class Presence:
         if self._lease is not None:
             try:
                 await self._mirror.store.revoke(self._lease)
-            except Unavailable as err:
+            except SwarmError as err:
                 self._log.warning("presence.failed", reason=err.message)
 
     async def _keep(self, lease: LeaseId) -> None:
@@ -93,34 +96,51 @@ class Presence:
                 return
 
     async def _announce(self, lease: LeaseId, lines: Lines) -> None:
-        key = layout.manager_key(self.node_id)
-        revision = await self._mirror.commit(Commit((), (Put(key, self._address.encode(), lease),)))
+        view, key = self._mirror.view, layout.manager_key(self.node_id)
+        put = Put(key, self._address.encode(), lease)
+        revision = await self._mirror.commit(Commit((expected(view, key),), (put,)))
         # The end of an earlier lease took our sessions along. Until the view has seen that, it
         # would have us rely on keys that are gone, and nobody would write them again.
         await self._mirror.caught_up(revision)
         connected = {line.node_id: line for line in lines()}
-        for session in self.inherited():
-            await self._renew(session, lease, connected.get(session.node_id))
+        sessions = {session.node_id: session for session in self.inherited()}
         for line in connected.values():
-            if line.node_id not in self._mirror.view.sessions:
-                session = Session(
-                    node_id=line.node_id,
-                    manager_id=self.node_id,
-                    session_id=line.session_id,
-                    since=self._mirror.clock(),
-                )
-                await self._renew(session, lease, line)
+            if line.node_id not in view.sessions:
+                sessions[line.node_id] = self._session_of(line)
+        for some in batched(sessions.values(), RENEWED_AT_ONCE):
+            await self._renew(some, lease, connected)
 
-    async def _renew(self, session: Session, lease: LeaseId, line: Line | None) -> None:
-        """Write a session's key with the new lease, unless someone else did in the meantime."""
-        key = layout.session_key(session.node_id)
-        version = self._mirror.view.version(key)
-        compare: Compare = Unchanged(key, version) if version else Absent(key)
+    def _session_of(self, line: Line) -> Session:
+        return Session(
+            node_id=line.node_id,
+            manager_id=self.node_id,
+            session_id=line.session_id,
+            since=self._mirror.clock(),
+        )
+
+    async def _renew(
+        self, sessions: Sequence[Session], lease: LeaseId, connected: Mapping[NodeId, Line]
+    ) -> None:
+        """Write sessions' keys with the new lease, but those that someone else wrote meanwhile."""
+        view = self._mirror.view
+        keys = [layout.session_key(each.node_id) for each in sessions]
+        puts = [Put(key, pack(session), lease) for key, session in zip(keys, sessions, strict=True)]
         try:
             revision = await self._mirror.commit(
-                Commit((compare,), (Put(key, pack(session), lease),))
+                Commit(tuple(expected(view, key) for key in keys), tuple(puts))
             )
         except Conflict:
-            return  # its agent has another session by now
-        if line is not None and line.session_id == session.session_id:
-            line.revision = revision
+            for each in sessions if len(sessions) > 1 else ():
+                await self._renew((each,), lease, connected)
+            return
+        for session in sessions:
+            line = connected.get(session.node_id)
+            if line is not None and line.session_id == session.session_id:
+                line.revision = revision
+
+
+def batched(items: Iterable[Session], size: int) -> Iterator[tuple[Session, ...]]:
+    """The items in groups of at most `size`."""
+    rest = iter(items)
+    while some := tuple(islice(rest, size)):
+        yield some

@@ -16,7 +16,7 @@ from manager.io.line import Line
 from manager.io.mirror import Mirror
 from manager.store import Commit, Put
 from swarm.dispatch import StatusAck, StatusBatch
-from swarm.errors import Conflict, Unavailable
+from swarm.errors import Conflict, SwarmError, Unavailable
 from swarm.objects import Observation
 
 RETRY_S = 0.1
@@ -69,7 +69,7 @@ class Reporting:
             batches, self._waiting = list(self._waiting.values()), {}
             try:
                 await self._commit(batches)
-            except Unavailable as err:
+            except SwarmError as err:
                 self._log.warning("statuses.delayed", sessions=len(batches), reason=err.message)
                 self._put_back(batches)
                 await asyncio.sleep(RETRY_S)
