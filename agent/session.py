@@ -6,7 +6,8 @@ comes back has to be used within about a second. Attempts start at least a backo
 counted from the start of the one before: an attempt that hung has waited enough. A session
 that stood for `STEADY_S` and broke is dialled anew at once, elsewhere if there is an
 elsewhere; one that broke sooner counts as failed, or two sides that cannot agree would greet
-each other a hundred times a second. A manager that was silent for three heartbeats is lost. Losing it says nothing about containers.
+each other a hundred times a second. A manager that was silent for three heartbeats is lost.
+Losing it says nothing about containers.
 """
 
 from enum import Enum

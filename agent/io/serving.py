@@ -1,0 +1,235 @@
+"""Put one node's agent together, and take it apart again.
+
+Order matters at the start: containers are found before a manager is dialled, so that the
+first snapshot meets all that is here. At the end nothing is said to anyone: containers go on,
+and the next agent finds them.
+"""
+
+import contextlib
+import gc
+import os
+import time
+from pathlib import Path
+from random import SystemRandom
+
+import grpc.aio
+import structlog
+
+from agent import preflight
+from agent.config import Config
+from agent.events import Event, Exited
+from agent.images.io.store import ImageStore
+from agent.io import host, lock, memory, volumes
+from agent.io.agent import Agent
+from agent.io.crew import Crew
+from agent.io.executor import Executor
+from agent.io.images import ImagesService
+from agent.io.link import Link
+from agent.io.logs import Publisher
+from agent.io.supply import Supply, vouched
+from agent.metrics import Metrics
+from agent.session import Session
+from agent.tasks import Stray, Tasks
+from runtime import outcome
+from runtime.io.client import Runtime
+from swarm.api.v1 import images_pb2_grpc
+from swarm.dispatch import LogSubscription, LogUnsubscription, Preflight, PreflightResult
+from swarm.errors import Refused, SwarmError
+from swarm.ids import TaskId
+from swarm.io.identity import IdentityFiles
+from swarm.io.metrics import serve as serve_metrics
+from swarm.io.rpc import ErrorInterceptor
+
+LOCKED_WITHIN_S = 5.0
+_UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+
+
+class Service:
+    """The running agent. Make it inside a loop; `start`, and `close` in the end."""
+
+    def __init__(self, config: Config, log: structlog.stdlib.BoundLogger) -> None:
+        self._config = config
+        self._log = log
+        self.crew = Crew()
+        self._metrics = Metrics()
+        self._store = ImageStore(config.images)
+        self._runtime = Runtime(
+            run_root=Path(config.run_root), launcher_socket=Path(config.launcher_socket)
+        )
+        self._supply = Supply(
+            self._store,
+            insecure_registries=config.insecure_registries,
+            changed=self._describe_again,
+            metrics=self._metrics,
+            log=log,
+        )
+        self._server = grpc.aio.server(interceptors=(ErrorInterceptor(log),), options=_UNLIMITED)
+
+    async def start(self) -> None:
+        """Find what runs here, serve images and metrics, and dial a manager."""
+        config = self._config
+        _make_directories(config)
+        self._lock = lock.acquire(Path(config.run_root) / "agent.lock", within_s=LOCKED_WITHIN_S)
+        volumes.clean(config.volumes)
+        await self._runtime.connect()
+        strays = [_stray(each) for each in await self._runtime.adopt()]
+        self._assemble(Tasks(strays))
+        self._log.info("agent.started", pid=os.getpid(), containers=len(strays))
+        self._serve_metrics()
+        await self._serve_images()
+        self.crew.spawn(self._watch_exits())
+        self.agent.start()
+        gc.collect()
+        gc.freeze()
+
+    async def close(self) -> None:
+        """Stop everything but the containers."""
+        await self.agent.close()
+        await self.crew.close()
+        await self._server.stop(0.1)
+        await self._runtime.close()
+        with contextlib.suppress(FileNotFoundError):
+            self._config.socket.unlink()
+        self._log.info("agent.stopped")
+
+    def _assemble(self, tasks: Tasks) -> None:
+        config, log, spawn = self._config, self._log, self.crew.spawn
+        self._executor = Executor(
+            runtime=self._runtime,
+            images=self._supply,
+            node=lambda: host.node(config),
+            containers=config.containers,
+            find=tasks.known,
+            pid_of=lambda task_id: life.seen.pid if (life := tasks.lives.get(task_id)) else 0,
+            tell=self._tell,
+            spawn=spawn,
+            metrics=self._metrics,
+            log=log,
+        )
+        self._publisher = Publisher(
+            containers=str(config.containers), is_over=self._is_over, spawn=spawn, log=log
+        )
+        managers = dict.fromkeys((*config.managers, *memory.recall(config.managers_file)))
+        self.agent = Agent(
+            tasks=tasks,
+            session=Session(tuple(managers), random=SystemRandom()),
+            identity=IdentityFiles(Path(config.identity)).current,
+            describe=lambda: host.describe(config, vouched(self._store.list())),
+            perform=self._executor.perform,
+            answer=self._answer,
+            left=self._publisher.left,
+            learned=lambda managers: memory.remember(config.managers_file, managers),
+            changed=self._publisher.changed,
+            settled=lambda: self._executor.sweep(tasks.lives),
+            spawn=spawn,
+            metrics=self._metrics,
+            log=log,
+        )
+        self._metrics.count_tasks(tasks.states)
+
+    def _serve_metrics(self) -> None:
+        described = host.describe(self._config, ())
+        self._metrics.cpu.set(described.resources.cpu_millis / 1000)
+        self._metrics.memory.set(described.resources.memory_bytes)
+        if not self._config.metrics_addr:
+            return
+        try:
+            serve_metrics(self._config.metrics_addr, self._metrics.registry)
+        except SwarmError as err:
+            # Nobody's containers should wait for somebody else's port.
+            self._log.error("metrics.not_served", reason=err.message, hint=err.hint)
+
+    async def _serve_images(self) -> None:
+        service = ImagesService(
+            self._store,
+            insecure_registries=self._config.insecure_registries,
+            in_use=self._images_in_use,
+            changed=self._describe_again,
+        )
+        images_pb2_grpc.add_ImagesServicer_to_server(service, self._server)
+        with contextlib.suppress(FileNotFoundError):
+            self._config.socket.unlink()
+        before = os.umask(0o177)
+        try:
+            self._server.add_insecure_port(f"unix:{self._config.socket}")
+        finally:
+            os.umask(before)
+        await self._server.start()
+
+    async def _watch_exits(self) -> None:
+        async for exited in self._runtime.exits():
+            self.agent.tell(TaskId(exited.container_id), _exit(exited))
+
+    def _answer(self, link: Link, message: LogSubscription | LogUnsubscription | Preflight) -> None:
+        match message:
+            case LogSubscription():
+                self._publisher.subscribe(link, message)
+            case LogUnsubscription(subscription_id=subscription_id):
+                self._publisher.unsubscribe(subscription_id)
+            case Preflight():
+                self.crew.spawn(self._judge(link, message))
+
+    async def _judge(self, link: Link, asked: Preflight) -> None:
+        has_image = True
+        try:
+            await self._supply.local(asked.task.container.image)
+        except SwarmError:
+            has_image = False
+        found = preflight.problems(
+            asked.task, is_there=lambda path: Path(path).exists(), has_image=has_image
+        )
+        link.say(PreflightResult(preflight_id=asked.preflight_id, problems=found))
+
+    async def _images_in_use(self) -> frozenset[str]:
+        """The images of tasks that run or are about to."""
+        tasks, found = self.agent.tasks, set[str]()
+        names = set[str]()
+        for task_id, life in tasks.lives.items():
+            if life.state.is_terminal:
+                continue
+            if image_id := self._executor.image_id(task_id):
+                found.add(image_id)
+            elif wanted := tasks.known(task_id):
+                names.add(wanted.spec.container.image)
+        for name in names:
+            with contextlib.suppress(SwarmError):
+                found.add((await self._supply.local(name)).id)
+        return frozenset(found)
+
+    def _is_over(self, task_id: TaskId) -> bool:
+        life = self.agent.tasks.lives.get(task_id)
+        return life is None or life.state.is_terminal
+
+    def _tell(self, task_id: TaskId, event: Event) -> None:
+        self.agent.tell(task_id, event)
+
+    def _describe_again(self) -> None:
+        self.agent.describe_again()
+
+
+def _make_directories(config: Config) -> None:
+    try:
+        for directory in (config.containers, config.volumes):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+    except OSError as err:
+        raise Refused(
+            f"{err.filename} cannot be made: {err.strerror}", hint="look at the data root"
+        ) from err
+
+
+def _stray(state: outcome.ContainerState) -> Stray:
+    return Stray(
+        task_id=TaskId(state.container_id),
+        pid=state.pid,
+        started_at=state.started_at,
+        exit=_exit(state.exited) if state.exited else None,
+    )
+
+
+def _exit(exited: outcome.Exited) -> Exited:
+    return Exited(
+        exit_code=exited.exit_code,
+        oom_killed=exited.oom_killed,
+        message=exited.message,
+        finished_at=exited.finished_at or time.time(),
+    )
