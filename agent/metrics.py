@@ -40,6 +40,8 @@ class Metrics:
             "swarm_agent_container_oom_kills", "Containers killed at their limit", registry=at
         )
         self.pulls = Counter("swarm_agent_image_pulls", "Images pulled", ["outcome"], registry=at)
+        for outcome in ("done", "failed"):
+            self.pulls.labels(outcome)
         self.pulled_bytes = Counter(
             "swarm_agent_image_pulled_bytes", "Bytes fetched from registries", registry=at
         )

@@ -188,7 +188,8 @@ class Agent:
             )
         except SwarmError as err:
             if attempt == self._session.attempt:
-                self._note(f"{address}: {err.message}")
+                said = err.message
+                self._note(said if address in said else f"{address}: {said}")
         finally:
             self._session.broken(attempt, now=_now())
             if link is self._link:
