@@ -64,7 +64,10 @@ def blamed(problem: str, *, is_update: bool) -> str:
     """`problem` (`path: what is wrong`) with its flag instead of its path."""
     path, colon, text = problem.partition(": ")
     flag = _flag(path, is_update=is_update) if colon else ""
-    return f"{flag}: {text}" if flag else problem
+    if not flag:
+        return problem
+    _, _, field = path.partition("].")
+    return f"{flag}: {field} {text}" if field else f"{flag}: {text}"
 
 
 def refusal(problems: tuple[str, ...], *, is_update: bool) -> Invalid:

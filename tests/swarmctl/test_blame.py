@@ -11,7 +11,7 @@ from swarmctl.main import command, told
     ("problem", "on_create", "on_update"),
     [
         ("task.limits.memory_bytes: low", "--limit-memory: low", "--limit-memory: low"),
-        ("task.container.mounts[1].target: bad", "--mount: bad", "--mount-add: bad"),
+        ("task.container.mounts[1].target: bad", "--mount: target bad", "--mount-add: target bad"),
         ("labels[a b]: bad", "--label: bad", "--label-add: bad"),
         ("task.container.image: bad", "IMAGE: bad", "--image: bad"),
         ("task.container.args[3]: bad", "ARG: bad", "--args: bad"),
