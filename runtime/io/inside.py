@@ -57,7 +57,7 @@ class Inside:
             s.LoopbackUp: _loopback_up,
             s.WriteSysctl: _write_sysctl,
             s.SetOomScore: lambda step: _write("/proc/self/oom_score_adj", str(step.score)),
-            s.SetRlimit: lambda step: resource.setrlimit(step.number, (step.soft, step.hard)),
+            s.SetRlimit: _set_rlimit,
             s.JoinKeyring: lambda _: kernel.join_session_keyring(),
             s.MakeWorkdir: _make_workdir,
             s.DropBounding: _drop_bounding,
@@ -183,6 +183,7 @@ def _mount_filesystem(step: s.MountFilesystem) -> None:
 
 
 def _make_target(path: str, *, is_dir: bool) -> None:
+    path = os.path.realpath(path)  # a link of the image that dangles is followed, in the image
     if is_dir:
         os.makedirs(path, 0o755, exist_ok=True)
         return
@@ -220,6 +221,13 @@ def _loopback_up(_: s.LoopbackUp) -> None:
 
 def _write_sysctl(step: s.WriteSysctl) -> None:
     _write(f"/proc/sys/{step.name.replace('.', '/')}", step.value)
+
+
+def _set_rlimit(step: s.SetRlimit) -> None:
+    try:
+        resource.setrlimit(step.number, (step.soft, step.hard))
+    except ValueError as err:  # what Python makes of both EPERM and EINVAL
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM)) from err
 
 
 def _make_workdir(step: s.MakeWorkdir) -> None:

@@ -144,10 +144,9 @@ class Keeper:
 
     def _reap(self, _: int) -> None:
         _, status = os.waitpid(self._process.pid, 0)
-        now = time.time()
         self._drain()
         state = msgspec.json.decode(self._process.state, type=ContainerState)
-        exited = self._exit(status, now)
+        exited = self._exit(status, time.time())  # not before its last line
         ended = msgspec.structs.replace(state, exited=exited)
         host.replace_file(self._directory.state_file, msgspec.json.encode(ended))
         host.revert(self._upkeep.groups)

@@ -118,8 +118,8 @@ def mount_setattr(
 
 
 def move_mount(descriptor: int, target: str) -> None:
-    """move_mount(2): attach a mount from `open_tree`."""
-    flags = k.MOVE_MOUNT_F_EMPTY_PATH
+    """move_mount(2): attach a mount from `open_tree`, following links in `target`."""
+    flags = k.MOVE_MOUNT_F_EMPTY_PATH | k.MOVE_MOUNT_T_SYMLINKS
     _check(_SYSCALL(_MOVE_MOUNT, descriptor, b"", k.AT_FDCWD, os.fsencode(target), flags), target)
 
 

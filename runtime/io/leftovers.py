@@ -22,7 +22,7 @@ from runtime.io import host
 from runtime.layout import ContainerDir, containers_dir, unclaimed_by
 from runtime.outcome import ContainerState, Exited
 from runtime.plan import host_steps
-from runtime.spec import ContainerSpec
+from runtime.spec import ContainerSpec, Log
 from runtime.steps import own, undo
 
 _DYING_S = 10.0
@@ -79,11 +79,19 @@ def erase(directory: ContainerDir, layout: Layout, *, keep_log: bool) -> None:
     """Remove everything the container left; its processes must be gone. Bears repeating."""
     spec = read_spec(directory)
     if spec is not None:
-        host.revert(undo(own(host_steps(spec, layout=layout, directory=directory.path))))
         if not keep_log:
-            for path in (spec.log.path, *logs.older(spec.log.path, spec.log.max_files)):
-                Path(path).unlink(missing_ok=True)
+            _remove_log(spec.log)
+        host.revert(undo(own(host_steps(spec, layout=layout, directory=directory.path))))
     host.remove_tree(directory.path)
+
+
+def _remove_log(log: Log) -> None:
+    """Its directory was made with it, so it goes too unless something else is there."""
+    for path in (log.path, *logs.older(log.path, log.max_files)):
+        with contextlib.suppress(OSError):
+            Path(path).unlink()
+    with contextlib.suppress(OSError):
+        Path(log.path).parent.rmdir()
 
 
 def remove_groups(spec: ContainerSpec, layout: Layout) -> None:

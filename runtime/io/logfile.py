@@ -63,10 +63,8 @@ class LogFile:
             return
         try:
             self._open()
-            if self._lost:
-                self._put(self._confession())
-                self._lost = 0
-            self._put(b"".join(batch))
+            self._put((self._confession() if self._lost else b"") + b"".join(batch))
+            self._lost = 0
         except OSError as err:
             self._lost += len(batch)
             self._lost_because = os.strerror(err.errno or errno.EIO).lower()

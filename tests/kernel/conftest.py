@@ -1,0 +1,33 @@
+"""A machine for each test; a test that leaves anything on it fails."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.machine import Machine, wait_for
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A node's runtime with a launcher; processes, mounts, groups and files must be gone after."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    before = open_descriptors()
+    made = Machine(tmp_path / "m")
+    try:
+        made.start_launcher()
+        wait_for("the launcher listens", made.socket.exists)
+        yield made
+        for launcher in made.launchers:
+            launcher.terminate()
+            launcher.wait(5)
+        wait_for(f"nothing is left: {made.leaks()}", lambda: not made.leaks(), within_s=5)
+        assert open_descriptors() <= before
+    finally:
+        made.close()
