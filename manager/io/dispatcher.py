@@ -310,12 +310,14 @@ class Dispatcher:
                 if (line := self.lines.get(node_id)) is not None:
                     line.close(Unavailable("three heartbeats were missed", hint="reconnect"))
             if over:
-                await self._forget(tuple(node_id for node_id, _ in over))
+                await self._forget(over)
+                for node_id, _ in over:
+                    self._adopt(node_id)
 
-    async def _forget(self, nodes: tuple[NodeId, ...]) -> None:
+    async def _forget(self, over: tuple[tuple[NodeId, str], ...]) -> None:
         """Delete the keys of sessions that expired here, unless their nodes are back."""
-        while nodes:
-            commit = self._forgetting(nodes)
+        while over:
+            commit = self._forgetting(over)
             try:
                 if commit.operations:
                     await self._mirror.commit(commit)
@@ -323,15 +325,18 @@ class Dispatcher:
             except Conflict:
                 await self._mirror.settle()
             except SwarmError as err:
-                self._log.warning("session.kept", nodes=len(nodes), reason=err.message)
+                self._log.warning("session.kept", nodes=len(over), reason=err.message)
                 await asyncio.sleep(RETRY_S)
 
-    def _forgetting(self, nodes: tuple[NodeId, ...]) -> Commit:
+    def _forgetting(self, over: tuple[tuple[NodeId, str], ...]) -> Commit:
+        """The deletion of these very sessions: a node's next one may be committed already and
+        only wait to be registered."""
         view, keys = self._mirror.view, list[str]()
-        for node_id in nodes:
+        for node_id, session_id in over:
             holder = view.sessions.get(node_id)
             ours = holder is not None and holder.manager_id == self._presence.node_id
-            if ours and node_id not in self.sessions.open:
+            same = holder is not None and holder.session_id == session_id
+            if ours and same and node_id not in self.sessions.open:
                 keys.append(layout.session_key(node_id))
         return Commit(
             tuple(Unchanged(key, view.version(key)) for key in keys),

@@ -272,3 +272,34 @@ def test_a_session_of_ours_that_nobody_holds_does_not_last_for_ever(tell: Tell) 
         await until(lambda: swarm.view.node_state(agent.node_id) is NodeState.DOWN)
 
     tell(story)
+
+
+def test_the_end_of_a_session_does_not_take_the_next_one_along(tell: Tell) -> None:
+    """A node's next session is committed, but not registered yet, when its last one expires.
+
+    1. The old session expires; the key, which is the new one's by now, stays.
+    2. Nobody picks the new session up, so it expires as well, in its turn.
+    """
+
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        await agent.disconnect()
+        old = swarm.view.sessions[agent.node_id]
+        new = structs.replace(old, session_id="new")
+        seen: list[str] = []
+        swarm.manager.mirror.listen(
+            lambda _: seen.append(
+                swarm.view.sessions[agent.node_id].session_id
+                if agent.node_id in swarm.view.sessions
+                else ""
+            )
+        )
+
+        swarm.fake.apply(Commit((), (Put(layout.session_key(agent.node_id), pack(new)),)))
+        opened = swarm.manager.dispatcher.sessions.open
+        await until(lambda: agent.node_id in opened and opened[agent.node_id].session_id == "new")
+
+        assert "" not in seen
+        await until(lambda: swarm.view.node_state(agent.node_id) is NodeState.DOWN)
+
+    tell(story)
