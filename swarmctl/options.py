@@ -59,7 +59,9 @@ def service_flags(command: F) -> F:
 
 def waiting_flags(command: F) -> F:
     """Whether to wait until the service has converged."""
-    quiet = click.option("-q", "--quiet", is_flag=True, help="Wait without showing progress")
+    quiet = click.option(
+        "-q", "--quiet", is_flag=True, help="Show no progress; return as soon as all tasks run"
+    )
     return detach(quiet(command))
 
 

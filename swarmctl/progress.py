@@ -1,13 +1,14 @@
 """Follow a service until it is as its spec wants it.
 
-A service that never failed while we watched has converged as soon as everything runs. One
-that did fail must stay up for a while first: a container that dies after a second would
-otherwise look converged each time it is started again. The manager counts a task that ended
+A container that dies a moment after its start looks well each time it is started again, so a
+service must stay as it is wanted for a while before it counts as converged: briefly if nothing
+ever failed while we watched, longer if something did. The manager counts a task that ended
 well and is not to run again among those that run.
 """
 
 from msgspec import Struct, field
 
+SETTLE_S = 1.0
 STEADY_S = 5.0
 BAR_WIDTH = 50
 _SHOWN_PROBLEMS = 5
@@ -37,9 +38,13 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 class Convergence:
-    """Judges what is seen of one service; every method takes `now`."""
+    """Judges what is seen of one service; every method takes `now`.
 
-    def __init__(self) -> None:
+    `settle_s` is how long a service that never failed must stay as it is wanted.
+    """
+
+    def __init__(self, *, settle_s: float) -> None:
+        self._settle_s = settle_s
         self.latest: Progress | None = None
         self._has_failed = False
         self._reached_at: float | None = None
@@ -62,7 +67,12 @@ class Convergence:
         """When it will have converged if nothing changes; `None` while it is not reached."""
         if self._reached_at is None:
             return None
-        return self._reached_at + (STEADY_S if self._has_failed else 0.0)
+        return self._reached_at + self.patience_s
+
+    @property
+    def patience_s(self) -> float:
+        """How long it has to stay as it is wanted."""
+        return max(STEADY_S, self._settle_s) if self._has_failed else self._settle_s
 
     def check(self) -> None:
         """Assert that what is reached was seen."""

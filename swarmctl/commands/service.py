@@ -92,21 +92,24 @@ def scale(session: Session, /, *, targets: Sequence[str], detach: bool) -> None:
     from swarm.api.v1 import control_pb2
     from swarmctl.io.changing import change_service
     from swarmctl.io.watching import watch
+    from swarmctl.progress import SETTLE_S
     from swarmctl.specs import scaled
 
     wanted = dict(map(_target, targets))
 
     def scale_one(name: str) -> None:
+        before = session.control.service(name)
         view = change_service(session, name, lambda spec: scaled(spec, wanted[name]))
         session.say(f"{name} scaled to {wanted[name]}")
-        scaled_views.append(view)
+        # Where no task is started, there is none to see settle.
+        changed.append((view, SETTLE_S if view.wanted > before.wanted else 0.0))
 
-    scaled_views: list[control_pb2.ServiceView] = []
+    changed: list[tuple[control_pb2.ServiceView, float]] = []
     try:
         each(session, tuple(wanted), scale_one)
     finally:
-        for view in () if detach else scaled_views:
-            watch(session, view.service.id, view.service.spec.name)
+        for view, settle_s in () if detach else changed:
+            watch(session, view.service.id, view.service.spec.name, settle_s=settle_s)
 
 
 @click.command("rm", cls=Command)

@@ -11,16 +11,26 @@ from swarm.errors import Missing, Unavailable
 from swarm.quantities import format_duration
 from swarmctl.io.painting import Canvas
 from swarmctl.io.session import Session
-from swarmctl.progress import STEADY_S, Convergence, Progress, picture, summary
+from swarmctl.progress import SETTLE_S, Convergence, Progress, picture, summary
 
 GIVE_UP_S = 15.0
 LOOK_AGAIN_S = 0.25
 
 
-def watch(session: Session, service_id: str, name: str, *, quiet: bool = False) -> None:
-    """Return when the service `name` has converged; interrupted, say that it goes on."""
+def watch(
+    session: Session,
+    service_id: str,
+    name: str,
+    *,
+    quiet: bool = False,
+    settle_s: float = SETTLE_S,
+) -> None:
+    """Return when the service `name` has converged; interrupted, say that it goes on.
+
+    Quietly, it is enough that everything runs at one moment, unless something failed before.
+    """
     try:
-        _Watch(session, service_id, name, quiet=quiet).run()
+        _Watch(session, service_id, name, quiet=quiet, settle_s=0.0 if quiet else settle_s).run()
     except KeyboardInterrupt:
         session.warn(
             f"\nService {name} goes on in the background.\n"
@@ -30,13 +40,15 @@ def watch(session: Session, service_id: str, name: str, *, quiet: bool = False) 
 
 
 class _Watch:
-    def __init__(self, session: Session, service_id: str, name: str, *, quiet: bool) -> None:
+    def __init__(
+        self, session: Session, service_id: str, name: str, *, quiet: bool, settle_s: float
+    ) -> None:
         self._session = session
         self._service_id = service_id
         self._name = name
         self._quiet = quiet
         self._canvas = Canvas(session)
-        self._convergence = Convergence()
+        self._convergence = Convergence(settle_s=settle_s)
         self._told: set[str] = set()
         self._lost_at: float | None = None
 
@@ -87,9 +99,8 @@ class _Watch:
             return
         lines = picture(progress, columns=self._session.columns())
         if progress.is_reached and not self._convergence.has_converged(now=now):
-            lines.append(
-                f"verify: waiting {format_duration(STEADY_S)} to see that the tasks are stable"
-            )
+            patience = format_duration(self._convergence.patience_s)
+            lines.append(f"verify: waiting {patience} to see that the tasks are stable")
         self._canvas.paint(lines)
         if not self._canvas.is_live:
             self._tell(progress)

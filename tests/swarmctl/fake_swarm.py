@@ -211,12 +211,14 @@ class FakeSwarm(
         self._take("WatchService", request, context)
         calls = self.progress_of_calls
         yield from calls.pop(0) if calls else self.progress
-        self._linger(context)
+        if not calls:
+            self._linger(context)
 
     def WatchEvents(self, request: Any, context: Any) -> Iterator[Any]:
         self._take("WatchEvents", request, context)
         yield from self.events
-        self._linger(context)
+        if self.endless:
+            self._linger(context)
 
     def ReadLogs(self, request: Any, context: Any) -> Iterator[Any]:
         self._take("ReadLogs", request, context)
@@ -268,10 +270,9 @@ class FakeSwarm(
 
     def _linger(self, context: grpc.ServicerContext) -> None:
         """Keep the stream open until the caller goes away."""
-        if self.endless:
-            gone = Event()
-            if context.add_callback(gone.set):
-                gone.wait(20)
+        gone = Event()
+        if context.add_callback(gone.set):
+            gone.wait(20)
 
 
 def fail(context: grpc.ServicerContext, error: SwarmError) -> None:

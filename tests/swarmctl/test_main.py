@@ -117,7 +117,6 @@ def test_a_reader_that_has_seen_enough_is_no_trouble() -> None:
 def test_an_interrupt_leaves_the_service_running_and_says_so(
     swarm: FakeSwarm, socket: Path
 ) -> None:
-    swarm.endless = True
     child = subprocess.Popen(
         [*SWARMCTL, "-H", f"unix://{socket}", "service", "create", "--name", "web", "busybox"],
         stdout=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """A service has converged when it is as wanted, and stays so if it had failed before."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,14 +11,28 @@ def progress(running: int, wanted: int = 3, **fields: object) -> Progress:
     return Progress(running=running, wanted=wanted, **fields)
 
 
-def test_a_service_that_never_failed_converges_at_once() -> None:
-    convergence = Convergence()
+@pytest.mark.parametrize("settle_s", [0.0, 1.0])
+def test_a_service_that_never_failed_settles_briefly(settle_s: float) -> None:
+    convergence = Convergence(settle_s=settle_s)
 
     convergence.seen(progress(2), now=1.0)
     assert not convergence.has_converged(now=100.0)
     convergence.seen(progress(3), now=100.0)
 
-    assert convergence.has_converged(now=100.0)
+    assert convergence.has_converged(now=100.0) == (settle_s == 0)
+    assert convergence.has_converged(now=100.0 + settle_s)
+
+
+def test_a_container_that_dies_while_it_settles_is_noticed() -> None:
+    """It runs for some milliseconds, which is long enough to be reported."""
+    convergence = Convergence(settle_s=1.0)
+
+    convergence.seen(progress(3), now=1.0)
+    convergence.seen(progress(2, problems=("exit 3",)), now=1.1)
+    convergence.seen(progress(3), now=1.6)
+
+    assert not convergence.has_converged(now=2.6)
+    assert convergence.deadline() == 1.6 + STEADY_S
 
 
 def test_a_service_that_failed_must_stay_up_first() -> None:
@@ -28,7 +43,7 @@ def test_a_service_that_failed_must_stay_up_first() -> None:
     3. It fails once more within the time; the time starts over.
     4. It stays up for the whole time.
     """
-    convergence = Convergence()
+    convergence = Convergence(settle_s=0.0)
     convergence.seen(progress(2, problems=("exit 1",)), now=1.0)
     convergence.seen(progress(3), now=2.0)
     assert convergence.deadline() == 2.0 + STEADY_S
@@ -43,7 +58,7 @@ def test_a_service_that_failed_must_stay_up_first() -> None:
 
 
 def test_what_is_to_be_stopped_keeps_a_service_from_converging() -> None:
-    convergence = Convergence()
+    convergence = Convergence(settle_s=0.0)
     for seen in (progress(3, old=2), progress(0, wanted=0, old=1)):
         convergence.seen(seen, now=1.0)
         assert not convergence.has_converged(now=9.0)
@@ -74,7 +89,7 @@ def test_tasks_that_completed_are_not_counted_twice() -> None:
     )
 )
 def test_law_only_a_service_as_wanted_has_converged(seen: list[tuple[Progress, float]]) -> None:
-    convergence, now = Convergence(), 0.0
+    convergence, now = Convergence(settle_s=0.0), 0.0
     for each, step in seen:
         now += step
         convergence.seen(each, now=now)

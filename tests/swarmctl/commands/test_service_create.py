@@ -45,8 +45,20 @@ def test_it_prints_the_id_then_how_far_it_is(swarm: FakeSwarm, socket: Path) -> 
     assert (spec.task.container.image, spec.task.container.args) == ("busybox", ("sleep", "9"))
 
 
+def test_a_container_that_dies_at_once_has_not_converged(swarm: FakeSwarm, socket: Path) -> None:
+    """All replicas run for a moment; then the reason for their end is pushed."""
+    swarm.progress = [DONE, progress(1, "task: non-zero exit (3)")]
+    swarm.progress.append(control_pb2.ServiceProgress(removed=True))
+
+    ran = run(socket, "service", "create", "--name", "web", "busybox")
+
+    assert ran.status == 1
+    assert "1 out of 3 tasks: task: non-zero exit (3)" in ran.out
+    assert "converged" not in ran.out
+
+
 def test_it_stops_watching_as_soon_as_all_is_well(swarm: FakeSwarm, socket: Path) -> None:
-    swarm.progress, swarm.endless = [DONE], True
+    swarm.progress = [DONE]
 
     assert run(socket, "service", "create", "--name", "web", "busybox").status == 0
 

@@ -2,6 +2,7 @@
 
 import socket as sockets
 import threading
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -36,17 +37,26 @@ def test_an_answer_may_be_larger_than_every_window(swarm: FakeSwarm, channel: Ch
     assert [each.id for each in images] == [each.id for each in swarm.images]
 
 
-def test_a_stream_is_read_to_its_end(swarm: FakeSwarm, channel: Channel) -> None:
+def test_a_stream_ends_with_the_call(swarm: FakeSwarm, channel: Channel) -> None:
+    swarm.logs = [control_pb2.LogBatch(lines=[control_pb2.LogLine(slot=n)]) for n in range(9)]
+
+    batches = list(Control(channel).logs(control_pb2.ReadLogsRequest(services=["web"])))
+
+    assert batches == swarm.logs
+
+
+def test_a_stream_is_read_message_by_message(swarm: FakeSwarm, channel: Channel) -> None:
     swarm.progress = [control_pb2.ServiceProgress(running=n) for n in range(1000)]
 
-    seen = [each.running for each in Control(channel).watch_service("web") if each]
+    progress = Control(channel).watch_service("web")
+    seen = [each.running for each in islice(progress, 1000) if each]
+    progress.close()
 
     assert seen == list(range(1000))
 
 
 def test_a_stream_tells_when_patience_ends(swarm: FakeSwarm, channel: Channel) -> None:
     swarm.progress = [control_pb2.ServiceProgress(running=1)]
-    swarm.endless = True
 
     progress = Control(channel).watch_service("web", patience=lambda: 0.5)
     seen = [next(progress), next(progress)]
@@ -59,7 +69,6 @@ def test_a_stream_that_is_left_does_not_hinder_the_next_call(
     swarm: FakeSwarm, channel: Channel
 ) -> None:
     swarm.progress = [control_pb2.ServiceProgress(running=1)]
-    swarm.endless = True
 
     progress = Control(channel).watch_service("web")
     first = next(progress)
