@@ -33,8 +33,11 @@ class Progress(Struct, frozen=True, kw_only=True):
 
     @property
     def is_reached(self) -> bool:
-        """Whether everything is as wanted at this moment."""
-        return self.running >= self.wanted and self.old == 0
+        """Whether everything is as wanted at this moment.
+
+        More than is wanted is not: right after a scale-down nobody has been told to stop yet.
+        """
+        return self.running == self.wanted and self.old == 0
 
 
 class Convergence:

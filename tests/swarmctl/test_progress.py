@@ -59,7 +59,7 @@ def test_a_service_that_failed_must_stay_up_first() -> None:
 
 def test_what_is_to_be_stopped_keeps_a_service_from_converging() -> None:
     convergence = Convergence(settle_s=0.0)
-    for seen in (progress(3, old=2), progress(0, wanted=0, old=1)):
+    for seen in (progress(3, old=2), progress(5), progress(2, wanted=0), progress(0, 0, old=1)):
         convergence.seen(seen, now=1.0)
         assert not convergence.has_converged(now=9.0)
 
