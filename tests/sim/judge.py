@@ -1,0 +1,208 @@
+"""Watch the whole simulated cluster and object at once when an invariant breaks.
+
+The judge sees what no process can: every commit at the moment it happens, and every container
+on every host. It keeps a view of its own, which is the truth.
+"""
+
+from collections import defaultdict
+
+from manager import layout
+from manager.decoding import Key, read_key
+from manager.orchestrator.planning import plan_service
+from manager.progress import wanted_replicas
+from manager.scheduler.fleet import Fleet
+from manager.store import Batch, Commit
+from manager.view import ClusterView
+from swarm.codec import unpack
+from swarm.dispatch import StatusBatch
+from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.objects import Observation, Task
+from swarm.states import NodeState, TaskState
+from tests.sim.engine import Engine, Violated
+from tests.sim.manager import Plea
+from tests.sim.node import Container, Node
+
+Place = tuple[ServiceId, int, NodeId]
+
+
+class Judge:
+    """The truth, and what must hold of it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.view = ClusterView()
+        self.fleet = Fleet.of(self.view)
+        self.nodes: dict[NodeId, Node] = {}
+        self.abandoned: set[TaskId] = set()
+        self._engine = engine
+        self._furthest: dict[TaskId, tuple[TaskState, TaskState]] = {}
+        self._plea: Plea | None = None
+        self._last_term = 0
+        self._leaders: dict[int, str] = {}
+
+    # -- commits -------------------------------------------------------------------------
+
+    def before(self, commit: Commit, witness: object) -> None:
+        """A commit is about to be tried; remember what its leader believes, if one made it."""
+        self._plea = witness if isinstance(witness, Plea) else None
+
+    def committed(self, batch: Batch) -> None:
+        """Something was written."""
+        plea, self._plea = self._plea, None
+        if plea is not None:
+            self._check_term(plea)
+        self._check_slots(batch, plea)
+        applied = self.view.apply(batch.changes, batch.revision, now=self._engine.epoch)
+        self.fleet.sync(self.view, applied)
+        for task_id in applied.tasks:
+            self._check_forward(task_id)
+        for event in applied.events:
+            reason = event.attributes.get("reason", "")
+            self._engine.tell(
+                "truth", f"{event.kind} {event.action} {event.name} {event.id[:6]} {reason}"
+            )
+        self._check_room()
+
+    def _check_term(self, plea: Plea) -> None:
+        term = plea.fence.create_revision
+        if term < self._last_term:
+            self._object(f"{plea.manager} wrote in term {term} after term {self._last_term}")
+        self._last_term = term
+        if self._leaders.setdefault(term, plea.manager) != plea.manager:
+            self._object(f"two leaders in term {term}")
+
+    def _check_slots(self, batch: Batch, plea: Plea | None) -> None:
+        """A replica gets another attempt only when no earlier one can run, or is out of reach."""
+        for change in batch.changes:
+            key = read_key(change.key)
+            if key is not None and key.kind == layout.OBSERVED and change.value is not None:
+                self._check_report(key, unpack(Observation, change.value))
+            if key is None or key.kind != layout.TASKS:
+                continue
+            if plea is None:
+                self._object(f"{change.key} was not written by a leader")
+                continue
+            old = self.view.tasks.get(key.task_id)
+            if change.value is None:
+                if old is not None and self._may_run(old):
+                    self._abandon(old, plea)
+                continue
+            new = unpack(Task, change.value)
+            if new.node_id and (old is None or not old.node_id):
+                for other in self.view.tasks_of(new.service_id).values():
+                    if other.id != new.id and _place(other) == _place(new) and self._may_run(other):
+                        self._abandon(other, plea)
+
+    def _check_report(self, key: Key, seen: Observation) -> None:
+        known = self.view.observations_on(key.node_id).get(key.task_id)
+        if known is not None and seen.state < known.state:
+            self._object(f"{key.task_id}: {known.state.word} was overwritten by {seen.state.word}")
+
+    def _abandon(self, task: Task, plea: Plea) -> None:
+        if task.id not in plea.lost and task.id not in self.abandoned:
+            self._object(f"{_name(task)} was replaced or forgotten while it may run")
+        self.abandoned.add(task.id)
+
+    def _check_forward(self, task_id: TaskId) -> None:
+        task = self.view.tasks.get(task_id)
+        if task is None:
+            return
+        now = (task.desired, self.view.state(task))
+        before = self._furthest.get(task_id, (TaskState.NEW, TaskState.NEW))
+        if now[0] < before[0] or now[1] < before[1]:
+            self._object(f"{_name(task)} moved backwards: {before} to {now}")
+        self._furthest[task_id] = now
+
+    def _check_room(self) -> None:
+        if (self.fleet.cpu_free() < 0).any() or (self.fleet.memory_free() < 0).any():
+            self._object("a node is overcommitted")
+
+    # -- containers ----------------------------------------------------------------------
+
+    def started(self, node: Node, container: Container) -> None:
+        """A container runs."""
+        self._engine.tell(
+            node.id, f"container {container.task.id[:6]} runs {_name(container.task)}"
+        )
+        running: defaultdict[Place, list[str]] = defaultdict(list)
+        for each in self.nodes.values():
+            for other in each.running:
+                if other.task.id not in self.abandoned:
+                    running[_place(other.task)].append(f"{other.task.id[:6]} on {each.id}")
+        doubles = running[_place(container.task)]
+        if len(doubles) > 1:
+            self._object(f"{_name(container.task)} runs more than once: {', '.join(doubles)}")
+
+    def acknowledged(self, node: Node, batch: StatusBatch) -> None:
+        """An agent was told that its statuses are safe."""
+        for seen in batch.statuses:
+            task = self.view.tasks.get(seen.task_id)
+            if task is not None and task.node_id == node.id and self.view.state(task) < seen.state:
+                self._object(f"{_name(task)}: acknowledged {seen.state.word} was lost")
+
+    # -- the end -------------------------------------------------------------------------
+
+    def unfinished(self) -> str:
+        """What is not as wanted; empty once everything is."""
+        for node_id in sorted(self.view.nodes):
+            if self.view.node_state(node_id) is not NodeState.READY:
+                return f"node {node_id} is not ready"
+        services = sorted({*self.view.services, *(t.service_id for t in self.view.tasks.values())})
+        for service_id in services:
+            if problem := self._unfinished_service(service_id):
+                return problem
+        return self._unfinished_hosts()
+
+    def _unfinished_service(self, service_id: ServiceId) -> str:
+        plan = plan_service(self.view, service_id, fleet=self.fleet, now=self._engine.epoch)
+        if plan.decisions or plan.wake_at is not None:
+            return f"service {service_id} has yet to be planned: {plan}"
+        service = self.view.services.get(service_id)
+        wanted = [
+            t for t in self.view.tasks_of(service_id).values() if t.desired <= TaskState.RUNNING
+        ]
+        if service is None:
+            return f"service {service_id} is gone but has tasks"
+        if len(wanted) != wanted_replicas(self.view, service):
+            return f"service {service_id} has {len(wanted)} tasks"
+        for task in wanted:
+            if not task.node_id and not task.message:
+                return f"{_name(task)} waits and does not say why"
+            if task.node_id and self.view.state(task) < TaskState.RUNNING:
+                return f"{_name(task)} does not run yet"
+        return ""
+
+    def _unfinished_hosts(self) -> str:
+        expected = {
+            task.id
+            for task in self.view.tasks.values()
+            if task.node_id
+            and task.desired <= TaskState.RUNNING
+            and self.view.state(task) is TaskState.RUNNING
+        }
+        running = {each.task.id for node in self.nodes.values() for each in node.running}
+        if running != expected:
+            return f"containers differ: {sorted(running ^ expected)}"
+        kept = {task_id for node in self.nodes.values() for task_id in node.containers}
+        if strays := kept - self.view.tasks.keys():
+            return f"containers of no task are left: {sorted(strays)}"
+        return ""
+
+    def check(self) -> None:
+        """Assert that the judge's own view is in order."""
+        self.view.check()
+        self.fleet.check(self.view)
+
+    def _may_run(self, task: Task) -> bool:
+        return bool(task.node_id) and not self.view.state(task).is_terminal
+
+    def _object(self, what: str) -> None:
+        self._engine.tell("judge", what)
+        raise Violated(what)
+
+
+def _place(task: Task) -> Place:
+    return task.service_id, task.slot, NodeId("") if task.slot else task.node_id
+
+
+def _name(task: Task) -> str:
+    return f"{task.service_name}.{task.slot or task.node_id} ({task.id[:6]})"

@@ -1,0 +1,315 @@
+"""A host: containers that outlive their agent, and the agent's real machines over them."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from agent import session as sessions
+from agent.assignments import Gap
+from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Signal, Start, Wait
+from agent.events import (
+    Abandoned,
+    Event,
+    Exited,
+    GraceExpired,
+    Prepared,
+    PrepareFailed,
+    Started,
+    StartFailed,
+)
+from agent.session import Session
+from agent.tasks import Stray, Tasks
+from swarm.dispatch import (
+    Diff,
+    FromManager,
+    Heartbeat,
+    Snapshot,
+    StatusAck,
+    StatusBatch,
+    Welcome,
+)
+from swarm.ids import NodeId, TaskId
+from swarm.objects import NodeDescription, Task
+from swarm.specs import Resources
+from tests.sim.engine import Engine
+from tests.sim.manager import Manager
+from tests.sim.network import Network, Stream
+
+
+class Container(Struct):
+    """What is left of a container on its host."""
+
+    task: Task
+    pid: int
+    started_at: float
+    exit: Exited | None = None
+
+
+class Node:
+    """One host. `started` and `acknowledged` tell the judge."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        network: Network,
+        managers: dict[str, Manager],
+        name: str,
+        *,
+        started: Callable[["Node", Container], None],
+        acknowledged: Callable[["Node", StatusBatch], None],
+    ) -> None:
+        self.id = NodeId(name)
+        self.containers: dict[TaskId, Container] = {}
+        self.description = NodeDescription(
+            hostname=f"host-{name}",
+            os="linux",
+            arch="x86_64",
+            resources=Resources(cpu_millis=4000, memory_bytes=1 << 32),
+        )
+        self.is_up = False
+        self._engine = engine
+        self._network = network
+        self._managers = managers
+        self._started = started
+        self._acknowledged = acknowledged
+        self._skew = engine.between(-2.0, 2.0)
+        self._life = 0
+        self._pid = 100
+        self._stream: Stream | None = None
+        self._streams: dict[int, Stream] = {}
+        self._flying: dict[int, StatusBatch] = {}
+        self._timer = 0
+        self._abandonable: set[TaskId] = set()
+
+    @property
+    def running(self) -> list[Container]:
+        """The containers whose process lives."""
+        return [each for each in self.containers.values() if each.exit is None]
+
+    # -- birth and death -----------------------------------------------------------------
+
+    def start_agent(self) -> None:
+        """Start an agent over whatever containers are there."""
+        self._life += 1
+        self.is_up = True
+        strays = [
+            Stray(task_id=task_id, pid=each.pid, started_at=each.started_at, exit=each.exit)
+            for task_id, each in sorted(self.containers.items())
+        ]
+        self.tasks = Tasks(strays)
+        self.session = Session(tuple(self._managers), random=self._engine.random)
+        self._flying.clear()
+        self._abandonable.clear()
+        self._tell(f"agent starts over {len(strays)} containers")
+        self._pump()
+
+    def kill_agent(self) -> None:
+        """The agent dies; its containers go on."""
+        if not self.is_up:
+            return
+        self._tell("agent is killed")
+        self.is_up = False
+        self._life += 1
+        for stream in self._streams.values():
+            stream.close(by="node")
+        self._streams.clear()
+        self._stream = None
+
+    def lose_power(self) -> None:
+        """The host dies with everything on it, traces of containers included."""
+        self._tell(f"host dies with {len(self.running)} containers")
+        is_cut = self._network.is_cut(self.id)
+        self._network.cut(self.id)
+        self.kill_agent()
+        self.containers.clear()
+        if not is_cut:
+            self._network.mend(self.id)
+
+    def fail(self, task_id: TaskId, exit_code: int) -> None:
+        """A container's process ends by itself."""
+        container = self.containers.get(task_id)
+        if container is None or container.exit is not None:
+            return
+        container.exit = Exited(exit_code=exit_code, finished_at=self._at())
+        self._tell(f"container {task_id[:6]} exits with {exit_code}")
+        self._happened(task_id, container.exit)
+
+    # -- the session ---------------------------------------------------------------------
+
+    def hear(self, stream: Stream, message: FromManager) -> None:
+        """A message of a manager arrives."""
+        if stream is not self._stream or not self.is_up:
+            return
+        now = self._engine.now
+        self.session.heard(now=now)
+        match message:
+            case Welcome():
+                self.session.welcomed(message.managers, message.heartbeat_s, now=now)
+                self._do(self.tasks.welcomed(message, at=self._at(), now=now))
+            case Snapshot() | Diff():
+                found = self.tasks.take(message, at=self._at(), now=now)
+                if isinstance(found, Gap):
+                    self._tell(f"starts over: {found.reason}")
+                    self._break()
+                else:
+                    self._do(found)
+            case StatusAck(sequence=sequence):
+                self.tasks.reports.acknowledged(sequence)
+                for number in [each for each in self._flying if each <= sequence]:
+                    self._acknowledged(self, self._flying.pop(number))
+            case _:
+                pass
+        self._pump()
+
+    def hung_up(self, stream: Stream) -> None:
+        """The manager's side is gone."""
+        if stream is self._stream and self.is_up:
+            self._break()
+            self._pump()
+
+    def _break(self) -> None:
+        if self._stream is not None:
+            self._stream.close(by="node")
+            self._stream = None
+            self._flying.clear()
+            self.tasks.disconnected(now=self._engine.now)
+        self.session.broken(self.session.attempt, now=self._engine.now)
+
+    def _dial(self, effect: sessions.Dial) -> None:
+        manager = self._managers[effect.address]
+        life, attempt = self._life, effect.attempt
+
+        def arrive() -> None:
+            if life != self._life or self._network.is_cut(self.id):
+                return
+            if not manager.is_serving:
+                self._engine.after(self._engine.latency(), refused)
+                return
+            stream = Stream(self._network, self.id, self, manager)
+            self._engine.after(self._engine.latency(), lambda: stands(stream))
+
+        def refused() -> None:
+            if life == self._life and not self._network.is_cut(self.id):
+                self.session.broken(attempt, now=self._engine.now)
+                self._pump()
+
+        def stands(stream: Stream) -> None:
+            if life != self._life or self._network.is_cut(self.id):
+                return
+            if not self.session.connected(attempt, now=self._engine.now):
+                return
+            self._stream = stream
+            self._streams = {attempt: stream}
+            stream.to_manager(self.tasks.hello(self.description))
+            self._pump()
+
+        self._engine.after(self._engine.latency(), arrive)
+
+    def _pump(self) -> None:
+        """Do what is due, and set one timer for what will be."""
+        now = self._engine.now
+        for effect in self.session.due(now=now):
+            match effect:
+                case sessions.Dial():
+                    self._dial(effect)
+                case sessions.Beat():
+                    if self._stream is not None:
+                        self._stream.to_manager(Heartbeat())
+                case sessions.HangUp(reason=reason):
+                    self._tell(f"hangs up: {reason}")
+                    if self._stream is not None:
+                        self._stream.close(by="node")
+                        self._stream = None
+                        self._flying.clear()
+                        self.tasks.disconnected(now=now)
+        if self._stream is not None and (batch := self.tasks.reports.batch(now=now)):
+            self._flying[batch.sequence] = batch
+            self._stream.to_manager(batch)
+            if self._engine.fault(0.05):
+                self._stream.to_manager(batch)
+        self.tasks.check()
+        self._arm()
+
+    def _arm(self) -> None:
+        deadlines = (self.session.next_deadline(), self.tasks.reports.next_deadline())
+        earliest = min(each for each in deadlines if each is not None)
+        self._timer += 1
+        timer, life = self._timer, self._life
+
+        def ring() -> None:
+            if timer == self._timer and life == self._life:
+                self._pump()
+
+        self._engine.after(max(0.0001, earliest - self._engine.now), ring)
+
+    # -- effects -------------------------------------------------------------------------
+
+    def _do(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        engine = self._engine
+        match effect:
+            case Prepare(task_id=task_id):
+                if engine.fault(0.02):
+                    self._answer(0.02, task_id, PrepareFailed(reason="image not found"))
+                else:
+                    slow = 1.5 if engine.fault(0.05) else 0.01
+                    self._abandonable.add(task_id)
+                    self._after(engine.between(0.0, slow), lambda: self._prepared(task_id))
+            case Start(task_id=task_id):
+                self._after(engine.between(0.003, 0.03), lambda: self._run(task_id))
+            case Abandon(task_id=task_id):
+                if task_id in self._abandonable:
+                    self._abandonable.discard(task_id)
+                    self._answer(0.0, task_id, Abandoned())
+            case Signal(task_id=task_id):
+                if engine.random.random() < 0.8:
+                    engine.after(engine.between(0.001, 0.3), lambda: self.fail(task_id, 143))
+            case Kill(task_id=task_id):
+                engine.after(0.001, lambda: self.fail(task_id, 137))
+            case Wait(task_id=task_id, delay_s=delay_s):
+                self._answer(delay_s, task_id, GraceExpired())
+            case Delete(task_id=task_id):
+                left = self.containers.pop(task_id, None)
+                assert left is None or left.exit is not None, f"{task_id} was deleted alive"
+            case _:
+                raise AssertionError(effect)
+
+    def _prepared(self, task_id: TaskId) -> None:
+        if task_id in self._abandonable:
+            self._abandonable.discard(task_id)
+            self._happened(task_id, Prepared())
+
+    def _run(self, task_id: TaskId) -> None:
+        if self._engine.fault(0.02):
+            self._happened(task_id, StartFailed(reason="mount refused"))
+            return
+        wanted = self.tasks.known(task_id)
+        assert wanted is not None
+        self._pid += 1
+        container = Container(task=wanted.task, pid=self._pid, started_at=self._at())
+        self.containers[task_id] = container
+        self._started(self, container)
+        started = Started(pid=container.pid, started_at=container.started_at)
+        self._answer(0.002, task_id, started)
+
+    def _answer(self, delay_s: float, task_id: TaskId, event: Event) -> None:
+        self._after(delay_s, lambda: self._happened(task_id, event))
+
+    def _after(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Later, provided that this agent still lives."""
+        life = self._life
+        self._engine.after(delay_s, lambda: action() if life == self._life else None)
+
+    def _happened(self, task_id: TaskId, event: Event) -> None:
+        if self.is_up:
+            self._do(self.tasks.tell(task_id, event, at=self._at(), now=self._engine.now))
+            self._pump()
+
+    def _at(self) -> float:
+        return self._engine.epoch + self._skew
+
+    def _tell(self, what: str) -> None:
+        self._engine.tell(self.id, what)
