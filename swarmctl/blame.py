@@ -86,7 +86,8 @@ def reblamed(error: Invalid, *, is_update: bool) -> Invalid:
 
 def _flag(path: str, *, is_update: bool) -> str:
     bare = re.sub(r"\[.*", "", path)
-    flag = _FLAGS.get(bare, "")
+    # Nodes speak of the task that they were shown, managers of the whole service.
+    flag = _FLAGS.get(bare) or _FLAGS.get(f"task.{bare}", "")
     if is_update:
         return f"{flag}-add" if flag in _PAIRS else flag
     return _WORDS.get(flag, flag)

@@ -16,6 +16,7 @@ from swarmctl.main import command, told
         ("task.container.image: bad", "IMAGE: bad", "--image: bad"),
         ("task.container.args[3]: bad", "ARG: bad", "--args: bad"),
         ("name: bad: worse", "--name: bad: worse", "--name: bad: worse"),
+        ("container.mounts[0].source: none", "--mount: source none", "--mount-add: source none"),
         ("task.future: bad", "task.future: bad", "task.future: bad"),
     ],
 )
