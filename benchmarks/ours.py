@@ -34,7 +34,7 @@ class Ours:
                 ), stdout=log, stderr=log,
             )  # fmt: skip
         deadline = time.monotonic() + 30
-        while subprocess.run(self._argv("info"), capture_output=True, check=False).returncode:
+        while subprocess.run(self._argv("status"), capture_output=True, check=False).returncode:
             if time.monotonic() > deadline:
                 raise SystemExit((self.base / "log").read_text()[-2000:])
             time.sleep(0.1)

@@ -67,6 +67,9 @@ async def _pass_on(
         async for response in call:
             yield response
     except grpc.aio.AioRpcError as err:
+        if err.code() is grpc.StatusCode.CANCELLED:
+            stopped = Unavailable(f"who answered {method} stopped", hint="look, then try again")
+            await abort(context, stopped)
         metadata = tuple(err.trailing_metadata() or ())
         await context.abort(err.code(), err.details() or "", metadata)
     finally:

@@ -83,7 +83,7 @@ class Host:
     def wait_listening(self) -> None:
         wait_for(
             f"{self.name} listens",
-            lambda: self.ctl("info", check=False).returncode == 0 or self._died(),
+            lambda: self.ctl("status", check=False).returncode == 0 or self._died(),
             within_s=10,
         )
 
@@ -252,14 +252,19 @@ def command_lines() -> Iterator[tuple[int, str]]:
 
 
 def remove_cgroups(parent: str) -> None:
-    """Remove the empty control groups below `parent` in every hierarchy."""
-    for controller in _controllers():
-        root = CONTROLLERS / controller / parent
-        for directory in sorted(root.rglob("*/"), reverse=True) if root.is_dir() else ():
-            with contextlib.suppress(OSError):
-                directory.rmdir()
-        with contextlib.suppress(OSError):
-            root.rmdir()
+    """Remove the control groups below `parent` in every hierarchy, as soon as they are empty."""
+    roots = [root for each in _controllers() if (root := CONTROLLERS / each / parent).is_dir()]
+    for root in roots:
+        wait_for(f"{root} removed", lambda root=root: _removed(root), within_s=5)
+
+
+def _removed(root: Path) -> bool:
+    for directory, _, _ in os.walk(root, topdown=False):
+        try:
+            Path(directory).rmdir()
+        except OSError:
+            return False
+    return True
 
 
 def _controllers() -> list[str]:
