@@ -1,0 +1,76 @@
+from typing import Any
+
+import pytest
+
+from runtime.checks import check
+from runtime.spec import File, Log, Mount, MountKind, Overlay, Resources, Rlimit
+from swarm.errors import Invalid
+from tests.runtime.specs import make_spec
+
+
+def problems(**fields: Any) -> tuple[str, ...]:
+    with pytest.raises(Invalid) as caught:
+        check(make_spec(**fields))
+    return caught.value.problems
+
+
+def test_a_plain_spec_is_fine() -> None:
+    check(make_spec())
+
+
+def test_every_problem_is_told_at_once() -> None:
+    found = problems(args=(), workdir="x", env=("A",), hostname="h" * 65)
+
+    assert [problem.partition(":")[0] for problem in found] == [
+        "args", "env[0]", "workdir", "hostname",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"id": "../x"}, "id: "),
+        ({"id": ".x"}, "id: "),
+        ({"args": ("a", "b\0")}, "args[1]: "),
+        ({"env": ("=x",)}, "env[0]: "),
+        ({"cgroup_parent": "a/b"}, "cgroup_parent: "),
+        ({"oom_score_adj": 1001}, "oom_score_adj: "),
+        ({"host_network": True, "network_namespace": "/x"}, "network_namespace: "),
+        ({"log": Log(path="log")}, "log.path: "),
+        ({"log": Log(path="/log", max_files=0)}, "log.max_files: "),
+        (
+            {"rootfs": Overlay(lower_dirs=(), upper_dir="/u", work_dir="/w")},
+            "rootfs.lower_dirs: ",
+        ),
+        ({"mounts": (Mount(source="/x", target="/a/../b"),)}, "mounts[0].target: "),
+        ({"mounts": (Mount(source="/x", target="/"),)}, "mounts[0].target: "),
+        ({"mounts": (Mount(source="x", target="/x"),)}, "mounts[0].source: "),
+        ({"mounts": (Mount(kind=MountKind.TMPFS, source="/x", target="/x"),)}, "mounts[0]: "),
+        ({"files": (File(path="/etc/", content=""),)}, "files[0].path: "),
+        ({"resources": Resources(cpu_millis=9)}, "resources.cpu_millis: "),
+        ({"resources": Resources(memory_bytes=1024)}, "resources.memory_bytes: "),
+        ({"resources": Resources(memory_swap_bytes=1)}, "resources.memory_swap_bytes: needs"),
+        (
+            {"resources": Resources(memory_bytes=10**8, memory_swap_bytes=10**7)},
+            "resources.memory_swap_bytes: counts",
+        ),
+        ({"resources": Resources(pids_limit=-1)}, "resources.pids_limit: "),
+        ({"resources": Resources(cpuset_cpus="0-")}, "resources.cpuset_cpus: "),
+        ({"capabilities": ("CAP_FLY",)}, "capabilities[0]: "),
+        ({"rlimits": (Rlimit(name="files", soft=1, hard=1),)}, "rlimits[0].name: "),
+        ({"rlimits": (Rlimit(name="nofile", soft=2, hard=1),)}, "rlimits[0]: soft limit 2"),
+        ({"rlimits": (Rlimit(name="nofile", soft=-1, hard=1),)}, "rlimits[0]: soft limit -1"),
+        ({"sysctls": {"kernel.panic": "1"}}, "sysctls[kernel.panic]: is not separate"),
+        ({"sysctls": {"net/ipv4/x": "1"}}, "sysctls[net/ipv4/x]: "),
+        ({"sysctls": {"net.core.x": "1"}, "host_network": True}, "sysctls[net.core.x]: would"),
+        ({"masked_paths": ("proc",)}, "masked_paths[0]: "),
+    ],
+)
+def test_a_problem_names_its_field(fields: dict[str, Any], expected: str) -> None:
+    (problem,) = problems(**fields)
+
+    assert problem.startswith(expected)
+
+
+def test_swap_may_be_unlimited() -> None:
+    check(make_spec(resources=Resources(memory_bytes=10**8, memory_swap_bytes=-1)))
