@@ -12,7 +12,7 @@ may be its own, and so does the view when sessions vanish together with their ma
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from msgspec import structs
 
@@ -27,6 +27,7 @@ from manager.events import (
     task_state_event,
 )
 from manager.freshness import Freshness
+from manager.roster import Roster
 from manager.tally import Counted, Tally
 from swarm.errors import Invalid
 from swarm.ids import NodeId, ServiceId, TaskId
@@ -53,7 +54,8 @@ class ClusterView:
         self.cluster: Cluster | None = None
         self.nodes: dict[NodeId, Node] = {}
         self.services: dict[ServiceId, Service] = {}
-        self.tasks: dict[TaskId, Task] = {}
+        self._roster = Roster()
+        self.tasks = self._roster.tasks
         self.sessions: dict[NodeId, Session] = {}
         self.names: dict[tuple[str, str], str] = {}
         self.managers: dict[NodeId, str] = {}
@@ -61,9 +63,6 @@ class ClusterView:
         self._departed: set[NodeId] = set()
         self._versions: dict[ServiceId, dict[int, TaskSpec]] = {}
         self._observed: dict[NodeId, dict[TaskId, Observation]] = {}
-        self._of_service: dict[ServiceId, dict[TaskId, Task]] = {}
-        self._on_node: dict[NodeId, dict[TaskId, Task]] = {}
-        self._waiting: dict[ServiceId, set[TaskId]] = {}
         self._globals: set[ServiceId] = set()
         self._standing: dict[NodeId, NodeState] = {}
         self._tally = Tally()
@@ -137,11 +136,11 @@ class ClusterView:
 
     def tasks_of(self, service_id: ServiceId) -> Mapping[TaskId, Task]:
         """The service's tasks, past attempts included."""
-        return self._of_service.get(service_id, {})
+        return self._roster.of(service_id)
 
     def tasks_on(self, node_id: NodeId) -> Mapping[TaskId, Task]:
         """The tasks given to the node, past attempts included."""
-        return self._on_node.get(node_id, {})
+        return self._roster.on(node_id)
 
     def observations_on(self, node_id: NodeId) -> Mapping[TaskId, Observation]:
         """What the node's agent last reported, of tasks that are no more as well."""
@@ -284,15 +283,7 @@ class ClusterView:
             notes.nodes.add(node.id)
 
     def _put_task(self, task: Task, notes: Notes) -> None:
-        old = self.tasks.get(task.id)
-        if old is not None and old.node_id != task.node_id:
-            self._unlist(old)
-        self.tasks[task.id] = task
-        self._of_service.setdefault(task.service_id, {})[task.id] = task
-        if task.node_id:
-            self._on_node.setdefault(task.node_id, {})[task.id] = task
-        else:
-            self._waiting.setdefault(task.service_id, set()).add(task.id)
+        old = self._roster.put(task)
         notes.task(task.id)
         notes.assigned(task.node_id, task.id)
         notes.services.add(task.service_id)
@@ -301,14 +292,9 @@ class ClusterView:
             notes.event(task_event(task, "create", now=notes.now))
 
     def _drop_task(self, task_id: TaskId, notes: Notes) -> None:
-        task = self.tasks.pop(task_id, None)
+        task = self._roster.drop(task_id)
         if task is None:
             return
-        tasks = self._of_service[task.service_id]
-        del tasks[task_id]
-        if not tasks:
-            del self._of_service[task.service_id]
-        self._unlist(task)
         self._tally.drop(task)
         notes.task(task_id)
         notes.assigned(task.node_id, task_id)
@@ -316,14 +302,6 @@ class ClusterView:
         notes.suspects.add((task.node_id, task_id))
         notes.freed = True
         notes.event(task_event(task, "remove", now=notes.now))
-
-    def _unlist(self, task: Task) -> None:
-        if task.node_id:
-            _discard(self._on_node, task.node_id, task.id)
-        elif waiting := self._waiting.get(task.service_id):
-            waiting.discard(task.id)
-            if not waiting:
-                del self._waiting[task.service_id]
 
     def _put_observation(self, node_id: NodeId, seen: Observation, notes: Notes) -> None:
         of_node = self._observed.setdefault(node_id, {})
@@ -349,7 +327,10 @@ class ClusterView:
             notes.services.add(task.service_id)
 
     def _drop_observation(self, node_id: NodeId, task_id: TaskId, notes: Notes) -> None:
-        _discard(self._observed, node_id, task_id)
+        of_node = self._observed.get(node_id, {})
+        of_node.pop(task_id, None)
+        if not of_node:
+            self._observed.pop(node_id, None)
         if (task := self.tasks.get(task_id)) is not None and task.node_id == node_id:
             notes.task(task_id)
             notes.services.add(task.service_id)
@@ -375,7 +356,7 @@ class ClusterView:
             if task_id not in self.tasks and task_id in self._observed.get(node_id, {}):
                 notes.nodes.add(node_id)
         if notes.freed:
-            notes.services.update(self._waiting)
+            notes.services.update(self._roster.waiting())
 
     def _reconsider(self, node_id: NodeId, notes: Notes) -> None:
         before = self._standing.get(node_id)
@@ -387,7 +368,7 @@ class ClusterView:
         tasks = self.tasks_on(node_id)
         notes.services.update(task.service_id for task in tasks.values())
         notes.services.update(self._globals)
-        notes.services.update(self._waiting)
+        notes.services.update(self._roster.waiting())
         if before is after:
             return
         for task in tasks.values():
@@ -406,13 +387,7 @@ class ClusterView:
 
     def check(self) -> None:
         """Assert that every index says what the objects say."""
-        for task in self.tasks.values():
-            assert self._of_service[task.service_id][task.id] is task
-            assert task.node_id == "" or self._on_node[task.node_id][task.id] is task
-            assert task.node_id or task.id in self._waiting[task.service_id]
-        assert sum(map(len, self._of_service.values())) == len(self.tasks)
-        placed = sum(map(len, self._on_node.values()))
-        assert placed + sum(map(len, self._waiting.values())) == len(self.tasks)
+        self._roster.check()
         assert not self.doubted & self.sessions.keys()
         assert self.doubted <= self.nodes.keys()
         assert all(self._standing.get(n) is self.node_state(n) for n in self.nodes)
@@ -421,18 +396,11 @@ class ClusterView:
             counted = self._tally.counted(task.id)
             self._recount(task)
             assert counted == self._tally.counted(task.id)
-        counts = [self._tally.of(service_id) for service_id in self._of_service]
+        counts = [
+            self._tally.of(service_id)
+            for service_id in {task.service_id for task in self.tasks.values()}
+        ]
         assert sum(sum(each.values()) for each in counts) == len(self.tasks)
-
-
-_V = TypeVar("_V")
-
-
-def _discard(index: dict[NodeId, dict[TaskId, _V]], node_id: NodeId, task_id: TaskId) -> None:
-    of_node = index.get(node_id, {})
-    of_node.pop(task_id, None)
-    if not of_node:
-        index.pop(node_id, None)
 
 
 def _in_our_time(seen: Observation, task: Task | None, now: float) -> Observation:
