@@ -15,11 +15,13 @@ from pathlib import Path
 from swarm import __version__
 from swarm.addresses import parse_address
 from swarm.errors import Invalid, SwarmError
+from swarm.io.allocation import share_one_arena
 from swarmd.settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `swarmd`."""
+    share_one_arena()
     try:
         settings = parse(sys.argv[1:] if argv is None else argv)
         return asyncio.run(serve(settings))

@@ -4,7 +4,7 @@ Metrics are declared in one table per part (`manager/metrics.py`, `agent/metrics
 which the reference page is rendered; this module only exposes them.
 """
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, disable_created_metrics, start_http_server
 
 from swarm.addresses import parse_address
 from swarm.errors import Unavailable
@@ -13,6 +13,7 @@ from swarm.errors import Unavailable
 def serve(address: str, registry: CollectorRegistry) -> None:
     """Answer `GET /metrics` on `address` (`HOST:PORT`) from a daemon thread."""
     host, port = parse_address(address)
+    disable_created_metrics()  # a second series for each counter that nobody asks for
     try:
         start_http_server(port, host, registry)
     except OSError as err:
