@@ -13,7 +13,8 @@ from swarm.errors import Unavailable
 def serve(address: str, registry: CollectorRegistry) -> None:
     """Answer `GET /metrics` on `address` (`HOST:PORT`) from a daemon thread."""
     host, port = parse_address(address)
-    disable_created_metrics()  # a second series for each counter that nobody asks for
+    # A second series for each counter, which nobody asks for; the library has no types for it.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     try:
         start_http_server(port, host, registry)
     except OSError as err:
