@@ -166,9 +166,7 @@ def _open(bind: _Bind) -> OpenBind:
 
 def _process_limits(spec: ContainerSpec) -> list[ContainerStep]:
     """What /proc of the host or rights that fall later are needed for."""
-    steps: list[ContainerStep] = []
-    if spec.oom_score_adj:
-        steps.append(SetOomScore(spec.oom_score_adj))
+    steps: list[ContainerStep] = [SetOomScore(spec.oom_score_adj)]
     for limit in spec.rlimits:
         steps.append(SetRlimit(limit.name, RLIMIT_NAMES[limit.name], limit.soft, limit.hard))
     return steps

@@ -5,10 +5,11 @@ is what lets a crash anywhere be cleaned up by whoever finds the leftovers.
 """
 
 # Plain strings: pathlib would cost every start time and every shim memory.
-# ruff: noqa: PTH102, PTH103, PTH104, PTH106, PTH108
+# ruff: noqa: PTH102, PTH103, PTH104, PTH106, PTH108, PTH208
 
 import contextlib
 import errno
+import itertools
 import os
 import select
 import time
@@ -123,21 +124,70 @@ def _remove_tree(undo: s.RemoveTree) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a directory with all it holds, following no link. Nothing there is fine."""
-    with contextlib.suppress(FileNotFoundError):
+    """Remove a directory with all it holds, following no link. Nothing there is fine.
+
+    A program can nest directories deeper than any path may be long. So what is found below
+    is moved up beside its parent, and nothing is ever reached by more than one name.
+    """
+    try:
+        top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    except OSError as err:
+        if err.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        os.unlink(path)
+        return
+    try:
+        pending = os.listdir(top)
+        while pending:
+            pending += _remove_level(top, pending.pop())
+    finally:
+        os.close(top)
+    os.rmdir(path)
+
+
+def _remove_level(top: int, name: str) -> list[str]:
+    """Remove entry `name` of `top`; the names under which its directories now lie in `top`."""
+    if _removed(name, top):
+        return []
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    inner = os.open(name, flags, dir_fd=top)
+    try:
+        moved = [
+            _moved_up(each, inner, top) for each in os.listdir(inner) if not _removed(each, inner)
+        ]
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=top)
+    return moved
+
+
+def _removed(name: str, directory: int) -> bool:
+    """Whether `name` could be removed; a directory that holds something could not."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except IsADirectoryError:
         try:
-            os.rmdir(path)
-        except NotADirectoryError:
-            os.unlink(path)
+            os.rmdir(name, dir_fd=directory)
         except OSError as err:
             if err.errno != errno.ENOTEMPTY:
                 raise
-            for entry in list(os.scandir(path)):
-                if entry.is_dir(follow_symlinks=False):
-                    remove_tree(entry.path)
-                else:
-                    os.unlink(entry.path)
-            os.rmdir(path)
+            return False
+    return True
+
+
+def _moved_up(name: str, directory: int, top: int) -> str:
+    for number in itertools.count():
+        new = f".removing-{number}"
+        try:
+            os.rename(name, new, src_dir_fd=directory, dst_dir_fd=top)
+        except OSError as err:
+            if err.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+        else:
+            return new
+    raise AssertionError("there is always a next number")
 
 
 def _remove_empty_dir(undo: s.RemoveEmptyDir) -> None:

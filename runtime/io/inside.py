@@ -28,6 +28,7 @@ from runtime.users import Identity, resolve
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 _MOUNT_OPTIONS_MAX = 4000
+_OOM_SCORE = "/proc/self/oom_score_adj"
 
 
 class Inside:
@@ -56,7 +57,7 @@ class Inside:
             s.SetHostname: lambda step: kernel.sethostname(step.hostname),
             s.LoopbackUp: _loopback_up,
             s.WriteSysctl: _write_sysctl,
-            s.SetOomScore: lambda step: _write("/proc/self/oom_score_adj", str(step.score)),
+            s.SetOomScore: _set_oom_score,
             s.SetRlimit: _set_rlimit,
             s.JoinKeyring: lambda _: kernel.join_session_keyring(),
             s.MakeWorkdir: _make_workdir,
@@ -221,6 +222,12 @@ def _loopback_up(_: s.LoopbackUp) -> None:
 
 def _write_sysctl(step: s.WriteSysctl) -> None:
     _write(f"/proc/sys/{step.name.replace('.', '/')}", step.value)
+
+
+def _set_oom_score(step: s.SetOomScore) -> None:
+    """Always, or the container would inherit what protects the launcher."""
+    if _read(_OOM_SCORE).strip() != str(step.score):
+        _write(_OOM_SCORE, str(step.score))
 
 
 def _set_rlimit(step: s.SetRlimit) -> None:

@@ -117,8 +117,11 @@ class Launcher:
             self._yield()
 
     def _fork(self, link: int) -> None:
-        if os.fork() == 0:
-            shim.main(link, self._around)
+        try:
+            if os.fork() == 0:
+                shim.main(link, self._around)
+        except OSError as err:  # out of processes or memory: the client sees its end close
+            sys.stderr.write(f"launcher: cannot fork a shim: {err}\n")
         os.close(link)
 
     def _yield(self) -> None:

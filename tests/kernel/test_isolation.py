@@ -1,12 +1,14 @@
 """What a container sees, and what it may do, on the real kernel."""
 
+import asyncio
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from runtime.spec import File, Mount, MountKind, Rlimit
-from tests.kernel.machine import Machine
+from runtime.spec import File, Mount, MountKind, Propagation, Rlimit
+from tests.kernel.machine import Machine, exit_of
 
 pytestmark = pytest.mark.kernel
 
@@ -198,3 +200,54 @@ def test_the_hosts_environment_does_not_leak(
     _, output = machine.run("env", env=("PATH=/bin", "A=b c", "HOME=/elsewhere"))
 
     assert sorted(output.splitlines()) == ["A=b c", "HOME=/elsewhere", "PATH=/bin"]
+
+
+def test_a_named_network_namespace_is_joined(machine: Machine) -> None:
+    name = f"{machine.cgroup_parent}ns"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        wanted = Path(f"/run/netns/{name}").stat().st_ino
+        _, output = machine.run(
+            "readlink", "/proc/self/ns/net", network_namespace=f"/run/netns/{name}"
+        )
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+    assert output.strip() == f"net:[{wanted}]"
+
+
+@pytest.mark.parametrize(
+    ("propagation", "expected"), [(Propagation.RSLAVE, "seen\n"), (Propagation.RPRIVATE, "")]
+)
+def test_a_later_mount_of_the_host_appears_only_in_a_slave(
+    machine: Machine, propagation: Propagation, expected: str
+) -> None:
+    source = machine.base / "source"
+    (source / "inner").mkdir(parents=True)
+    mounts = (Mount(source=str(source), target="/s", propagation=propagation),)
+
+    async def story() -> str:
+        async with machine.runtime() as runtime:
+            script = "until test -e /s/go; do sleep 0.01; done; cat /s/inner/mark 2>/dev/null"
+            spec = machine.spec("sh", "-c", script, mounts=mounts)
+            await runtime.run(spec)
+            mount("-t", "tmpfs", "none", str(source / "inner"))
+            (source / "inner" / "mark").write_text("seen\n")
+            (source / "go").touch()
+            await exit_of(runtime)
+            mount("--make-private", str(source / "inner"))
+            subprocess.run(["umount", str(source / "inner")], check=True)
+            output = machine.output(spec.id)
+            await runtime.delete(spec.id)
+            return output
+
+    mount("--bind", str(source), str(source))
+    mount("--make-shared", str(source))
+    try:
+        assert asyncio.run(story()) == expected
+    finally:
+        subprocess.run(["umount", "-l", str(source)], check=True)
+
+
+def mount(*words: str) -> None:
+    subprocess.run(["mount", *words], check=True)

@@ -28,7 +28,7 @@ def test_a_plain_container_is_planned_step_by_step() -> None:
 
     assert [s.name(step) for step in plan.container] == [
         "join cgroup", "join cgroup", "join cgroup", "join cgroup",
-        "unshare", "loopback up", "isolate mounts", "mount overlay", "pivot root",
+        "set oom score", "unshare", "loopback up", "isolate mounts", "mount overlay", "pivot root",
         "mount filesystem", "mount filesystem", "mount filesystem", "mount filesystem",
         "mount filesystem", "mount filesystem",
         "make node", "make node", "make node", "make node", "make node", "make node",
