@@ -1,7 +1,8 @@
 """Run this node's agent.
 
 It keeps one session with a manager, and makes the node do what was assigned. Containers do
-not depend on it: it may stop, crash or be replaced while they run. `--purge` ends and removes
+not depend on it: it may stop, crash or be replaced while they run. SIGUSR1 says that the node
+leaves its swarm: end the containers, tell the manager, and stop. `--purge` ends and removes
 every container of this node, for one that leaves its swarm; it needs neither a manager nor a
 launcher, and keeps images and named volumes.
 """
@@ -51,19 +52,25 @@ def _read(path: Path) -> "Config":
 
 
 async def _serve(config: "Config") -> int:
-    """Run until SIGTERM or SIGINT, or until a bug shows."""
+    """Run until SIGTERM, SIGINT or SIGUSR1, or until a bug shows."""
     from agent.io.serving import Service
     from swarm.io.log import configure
 
-    stop = asyncio.Event()
+    stop, leaves = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    # Whoever sends it before this line ends us, which is what it wants anyway.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, leaves.set)
     service = Service(config, configure("agent", level=config.log_level))
     await service.start()
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait((stopping, service.crew.crashed), return_when=asyncio.FIRST_COMPLETED)
+    stopping, leaving = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(leaves.wait())
+    await asyncio.wait(
+        (stopping, leaving, service.crew.crashed), return_when=asyncio.FIRST_COMPLETED
+    )
     if service.crew.crashed.done():
         service.crew.crashed.result()
+    if leaves.is_set():
+        await service.leave()
     await service.close()
     return 0
 

@@ -1,10 +1,10 @@
 """Tell the living nodes from the lost ones.
 
 A node is READY while it has a session, and DOWN at once when its session ends: the manager
-that held it has already waited three heartbeats. Silence is no evidence when the listener
-is new or gone: after a change of leader, and when a manager vanished with all its sessions,
-the silent nodes get `grace_s` to be heard elsewhere. The leader must not mistake its own
-ignorance for a dead cluster.
+that held it has already waited three heartbeats, or heard it say goodbye. Silence is no
+evidence when the listener is new or gone: after a change of leader, and when a manager
+vanished with all its sessions, the silent nodes get `grace_s` to be heard elsewhere. The
+leader must not mistake its own ignorance for a dead cluster.
 """
 
 from collections.abc import Iterable

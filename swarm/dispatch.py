@@ -25,6 +25,10 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     """The agent lives."""
 
 
+class Goodbye(Struct, frozen=True, kw_only=True):
+    """The node leaves the swarm, and its containers have ended. Nothing follows."""
+
+
 class StatusBatch(Struct, frozen=True, kw_only=True):
     """What happened to tasks; repeated until `StatusAck(sequence)` says it is committed."""
 
@@ -108,7 +112,7 @@ class Preflight(Struct, frozen=True, kw_only=True):
     task: TaskSpec = TaskSpec()
 
 
-FromAgent = Hello | Heartbeat | StatusBatch | NodeDescription | PreflightResult
+FromAgent = Hello | Heartbeat | StatusBatch | NodeDescription | PreflightResult | Goodbye
 FromManager = (
     Welcome
     | Snapshot

@@ -25,6 +25,7 @@ from swarm.dispatch import (
     Diff,
     FromAgent,
     FromManager,
+    Goodbye,
     HeartbeatAck,
     Hello,
     LogSubscription,
@@ -88,12 +89,28 @@ class Agent:
         self._timer: asyncio.TimerHandle | None = None
         self._is_due = False
         self._is_closed = False
+        self._is_retired = False
         self._last_words = ""
         self._told: NodeDescription | None = None
 
     def start(self) -> None:
         """Dial the first manager as soon as the loop turns."""
         self._wake()
+
+    def retire(self) -> None:
+        """Take no more orders and report nothing more; only the heart goes on beating.
+
+        What ends from now on ends because the node leaves: told one by one, the manager would
+        restart it here.
+        """
+        self._is_retired = True
+
+    async def say_goodbye(self, *, within_s: float) -> None:
+        """Have the manager know at once that the node is gone, if there is a session to say so."""
+        if self._link is None or self._current is None or not self._session.is_live:
+            return
+        self._link.say(Goodbye())
+        await asyncio.wait((self._current,), timeout=within_s)
 
     async def close(self) -> None:
         """Leave the session. No goodbye: the containers go on, and so will the next agent."""
@@ -106,7 +123,7 @@ class Agent:
 
     def tell(self, task_id: TaskId, event: Event) -> None:
         """Something happened to a task."""
-        if self._is_closed:
+        if self._is_closed or self._is_retired:
             return
         if isinstance(event, Exited):
             self._metrics.exits.inc()
@@ -123,12 +140,16 @@ class Agent:
 
     def describe_again(self) -> None:
         """The node may have changed: tell the manager if it did."""
-        if self._link is None or not self._session.is_live:
+        if not self._is_speaking or not self._session.is_live:
             return
         described = self._describe()
         if described != self._told:
             self._told = described
-            self._link.say(described)
+            self._say(described)
+
+    @property
+    def _is_speaking(self) -> bool:
+        return self._link is not None and not self._is_retired
 
     def _do(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
@@ -147,10 +168,10 @@ class Agent:
         now = _now()
         for effect in self._session.due(now=now):
             self._connect(effect)
-        if self._link is not None and (batch := self.tasks.reports.batch(now=now)) is not None:
+        if self._is_speaking and (batch := self.tasks.reports.batch(now=now)) is not None:
             self._metrics.batches.inc()
             self._metrics.reports.inc(len(batch.statuses))
-            self._link.say(batch)
+            self._say(batch)
         self._arm(now)
 
     def _arm(self, now: float) -> None:
@@ -197,7 +218,7 @@ class Agent:
             self._wake()
 
     def _hello(self, link: Link) -> Hello | None:
-        if not self._session.connected(link.attempt, now=_now()):
+        if self._is_retired or not self._session.connected(link.attempt, now=_now()):
             return None
         self._link = link
         self._told = self._describe()
@@ -214,7 +235,7 @@ class Agent:
 
     def _note(self, words: str) -> None:
         """Log why there is no session, once per reason: a dead manager is dialled for hours."""
-        if words != self._last_words:
+        if words != self._last_words and not self._is_retired:
             self._log.warning("session.broken", reason=words)
         self._last_words = words
 
@@ -227,6 +248,8 @@ class Agent:
             return
         now = _now()
         self._session.heard(now=now)
+        if self._is_retired:
+            return
         match message:
             case Welcome():
                 self._welcomed(link, message, now)

@@ -139,6 +139,13 @@ class Executor:
             case _:
                 assert_never(effect)
 
+    async def rest(self) -> None:
+        """Give up what did nothing yet and let the rest end; no order may follow."""
+        for task_id in self._waiting:
+            self._work[task_id].cancel()
+        if work := {*self._work.values(), *self._orders}:
+            await asyncio.wait(work)
+
     def sweep(self, kept: Collection[TaskId]) -> None:
         """Delete what tasks left on disk that nobody remembers."""
         for path in Path(self._containers).iterdir():

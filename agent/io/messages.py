@@ -6,6 +6,7 @@ from swarm.dispatch import (
     Diff,
     FromAgent,
     FromManager,
+    Goodbye,
     Heartbeat,
     HeartbeatAck,
     Hello,
@@ -26,6 +27,7 @@ _OUT = {
     StatusBatch: "statuses",
     NodeDescription: "description",
     PreflightResult: "preflight_result",
+    Goodbye: "goodbye",
 }
 _IN: dict[str, type[FromManager]] = {
     "welcome": Welcome,

@@ -26,6 +26,19 @@ async def purge(config: Config, log: structlog.stdlib.BoundLogger) -> None:
     """End and delete everything; `Unavailable` names how many could not be."""
     lock.acquire(Path(config.run_root) / "agent.lock", within_s=LOCKED_WITHIN_S)
     runtime = Runtime(run_root=Path(config.run_root), launcher_socket=Path(config.launcher_socket))
+    try:
+        count = await delete_all(runtime, log)
+    finally:
+        await runtime.close()
+    leftovers.remove_parents(config.cgroup_parent, read_layout(host.read("/proc/self/mountinfo")))
+    await asyncio.to_thread(shutil.rmtree, config.containers, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        config.managers_file.unlink()
+    log.info("node.purged", containers=count)
+
+
+async def delete_all(runtime: Runtime, log: structlog.stdlib.BoundLogger) -> int:
+    """End and delete every container; how many there were, or `Unavailable`."""
     turns, failed = asyncio.Semaphore(DELETES_AT_ONCE), list[str]()
 
     async def delete(container_id: str) -> None:
@@ -36,15 +49,8 @@ async def purge(config: Config, log: structlog.stdlib.BoundLogger) -> None:
                 log.error("container.not_deleted", task_id=container_id, reason=err.message)
                 failed.append(container_id)
 
-    try:
-        found = await runtime.adopt()
-        await asyncio.gather(*(delete(each.container_id) for each in found))
-    finally:
-        await runtime.close()
+    found = await runtime.adopt()
+    await asyncio.gather(*(delete(each.container_id) for each in found))
     if failed:
         raise Unavailable(f"{len(failed)} containers could not be removed", hint="try again")
-    leftovers.remove_parents(config.cgroup_parent, read_layout(host.read("/proc/self/mountinfo")))
-    await asyncio.to_thread(shutil.rmtree, config.containers, ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
-        config.managers_file.unlink()
-    log.info("node.purged", containers=len(found))
+    return len(found)

@@ -2,9 +2,10 @@
 
 Order matters at the start: containers are found before a manager is dialled, so that the
 first snapshot meets all that is here. At the end nothing is said to anyone: containers go on,
-and the next agent finds them.
+and the next agent finds them. Only a node that leaves its swarm ends them, and says goodbye.
 """
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -26,6 +27,7 @@ from agent.io.executor import Executor
 from agent.io.images import ImagesService
 from agent.io.link import Link
 from agent.io.logs import Publisher
+from agent.io.purging import delete_all
 from agent.io.supply import Supply, vouched
 from agent.metrics import Metrics
 from agent.session import Session
@@ -41,6 +43,8 @@ from swarm.io.metrics import serve as serve_metrics
 from swarm.io.rpc import ErrorInterceptor
 
 LOCKED_WITHIN_S = 5.0
+LEFT_WITHIN_S = 3.0  # swarmd waits five seconds before it kills us
+ANSWERED_WITHIN_S = 1.0
 _UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
 
 
@@ -81,6 +85,20 @@ class Service:
         self.agent.start()
         gc.collect()
         gc.freeze()
+
+    async def leave(self) -> None:
+        """Leave the swarm: end all containers, then say goodbye, so that no slot runs twice.
+
+        What fails here is left to `--purge` and to the manager's patience.
+        """
+        self.agent.retire()
+        try:
+            async with asyncio.timeout(LEFT_WITHIN_S):
+                await self._executor.rest()
+                await delete_all(self._runtime, self._log)
+                await self.agent.say_goodbye(within_s=ANSWERED_WITHIN_S)
+        except (SwarmError, TimeoutError) as err:
+            self._log.warning("node.left_in_silence", reason=str(err) or "out of time")
 
     async def close(self) -> None:
         """Stop everything but the containers."""

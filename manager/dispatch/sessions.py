@@ -4,9 +4,12 @@ Any message is a sign of life; three silent heartbeat periods end the session, w
 stream is still open or not. So an agent that restarts and returns in time was never gone,
 and neither was one whose manager restarted: sessions that an earlier process of this
 manager held are inherited with a full three periods. A newer session of a node supersedes
-the older one. When this process itself was asleep (a stopped virtual machine, a starved
+the older one. A node that says goodbye is gone at once: it leaves the swarm and will not be
+back. When this process itself was asleep (a stopped virtual machine, a starved
 host), the messages it did not read are no evidence against anyone, and all get that time.
 """
+
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -18,12 +21,13 @@ NODES_PER_SECOND = 1000
 
 
 class Open(Struct, kw_only=True):
-    """One node's session. `is_connected` until its stream ends."""
+    """One node's session. `is_connected` until its stream ends, `has_left` after a goodbye."""
 
     session_id: str
     heartbeat_s: float
     deadline: float
     is_connected: bool = True
+    has_left: bool = False
 
 
 class Sessions:
@@ -50,7 +54,7 @@ class Sessions:
     def heard(self, node_id: NodeId, session_id: str, *, now: float) -> bool:
         """Any message came in this session; False when it is not the node's any more."""
         found = self.open.get(node_id)
-        if found is None or found.session_id != session_id:
+        if found is None or found.session_id != session_id or found.has_left:
             return False
         found.deadline = now + SILENT_PERIODS * found.heartbeat_s
         return True
@@ -67,6 +71,19 @@ class Sessions:
         if found is not None and found.session_id == session_id:
             del self.open[node_id]
 
+    def left(self, node_id: NodeId, session_id: str, *, now: float) -> None:
+        """The node said goodbye: `departed` has it from now on."""
+        found = self.open.get(node_id)
+        if found is not None and found.session_id == session_id:
+            found.has_left, found.deadline = True, min(found.deadline, now)
+
+    def departed(self) -> tuple[tuple[NodeId, str], ...]:
+        """The sessions that said goodbye since this was last asked, with their ids; they are over.
+
+        Ask before `expired`, which would take their silence for a loss.
+        """
+        return self._ended(n for n, each in self.open.items() if each.has_left)
+
     def expired(self, *, now: float) -> tuple[tuple[NodeId, str], ...]:
         """The sessions that were silent for too long, with their ids; they are over.
 
@@ -76,10 +93,7 @@ class Sessions:
         if deadline is not None and now - deadline > FORGIVEN_DELAY_S:
             for each in self.open.values():
                 each.deadline = max(each.deadline, now + SILENT_PERIODS * each.heartbeat_s)
-        over = sorted((n, o.session_id) for n, o in self.open.items() if o.deadline <= now)
-        for node_id, _ in over:
-            del self.open[node_id]
-        return tuple(over)
+        return self._ended(n for n, each in self.open.items() if each.deadline <= now)
 
     def next_deadline(self) -> float | None:
         """When `expired` may have something to say."""
@@ -90,6 +104,9 @@ class Sessions:
         for node_id, each in self.open.items():
             assert each.heartbeat_s > 0, node_id
             assert each.session_id, node_id
+
+    def _ended(self, nodes: Iterable[NodeId]) -> tuple[tuple[NodeId, str], ...]:
+        return tuple((node_id, self.open.pop(node_id).session_id) for node_id in sorted(nodes))
 
 
 def heartbeat_period(least_s: float, nodes: int) -> float:

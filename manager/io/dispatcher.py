@@ -31,6 +31,7 @@ from swarm.api.v1 import dispatch_pb2
 from swarm.dispatch import (
     FromAgent,
     FromManager,
+    Goodbye,
     Heartbeat,
     HeartbeatAck,
     Hello,
@@ -240,8 +241,16 @@ class Dispatcher:
                 group.create_task(self._describe(line, message))
             case PreflightResult():
                 self.preflights.answered(message.preflight_id, line.node_id, message.problems)
+            case Goodbye():
+                self._part(line)
             case Hello():
                 raise Invalid("hello: this session has begun already", hint="open another one")
+
+    def _part(self, line: Line) -> None:
+        """The node leaves the swarm. Its key goes even if its stream breaks before the commit."""
+        self._log.info("session.left", node_id=line.node_id, session_id=line.session_id)
+        self.sessions.left(line.node_id, line.session_id, now=time.monotonic())
+        self._opened.set()
 
     async def _describe(self, line: Line, description: NodeDescription) -> None:
         """Store what the agent says of its host; it will not say it again."""
@@ -303,19 +312,24 @@ class Dispatcher:
                 continue
             except TimeoutError:
                 pass
-            over = self.sessions.expired(now=time.monotonic())
-            for node_id, session_id in over:
+            departed = self.sessions.departed()
+            expired = self.sessions.expired(now=time.monotonic())
+            for node_id, session_id in expired:
                 self._log.warning("session.expired", node_id=node_id, session_id=session_id)
                 self._mirror.metrics.expired.inc()
                 if (line := self.lines.get(node_id)) is not None:
                     line.close(Unavailable("three heartbeats were missed", hint="reconnect"))
-            if over:
+            if over := (*departed, *expired):
                 await self._forget(over)
                 for node_id, _ in over:
                     self._adopt(node_id)
+            for node_id, session_id in departed:
+                line = self.lines.get(node_id)
+                if line is not None and line.session_id == session_id:
+                    line.close()
 
     async def _forget(self, over: tuple[tuple[NodeId, str], ...]) -> None:
-        """Delete the keys of sessions that expired here, unless their nodes are back."""
+        """Delete the keys of sessions that ended here, unless their nodes are back."""
         while over:
             commit = self._forgetting(over)
             try:

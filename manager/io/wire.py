@@ -10,6 +10,7 @@ from swarm.dispatch import (
     Diff,
     FromAgent,
     FromManager,
+    Goodbye,
     Heartbeat,
     HeartbeatAck,
     Hello,
@@ -31,6 +32,7 @@ _FROM_AGENT: dict[str, type[FromAgent]] = {
     "statuses": StatusBatch,
     "description": NodeDescription,
     "preflight_result": PreflightResult,
+    "goodbye": Goodbye,
 }
 _TO_AGENT: dict[type[Struct], str] = {
     Welcome: "welcome",

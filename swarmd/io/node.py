@@ -9,6 +9,7 @@ import asyncio
 import os
 import platform
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -232,7 +233,8 @@ class Node:
         """Undo all that being in a swarm made; safe to repeat after a crash."""
         if self._renewing is not None:
             self._renewing.cancel()
-        await self.supervisor.stop(parts.AGENT)
+        # It says goodbye, if it can; the purge below does not rely on it.
+        await self.supervisor.stop(parts.AGENT, by=signal.SIGUSR1)
         config = self.settings.run / "agent.json"
         files.write(config, replace(parts.agent_config(self.settings, membership),
                                     hostname=self.hostname))  # fmt: skip

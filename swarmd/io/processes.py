@@ -40,13 +40,13 @@ class Supervisor:
         self._supervision.want(part.name, now=time.monotonic())
         self._start_due()
 
-    async def stop(self, name: str) -> None:
-        """Have `name` run no more: SIGTERM, and SIGKILL when its grace is over."""
+    async def stop(self, name: str, *, by: signal.Signals = signal.SIGTERM) -> None:
+        """Have `name` run no more: signal `by`, and SIGKILL when its grace is over."""
         self._supervision.forget(name)
         part, child = self._parts.pop(name, None), self._children.get(name)
         if part is None or child is None:
             return
-        child.send_signal(signal.SIGTERM)
+        child.send_signal(by)
         gone = self._gone[name]
         try:
             await asyncio.wait_for(gone.wait(), part.stop_grace_s)

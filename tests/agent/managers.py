@@ -15,6 +15,7 @@ from swarm.dispatch import (
     Diff,
     FromAgent,
     FromManager,
+    Goodbye,
     Heartbeat,
     HeartbeatAck,
     Hello,
@@ -55,7 +56,7 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
         self.ended: set[str] = set()
         self._sequence = 0
         self._revision = 0
-        self._outbox: asyncio.Queue[FromManager] | None = None
+        self._outbox: asyncio.Queue[FromManager | None] | None = None
         self._server: grpc.aio.Server | None = None
         self._heard = asyncio.Event()
 
@@ -160,11 +161,11 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
     async def Session(  # noqa: N802
         self, request_iterator: AsyncIterator[dispatch_pb2.AgentMessage], context: object
     ) -> AsyncIterator[dispatch_pb2.ManagerMessage]:
-        outbox: asyncio.Queue[FromManager] = asyncio.Queue()
+        outbox: asyncio.Queue[FromManager | None] = asyncio.Queue()
         listening = asyncio.create_task(self._listen(request_iterator, outbox))
         try:
-            while True:
-                yield write_agent(await outbox.get())
+            while (value := await outbox.get()) is not None:
+                yield write_agent(value)
         finally:
             listening.cancel()
 
@@ -181,7 +182,9 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
         return dispatch_pb2.PublishLogsResponse()
 
     async def _listen(
-        self, requests: AsyncIterator[dispatch_pb2.AgentMessage], outbox: asyncio.Queue[FromManager]
+        self,
+        requests: AsyncIterator[dispatch_pb2.AgentMessage],
+        outbox: asyncio.Queue[FromManager | None],
     ) -> None:
         async for request in requests:
             value = read_agent(request)
@@ -190,7 +193,7 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
                 self._answer(value, outbox)
             self._heard.set()
 
-    def _answer(self, value: FromAgent, outbox: asyncio.Queue[FromManager]) -> None:
+    def _answer(self, value: FromAgent, outbox: asyncio.Queue[FromManager | None]) -> None:
         match value:
             case Hello():
                 self.hellos.append(value)
@@ -202,12 +205,14 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
                     if known is None or each.state >= known.state:
                         self.seen[each.task_id] = each
                 outbox.put_nowait(StatusAck(sequence=value.sequence))
+            case Goodbye():
+                outbox.put_nowait(None)
             case Heartbeat():
                 outbox.put_nowait(HeartbeatAck())
             case NodeDescription() | PreflightResult():
                 pass
 
-    def _welcome(self, hello: Hello, outbox: asyncio.Queue[FromManager]) -> None:
+    def _welcome(self, hello: Hello, outbox: asyncio.Queue[FromManager | None]) -> None:
         held = digest({each.task.id: each.revision for each in self.assignments.values()})
         welcome = Welcome(
             session_id=f"session{len(self.hellos)}",

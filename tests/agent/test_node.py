@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from swarm.api.v1 import images_pb2
-from swarm.dispatch import LogSubscription
+from swarm.dispatch import Goodbye, LogSubscription
 from swarm.ids import TaskId
 from swarm.specs import ContainerSpec, Limits, Mount, MountKind, TaskSpec
 from swarm.states import TaskState
@@ -303,6 +303,25 @@ def test_sigterm_ends_the_agent_within_a_second_and_nothing_else() -> None:
         assert elapsed < 1.0
         assert here.pids() == before
         assert not (here.run_root / "agent.sock").exists()
+
+    within(story)
+
+
+def test_a_node_that_leaves_ends_its_containers_and_then_says_goodbye() -> None:
+    async def story(manager: FakeManager, here: TestNode) -> None:
+        tasks = names(20)
+        manager.assign(*tasks, version=manager.version(image=IMAGE))
+        await manager.until(lambda: manager.are(TaskState.RUNNING, *tasks))
+        at_goodbye: list[dict[str, int]] = []
+        leaving = asyncio.create_task(asyncio.to_thread(here.stop_agent, signal.SIGUSR1))
+
+        await manager.until(lambda: any(isinstance(x, Goodbye) for x in manager.heard))
+        at_goodbye.append(here.pids())
+
+        assert await leaving < 3.0
+        assert at_goodbye == [{}]
+        assert manager.are(TaskState.RUNNING, *tasks)
+        assert len(manager.hellos) == 1
 
     within(story)
 

@@ -133,3 +133,18 @@ def test_a_host_killed_with_its_containers_is_replaced(web: Swarm) -> None:
     web.wait_running("web", 100, within_s=5)
     host.start()
     wait_for("ready again", lambda: host.name in web.ready(), within_s=15)
+
+
+def test_a_host_that_leaves_is_replaced_before_it_could_be_missed(web: Swarm) -> None:
+    """Three silent heartbeats would take three seconds; a goodbye takes none of them."""
+    host = web.workers[0]
+    assert host.containers()
+
+    host.ctl("leave")
+    start = time.monotonic()
+    assert host.name not in web.ready()
+    web.wait_running("web", 100, within_s=5)
+    print(f"replaced after {time.monotonic() - start:.2f} s")
+
+    assert not host.containers()
+    assert {task["node"] for task in web.running("web")} == {"host1", "host3", "host4"}

@@ -27,7 +27,7 @@ from swarm.api.v1 import objects_pb2 as swarm_dot_api_dot_v1_dot_objects__pb2
 from swarm.api.v1 import specs_pb2 as swarm_dot_api_dot_v1_dot_specs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bswarm/api/v1/dispatch.proto\x12\x0cswarm.api.v1\x1a\x1aswarm/api/v1/control.proto\x1a\x1aswarm/api/v1/objects.proto\x1a\x18swarm/api/v1/specs.proto\"\x8d\x02\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.swarm.api.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.swarm.api.v1.HeartbeatH\x00\x12-\n\x08statuses\x18\x03 \x01(\x0b\x32\x19.swarm.api.v1.StatusBatchH\x00\x12\x34\n\x0b\x64\x65scription\x18\x04 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescriptionH\x00\x12\x39\n\x10preflight_result\x18\x05 \x01(\x0b\x32\x1d.swarm.api.v1.PreflightResultH\x00\x42\t\n\x07message\"x\n\x05Hello\x12\x32\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescription\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12+\n\x08statuses\x18\x03 \x03(\x0b\x32\x19.swarm.api.v1.Observation\"\x0b\n\tHeartbeat\"L\n\x0bStatusBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12+\n\x08statuses\x18\x02 \x03(\x0b\x32\x19.swarm.api.v1.Observation\"\xa1\x03\n\x0eManagerMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.swarm.api.v1.WelcomeH\x00\x12*\n\x08snapshot\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.SnapshotH\x00\x12\"\n\x04\x64iff\x18\x03 \x01(\x0b\x32\x12.swarm.api.v1.DiffH\x00\x12\x33\n\rheartbeat_ack\x18\x04 \x01(\x0b\x32\x1a.swarm.api.v1.HeartbeatAckH\x00\x12-\n\nstatus_ack\x18\x05 \x01(\x0b\x32\x17.swarm.api.v1.StatusAckH\x00\x12\x39\n\x10log_subscription\x18\x06 \x01(\x0b\x32\x1d.swarm.api.v1.LogSubscriptionH\x00\x12=\n\x12log_unsubscription\x18\x07 \x01(\x0b\x32\x1f.swarm.api.v1.LogUnsubscriptionH\x00\x12,\n\tpreflight\x18\x08 \x01(\x0b\x32\x17.swarm.api.v1.PreflightH\x00\x42\t\n\x07message\"G\n\tPreflight\x12\x14\n\x0cpreflight_id\x18\x01 \x01(\t\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.TaskSpec\"9\n\x0fPreflightResult\x12\x14\n\x0cpreflight_id\x18\x01 \x01(\t\x12\x10\n\x08problems\x18\x02 \x03(\t\"U\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0bheartbeat_s\x18\x02 \x01(\x01\x12\x10\n\x08managers\x18\x03 \x03(\t\x12\x0f\n\x07in_sync\x18\x04 \x01(\x08\"k\n\nAssignment\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.swarm.api.v1.Task\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12)\n\x08observed\x18\x03 \x01(\x0e\x32\x17.swarm.api.v1.TaskState\"u\n\x08Snapshot\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12-\n\x0b\x61ssignments\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.Assignment\x12(\n\x05specs\x18\x03 \x03(\x0b\x32\x19.swarm.api.v1.SpecVersion\"~\n\x04\x44iff\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12)\n\x07\x63hanged\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.Assignment\x12\x0f\n\x07removed\x18\x03 \x03(\t\x12(\n\x05specs\x18\x04 \x03(\x0b\x32\x19.swarm.api.v1.SpecVersion\"\x0e\n\x0cHeartbeatAck\"\x1d\n\tStatusAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x89\x01\n\x0fLogSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x10\n\x08task_ids\x18\x02 \x03(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x0c\n\x04tail\x18\x04 \x01(\x03\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x0e\n\x06stdout\x18\x06 \x01(\x08\x12\x0e\n\x06stderr\x18\x07 \x01(\x08\",\n\x11LogUnsubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\"N\n\rPublishedLogs\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12$\n\x05lines\x18\x02 \x03(\x0b\x32\x15.swarm.api.v1.LogLine\"\x15\n\x13PublishLogsResponse2\xa6\x01\n\nDispatcher\x12G\n\x07Session\x12\x1a.swarm.api.v1.AgentMessage\x1a\x1c.swarm.api.v1.ManagerMessage(\x01\x30\x01\x12O\n\x0bPublishLogs\x12\x1b.swarm.api.v1.PublishedLogs\x1a!.swarm.api.v1.PublishLogsResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bswarm/api/v1/dispatch.proto\x12\x0cswarm.api.v1\x1a\x1aswarm/api/v1/control.proto\x1a\x1aswarm/api/v1/objects.proto\x1a\x18swarm/api/v1/specs.proto\"\xb7\x02\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.swarm.api.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.swarm.api.v1.HeartbeatH\x00\x12-\n\x08statuses\x18\x03 \x01(\x0b\x32\x19.swarm.api.v1.StatusBatchH\x00\x12\x34\n\x0b\x64\x65scription\x18\x04 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescriptionH\x00\x12\x39\n\x10preflight_result\x18\x05 \x01(\x0b\x32\x1d.swarm.api.v1.PreflightResultH\x00\x12(\n\x07goodbye\x18\x06 \x01(\x0b\x32\x15.swarm.api.v1.GoodbyeH\x00\x42\t\n\x07message\"x\n\x05Hello\x12\x32\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescription\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12+\n\x08statuses\x18\x03 \x03(\x0b\x32\x19.swarm.api.v1.Observation\"\x0b\n\tHeartbeat\"\t\n\x07Goodbye\"L\n\x0bStatusBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12+\n\x08statuses\x18\x02 \x03(\x0b\x32\x19.swarm.api.v1.Observation\"\xa1\x03\n\x0eManagerMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.swarm.api.v1.WelcomeH\x00\x12*\n\x08snapshot\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.SnapshotH\x00\x12\"\n\x04\x64iff\x18\x03 \x01(\x0b\x32\x12.swarm.api.v1.DiffH\x00\x12\x33\n\rheartbeat_ack\x18\x04 \x01(\x0b\x32\x1a.swarm.api.v1.HeartbeatAckH\x00\x12-\n\nstatus_ack\x18\x05 \x01(\x0b\x32\x17.swarm.api.v1.StatusAckH\x00\x12\x39\n\x10log_subscription\x18\x06 \x01(\x0b\x32\x1d.swarm.api.v1.LogSubscriptionH\x00\x12=\n\x12log_unsubscription\x18\x07 \x01(\x0b\x32\x1f.swarm.api.v1.LogUnsubscriptionH\x00\x12,\n\tpreflight\x18\x08 \x01(\x0b\x32\x17.swarm.api.v1.PreflightH\x00\x42\t\n\x07message\"G\n\tPreflight\x12\x14\n\x0cpreflight_id\x18\x01 \x01(\t\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.TaskSpec\"9\n\x0fPreflightResult\x12\x14\n\x0cpreflight_id\x18\x01 \x01(\t\x12\x10\n\x08problems\x18\x02 \x03(\t\"U\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0bheartbeat_s\x18\x02 \x01(\x01\x12\x10\n\x08managers\x18\x03 \x03(\t\x12\x0f\n\x07in_sync\x18\x04 \x01(\x08\"k\n\nAssignment\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.swarm.api.v1.Task\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12)\n\x08observed\x18\x03 \x01(\x0e\x32\x17.swarm.api.v1.TaskState\"u\n\x08Snapshot\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12-\n\x0b\x61ssignments\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.Assignment\x12(\n\x05specs\x18\x03 \x03(\x0b\x32\x19.swarm.api.v1.SpecVersion\"~\n\x04\x44iff\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12)\n\x07\x63hanged\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.Assignment\x12\x0f\n\x07removed\x18\x03 \x03(\t\x12(\n\x05specs\x18\x04 \x03(\x0b\x32\x19.swarm.api.v1.SpecVersion\"\x0e\n\x0cHeartbeatAck\"\x1d\n\tStatusAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x89\x01\n\x0fLogSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x10\n\x08task_ids\x18\x02 \x03(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x0c\n\x04tail\x18\x04 \x01(\x03\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x0e\n\x06stdout\x18\x06 \x01(\x08\x12\x0e\n\x06stderr\x18\x07 \x01(\x08\",\n\x11LogUnsubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\"N\n\rPublishedLogs\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12$\n\x05lines\x18\x02 \x03(\x0b\x32\x15.swarm.api.v1.LogLine\"\x15\n\x13PublishLogsResponse2\xa6\x01\n\nDispatcher\x12G\n\x07Session\x12\x1a.swarm.api.v1.AgentMessage\x1a\x1c.swarm.api.v1.ManagerMessage(\x01\x30\x01\x12O\n\x0bPublishLogs\x12\x1b.swarm.api.v1.PublishedLogs\x1a!.swarm.api.v1.PublishLogsResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,39 +35,41 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'swarm.api.v1.dispatch_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AGENTMESSAGE']._serialized_start=128
-  _globals['_AGENTMESSAGE']._serialized_end=397
-  _globals['_HELLO']._serialized_start=399
-  _globals['_HELLO']._serialized_end=519
-  _globals['_HEARTBEAT']._serialized_start=521
-  _globals['_HEARTBEAT']._serialized_end=532
-  _globals['_STATUSBATCH']._serialized_start=534
-  _globals['_STATUSBATCH']._serialized_end=610
-  _globals['_MANAGERMESSAGE']._serialized_start=613
-  _globals['_MANAGERMESSAGE']._serialized_end=1030
-  _globals['_PREFLIGHT']._serialized_start=1032
-  _globals['_PREFLIGHT']._serialized_end=1103
-  _globals['_PREFLIGHTRESULT']._serialized_start=1105
-  _globals['_PREFLIGHTRESULT']._serialized_end=1162
-  _globals['_WELCOME']._serialized_start=1164
-  _globals['_WELCOME']._serialized_end=1249
-  _globals['_ASSIGNMENT']._serialized_start=1251
-  _globals['_ASSIGNMENT']._serialized_end=1358
-  _globals['_SNAPSHOT']._serialized_start=1360
-  _globals['_SNAPSHOT']._serialized_end=1477
-  _globals['_DIFF']._serialized_start=1479
-  _globals['_DIFF']._serialized_end=1605
-  _globals['_HEARTBEATACK']._serialized_start=1607
-  _globals['_HEARTBEATACK']._serialized_end=1621
-  _globals['_STATUSACK']._serialized_start=1623
-  _globals['_STATUSACK']._serialized_end=1652
-  _globals['_LOGSUBSCRIPTION']._serialized_start=1655
-  _globals['_LOGSUBSCRIPTION']._serialized_end=1792
-  _globals['_LOGUNSUBSCRIPTION']._serialized_start=1794
-  _globals['_LOGUNSUBSCRIPTION']._serialized_end=1838
-  _globals['_PUBLISHEDLOGS']._serialized_start=1840
-  _globals['_PUBLISHEDLOGS']._serialized_end=1918
-  _globals['_PUBLISHLOGSRESPONSE']._serialized_start=1920
-  _globals['_PUBLISHLOGSRESPONSE']._serialized_end=1941
-  _globals['_DISPATCHER']._serialized_start=1944
-  _globals['_DISPATCHER']._serialized_end=2110
+  _globals['_AGENTMESSAGE']._serialized_end=439
+  _globals['_HELLO']._serialized_start=441
+  _globals['_HELLO']._serialized_end=561
+  _globals['_HEARTBEAT']._serialized_start=563
+  _globals['_HEARTBEAT']._serialized_end=574
+  _globals['_GOODBYE']._serialized_start=576
+  _globals['_GOODBYE']._serialized_end=585
+  _globals['_STATUSBATCH']._serialized_start=587
+  _globals['_STATUSBATCH']._serialized_end=663
+  _globals['_MANAGERMESSAGE']._serialized_start=666
+  _globals['_MANAGERMESSAGE']._serialized_end=1083
+  _globals['_PREFLIGHT']._serialized_start=1085
+  _globals['_PREFLIGHT']._serialized_end=1156
+  _globals['_PREFLIGHTRESULT']._serialized_start=1158
+  _globals['_PREFLIGHTRESULT']._serialized_end=1215
+  _globals['_WELCOME']._serialized_start=1217
+  _globals['_WELCOME']._serialized_end=1302
+  _globals['_ASSIGNMENT']._serialized_start=1304
+  _globals['_ASSIGNMENT']._serialized_end=1411
+  _globals['_SNAPSHOT']._serialized_start=1413
+  _globals['_SNAPSHOT']._serialized_end=1530
+  _globals['_DIFF']._serialized_start=1532
+  _globals['_DIFF']._serialized_end=1658
+  _globals['_HEARTBEATACK']._serialized_start=1660
+  _globals['_HEARTBEATACK']._serialized_end=1674
+  _globals['_STATUSACK']._serialized_start=1676
+  _globals['_STATUSACK']._serialized_end=1705
+  _globals['_LOGSUBSCRIPTION']._serialized_start=1708
+  _globals['_LOGSUBSCRIPTION']._serialized_end=1845
+  _globals['_LOGUNSUBSCRIPTION']._serialized_start=1847
+  _globals['_LOGUNSUBSCRIPTION']._serialized_end=1891
+  _globals['_PUBLISHEDLOGS']._serialized_start=1893
+  _globals['_PUBLISHEDLOGS']._serialized_end=1971
+  _globals['_PUBLISHLOGSRESPONSE']._serialized_start=1973
+  _globals['_PUBLISHLOGSRESPONSE']._serialized_end=1994
+  _globals['_DISPATCHER']._serialized_start=1997
+  _globals['_DISPATCHER']._serialized_end=2163
 # @@protoc_insertion_point(module_scope)

@@ -15,7 +15,7 @@ from agent.metrics import Metrics
 from agent.session import Session
 from agent.tasks import Tasks
 from swarm.certificates import Identity
-from swarm.dispatch import Diff, Heartbeat, Hello
+from swarm.dispatch import Diff, Goodbye, Heartbeat, Hello
 from swarm.ids import TaskId
 from swarm.objects import NodeDescription
 from swarm.states import TaskState
@@ -212,6 +212,45 @@ def test_a_changed_description_is_told_once() -> None:
 
         told = [each for each in manager.heard if isinstance(each, NodeDescription)]
         assert told == [NodeDescription(hostname="renamed")]
+
+    within(story)
+
+
+def test_a_retired_agent_reports_no_ends_but_says_goodbye() -> None:
+    """A node leaves, and its containers end: told as failures, they would be restarted here."""
+
+    async def story(world: World, manager: FakeManager) -> None:
+        await manager.until(lambda: manager.hellos)
+        manager.assign("a")
+        await manager.until(lambda: manager.are(TaskState.RUNNING, "a"))
+        before = len(manager.batches)
+
+        world.agent.retire()
+        world.agent.tell(TaskId("a"), Exited(exit_code=137))
+        manager.assign("b")
+        beats = sum(isinstance(each, Heartbeat) for each in manager.heard)
+        await manager.until(lambda: sum(isinstance(x, Heartbeat) for x in manager.heard) > beats)
+        await world.agent.say_goodbye(within_s=5.0)
+
+        assert isinstance(manager.heard[-1], Goodbye)
+        assert len(manager.batches) == before
+        assert TaskId("b") not in world.agent.tasks.lives
+        assert len(manager.hellos) == 1
+
+    within(story, heartbeat_s=0.1)
+
+
+def test_a_goodbye_to_a_manager_that_is_away_waits_for_nothing() -> None:
+    async def story(world: World, manager: FakeManager) -> None:
+        await manager.until(lambda: manager.hellos)
+        await manager.stop()
+        async with asyncio.timeout(5):
+            while not world.left:
+                await asyncio.sleep(0.001)
+
+        world.agent.retire()
+        async with asyncio.timeout(0.5):
+            await world.agent.say_goodbye(within_s=5.0)
 
     within(story)
 

@@ -23,6 +23,29 @@ def test_three_silent_heartbeats_end_a_session() -> None:
     assert not sessions.open
 
 
+def test_a_goodbye_ends_a_session_at_once_and_for_good() -> None:
+    sessions = begun(N1, N2)
+
+    sessions.left(N1, "of-n1", now=1.0)
+
+    assert sessions.next_deadline() == 1.0
+    assert not sessions.heard(N1, "of-n1", now=1.0)
+    assert sessions.departed() == ((N1, "of-n1"),)
+    assert sessions.departed() == ()
+    assert sessions.expired(now=1.0) == ()
+    assert sessions.open.keys() == {N2}
+
+
+def test_a_goodbye_of_an_older_session_ends_nothing() -> None:
+    sessions = begun(N1)
+    sessions.begin(N1, "newer", heartbeat_s=1.0, now=0.5)
+
+    sessions.left(N1, "of-n1", now=1.0)
+
+    assert sessions.departed() == ()
+    assert sessions.heard(N1, "newer", now=1.0)
+
+
 def test_any_message_is_a_sign_of_life() -> None:
     sessions = begun(N1)
 

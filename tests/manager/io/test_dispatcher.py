@@ -7,7 +7,7 @@ from msgspec import structs
 from manager import layout
 from manager.store import Commit, Put
 from swarm.codec import pack
-from swarm.dispatch import Heartbeat, Hello, NodeDescription, Snapshot, StatusBatch
+from swarm.dispatch import Goodbye, Heartbeat, Hello, NodeDescription, Snapshot, StatusBatch
 from swarm.errors import Invalid, Refused, Unavailable
 from swarm.ids import TaskId
 from swarm.objects import Observation, Session
@@ -141,6 +141,42 @@ def test_a_node_that_falls_silent_is_down_and_its_tasks_run_elsewhere(tell: Tell
         assert all(each.is_terminal for each in silent.states.values())
 
     tell(story, heartbeat_s=0.2)
+
+
+def test_a_node_that_says_goodbye_is_down_at_once_and_replaced(tell: Tell) -> None:
+    """A heartbeat is a minute here, so nothing that happens can be due to silence."""
+
+    async def story(swarm: Swarm) -> None:
+        leaving = await swarm.join("leaving")
+        service_id = await swarm.run(service(replicas=2))
+        staying = await swarm.join("staying")
+
+        leaving.say(Goodbye())
+
+        await until(lambda: swarm.view.node_state(leaving.node_id) is NodeState.DOWN)
+        await until(lambda: len(staying.tasks) == 2 and swarm.progress(service_id).running == 2)
+        await until(lambda: not leaving.is_connected)
+        assert isinstance(leaving.error, Unavailable)
+        assert swarm.manager.mirror.metrics.expired._value.get() == 0
+
+    tell(story, heartbeat_s=60.0)
+
+
+def test_a_goodbye_counts_even_when_the_stream_breaks_right_after_it(tell: Tell) -> None:
+    """The store is away when the node leaves, and the agent does not wait for an answer."""
+
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        open_sessions = swarm.manager.dispatcher.sessions.open
+        swarm.fake.fail_next("commit", Fault.UNAVAILABLE, Fault.UNAVAILABLE)
+
+        agent.say(Goodbye())
+        await until(lambda: agent.node_id not in open_sessions)
+        await agent.disconnect()
+
+        await until(lambda: swarm.view.node_state(agent.node_id) is NodeState.DOWN)
+
+    tell(story, heartbeat_s=60.0)
 
 
 def test_an_agent_that_restarts_in_time_loses_nothing(tell: Tell) -> None:
