@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from runtime.defaults import CAPABILITY_NAMES, RLIMIT_NAMES
 from runtime.spec import ContainerSpec, File, Mount, MountKind, Overlay, Resources, Rlimit
 from swarm.errors import Invalid
+from swarm.specs import LEAST_CPU_MILLIS, LEAST_MEMORY_BYTES, LONGEST_HOSTNAME
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 _IPC_SYSCTLS = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem")
-_MIN_MEMORY_BYTES = 6 * 1024 * 1024
 
 
 def check(spec: ContainerSpec) -> None:
@@ -43,8 +43,8 @@ def _problems(spec: ContainerSpec) -> Iterator[str]:
         yield "log.max_bytes: must not be negative (0 never rotates)"
     if not _ID.fullmatch(spec.cgroup_parent):
         yield f"cgroup_parent: must be a plain name, is {spec.cgroup_parent!r}"
-    if len(spec.hostname) > 64:
-        yield "hostname: must not be longer than 64 characters"
+    if len(spec.hostname) > LONGEST_HOSTNAME:
+        yield f"hostname: must not be longer than {LONGEST_HOSTNAME} characters"
     if not -1000 <= spec.oom_score_adj <= 1000:
         yield f"oom_score_adj: must be between -1000 and 1000, is {spec.oom_score_adj}"
     if spec.host_network and spec.network_namespace:
@@ -105,10 +105,10 @@ def _file(path: str, file: File) -> Iterator[str]:
 
 
 def _resources(resources: Resources) -> Iterator[str]:
-    if resources.cpu_millis < 0 or 0 < resources.cpu_millis < 10:
-        yield "resources.cpu_millis: must be at least 10 (0.01 CPUs), or 0 for no limit"
-    if resources.memory_bytes < 0 or 0 < resources.memory_bytes < _MIN_MEMORY_BYTES:
-        yield "resources.memory_bytes: must be at least 6 MiB, or 0 for no limit"
+    if resources.cpu_millis < 0 or 0 < resources.cpu_millis < LEAST_CPU_MILLIS:
+        yield f"resources.cpu_millis: must be at least {LEAST_CPU_MILLIS}, or 0 for no limit"
+    if resources.memory_bytes < 0 or 0 < resources.memory_bytes < LEAST_MEMORY_BYTES:
+        yield f"resources.memory_bytes: must be at least {LEAST_MEMORY_BYTES}, or 0 for no limit"
     swap = resources.memory_swap_bytes
     if swap and not resources.memory_bytes:
         yield "resources.memory_swap_bytes: needs memory_bytes too"

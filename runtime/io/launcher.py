@@ -239,17 +239,28 @@ def listen(path: str) -> socket.socket:
     return listener
 
 
-def _parse(words: list[str]) -> tuple[str, str, tuple[int, str] | None]:
-    """Socket, run root and what to respawn. argparse would double what a fork has to copy."""
-    match words:
-        case ["--socket", socket_path, "--run-root", run_root]:
-            return socket_path, run_root, None
-        case ["--socket", socket_path, "--run-root", run_root, "--respawn", pid, file]:
-            if pid.isdecimal():
-                return socket_path, run_root, (int(pid), file)
-        case _:
-            pass
-    sys.exit(f"launcher: cannot read {words}\n\n{__doc__}")
+class _Options(Struct, frozen=True):
+    socket: str
+    run_root: str
+    respawn: tuple[int, str] | None
+
+
+def _parse(words: list[str]) -> _Options:
+    """Read the command line. argparse would add a third to what every fork has to copy."""
+    socket_path, run_root, respawn = "", "", None
+    while words:
+        match words:
+            case ["--socket", socket_path, *words]:
+                pass
+            case ["--run-root", run_root, *words]:
+                pass
+            case ["--respawn", pid, file, *words] if pid.isdecimal():
+                respawn = (int(pid), os.path.abspath(file))
+            case _:
+                sys.exit(f"launcher: cannot read {' '.join(words)}\n\n{__doc__}")
+    if not socket_path or not run_root:
+        sys.exit(f"launcher: --socket and --run-root are needed\n\n{__doc__}")
+    return _Options(os.path.abspath(socket_path), os.path.abspath(run_root), respawn)
 
 
 def _keep_output() -> None:
@@ -264,21 +275,21 @@ def _keep_output() -> None:
 
 def main() -> None:
     """Parse the command line and serve."""
-    socket_path, run_root, respawn = _parse(sys.argv[1:])
+    options = _parse(sys.argv[1:])
     with contextlib.suppress(PermissionError):
         os.setsid()  # so that Ctrl-C in swarmd's terminal is swarmd's alone
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims reap themselves
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.makedirs(containers_dir(run_root), 0o700, exist_ok=True)
+    os.makedirs(containers_dir(options.run_root), 0o700, exist_ok=True)
     around = Surroundings(
-        run_root=os.path.abspath(run_root),
+        run_root=options.run_root,
         layout=read_layout(host.read("/proc/self/mountinfo")),
         last_capability=int(host.read("/proc/sys/kernel/cap_last_cap")),
         title=arguments(),
     )
-    launcher = Launcher(listen(os.path.abspath(socket_path)), around)
-    if respawn:
-        launcher.watch(*respawn)
+    launcher = Launcher(listen(options.socket), around)
+    if options.respawn:
+        launcher.watch(*options.respawn)
     _keep_output()
     kernel.set_name("swarmd-launcher")
     # A collection would touch, and so copy, every page that the shims share with us.
