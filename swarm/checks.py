@@ -18,6 +18,9 @@ from swarm.errors import Invalid
 from swarm.images.reference import parse_reference
 from swarm.quantities import format_cpus, format_memory
 from swarm.specs import (
+    LEAST_CPU_MILLIS,
+    LEAST_MEMORY_BYTES,
+    LONGEST_HOSTNAME,
     ContainerSpec,
     Global,
     Mount,
@@ -52,7 +55,6 @@ ULIMITS = frozenset(
         "stack",
     ]
 )
-MIN_MEMORY_BYTES = 4 << 20
 MAX_COUNT = 2**31 - 1
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[-_]*[A-Za-z0-9]+)*")
@@ -143,11 +145,18 @@ def _resources(task: TaskSpec) -> Iterator[Problem]:
     ):
         yield from _count(f"task.{part}.cpu_millis", cpu, most=2**62)
         yield from _count(f"task.{part}.memory_bytes", memory, most=2**62)
-        if 0 < memory < MIN_MEMORY_BYTES:
-            yield (
-                f"task.{part}.memory_bytes",
-                f"{format_memory(memory)} is less than 4 MiB, the least that works",
-            )
+    if 0 < limits.memory_bytes < LEAST_MEMORY_BYTES:
+        yield (
+            "task.limits.memory_bytes",
+            f"{format_memory(limits.memory_bytes)} is less than "
+            f"{format_memory(LEAST_MEMORY_BYTES)}, the least that works",
+        )
+    if 0 < limits.cpu_millis < LEAST_CPU_MILLIS:
+        yield (
+            "task.limits.cpu_millis",
+            f"{format_cpus(limits.cpu_millis)} is less than {format_cpus(LEAST_CPU_MILLIS)}, "
+            "the least that works",
+        )
     yield from _count("task.limits.pids", limits.pids, most=2**22)
     for name, limit, reservation, text in (
         ("cpu_millis", limits.cpu_millis, reserved.cpu_millis, format_cpus),
@@ -189,6 +198,8 @@ def _texts(container: ContainerSpec) -> Iterator[Problem]:
     yield from _env(container.env)
     if container.workdir and not container.workdir.startswith("/"):
         yield "task.container.workdir", f"{container.workdir!r} must be an absolute path"
+    elif ".." in container.workdir.split("/"):
+        yield "task.container.workdir", f"{container.workdir!r} must not contain `..`"
     if container.user and not _USER.fullmatch(container.user):
         yield "task.container.user", f"{container.user!r} is not <name|uid>[:<group|gid>]"
     for index, group in enumerate(container.groups):
@@ -196,6 +207,8 @@ def _texts(container: ContainerSpec) -> Iterator[Problem]:
             yield f"task.container.groups[{index}]", f"{group!r} is not a group's name or number"
     if container.hostname and not _is_hostname(container.hostname):
         yield "task.container.hostname", f"{container.hostname!r} is not a host name"
+    elif "{{" not in container.hostname and len(container.hostname) > LONGEST_HOSTNAME:
+        yield "task.container.hostname", f"is longer than {LONGEST_HOSTNAME} characters"
 
 
 def _env(env: tuple[str, ...]) -> Iterator[Problem]:
@@ -235,6 +248,8 @@ def _mount(path: str, mount: Mount) -> Iterator[Problem]:
         yield f"{path}.target", f"{mount.target!r} must be absolute"
     elif normpath(mount.target) in ("/", "//"):
         yield f"{path}.target", "must not be the root of the container"
+    elif ".." in mount.target.split("/"):
+        yield f"{path}.target", f"{mount.target!r} must not contain `..`"
     yield from _mount_source(path, mount)
     yield from _mount_options(path, mount)
 
@@ -247,6 +262,8 @@ def _mount_source(path: str, mount: Mount) -> Iterator[Problem]:
                 yield f"{path}.source", "must not be empty for a bind mount"
             elif not source.startswith("/"):
                 yield f"{path}.source", f"{source!r} must be absolute for a bind mount"
+            elif ".." in source.split("/"):
+                yield f"{path}.source", f"{source!r} must not contain `..`"
         case MountKind.VOLUME:
             if source and "{{" not in source and not _VOLUME_NAME.fullmatch(source):
                 yield f"{path}.source", f"{source!r} is not the name of a volume"

@@ -9,6 +9,12 @@ from enum import IntEnum
 
 from msgspec import Struct, field
 
+# The least that a limit may be, and the longest name of a host. What runs containers refuses
+# the same, so that a spec that was accepted does not fail on every node.
+LEAST_MEMORY_BYTES = 6 << 20  # with less, the kernel ends a process before it is the container's
+LEAST_CPU_MILLIS = 10  # a quota of 1 ms, the kernel's least, for each 100 ms
+LONGEST_HOSTNAME = 64
+
 
 class MountKind(IntEnum):
     """Where a mount's content comes from."""

@@ -101,6 +101,8 @@ def test_all_problems_are_told_at_once() -> None:
         (container(user="a b"), "task.container.user", "name|uid"),
         (container(groups=("a", "")), "task.container.groups[1]", "group"),
         (container(hostname="-x"), "task.container.hostname", "host name"),
+        (container(workdir="/a/../b"), "task.container.workdir", "must not contain `..`"),
+        (container(hostname=".".join(["x" * 40] * 2)), "task.container.hostname", "longer than 64"),
         (container(hostname="{{.Task.Slot"), "task.container.hostname", "host name"),
         (container(labels={"a=b": "c"}), "task.container.labels[a=b]", "="),
         (container(stop_signal="SIGNOPE"), "task.container.stop_signal", "SIGTERM"),
@@ -135,12 +137,8 @@ def test_all_problems_are_told_at_once() -> None:
             "negative",
         ),
         (service(limits=Limits(pids=-1)), "task.limits.pids", "negative"),
-        (service(limits=Limits(memory_bytes=1000)), "task.limits.memory_bytes", "4 MiB"),
-        (
-            service(reservations=Resources(memory_bytes=1)),
-            "task.reservations.memory_bytes",
-            "4 MiB",
-        ),
+        (service(limits=Limits(memory_bytes=(6 << 20) - 1)), "task.limits.memory_bytes", "6MiB"),
+        (service(limits=Limits(cpu_millis=9)), "task.limits.cpu_millis", "less than 0.01"),
         (
             service(
                 limits=Limits(memory_bytes=8 << 20), reservations=Resources(memory_bytes=16 << 20)
