@@ -1,15 +1,17 @@
 """Lay the cluster's state out in etcd: which key holds what, and who writes it.
 
-One writer per key. The leader writes everything but `observed/<node>/` and
+One writer per key, but for one. The leader writes everything but `observed/<node>/` and
 `sessions/<node>`, which belong to the manager that holds the node's session, and
 `managers/<node>`, which is that manager's own; the leader only deletes those, together with
-the task or node they speak of. All keys of a swarm share
-one prefix, so that an external etcd can hold several swarms.
+the task or node they speak of. A node's object has two: the leader writes its spec, and the
+manager that holds its session the description. Both put the whole object and compare the
+revision they read, so the later one reads again. All keys of a swarm share one prefix, so
+that an external etcd can hold several swarms.
 
     leader                          election; its create revision is the fencing token
     cluster                         Cluster
     names/<kind>/<name>             the id that holds the name
-    nodes/<node>                    Node
+    nodes/<node>                    Node: spec, and the description that its agent gave
     services/<service>              Service
     versions/<service>/<version>    SpecVersion
     tasks/<service>/<task>          Task
