@@ -19,10 +19,6 @@ class ContainerDir(Struct, frozen=True):
         """The directory itself."""
         return f"{containers_dir(self.run_root)}/{self.container_id}"
 
-    def unclaimed(self, pid: int) -> str:
-        """Where shim `pid` prepares the directory."""
-        return f"{containers_dir(self.run_root)}/.{self.container_id}.{pid}"
-
     @property
     def spec_file(self) -> str:
         """The spec as it was received: what tells how to clean up."""
@@ -43,9 +39,13 @@ def containers_dir(run_root: str) -> str:
     return f"{run_root.rstrip('/')}/containers"
 
 
+def unclaimed_dir(run_root: str, pid: int) -> str:
+    """Where a container's process 1, `pid` on the host, prepares its directory."""
+    return f"{containers_dir(run_root)}/.{pid}"
+
+
 def unclaimed_by(name: str) -> int:
     """The pid in the name of an unclaimed directory; 0 for a container's."""
     if not name.startswith("."):
         return 0
-    pid = name.rpartition(".")[2]
-    return int(pid) if pid.isdecimal() else -1
+    return int(name[1:]) if name[1:].isdecimal() else -1

@@ -113,7 +113,8 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     `user` is one of ``""``, `uid`, `uid:gid`, `name`, `name:group`; `env` holds `NAME=VALUE`.
     `hostname` empty keeps the host's. Without `host_network` the container gets a network
     namespace of its own with nothing but loopback, or joins `network_namespace`.
-    `cgroup_parent` keeps several hosts on one machine apart.
+    `cgroup_parent` keeps several hosts on one machine apart. `annotations` change nothing: they
+    are kept with the spec, for whoever wants to know what a container is.
     """
 
     id: str
@@ -141,3 +142,4 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     oom_score_adj: int = 0
     umask: int = 0o022
     init: bool = False
+    annotations: dict[str, str] = {}

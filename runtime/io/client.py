@@ -134,6 +134,7 @@ class Runtime:
             self._burials.add(burial)
             burial.add_done_callback(self._burials.discard)
         else:
+            leftovers.find(self._run_root)  # removes what it had begun to prepare
             self._containers.pop(container.id, None)
             container.fail(Vanished())
 

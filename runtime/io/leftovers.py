@@ -54,9 +54,15 @@ def find(run_root: str) -> list[ContainerDir]:
             pid = unclaimed_by(name)
             if not pid:
                 found.append(ContainerDir(run_root, name))
-            elif not Path(f"/proc/{pid}").exists():
+            elif not _lives(pid):
                 host.remove_tree(f"{containers_dir(run_root)}/{name}")
     return found
+
+
+def _lives(pid: int) -> bool:
+    """A zombie does not."""
+    state = host.read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return bool(state) and state[0] not in ("Z", "X")
 
 
 def record_loss(directory: ContainerDir, state: ContainerState, message: str) -> ContainerState:

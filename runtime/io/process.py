@@ -26,7 +26,7 @@ from runtime.cgroups.layout import Layout
 from runtime.io import host, kernel, sockets
 from runtime.io.inside import Inside
 from runtime.io.title import set_title
-from runtime.layout import SOCKET_NAME, SPEC_NAME, ContainerDir
+from runtime.layout import SOCKET_NAME, SPEC_NAME, ContainerDir, unclaimed_dir
 from runtime.outcome import ContainerState
 from runtime.plan import make_plan
 from runtime.spec import ContainerSpec, Log
@@ -96,7 +96,7 @@ def become(
         spec = _decode(raw)
         state = _identify(spec.id)
         directory = ContainerDir(around.run_root, spec.id)
-        _claim(directory.unclaimed(state.pid), directory.path, raw, listener)
+        _claim(unclaimed_dir(around.run_root, state.pid), directory.path, raw, listener)
         plan = make_plan(
             spec,
             layout=around.layout,

@@ -21,7 +21,7 @@ from runtime.io import host, kernel
 from runtime.io.keeper import Keeper, Process
 from runtime.io.process import Executing, Fate, Pipes, Surroundings, Upkeep, become
 from runtime.io.title import set_title
-from runtime.layout import ContainerDir
+from runtime.layout import ContainerDir, unclaimed_dir
 from runtime.plan import host_steps
 from runtime.spec import ContainerSpec
 from runtime.steps import own, undo
@@ -81,6 +81,7 @@ def _start(link: int, around: Surroundings) -> Keeper | None:
             return keeper
         case _:
             _, status = os.waitpid(pid, 0)
+            host.remove_tree(unclaimed_dir(around.run_root, pid))
             _give_up(link, told, os.waitstatus_to_exitcode(status), around)
             return None
 

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from runtime.io.launching import say_stopping
 from runtime.layout import ContainerDir
+from swarm.errors import KernelRefused, Unavailable
 from tests.kernel.machine import Machine, eventually, exit_of, wait_for
 
 pytestmark = pytest.mark.kernel
@@ -192,7 +194,7 @@ def test_what_a_killed_start_left_is_removed(machine: Machine) -> None:
         Path(directory.state_file).unlink()
         for controller in ("pids", "memory"):
             machine.cgroup(controller, spec.id).mkdir(parents=True)
-        (machine.run_root / "containers" / f".other.{_dead_pid()}").mkdir()
+        (machine.run_root / "containers" / f".{_dead_pid()}").mkdir()
 
         async with machine.runtime() as second:
             assert await second.adopt() == []
@@ -319,3 +321,41 @@ def test_the_launcher_holds_no_pipe_of_whoever_started_it_open_in_shims(machine:
 
     asyncio.run(story())
     os.close(reading)
+
+
+@pytest.mark.parametrize("victims", ["shim", "process 1", "both"])
+def test_a_start_killed_at_any_moment_leaves_nothing_behind(machine: Machine, victims: str) -> None:
+    """Whatever run() says then, deleting the container leaves nothing, and the id can be used.
+
+    The moment is drawn at random; every outcome is fine but a leak or a silence.
+    """
+    random = Random(victims)
+
+    async def story() -> None:
+        async with machine.runtime() as runtime:
+            for number in range(20):
+                spec = machine.spec("sleep", "99", name=f"{number}")
+                running = asyncio.create_task(runtime.run(spec))
+                shims = await eventually("a shim", lambda: children(machine.launchers[0].pid))
+                await asyncio.sleep(random.random() * 0.012)
+                doomed = [pid for shim in shims for pid in children(shim)]
+                doomed = {"shim": shims, "process 1": doomed, "both": shims + doomed}[victims]
+                _kill(doomed)
+                await asyncio.wait([running], timeout=20)
+                assert running.done()
+                err = running.exception()
+                assert err is None or isinstance(err, KernelRefused | Unavailable), err
+
+                await runtime.delete(spec.id)
+                await runtime.run(spec)
+                await runtime.delete(spec.id)
+
+    asyncio.run(story())
+
+
+def children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(each) for each in text.split()]
