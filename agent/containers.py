@@ -14,13 +14,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.assignments import Wanted
-from agent.templates import Host, expand, names
+from agent.templates import Host, expand, names, task_name
 from agent.volumes import Place, Placed, place
 from runtime.spec import ContainerSpec, File, Log, Overlay, Resources, Rlimit
 from swarm import specs
 from swarm.checks import signal_number
 from swarm.errors import Invalid
 from swarm.images.config import ImageConfig
+from swarm.objects import Task
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHORT_ID = 12
@@ -93,8 +94,20 @@ def container(wanted: Wanted, image: ImageConfig, layers: tuple[str, ...], node:
         sysctls=asked.sysctls,
         oom_score_adj=asked.oom_score_adj,
         init=asked.init,
+        annotations=_annotations(asked.labels, wanted.task),
     )
     return Container(spec=spec, mounts=mounts, stop_signal=stop_signal(asked, image))
+
+
+def _annotations(labels: dict[str, str], task: Task) -> dict[str, str]:
+    """The container's labels, and whose it is; of these the service has no say."""
+    return labels | {
+        "swarm.service.id": task.service_id,
+        "swarm.service.name": task.service_name,
+        "swarm.task.id": task.id,
+        "swarm.task.name": task_name(task),
+        "swarm.node.id": task.node_id,
+    }
 
 
 def environment(asked: tuple[str, ...], image: tuple[str, ...], hostname: str) -> tuple[str, ...]:

@@ -65,6 +65,19 @@ def test_command_replaces_the_entrypoint_and_args_the_command(
     assert made(command=command, args=args).spec.args == expected
 
 
+def test_labels_are_kept_with_the_container_beside_whose_it_is() -> None:
+    found = made(labels={"team": "red", "swarm.task.id": "forged"}).spec.annotations
+
+    assert found == {
+        "team": "red",
+        "swarm.service.id": "s1",
+        "swarm.service.name": "web",
+        "swarm.task.id": "0123456789abcdefghijklmno",
+        "swarm.task.name": "web.3.0123456789abcdefghijklmno",
+        "swarm.node.id": "n1",
+    }
+
+
 def test_nothing_to_run_is_refused_by_name() -> None:
     with pytest.raises(Invalid, match=r"container\.command"):
         made(ImageConfig())

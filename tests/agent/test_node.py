@@ -1,6 +1,7 @@
 """The agent's processes on the real kernel, with a manager that does what a test says."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -62,9 +63,11 @@ def names(count: int, prefix: str = "t") -> list[str]:
 def test_twenty_tasks_run_and_one_that_is_killed_is_reported() -> None:
     async def story(manager: FakeManager, here: TestNode) -> None:
         tasks = names(20)
-        manager.assign(*tasks, version=manager.version(image=IMAGE))
+        manager.assign(*tasks, version=manager.version(image=IMAGE, labels={"team": "red"}))
         await manager.until(lambda: manager.are(TaskState.RUNNING, *tasks))
         assert here.pids().keys() == set(tasks)
+        kept = json.loads((here.run_root / "containers" / tasks[0] / "spec.json").read_bytes())
+        assert kept["annotations"]["team"] == "red"
         assert here.pids()[tasks[3]] == manager.seen[TaskId(tasks[3])].pid
 
         os.kill(here.pids()[tasks[3]], signal.SIGKILL)
