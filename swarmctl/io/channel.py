@@ -12,8 +12,9 @@ from select import select
 
 from swarm.errors import Refused, Unavailable
 from swarmctl.hosts import socket_path
+from swarmctl.wire.ending import OK, Ended
 from swarmctl.wire.faults import failure
-from swarmctl.wire.http2 import OK, Connection, Ended, Event, Message
+from swarmctl.wire.grpc import Connection, Event, Message
 
 Patience = Callable[[], float | None]
 
@@ -89,6 +90,8 @@ class Channel:
         return _only(self._events(early))
 
     def _begin(self, method: str, timeout_s: float | None) -> None:
+        if self._connection.is_leaving:
+            self.close()
         if self._socket is None:
             self._socket = _connect(self.path)
         self._socket.settimeout(None if timeout_s is None else timeout_s + _GRACE_S)
@@ -131,7 +134,11 @@ class Channel:
         if not data:
             self.close()
             raise Unavailable("swarmd hung up in mid-call", hint="see its log for the reason")
-        events = self._connection.receive(data)
+        try:
+            events = self._connection.receive(data)
+        except Unavailable:
+            self.close()
+            raise
         self._write()
         return events
 

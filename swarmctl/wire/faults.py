@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from swarm.errors import Conflict, Invalid, Missing, Refused, SwarmError, Unavailable
 from swarm.faults import KEY, restore
-from swarmctl.wire.http2 import Ended
+from swarmctl.wire.ending import Ended
 
 _CANCELLED, _INVALID_ARGUMENT, _DEADLINE_EXCEEDED, _NOT_FOUND = 1, 3, 4, 5
 _ABORTED, _OUT_OF_RANGE, _UNIMPLEMENTED, _UNAVAILABLE = 10, 11, 12, 14

@@ -3,8 +3,8 @@
 import pytest
 
 from swarm.errors import Conflict, Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
+from swarmctl.wire.ending import Ended
 from swarmctl.wire.faults import failure
-from swarmctl.wire.http2 import Ended
 
 
 def with_detail(text: str, *, status: int = 2) -> Ended:
