@@ -164,9 +164,11 @@ def _remove_level(top: int, name: str) -> list[str]:
 
 
 def _removed(name: str, directory: int) -> bool:
-    """Whether `name` could be removed; a directory that holds something could not."""
+    """Whether `name` is gone; a directory that holds something stays."""
     try:
         os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass  # a directory that was moved up has taken the place of an empty one of this name
     except IsADirectoryError:
         try:
             os.rmdir(name, dir_fd=directory)
