@@ -26,13 +26,14 @@ AGENT = "agent"
 
 class Part(Struct, frozen=True, kw_only=True):
     """One child process: its command line, its whole environment if it is not to be ours,
-    and how long it may take to stop."""
+    how long it may take to stop, and whether it goes on when swarmd crashes."""
 
     name: str
     argv: tuple[str, ...]
     env: dict[str, str] | None = None
     stop_grace_s: float = 5.0
     log_file: str = ""
+    outlives_us: bool = False
 
 
 def module(name: str, *arguments: str) -> tuple[str, ...]:
@@ -43,7 +44,8 @@ def module(name: str, *arguments: str) -> tuple[str, ...]:
 def launcher(settings: Settings, *, respawn: tuple[str, ...] = ()) -> Part:
     """The launcher; with `respawn` it also brings a crashed swarmd back."""
     arguments = ("--socket", str(settings.launcher_socket), "--run-root", settings.run_root)
-    return Part(name=LAUNCHER, argv=module("runtime.io.launcher", *arguments, *respawn))
+    argv = module("runtime.io.launcher", *arguments, *respawn)
+    return Part(name=LAUNCHER, argv=argv, outlives_us=True)
 
 
 def etcd_member(

@@ -78,6 +78,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.data / "etcd.log"
 
     @property
+    def children_file(self) -> Path:
+        """Processes that are to end when swarmd crashes."""
+        return self.run / "children.json"
+
+    @property
     def membership_file(self) -> Path:
         """The commit point of init, join and leave."""
         return self.data / "node.json"

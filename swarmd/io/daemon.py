@@ -15,6 +15,7 @@ from swarm.api.v1 import daemon_pb2_grpc
 from swarm.io import tls
 from swarm.io.rpc import ErrorInterceptor
 from swarmd.io import lock, notify
+from swarmd.io.children import wait_gone
 from swarmd.io.node import Node
 from swarmd.io.relay import Relay
 from swarmd.io.service import DaemonService
@@ -37,6 +38,7 @@ class Daemon:
     async def start(self) -> None:
         """Listen, then bring this node back to where it was."""
         lock.acquire(self._settings.run / "swarmd.lock")
+        await wait_gone(self._settings.children_file)
         self._settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         daemon_pb2_grpc.add_DaemonServicer_to_server(DaemonService(self._node), self._server)
         relay = Relay(

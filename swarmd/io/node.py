@@ -56,7 +56,7 @@ class Node:
     def __init__(self, settings: Settings, log: structlog.stdlib.BoundLogger) -> None:
         self.settings = settings
         self.membership: Membership | None = None
-        self.supervisor = Supervisor(log)
+        self.supervisor = Supervisor(log, record=settings.children_file)
         self.identity = IdentityFiles(settings.certificates)
         self._log = log
         self._changing = asyncio.Lock()

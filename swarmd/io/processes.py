@@ -11,9 +11,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
+from swarmd.io.children import write_children
 from swarmd.parts import Part
 from swarmd.supervision import Life, Supervision
 
@@ -21,8 +23,9 @@ from swarmd.supervision import Life, Supervision
 class Supervisor:
     """Keeps the wanted parts running; stops them in reverse order."""
 
-    def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
+    def __init__(self, log: structlog.stdlib.BoundLogger, *, record: Path) -> None:
         self._log = log
+        self._record = record
         self._parts: dict[str, Part] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._gone: dict[str, asyncio.Event] = {}
@@ -77,6 +80,14 @@ class Supervisor:
         self._children[part.name] = child
         self._gone[part.name] = asyncio.Event()
         self._supervision.started(part.name, child.pid, now=time.monotonic())
+        write_children(
+            self._record,
+            [
+                each.pid
+                for name, each in self._children.items()
+                if not self._parts[name].outlives_us
+            ],
+        )
         _watch(child.pid, lambda: self._exited(part.name, child))
         self._log.info("part.started", name=part.name, pid=child.pid)
 

@@ -3,7 +3,8 @@
 swarmctl speaks to one socket. What belongs to the cluster goes to a manager with this
 node's certificate; what belongs to this host's images goes to the agent. On the wire every
 kind of call is a stream of messages, so one handler relays them all, with deadline, status
-and trailing metadata unchanged.
+and trailing metadata unchanged. A call that only reads and was not answered yet is asked a
+second time when a manager goes away under it: what is behind us may be restarting.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import grpc
 import grpc.aio
 
+from swarm import faults
 from swarm.errors import SwarmError, Unavailable
 from swarm.io.rpc import abort
 
@@ -55,25 +57,63 @@ async def _pass_on(
     requests: AsyncIterator[bytes],
     context: grpc.aio.ServicerContext[bytes, bytes],
 ) -> AsyncIterator[bytes]:
-    try:
-        channel = await dial()
-        await _wait_ready(channel)
-    except SwarmError as err:
-        await abort(context, err)
-        return
+    """Relay one call; ask again, while nothing was answered, where that is harmless."""
+    if _is_repeatable(method):
+        only = [request async for request in requests]
+        attempts: tuple[AsyncIterator[bytes], ...] = (_each(only), _each(only))
+    else:
+        attempts = (requests,)
+    for number, attempt in enumerate(attempts, start=1):
+        is_answered = False
+        try:
+            async for response in _ask(method, dial, attempt, context):
+                is_answered = True
+                yield response
+            return
+        except SwarmError as err:
+            await abort(context, err)
+        except grpc.aio.AioRpcError as err:
+            if not _is_lost(err):
+                metadata = tuple(err.trailing_metadata() or ())
+                await context.abort(err.code(), err.details() or "", metadata)
+            if is_answered or number == len(attempts):
+                lost = f"who answered {method.rpartition('/')[2]} went away: {err.details()}"
+                await abort(
+                    context, Unavailable(lost, hint="see what became of it, then try again")
+                )
+
+
+async def _ask(
+    method: str,
+    dial: Dial,
+    requests: AsyncIterator[bytes],
+    context: grpc.aio.ServicerContext[bytes, bytes],
+) -> AsyncIterator[bytes]:
+    channel = await dial()
+    await _wait_ready(channel)
     ask: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(method)
     call = ask(requests, timeout=context.time_remaining())
     try:
         async for response in call:
             yield response
-    except grpc.aio.AioRpcError as err:
-        if err.code() is grpc.StatusCode.CANCELLED:
-            stopped = Unavailable(f"who answered {method} stopped", hint="look, then try again")
-            await abort(context, stopped)
-        metadata = tuple(err.trailing_metadata() or ())
-        await context.abort(err.code(), err.details() or "", metadata)
     finally:
         call.cancel()
+
+
+def _is_repeatable(method: str) -> bool:
+    return method.rpartition("/")[2].startswith(("Get", "List", "Read", "Watch"))
+
+
+def _is_lost(err: grpc.aio.AioRpcError) -> bool:
+    """Whether the other side broke off, which is gRPC's word and not an answer of ours."""
+    is_ours = any(key == faults.KEY for key, _ in err.trailing_metadata() or ())
+    gone = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    return err.code() in gone and not is_ours
+
+
+async def _each(requests: list[bytes]) -> AsyncIterator[bytes]:
+    for request in requests:
+        yield request
 
 
 async def _wait_ready(channel: grpc.aio.Channel) -> None:

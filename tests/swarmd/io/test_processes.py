@@ -22,9 +22,9 @@ async def another_pid(supervisor: Supervisor, name: str, than: int) -> int:
     return supervisor.lives[name].pid
 
 
-def test_a_killed_part_is_started_again() -> None:
+def test_a_killed_part_is_started_again(tmp_path: Path) -> None:
     async def story() -> None:
-        supervisor = Supervisor(LOG)
+        supervisor = Supervisor(LOG, record=tmp_path / "children.json")
         supervisor.want(sleeper())
         first = supervisor.lives["sleeper"].pid
         try:
@@ -39,9 +39,9 @@ def test_a_killed_part_is_started_again() -> None:
     asyncio.run(story())
 
 
-def test_a_stopped_part_stays_down_and_is_reaped() -> None:
+def test_a_stopped_part_stays_down_and_is_reaped(tmp_path: Path) -> None:
     async def story() -> int:
-        supervisor = Supervisor(LOG)
+        supervisor = Supervisor(LOG, record=tmp_path / "children.json")
         supervisor.want(sleeper())
         pid = supervisor.lives["sleeper"].pid
         await supervisor.stop("sleeper")
@@ -58,7 +58,7 @@ def test_a_part_that_ignores_sigterm_is_killed_when_its_grace_is_over(tmp_path: 
     script = f"trap '' TERM; touch {ready}; exec sleep 1000"
 
     async def story() -> tuple[int, float]:
-        supervisor = Supervisor(LOG)
+        supervisor = Supervisor(LOG, record=tmp_path / "children.json")
         supervisor.want(sleeper(script=script, grace_s=0.2))
         pid = supervisor.lives["sleeper"].pid
         async with asyncio.timeout(10):

@@ -130,3 +130,51 @@ def test_what_the_route_says_no_with_is_the_answer(tmp_path: Path) -> None:
 
     assert isinstance(error, Unavailable)
     assert (error.message, error.hint) == ("nobody is there", "wait")
+
+
+def flaky(answered: list[str]) -> grpc.GenericRpcHandler:
+    """Goes away under its first call, without a word of ours; answers the second."""
+
+    async def once(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        answered.append("asked")
+        if len(answered) == 1:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "Cancelling all calls")
+        return request
+
+    handler = grpc.unary_unary_rpc_method_handler(once)
+    methods = {"ListServices": handler, "CreateService": handler}
+    return grpc.method_handlers_generic_handler("swarm.api.v1.Control", methods)
+
+
+async def ask_flaky(tmp_path: Path, method: str) -> tuple[bytes | SwarmError, int]:
+    answered: list[str] = []
+    behind = grpc.aio.insecure_channel(f"unix:{tmp_path}/behind.sock")
+
+    async def dial() -> grpc.aio.Channel:
+        return behind
+
+    servers = [
+        await serve(tmp_path / "behind.sock", flaky(answered)),
+        await serve(tmp_path / "front.sock", Relay({"swarm.api.v1.Control": dial})),
+    ]
+    try:
+        async with grpc.aio.insecure_channel(f"unix:{tmp_path}/front.sock") as channel:
+            return await channel.unary_unary(f"/swarm.api.v1.Control/{method}")(b"x"), len(answered)
+    except grpc.aio.AioRpcError as err:
+        return failure(err), len(answered)
+    finally:
+        await behind.close()
+        for server in servers:
+            await server.stop(None)
+
+
+def test_a_call_that_only_reads_is_asked_again(tmp_path: Path) -> None:
+    assert asyncio.run(ask_flaky(tmp_path, "ListServices")) == (b"x", 2)
+
+
+def test_a_call_that_writes_is_never_asked_again(tmp_path: Path) -> None:
+    answer, times = asyncio.run(ask_flaky(tmp_path, "CreateService"))
+
+    assert isinstance(answer, Unavailable)
+    assert "CreateService went away" in answer.message
+    assert times == 1
