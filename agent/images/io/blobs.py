@@ -7,6 +7,7 @@ download left waits in `partial/<hex>` and is continued, whoever asks for that d
 import hashlib
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from agent.images.io.disk import failing, sync_directory, write_atomically
@@ -45,11 +46,13 @@ class Blobs:
 
     def abandoned(self, *, before: float) -> tuple[str, ...]:
         """The digests of downloads that nobody continued since `before`."""
-        return tuple(
-            f"sha256:{path.name}"
-            for path in sorted(self._partials.iterdir())
-            if path.stat().st_mtime < before
-        )
+        found: list[str] = []
+        for path in sorted(self._partials.iterdir()):
+            # One that is complete by now was moved away meanwhile.
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    found.append(f"sha256:{path.name}")
+        return tuple(found)
 
     def read(self, digest: str) -> bytes:
         """A small blob's content; `Missing` when it is not here."""
