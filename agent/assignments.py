@@ -21,12 +21,16 @@ SpecKey = tuple[ServiceId, int]
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """A task that this node should hold, with the spec it is made from."""
+    """A task that this node should hold, with the spec it is made from.
+
+    `labels` are those of its service when the spec was made.
+    """
 
     task: Task
     spec: TaskSpec
     revision: int
     observed: TaskState = TaskState.NEW
+    labels: dict[str, str] = {}
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -47,7 +51,7 @@ class Assignments:
 
     def __init__(self) -> None:
         self.wanted: dict[TaskId, Wanted] = {}
-        self._specs: dict[SpecKey, TaskSpec] = {}
+        self._specs: dict[SpecKey, SpecVersion] = {}
         self._sequence: int | None = None
         self._is_broken = False
 
@@ -98,20 +102,26 @@ class Assignments:
         return Change(wanted=wanted, withdrawn=withdrawn)
 
 
-def _keyed(versions: Iterable[SpecVersion]) -> dict[SpecKey, TaskSpec]:
-    return {(each.service_id, each.version): each.task for each in versions}
+def _keyed(versions: Iterable[SpecVersion]) -> dict[SpecKey, SpecVersion]:
+    return {(each.service_id, each.version): each for each in versions}
 
 
 def _resolve(
-    assignments: Iterable[Assignment], specs: Mapping[SpecKey, TaskSpec]
+    assignments: Iterable[Assignment], specs: Mapping[SpecKey, SpecVersion]
 ) -> tuple[Wanted, ...] | Gap:
     found: list[Wanted] = []
     for each in assignments:
         key = (each.task.service_id, each.task.spec_version)
-        spec = specs.get(key)
-        if spec is None:
+        version = specs.get(key)
+        if version is None:
             return Gap(reason=f"task {each.task.id}: spec {key[0]}/{key[1]} was never sent")
         found.append(
-            Wanted(task=each.task, spec=spec, revision=each.revision, observed=each.observed)
+            Wanted(
+                task=each.task,
+                spec=version.task,
+                revision=each.revision,
+                observed=each.observed,
+                labels=version.labels,
+            )
         )
     return tuple(found)

@@ -120,7 +120,7 @@ def environment(asked: tuple[str, ...], image: tuple[str, ...], hostname: str) -
 
 def _expanded(wanted: Wanted, node: Node) -> specs.ContainerSpec:
     """The container spec with every template filled in."""
-    asked, values = wanted.spec.container, names(wanted.task, node.host)
+    asked, values = wanted.spec.container, names(wanted.task, wanted.labels, node.host)
     hostname = expand(asked.hostname, values, path="container.hostname")
     if hostname and not _HOSTNAME.fullmatch(hostname):
         raise Invalid(f"container.hostname: {hostname!r} is not a host name")

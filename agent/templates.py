@@ -1,5 +1,7 @@
 """Fill in what is different for each task: `{{.Task.Slot}}`, `{{.Node.Hostname}}`.
 
+A service's label is `{{.Service.Labels.zone}}`, or `{{index .Service.Labels "com.example.zone"}}`
+when there are dots in its name, as in Docker's templates.
 Only the names listed here exist. Anything else between double braces is refused rather than
 passed on: a path or a host name with braces in it is never what somebody wanted.
 """
@@ -30,9 +32,9 @@ def task_name(task: Task) -> str:
     return f"{task.service_name}.{task.slot or task.node_id}.{task.id}"
 
 
-def names(task: Task, host: Host) -> dict[str, str]:
-    """Every name that a template of this task may use."""
-    return {
+def names(task: Task, labels: Mapping[str, str], host: Host) -> dict[str, str]:
+    """Every name that a template of this task may use; `labels` are its service's."""
+    return _labels(labels) | {
         ".Service.ID": task.service_id,
         ".Service.Name": task.service_name,
         ".Node.ID": host.node_id,
@@ -43,6 +45,15 @@ def names(task: Task, host: Host) -> dict[str, str]:
         ".Task.Name": task_name(task),
         ".Task.Slot": str(task.slot),
     }
+
+
+def _labels(labels: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in sorted(labels.items()):
+        if "." not in key:
+            found[f".Service.Labels.{key}"] = value
+        found[f'index .Service.Labels "{key}"'] = value
+    return found
 
 
 def expand(text: str, values: Mapping[str, str], *, path: str) -> str:

@@ -61,7 +61,7 @@ class ClusterView:
         self.managers: dict[NodeId, str] = {}
         self.doubted: set[NodeId] = set()
         self._departed: set[NodeId] = set()
-        self._versions: dict[ServiceId, dict[int, TaskSpec]] = {}
+        self._versions: dict[ServiceId, dict[int, SpecVersion]] = {}
         self._observed: dict[NodeId, dict[TaskId, Observation]] = {}
         self._globals: set[ServiceId] = set()
         self._standing: dict[NodeId, NodeState] = {}
@@ -166,12 +166,21 @@ class ClusterView:
 
     def task_spec(self, service_id: ServiceId, version: int) -> TaskSpec | None:
         """One version of a service's task spec."""
-        found = self._versions.get(service_id, {}).get(version)
-        if found is None and (service := self.services.get(service_id)) is not None:
-            return service.spec.task if service.spec_version == version else None
-        return found
+        found = self.version_of(service_id, version)
+        return found.task if found is not None else None
 
-    def versions_of(self, service_id: ServiceId) -> Mapping[int, TaskSpec]:
+    def version_of(self, service_id: ServiceId, version: int) -> SpecVersion | None:
+        """One version of a service's task spec, with the labels of that time."""
+        found = self._versions.get(service_id, {}).get(version)
+        service = self.services.get(service_id)
+        if found is not None or service is None or service.spec_version != version:
+            return found
+        spec = service.spec
+        return SpecVersion(
+            service_id=service_id, version=version, task=spec.task, labels=spec.labels
+        )
+
+    def versions_of(self, service_id: ServiceId) -> Mapping[int, SpecVersion]:
         """The stored task specs of a service, by version."""
         return self._versions.get(service_id, {})
 
@@ -215,7 +224,7 @@ class ClusterView:
                 self.doubted.discard(key.node_id)
                 notes.nodes.add(key.node_id)
             case SpecVersion():
-                self._versions.setdefault(key.service_id, {})[value.version] = value.task
+                self._versions.setdefault(key.service_id, {})[value.version] = value
                 notes.services.add(key.service_id)
             case Cluster():
                 self.cluster = value

@@ -55,11 +55,16 @@ class Service(Struct, frozen=True, kw_only=True):
 
 
 class SpecVersion(Struct, frozen=True, kw_only=True):
-    """One task spec, stored once; tasks refer to it by service and version."""
+    """One task spec, stored once; tasks refer to it by service and version.
+
+    `labels` are the service's, as they were when the version was made: templates may use them,
+    and every task of a version is made from the same.
+    """
 
     service_id: ServiceId
     version: int
     task: TaskSpec
+    labels: dict[str, str] = {}
 
 
 class Task(Struct, frozen=True, kw_only=True):

@@ -100,6 +100,9 @@ def remove(view: ClusterView, service_id: ServiceId) -> Commit:
 
 def _put_version(service: Service) -> Put:
     version = SpecVersion(
-        service_id=service.id, version=service.spec_version, task=service.spec.task
+        service_id=service.id,
+        version=service.spec_version,
+        task=service.spec.task,
+        labels=service.spec.labels,
     )
     return Put(layout.version_key(service.id, service.spec_version), pack(version))

@@ -71,19 +71,15 @@ class Assignments:
         needed = {(task.service_id, task.spec_version) for task in tasks}
         missing = sorted(needed - self._specs)
         self._specs.update(missing)
-        return tuple(
-            SpecVersion(
-                service_id=service_id, version=version, task=_spec(view, service_id, version)
-            )
-            for service_id, version in missing
-        )
+        return tuple(_spec(view, service_id, version) for service_id, version in missing)
 
 
-def _spec(view: ClusterView, service_id: ServiceId, version: int) -> TaskSpec:
+def _spec(view: ClusterView, service_id: ServiceId, version: int) -> SpecVersion:
     # A version is stored for as long as a task refers to it. Should one be lost all the same,
     # an empty spec keeps running tasks running and has new ones rejected with a reason, where
     # leaving the task out would have the agent stop it.
-    return view.task_spec(service_id, version) or TaskSpec()
+    lost = SpecVersion(service_id=service_id, version=version, task=TaskSpec())
+    return view.version_of(service_id, version) or lost
 
 
 def _assignment(view: ClusterView, task: Task) -> Assignment:

@@ -33,6 +33,7 @@ def made(
     networks: tuple[str, ...] = (),
     limits: Limits | None = None,
     slot: int = 3,
+    service_labels: dict[str, str] | None = None,
     **asked: object,
 ) -> Container:
     task = Task(
@@ -47,7 +48,8 @@ def made(
         networks=networks,
         limits=limits or Limits(),
     )
-    return container(Wanted(task=task, spec=spec, revision=1), image, ("/l2", "/l1"), NODE)
+    wanted = Wanted(task=task, spec=spec, revision=1, labels=service_labels or {})
+    return container(wanted, image, ("/l2", "/l1"), NODE)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +148,25 @@ def test_templates_are_filled_in_wherever_they_may_be() -> None:
     assert "WHERE=n1" in spec.env
     assert spec.mounts[0].source == "/d/volumes/data-3/_data"
     assert spec.mounts[0].target == "/data/alpha"
+
+
+def test_a_template_may_name_a_label_of_its_service() -> None:
+    env = made(
+        service_labels={"zone": "east", "com.example.tier": "gold"},
+        env=(
+            "ZONE={{.Service.Labels.zone}}",
+            'TIER={{ index .Service.Labels "com.example.tier" }}',
+        ),
+    ).spec.env
+
+    assert env[-2:] == ("ZONE=east", "TIER=gold")
+
+
+def test_a_label_that_the_service_does_not_have_is_refused_with_those_it_has() -> None:
+    with pytest.raises(Invalid, match=r"there is no {{\.Service\.Labels\.zoen}}") as caught:
+        made(service_labels={"zone": "east"}, env=("ZONE={{.Service.Labels.zoen}}",))
+
+    assert ".Service.Labels.zone" in caught.value.hint
 
 
 def test_a_task_of_a_global_service_is_named_after_its_node() -> None:

@@ -217,4 +217,9 @@ class World:
 
 
 def _version(service: Service) -> SpecVersion:
-    return SpecVersion(service_id=service.id, version=service.spec_version, task=service.spec.task)
+    return SpecVersion(
+        service_id=service.id,
+        version=service.spec_version,
+        task=service.spec.task,
+        labels=service.spec.labels,
+    )

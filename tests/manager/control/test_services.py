@@ -7,7 +7,7 @@ from manager.store import Absent, Delete, Put, Unchanged
 from swarm.codec import unpack
 from swarm.errors import Conflict, Invalid, Refused
 from swarm.ids import ServiceId
-from swarm.objects import Service
+from swarm.objects import Service, SpecVersion
 from swarm.specs import ContainerSpec, Global, Replicated, ServiceSpec, TaskSpec
 from tests.manager.world import World
 
@@ -77,6 +77,24 @@ def test_another_task_spec_makes_a_new_version_and_keeps_the_old_spec() -> None:
     assert service.previous_spec == before
     assert service.version_at == 9.0
     assert "versions/s-web/0000000002" in [each.key for each in commit.operations]
+
+
+def test_a_version_keeps_the_labels_of_its_time() -> None:
+    """Templates may use them, and all tasks of one version are to be alike."""
+    world = World()
+    world.service("web")
+    spec = changed(
+        world, task=TaskSpec(container=ContainerSpec(image="other")), labels={"zone": "east"}
+    )
+
+    commit = update(world.view, WEB, stored(world), spec, now=9.0)
+
+    (version,) = (
+        unpack(SpecVersion, each.value)
+        for each in commit.operations
+        if isinstance(each, Put) and each.key.startswith(layout.VERSIONS)
+    )
+    assert version.labels == {"zone": "east"}
 
 
 def test_a_change_of_an_older_version_is_out_of_sequence() -> None:
