@@ -1,11 +1,13 @@
-"""Our small gRPC client holds a conversation with the stock gRPC server."""
+"""Our gRPC client holds a conversation with the stock gRPC server."""
 
 import socket as sockets
+import struct
 import threading
 from itertools import islice
 from pathlib import Path
 
 import pytest
+from hpack import Encoder
 
 from swarm.api.v1 import control_pb2, images_pb2
 from swarm.errors import Conflict, Invalid, Missing, Refused, SwarmError, Unavailable
@@ -58,8 +60,10 @@ def test_a_stream_is_read_message_by_message(swarm: FakeSwarm, channel: Channel)
 def test_a_stream_tells_when_patience_ends(swarm: FakeSwarm, channel: Channel) -> None:
     swarm.progress = [control_pb2.ServiceProgress(running=1)]
 
-    progress = Control(channel).watch_service("web", patience=lambda: 0.5)
-    seen = [next(progress), next(progress)]
+    seen: list[control_pb2.ServiceProgress | None] = []
+    progress = Control(channel).watch_service("web", patience=lambda: 0.0 if seen else None)
+    for each in islice(progress, 2):
+        seen.append(each)
     progress.close()
 
     assert seen == [swarm.progress[0], None]
@@ -177,6 +181,46 @@ def test_someone_else_on_the_socket_is_not_mistaken_for_the_daemon(
         Daemon(channel).status()
     channel.close()
     thread.join()
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+SETTINGS = frame(4, 0, 0, b"")
+ANSWER = (
+    frame(1, 4, 1, Encoder().encode([(":status", "200")]))
+    + frame(0, 0, 1, struct.pack(">BI", 0, 3) + b"yes")
+    + frame(1, 5, 1, Encoder().encode([("grpc-status", "0")]))
+)
+GOODBYE = frame(7, 0, 0, struct.pack(">II", 1, 0))
+
+
+def test_a_daemon_that_said_goodbye_is_called_anew(socket: Path, channel: Channel) -> None:
+    first = answering(socket, SETTINGS + GOODBYE + ANSWER)
+    assert channel.unary("Daemon/GetStatus", b"", timeout_s=5) == b"yes"
+    first.join()
+    socket.unlink()
+
+    second = answering(socket, SETTINGS + ANSWER)
+    answer = channel.unary("Daemon/GetStatus", b"", timeout_s=5)
+    second.join()
+
+    assert answer == b"yes"
+
+
+def test_a_call_after_nonsense_has_a_connection_of_its_own(socket: Path, channel: Channel) -> None:
+    first = answering(socket, b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    with pytest.raises(Unavailable):
+        channel.unary("Daemon/GetStatus", b"", timeout_s=5)
+    first.join()
+    socket.unlink()
+
+    second = answering(socket, SETTINGS + ANSWER)
+    answer = channel.unary("Daemon/GetStatus", b"", timeout_s=5)
+    second.join()
+
+    assert answer == b"yes"
 
 
 def test_a_daemon_that_never_answers_is_given_up(socket: Path, channel: Channel) -> None:
