@@ -18,7 +18,7 @@ from swarm.certificates import Identity, key_pem, make_key
 from swarm.ids import ClusterId, NodeId
 from swarm.specs import Role
 from swarmd.etcd import EtcdConfig, Member
-from swarmd.io.etcd import EtcdProcess
+from tests.etcd_process import EtcdProcess
 
 _RANDOM = SystemRandom()
 

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 import structlog
 
+from runtime.io.launching import say_stopping
 from swarm.api.v1 import daemon_pb2_grpc
 from swarm.io import tls
 from swarm.io.rpc import ErrorInterceptor
@@ -53,6 +54,7 @@ class Daemon:
     async def stop(self) -> None:
         """Stop serving and stop the parts; containers go on."""
         notify.notify("STOPPING=1")
+        say_stopping(self._settings.launcher_socket)
         await self._server.stop(0.2)
         await self._node.stop()
         with suppress(FileNotFoundError):

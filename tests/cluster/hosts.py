@@ -242,6 +242,16 @@ class Lan:
         for namespace in [*(x.namespace for x in self.hosts), f"{self.prefix}reg", self.switch]:
             sh("ip", "netns", "del", namespace, check=False)
         shutil.rmtree(self.base, ignore_errors=True)
+        left = self.left_behind()
+        assert not left, left
+
+    def left_behind(self) -> list[str]:
+        """Processes, mounts, namespaces and links of ours that are still there."""
+        mine = str(self.base)
+        processes = [line for pid, line in command_lines() if mine in line and pid != os.getpid()]
+        mounts = [line for line in _read(Path("/proc/mounts")).splitlines() if mine in line]
+        names = (sh("ip", "netns").stdout + sh("ip", "-o", "link").stdout).splitlines()
+        return processes + mounts + [line for line in names if self.prefix in line]
 
 
 def command_lines() -> Iterator[tuple[int, str]]:

@@ -12,8 +12,8 @@ from msgspec import structs
 from manager.store import Commit, Put
 from swarm.errors import Refused, Unavailable
 from swarmd.etcd import command
-from swarmd.io.etcd import EtcdProcess
 from tests.etcd import build_rig, connected, kill, running
+from tests.etcd_process import EtcdProcess
 
 pytestmark = pytest.mark.cluster
 
