@@ -7,27 +7,15 @@ drift from it; everything else is counted where it happens. Labels come from clo
 from collections import Counter as Count
 from collections.abc import Callable, Iterator
 
-from msgspec import Struct
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from manager.view import ClusterView
+from swarm.metrics import Making, Row
 from swarm.states import NodeState
 
-FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
-
-
-class Row(Struct, frozen=True):
-    """One metric: its kind, its name, what it says, its labels."""
-
-    kind: str
-    name: str
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = FAST
-
 
 TABLE = (
     Row("gauge", "swarm_manager_leader", "Whether this manager leads the swarm."),
@@ -62,33 +50,22 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        rows = {row.name.removeprefix("swarm_manager_"): row for row in TABLE}
-        self.leader = self._gauge(rows["leader"])
-        self.sessions = self._gauge(rows["sessions"])
-        self.placements = self._counter(rows["placements_total"])
-        self.commits = self._counter(rows["commits_total"])
-        self.commit_seconds = self._histogram(rows["commit_seconds"])
-        self.plan_seconds = self._histogram(rows["plan_seconds"])
-        self.messages = self._counter(rows["dispatch_messages_total"])
-        self.batch_size = self._histogram(rows["status_batch_size"])
-        self.expired = self._counter(rows["sessions_expired_total"])
-        self.rpc_seconds = self._histogram(rows["rpc_seconds"])
-        self.rpcs = self._counter(rows["rpcs_total"])
+        make = Making(TABLE, prefix="swarm_manager_", registry=self.registry)
+        self.leader = make.gauge("leader")
+        self.sessions = make.gauge("sessions")
+        self.placements = make.counter("placements_total")
+        self.commits = make.counter("commits_total")
+        self.commit_seconds = make.histogram("commit_seconds")
+        self.plan_seconds = make.histogram("plan_seconds")
+        self.messages = make.counter("dispatch_messages_total")
+        self.batch_size = make.histogram("status_batch_size")
+        self.expired = make.counter("sessions_expired_total")
+        self.rpc_seconds = make.histogram("rpc_seconds")
+        self.rpcs = make.counter("rpcs_total")
 
     def follow(self, view: Callable[[], ClusterView]) -> None:
         """Have the numbers of objects taken from the view at each scrape."""
         self.registry.register(_Objects(view))
-
-    def _gauge(self, row: Row) -> Gauge:
-        return Gauge(row.name, row.help, row.labels, registry=self.registry)
-
-    def _counter(self, row: Row) -> Counter:
-        return Counter(row.name, row.help, row.labels, registry=self.registry)
-
-    def _histogram(self, row: Row) -> Histogram:
-        return Histogram(
-            row.name, row.help, row.labels, registry=self.registry, buckets=row.buckets
-        )
 
 
 class _Objects(Collector):
