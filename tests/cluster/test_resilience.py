@@ -147,4 +147,4 @@ def test_a_host_that_leaves_is_replaced_before_it_could_be_missed(web: Swarm) ->
     print(f"replaced after {time.monotonic() - start:.2f} s")
 
     assert not host.containers()
-    assert {task["node"] for task in web.running("web")} == {"host1", "host3", "host4"}
+    assert host.name not in {task["node"] for task in web.running("web")}
