@@ -12,8 +12,11 @@ from typing import Protocol
 
 from benchmarks.accounting import Account
 
-# Ends at once on SIGTERM, so that no contender waits a grace period out.
-COMMAND = ("/bin/sh", "-c", 'trap "exit 0" TERM; while :; do sleep 3600 & wait; done')
+# Ends at once on SIGTERM, so that no contender waits a grace period out. The mark tells this
+# run's containers from those of anyone else on the machine.
+MARK = f"benchmark-{os.getpid()}"
+SCRIPT = f'trap "exit 0" TERM; while :; do sleep 3600 & wait; done; : {MARK}'
+COMMAND = ("/bin/sh", "-c", SCRIPT)
 
 
 class Contender(Protocol):
@@ -94,12 +97,14 @@ def replace(contender: Contender, name: str) -> float:
 def workload(mine: str) -> set[int]:
     """First processes of the workload's containers."""
     found: set[int] = set()
-    pids = subprocess.run(
-        ["pgrep", "-f", "^/bin/sh -c trap"], capture_output=True, text=True, check=False
-    )
+    pids = subprocess.run(["pgrep", "-f", MARK], capture_output=True, text=True, check=False)
     for pid in pids.stdout.split():
         try:
-            if str(Path(f"/proc/{pid}/ns/pid").readlink()) != mine:
+            status = Path(f"/proc/{pid}/status").read_text()
+            is_first = (
+                "NSpid:" in status and status.split("NSpid:")[1].split("\n")[0].split()[-1] == "1"
+            )
+            if is_first and str(Path(f"/proc/{pid}/ns/pid").readlink()) != mine:
                 found.add(int(pid))
         except OSError:
             continue
