@@ -24,7 +24,10 @@ for _name in (
 
 # Numbers from 424 on are the same everywhere; older ones differ.
 _OPEN_TREE, _MOVE_MOUNT, _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 428, 429, 436, 437, 442
-_KEYCTL, _BPF = {"x86_64": (250, 321), "aarch64": (219, 280)}.get(os.uname().machine, (0, 0))
+_KEYCTL, _BPF, _RT_SIGACTION = {"x86_64": (250, 321, 13), "aarch64": (219, 280, 134)}.get(
+    os.uname().machine, (0, 0, 0)
+)
+_DEFAULT_ACTION: Final = bytes(32)  # struct sigaction as the kernel has it: SIG_DFL, no flags
 _KEYCTL_JOIN_SESSION_KEYRING: Final = 1
 _CLOSE_RANGE_CLOEXEC: Final = 4
 _RESOLVE_IN_ROOT: Final = 0x10
@@ -93,6 +96,16 @@ def set_name(name: str) -> None:
 def reset_signal(number: int) -> None:
     """signal(2): have the default action. Python's own function would touch far more memory."""
     _LIBC.signal(number, None)
+
+
+def reset_internal_signals() -> None:
+    """rt_sigaction(2): have the default action for the two signals that glibc hides.
+
+    glibc's posix_spawn(3) leaves them ignored in what it starts, and so does everything that
+    GNU make starts; signal(2) refuses to touch them.
+    """
+    for number in (32, 33):
+        _SYSCALL(_RT_SIGACTION, number, _DEFAULT_ACTION, None, ctypes.c_size_t(8))
 
 
 def capset(mask: int) -> None:

@@ -190,6 +190,7 @@ def _prepare(pipes: Pipes) -> None:
     os.dup2(pipes.stderr, 2, inheritable=True)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_DFL)
+    kernel.reset_internal_signals()
     os.umask(0)
 
 

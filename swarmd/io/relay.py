@@ -22,6 +22,7 @@ from swarm.io.rpc import abort
 Dial = Callable[[], Awaitable[grpc.aio.Channel]]
 
 READY_WITHIN_S = 10.0
+_ATTEMPTS = 3
 
 
 class Relay(grpc.GenericRpcHandler):
@@ -58,12 +59,11 @@ async def _pass_on(
     context: grpc.aio.ServicerContext[bytes, bytes],
 ) -> AsyncIterator[bytes]:
     """Relay one call; ask again, while nothing was answered, where that is harmless."""
-    if _is_repeatable(method):
+    asked = [requests]
+    if not _is_upload(method):
         only = [request async for request in requests]
-        attempts: tuple[AsyncIterator[bytes], ...] = (_each(only), _each(only))
-    else:
-        attempts = (requests,)
-    for number, attempt in enumerate(attempts, start=1):
+        asked = [_each(only) for _ in range(_ATTEMPTS)]
+    for number, attempt in enumerate(asked, start=1):
         is_answered = False
         try:
             async for response in _ask(method, dial, attempt, context):
@@ -73,14 +73,19 @@ async def _pass_on(
         except SwarmError as err:
             await abort(context, err)
         except grpc.aio.AioRpcError as err:
-            if not _is_lost(err):
-                metadata = tuple(err.trailing_metadata() or ())
-                await context.abort(err.code(), err.details() or "", metadata)
-            if is_answered or number == len(attempts):
-                lost = f"who answered {method.rpartition('/')[2]} went away: {err.details()}"
-                await abort(
-                    context, Unavailable(lost, hint="see what became of it, then try again")
-                )
+            is_harmless = _is_unsent(err) or (_is_lost(err) and _is_repeatable(method))
+            if is_answered or not is_harmless or number == len(asked):
+                await _fail(method, context, err)
+
+
+async def _fail(
+    method: str, context: grpc.aio.ServicerContext[bytes, bytes], err: grpc.aio.AioRpcError
+) -> None:
+    if _is_lost(err) or _is_unsent(err):
+        lost = f"who answered {method.rpartition('/')[2]} went away: {err.details()}"
+        await abort(context, Unavailable(lost, hint="see what became of it, then try again"))
+    metadata = tuple(err.trailing_metadata() or ())
+    await context.abort(err.code(), err.details() or "", metadata)
 
 
 async def _ask(
@@ -100,6 +105,10 @@ async def _ask(
         call.cancel()
 
 
+def _is_upload(method: str) -> bool:
+    return method.rpartition("/")[2] in ("LoadImage", "ImportImage")
+
+
 def _is_repeatable(method: str) -> bool:
     return method.rpartition("/")[2].startswith(("Get", "List", "Read", "Watch"))
 
@@ -109,6 +118,13 @@ def _is_lost(err: grpc.aio.AioRpcError) -> bool:
     is_ours = any(key == faults.KEY for key, _ in err.trailing_metadata() or ())
     gone = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
     return err.code() in gone and not is_ours
+
+
+def _is_unsent(err: grpc.aio.AioRpcError) -> bool:
+    """Whether gRPC's client gave up sending: the call was over before its only message was
+    taken, and the client forgets how it ended."""
+    is_core = err.details() == "Internal error from Core"
+    return err.code() is grpc.StatusCode.INTERNAL and is_core
 
 
 async def _each(requests: list[bytes]) -> AsyncIterator[bytes]:
