@@ -67,7 +67,7 @@ def blamed(problem: str, *, is_update: bool) -> str:
     if not flag:
         return problem
     _, _, field = path.partition("].")
-    return f"{flag}: {field} {text}" if field else f"{flag}: {text}"
+    return f"{flag}: {field}: {text}" if field else f"{flag}: {text}"
 
 
 def refusal(problems: tuple[str, ...], *, is_update: bool) -> Invalid:

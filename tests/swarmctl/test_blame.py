@@ -11,12 +11,16 @@ from swarmctl.main import command, told
     ("problem", "on_create", "on_update"),
     [
         ("task.limits.memory_bytes: low", "--limit-memory: low", "--limit-memory: low"),
-        ("task.container.mounts[1].target: bad", "--mount: target bad", "--mount-add: target bad"),
+        (
+            "task.container.mounts[1].target: bad",
+            "--mount: target: bad",
+            "--mount-add: target: bad",
+        ),
         ("labels[a b]: bad", "--label: bad", "--label-add: bad"),
         ("task.container.image: bad", "IMAGE: bad", "--image: bad"),
         ("task.container.args[3]: bad", "ARG: bad", "--args: bad"),
         ("name: bad: worse", "--name: bad: worse", "--name: bad: worse"),
-        ("container.mounts[0].source: none", "--mount: source none", "--mount-add: source none"),
+        ("container.mounts[0].source: none", "--mount: source: none", "--mount-add: source: none"),
         ("task.future: bad", "task.future: bad", "task.future: bad"),
     ],
 )

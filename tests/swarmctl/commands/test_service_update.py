@@ -53,7 +53,7 @@ def test_a_new_image_is_pinned(swarm: FakeSwarm, socket: Path) -> None:
     [
         (
             ["--mount-add", "source=/x,target=/y"],
-            "--mount-add: source '/x' is not the name of a volume",
+            "--mount-add: source: '/x' is not the name of a volume",
         ),
         (["--network-add", "web"], "--network-add: there is no network 'web'"),
         (["--limit-memory", "1m"], "--limit-memory: 1MiB is less than 6MiB"),
