@@ -54,6 +54,9 @@ _KINDS: dict[grpc.StatusCode, type[SwarmError]] = {
     grpc.StatusCode.CANCELLED: Unavailable,
 }
 
+# gRPC's client says so when the other side ends a call under a message: the answer is lost.
+_FORGOTTEN = "Internal error from Core"
+
 _PEER: ContextVar[Peer] = ContextVar("peer")
 
 
@@ -94,6 +97,8 @@ def failure(err: grpc.RpcError) -> SwarmError:
             f"the other side does not know this call: {message}",
             hint="both sides should run one version",
         )
+    if code is grpc.StatusCode.INTERNAL and message == _FORGOTTEN:
+        return Unavailable("the call ended while it was still being sent", hint="ask again")
     text = message or f"the call failed with status {code.name.lower()}"
     return _KINDS.get(code, Refused)(text)
 
