@@ -55,7 +55,7 @@ _KINDS: dict[grpc.StatusCode, type[SwarmError]] = {
 }
 
 # gRPC's client says so when the other side ends a call under a message: the answer is lost.
-_FORGOTTEN = "Internal error from Core"
+FORGOTTEN = "Internal error from Core"
 
 _PEER: ContextVar[Peer] = ContextVar("peer")
 
@@ -97,7 +97,7 @@ def failure(err: grpc.RpcError) -> SwarmError:
             f"the other side does not know this call: {message}",
             hint="both sides should run one version",
         )
-    if code is grpc.StatusCode.INTERNAL and message == _FORGOTTEN:
+    if code is grpc.StatusCode.INTERNAL and message == FORGOTTEN:
         return Unavailable("the call ended while it was still being sent", hint="ask again")
     text = message or f"the call failed with status {code.name.lower()}"
     return _KINDS.get(code, Refused)(text)

@@ -17,7 +17,7 @@ import grpc.aio
 
 from swarm import faults
 from swarm.errors import SwarmError, Unavailable
-from swarm.io.rpc import abort
+from swarm.io.rpc import FORGOTTEN, abort
 
 Dial = Callable[[], Awaitable[grpc.aio.Channel]]
 
@@ -123,7 +123,7 @@ def _is_lost(err: grpc.aio.AioRpcError) -> bool:
 def _is_unsent(err: grpc.aio.AioRpcError) -> bool:
     """Whether gRPC's client gave up sending: the call was over before its only message was
     taken, and the client forgets how it ended."""
-    is_core = err.details() == "Internal error from Core"
+    is_core = err.details() == FORGOTTEN
     return err.code() is grpc.StatusCode.INTERNAL and is_core
 
 
