@@ -16,6 +16,7 @@ from runtime.defaults import (
     MASKED_PATHS,
     READONLY_PATHS,
 )
+from runtime.oci.config import IdMapping
 
 
 class MountKind(Enum):
@@ -52,7 +53,8 @@ class Mount(Struct, frozen=True, kw_only=True):
     """A directory or file of the host (`BIND`, volumes too) or fresh memory (`TMPFS`).
 
     `copy_up` fills an empty `source` directory with what the image holds at `target`, owners
-    and modes kept, before it is mounted. `size_bytes` 0 is the kernel's own limit.
+    and modes kept, before it is mounted. `size_bytes` 0 is the kernel's own limit. `mapped`: in a
+    container with a user namespace, ids on the source are the container's, as for its root.
     """
 
     kind: MountKind = MountKind.BIND
@@ -63,6 +65,7 @@ class Mount(Struct, frozen=True, kw_only=True):
     copy_up: bool = False
     size_bytes: int = 0
     mode: int = 0o1777
+    mapped: bool = False
 
 
 class File(Struct, frozen=True, kw_only=True):
@@ -107,13 +110,49 @@ class Log(Struct, frozen=True, kw_only=True):
     max_files: int = 3
 
 
+class Device(Struct, frozen=True, kw_only=True):
+    """A device of the host for the container; a directory means all devices in it.
+
+    `access` is of `r`, `w` and `m` (make nodes).
+    """
+
+    source: str
+    target: str
+    access: str = "rwm"
+
+
+class UserNamespace(Struct, frozen=True, kw_only=True):
+    """Which ids of the host the container's own ids are; what has none is nobody."""
+
+    uids: tuple[IdMapping, ...]
+    gids: tuple[IdMapping, ...]
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """How to find out whether the program does its work: run `args`, exit code 0 is healthy.
+
+    Failures count from `start_period_s` on, or from the first success; `retries` of them in a
+    row make it unhealthy. Until then checks are `start_interval_s` apart, later `interval_s`.
+    """
+
+    args: tuple[str, ...]
+    interval_s: float = 30.0
+    timeout_s: float = 30.0
+    retries: int = 3
+    start_period_s: float = 0.0
+    start_interval_s: float = 5.0
+
+
 class ContainerSpec(Struct, frozen=True, kw_only=True):
     """One container. Values that are empty mean the image's or the kernel's own default.
 
     `user` is one of ``""``, `uid`, `uid:gid`, `name`, `name:group`; `env` holds `NAME=VALUE`.
     `hostname` empty keeps the host's. Without `host_network` the container gets a network
     namespace of its own with nothing but loopback, or joins `network_namespace`.
-    `cgroup_parent` keeps several hosts on one machine apart. `annotations` change nothing: they
+    `cgroup_parent` keeps several hosts on one machine apart. `seccomp` is `default`,
+    `unconfined` or a profile as JSON in Docker's format. `privileged` takes away every fence but
+    the namespaces. With `tty` standard streams are one terminal of `columns` and `rows`; without
+    `open_stdin` nothing can be written to the program. `annotations` change nothing: they
     are kept with the spec, for whoever wants to know what a container is.
     """
 
@@ -142,4 +181,14 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     oom_score_adj: int = 0
     umask: int = 0o022
     init: bool = False
+    privileged: bool = False
+    seccomp: str = "default"
+    apparmor: str = ""
+    devices: tuple[Device, ...] = ()
+    user_namespace: UserNamespace | None = None
+    tty: bool = False
+    rows: int = 24
+    columns: int = 80
+    open_stdin: bool = False
+    health: Health | None = None
     annotations: dict[str, str] = {}
