@@ -47,6 +47,7 @@ from runtime.steps import (
     WriteFile,
     WriteSysctl,
 )
+from runtime.translation import group_path, to_resources
 
 _NO_EXEC: Final = k.MS_NOSUID | k.MS_NOEXEC | k.MS_NODEV
 
@@ -85,11 +86,11 @@ def make_plan(spec: ContainerSpec, *, layout: Layout, directory: str, last_capab
     has to be dropped by its number.
     """
     binds = _binds(spec, directory)
-    cgroups = groups.paths(layout, spec.cgroup_parent, spec.id, spec.resources)
+    cgroups = groups.join(layout, group_path(spec), to_resources(spec.resources))
     return Plan(
         host=host_steps(spec, layout=layout, directory=directory),
         container=(
-            *groups.join(cgroups),
+            *cgroups,
             *_process_limits(spec),
             *(_open(bind) for bind in binds if not bind.gathering),
             *_namespaces(spec),
@@ -116,7 +117,7 @@ def host_steps(spec: ContainerSpec, *, layout: Layout, directory: str) -> tuple[
         steps.append(WriteFile(_file(directory, number), file.content, file.mode))
     binds = _binds(spec, directory)
     steps += [MakeDir(bind.gathering) for bind in binds if bind.gathering]
-    cgroups = groups.make(layout, spec.cgroup_parent, spec.id, spec.resources)
+    cgroups = groups.make(layout, group_path(spec), to_resources(spec.resources))
     return (*steps, *cgroups)
 
 
@@ -238,7 +239,7 @@ def _cgroup_filesystems(layout: Layout, spec: ContainerSpec) -> list[ContainerSt
     steps: list[ContainerStep] = [
         MountFilesystem("tmpfs", "/sys/fs/cgroup", _NO_EXEC, "mode=755,size=64k")
     ]
-    for point in groups.hierarchies(layout, spec.resources):
+    for point in groups.hierarchies(layout, to_resources(spec.resources)):
         together = ",".join(name for name, mounted in layout.v1.items() if mounted == point)
         steps.append(MountFilesystem("cgroup", f"/sys/fs/cgroup/{together}", flags, together))
     steps.append(RemountReadOnly("/sys/fs/cgroup", _NO_EXEC))

@@ -8,14 +8,14 @@ taken from the parent.
 from typing import Final
 
 from runtime.cgroups.setting import Setting
-from runtime.spec import Resources
+from runtime.oci.config import Resources
 
 V1_INHERITED: Final = ("cpuset.cpus", "cpuset.mems")
 
 
 def is_used(resources: Resources) -> bool:
     """Whether the container is pinned at all."""
-    return bool(resources.cpuset_cpus or resources.cpuset_mems)
+    return resources.cpu is not None and bool(resources.cpu.cpus or resources.cpu.mems)
 
 
 def v1(resources: Resources) -> tuple[Setting, ...]:
@@ -29,8 +29,7 @@ def v2(resources: Resources) -> tuple[Setting, ...]:
 
 
 def _settings(resources: Resources) -> tuple[Setting, ...]:
-    wanted = (
-        ("cpuset.cpus", resources.cpuset_cpus),
-        ("cpuset.mems", resources.cpuset_mems),
-    )
+    if resources.cpu is None:
+        return ()
+    wanted = (("cpuset.cpus", resources.cpu.cpus), ("cpuset.mems", resources.cpu.mems))
     return tuple(Setting(file, (value,)) for file, value in wanted if value)

@@ -6,7 +6,7 @@ means no swap.
 """
 
 from runtime.cgroups.setting import Setting
-from runtime.spec import Resources
+from runtime.oci.config import Resources
 
 V1_EVENTS = "memory.oom_control"
 V2_EVENTS = "memory.events"
@@ -14,23 +14,24 @@ V2_EVENTS = "memory.events"
 
 def v1(resources: Resources) -> tuple[Setting, ...]:
     """The sum must never be below the limit, so the limit is written first."""
-    if not resources.memory_bytes:
+    memory = resources.memory
+    if memory is None or not memory.limit:
         return ()
-    together = resources.memory_swap_bytes or resources.memory_bytes
     return (
-        Setting("memory.limit_in_bytes", (str(resources.memory_bytes),)),
-        Setting("memory.memsw.limit_in_bytes", (str(together),), optional=True),
+        Setting("memory.limit_in_bytes", (str(memory.limit),)),
+        Setting("memory.memsw.limit_in_bytes", (str(memory.swap or memory.limit),), optional=True),
     )
 
 
 def v2(resources: Resources) -> tuple[Setting, ...]:
     """Here swap is counted by itself."""
-    if not resources.memory_bytes:
+    memory = resources.memory
+    if memory is None or not memory.limit:
         return ()
-    together = resources.memory_swap_bytes or resources.memory_bytes
-    swap = "max" if together == -1 else str(together - resources.memory_bytes)
+    together = memory.swap or memory.limit
+    swap = "max" if together < 0 else str(together - memory.limit)
     return (
-        Setting("memory.max", (str(resources.memory_bytes),)),
+        Setting("memory.max", ("max" if memory.limit < 0 else str(memory.limit),)),
         Setting("memory.swap.max", (swap,), optional=True),
     )
 

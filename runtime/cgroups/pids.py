@@ -1,12 +1,15 @@
 """Limit how many processes and threads a container has at once."""
 
 from runtime.cgroups.setting import Setting
-from runtime.spec import Resources
+from runtime.oci.config import Resources
 
 
 def v1(resources: Resources) -> tuple[Setting, ...]:
     """The file is the same in both versions."""
-    return (Setting("pids.max", (str(resources.pids_limit),)),) if resources.pids_limit else ()
+    if resources.pids is None or not resources.pids.limit:
+        return ()
+    limit = resources.pids.limit
+    return (Setting("pids.max", ("max" if limit < 0 else str(limit),)),)
 
 
 v2 = v1

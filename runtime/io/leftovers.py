@@ -24,6 +24,7 @@ from runtime.outcome import ContainerState, Exited
 from runtime.plan import host_steps
 from runtime.spec import ContainerSpec, Log
 from runtime.steps import own, undo
+from runtime.translation import group_path, to_resources
 
 _DYING_S = 10.0
 _Kept = TypeVar("_Kept", ContainerSpec, ContainerState)
@@ -102,7 +103,7 @@ def _remove_log(log: Log) -> None:
 
 def remove_groups(spec: ContainerSpec, layout: Layout) -> None:
     """Remove the container's control groups, but not their parents."""
-    made = groups.make(layout, spec.cgroup_parent, spec.id, spec.resources)
+    made = groups.make(layout, group_path(spec), to_resources(spec.resources))
     host.revert(undo(own(made)))
 
 
@@ -115,9 +116,9 @@ def remove_parents(parent: str, layout: Layout) -> None:
 
 async def kill_all(spec: ContainerSpec, layout: Layout) -> None:
     """Kill every process in the container's groups and wait until none is left."""
-    procs = groups.procs_file(layout, spec.cgroup_parent, spec.id)
+    procs = groups.procs_file(layout, group_path(spec))
     deadline = time.monotonic() + _DYING_S
-    host.kill_group(groups.kill_file(layout, spec.cgroup_parent, spec.id))
+    host.kill_group(groups.kill_file(layout, group_path(spec)))
     while (pids := _pids(procs)) and time.monotonic() < deadline:
         descriptors = [d for pid in pids if (d := _open(pid)) >= 0]
         # A pid may have ended and been given to a stranger between the two readings; what is

@@ -31,6 +31,7 @@ from runtime.outcome import ContainerState
 from runtime.plan import make_plan
 from runtime.spec import ContainerSpec, Log
 from runtime.steps import ContainerStep, Execute, HostStep, RemoveCgroup, own, undo
+from runtime.translation import group_path, to_resources
 from runtime.wire import Claimed, Refused, encode
 from swarm.errors import KernelRefused
 
@@ -162,11 +163,11 @@ def _claim(unclaimed: str, claimed: str, raw: bytes, listener: socket.socket) ->
 
 
 def _upkeep(spec: ContainerSpec, layout: Layout) -> Upkeep:
-    made = groups.make(layout, spec.cgroup_parent, spec.id, spec.resources)
+    made = groups.make(layout, group_path(spec), to_resources(spec.resources))
     return Upkeep(
         container_id=spec.id,
         log=spec.log,
-        oom_file=groups.oom_file(layout, spec.cgroup_parent, spec.id),
+        oom_file=groups.oom_file(layout, group_path(spec)),
         groups=tuple(each for each in undo(own(made)) if isinstance(each, RemoveCgroup)),
     )
 

@@ -1,6 +1,6 @@
 from runtime.cgroups import cpu, cpuset, freezer, memory, pids
 from runtime.cgroups.setting import Setting
-from runtime.spec import Resources
+from runtime.oci.config import Cpu, Memory, Pids, Resources
 
 MIB = 1024 * 1024
 
@@ -13,7 +13,7 @@ def test_no_limit_writes_nothing() -> None:
 
 
 def test_cpu_is_a_quota_of_each_tenth_of_a_second() -> None:
-    resources = Resources(cpu_millis=250)
+    resources = Resources(cpu=Cpu(quota=25_000))
 
     assert cpu.v1(resources) == (
         Setting("cpu.cfs_period_us", ("100000",)),
@@ -23,15 +23,15 @@ def test_cpu_is_a_quota_of_each_tenth_of_a_second() -> None:
 
 
 def test_memory_alone_allows_no_swap() -> None:
-    resources = Resources(memory_bytes=64 * MIB)
+    resources = Resources(memory=Memory(limit=64 * MIB))
 
     assert [setting.values[0] for setting in memory.v1(resources)] == [str(64 * MIB)] * 2
     assert memory.v2(resources)[1] == Setting("memory.swap.max", ("0",), optional=True)
 
 
 def test_swap_is_counted_with_memory_in_v1_and_alone_in_v2() -> None:
-    resources = Resources(memory_bytes=64 * MIB, memory_swap_bytes=96 * MIB)
-    unlimited = Resources(memory_bytes=64 * MIB, memory_swap_bytes=-1)
+    resources = Resources(memory=Memory(limit=64 * MIB, swap=96 * MIB))
+    unlimited = Resources(memory=Memory(limit=64 * MIB, swap=-1))
 
     assert memory.v1(resources)[1].values == (str(96 * MIB),)
     assert memory.v2(resources)[1].values == (str(32 * MIB),)
@@ -46,6 +46,6 @@ def test_kills_for_memory_are_read_in_both_formats() -> None:
 
 
 def test_pids_and_freezing() -> None:
-    assert pids.v1(Resources(pids_limit=9)) == (Setting("pids.max", ("9",)),)
+    assert pids.v1(Resources(pids=Pids(limit=9))) == (Setting("pids.max", ("9",)),)
     assert freezer.v1(frozen=True) == Setting("freezer.state", ("FROZEN",))
     assert freezer.v2(frozen=False) == Setting("cgroup.freeze", ("0",))
