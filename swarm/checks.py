@@ -17,6 +17,7 @@ from swarm.constraints import parse as parse_constraint
 from swarm.errors import Invalid
 from swarm.images.reference import parse_reference
 from swarm.quantities import format_cpus, format_memory
+from swarm.rights import check_rights
 from swarm.specs import (
     LEAST_CPU_MILLIS,
     LEAST_MEMORY_BYTES,
@@ -158,6 +159,10 @@ def _resources(task: TaskSpec) -> Iterator[Problem]:
             "the least that works",
         )
     yield from _count("task.limits.pids", limits.pids, most=2**22)
+    if limits.swap_bytes != -1:
+        yield from _count("task.limits.swap_bytes", limits.swap_bytes, most=2**62)
+    if limits.swap_bytes and not limits.memory_bytes:
+        yield "task.limits.swap_bytes", "comes on top of a limit of memory, and there is none"
     for name, limit, reservation, text in (
         ("cpu_millis", limits.cpu_millis, reserved.cpu_millis, format_cpus),
         ("memory_bytes", limits.memory_bytes, reserved.memory_bytes, format_memory),
@@ -188,6 +193,7 @@ def _container(container: ContainerSpec) -> Iterator[Problem]:
     yield from _ulimits(container.ulimits)
     for index, text in enumerate(container.hosts):
         yield from _host(f"task.container.hosts[{index}]", text)
+    yield from check_rights("task.container", container)
 
 
 def _texts(container: ContainerSpec) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from swarm.ids import ClusterId, NodeId, ServiceId, TaskId
 from swarm.specs import ClusterSpec, NodeSpec, Resources, ServiceSpec, TaskSpec
-from swarm.states import TaskState
+from swarm.states import HealthState, TaskState
 
 
 class LocalImage(Struct, frozen=True, kw_only=True):
@@ -20,7 +20,7 @@ class LocalImage(Struct, frozen=True, kw_only=True):
 
 
 class NodeDescription(Struct, frozen=True, kw_only=True):
-    """What an agent says of its host."""
+    """What an agent says of its host; `security_options` as Docker's users know them."""
 
     hostname: str = ""
     os: str = ""
@@ -30,6 +30,7 @@ class NodeDescription(Struct, frozen=True, kw_only=True):
     engine_labels: dict[str, str] = field(default_factory=dict[str, str])
     images: tuple[LocalImage, ...] = ()
     addr: str = ""
+    security_options: tuple[str, ...] = ()
 
 
 class Node(Struct, frozen=True, kw_only=True):
@@ -90,7 +91,7 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 class Observation(Struct, frozen=True, kw_only=True):
-    """What an agent last reported of a task."""
+    """What an agent last reported of a task; `failing_streak` counts health checks in a row."""
 
     task_id: TaskId
     state: TaskState = TaskState.NEW
@@ -101,6 +102,8 @@ class Observation(Struct, frozen=True, kw_only=True):
     exit_code: int = 0
     oom_killed: bool = False
     started_at: float = 0.0
+    health: HealthState = HealthState.NONE
+    failing_streak: int = 0
 
 
 class Session(Struct, frozen=True, kw_only=True):

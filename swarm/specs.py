@@ -79,10 +79,35 @@ class Ulimit(Struct, frozen=True, kw_only=True):
     hard: int = 0
 
 
+class Device(Struct, frozen=True, kw_only=True):
+    """A device of the host, or all in a directory; `access` is of `r`, `w` and `m` (make nodes)."""
+
+    source: str = ""
+    target: str = ""
+    access: str = "rwm"
+
+
+class Healthcheck(Struct, frozen=True, kw_only=True):
+    """A probe, of a service or an image: `test` starts with NONE, CMD or CMD-SHELL.
+
+    Empty and zero mean what the image says, and in an image the default.
+    """
+
+    test: tuple[str, ...] = ()
+    interval_s: float = 0.0
+    timeout_s: float = 0.0
+    retries: int = 0
+    start_period_s: float = 0.0
+    start_interval_s: float = 0.0
+
+
 class ContainerSpec(Struct, frozen=True, kw_only=True):
     """`command` replaces the image's entrypoint and `args` its command.
 
-    `env` holds `NAME=VALUE`, each name once; `hosts` holds `NAME:IP`.
+    `env` holds `NAME=VALUE`, each name once; `hosts` holds `NAME:IP`. Capabilities are named
+    `CAP_CHOWN`, or `ALL`; `seccomp` is empty (the default), `unconfined` or a profile as JSON;
+    `apparmor` is empty (the node's own), `unconfined` or a profile's name.
+    `host_user_namespace` keeps the ids of a node that would remap them.
     """
 
     image: str = ""
@@ -103,6 +128,17 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     ulimits: tuple[Ulimit, ...] = ()
     hosts: tuple[str, ...] = ()
     oom_score_adj: int = 0
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    privileged: bool = False
+    devices: tuple[Device, ...] = ()
+    seccomp: str = ""
+    apparmor: str = ""
+    allow_new_privileges: bool = False
+    host_user_namespace: bool = False
+    tty: bool = False
+    open_stdin: bool = False
+    health: Healthcheck = Healthcheck()
 
 
 class Resources(Struct, frozen=True, kw_only=True):
@@ -113,11 +149,15 @@ class Resources(Struct, frozen=True, kw_only=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What the kernel lets a task use at most; 0 is no limit."""
+    """What the kernel lets a task use at most; 0 is no limit.
+
+    `swap_bytes` comes on top of a memory limit: 0 is none, -1 all that the host has.
+    """
 
     cpu_millis: int = 0
     memory_bytes: int = 0
     pids: int = 0
+    swap_bytes: int = 0
 
 
 class RestartPolicy(Struct, frozen=True, kw_only=True):

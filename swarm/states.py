@@ -47,3 +47,17 @@ class NodeState(IntEnum):
     def word(self) -> str:
         """The state as users read and filter it."""
         return self.name.lower()
+
+
+class HealthState(IntEnum):
+    """What a container's health check says; NONE where there is no check."""
+
+    NONE = 0
+    STARTING = 1
+    HEALTHY = 2
+    UNHEALTHY = 3
+
+    @property
+    def word(self) -> str:
+        """The state as users read it."""
+        return self.name.lower()

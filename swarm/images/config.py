@@ -12,19 +12,9 @@ from msgspec import Struct, field
 from swarm.errors import Invalid
 from swarm.images.digest import is_digest
 from swarm.images.platform import Platform
+from swarm.specs import Healthcheck
 
 _NANOSECONDS = 1_000_000_000
-
-
-class Healthcheck(Struct, frozen=True, kw_only=True):
-    """A probe: `test` starts with CMD, CMD-SHELL or NONE. Zero means the default."""
-
-    test: tuple[str, ...] = ()
-    interval_s: float = 0.0
-    timeout_s: float = 0.0
-    start_period_s: float = 0.0
-    start_interval_s: float = 0.0
-    retries: int = 0
 
 
 class ImageConfig(Struct, frozen=True, kw_only=True):
@@ -40,6 +30,7 @@ class ImageConfig(Struct, frozen=True, kw_only=True):
     exposed_ports: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict[str, str])
     healthcheck: Healthcheck | None = None
+    shell_argv: tuple[str, ...] = ()
     diff_ids: tuple[str, ...] = ()
     platform: Platform = field(default_factory=Platform)
     created_at: float = 0.0
@@ -66,6 +57,7 @@ class _Run(Struct, rename="pascal"):
     exposed_ports: dict[str, object] | None = None
     labels: dict[str, str] | None = None
     healthcheck: _Health | None = None
+    shell: tuple[str, ...] | None = None
 
 
 class _RootFs(Struct):
@@ -102,6 +94,7 @@ def parse_config(body: bytes) -> ImageConfig:
         exposed_ports=tuple(sorted(run.exposed_ports or ())),
         labels=run.labels or {},
         healthcheck=_healthcheck(run.healthcheck),
+        shell_argv=run.shell or (),
         diff_ids=_diff_ids(raw.rootfs),
         platform=Platform(raw.os or "linux", raw.architecture or "", raw.variant or ""),
         created_at=parse_time(raw.created or ""),

@@ -76,6 +76,13 @@ def test_all_problems_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("spec", "path", "words"),
     [
+        (container(cap_add=("CAP_FLY",)), "task.container.cap_add[0]", "no capability"),
+        (service(limits=Limits(swap_bytes=1)), "task.limits.swap_bytes", "limit of memory"),
+        (
+            service(limits=Limits(memory_bytes=1 << 30, swap_bytes=-2)),
+            "task.limits.swap_bytes",
+            "negative",
+        ),
         (replace(service(), name="a" * 64), "name", "63"),
         (replace(service(), name="-web"), "name", "start and end"),
         (replace(service(), name="we b"), "name", "letters"),

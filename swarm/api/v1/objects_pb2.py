@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from swarm.api.v1 import specs_pb2 as swarm_dot_api_dot_v1_dot_specs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aswarm/api/v1/objects.proto\x12\x0cswarm.api.v1\x1a\x18swarm/api/v1/specs.proto\"/\n\nLocalImage\x12\x11\n\treference\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\xb6\x02\n\x0fNodeDescription\x12\x10\n\x08hostname\x18\x01 \x01(\t\x12\n\n\x02os\x18\x02 \x01(\t\x12\x0c\n\x04\x61rch\x18\x03 \x01(\t\x12*\n\tresources\x18\x04 \x01(\x0b\x32\x17.swarm.api.v1.Resources\x12\x16\n\x0e\x65ngine_version\x18\x05 \x01(\t\x12\x46\n\rengine_labels\x18\x06 \x03(\x0b\x32/.swarm.api.v1.NodeDescription.EngineLabelsEntry\x12(\n\x06images\x18\x07 \x03(\x0b\x32\x18.swarm.api.v1.LocalImage\x12\x0c\n\x04\x61\x64\x64r\x18\x08 \x01(\t\x1a\x33\n\x11\x45ngineLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x94\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.NodeSpec\x12\x32\n\x0b\x64\x65scription\x18\x03 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescription\x12\x12\n\ncreated_at\x18\x04 \x01(\x01\x12\x12\n\nupdated_at\x18\x05 \x01(\x01\"\xc2\x01\n\x07Service\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x04spec\x18\x02 \x01(\x0b\x32\x19.swarm.api.v1.ServiceSpec\x12\x30\n\rprevious_spec\x18\x03 \x01(\x0b\x32\x19.swarm.api.v1.ServiceSpec\x12\x14\n\x0cspec_version\x18\x04 \x01(\x03\x12\x12\n\ncreated_at\x18\x05 \x01(\x01\x12\x12\n\nupdated_at\x18\x06 \x01(\x01\x12\x12\n\nversion_at\x18\x07 \x01(\x01\"\xbe\x01\n\x0bSpecVersion\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12$\n\x04task\x18\x03 \x01(\x0b\x32\x16.swarm.api.v1.TaskSpec\x12\x35\n\x06labels\x18\x04 \x03(\x0b\x32%.swarm.api.v1.SpecVersion.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf7\x01\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x14\n\x0cservice_name\x18\x03 \x01(\t\x12\x0c\n\x04slot\x18\x04 \x01(\x03\x12\x0f\n\x07node_id\x18\x05 \x01(\t\x12\x14\n\x0cspec_version\x18\x06 \x01(\x03\x12(\n\x07\x64\x65sired\x18\x07 \x01(\x0e\x32\x17.swarm.api.v1.TaskState\x12\x12\n\ncreated_at\x18\x08 \x01(\x01\x12\x12\n\nupdated_at\x18\t \x01(\x01\x12\x0f\n\x07message\x18\n \x01(\t\x12\x10\n\x08restarts\x18\x0b \x03(\x01\x12\x0f\n\x07\x61ttempt\x18\x0c \x01(\x05\"\xba\x01\n\x0bObservation\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.swarm.api.v1.TaskState\x12\n\n\x02\x61t\x18\x03 \x01(\x01\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x0b\n\x03pid\x18\x06 \x01(\x03\x12\x11\n\texit_code\x18\x07 \x01(\x05\x12\x12\n\noom_killed\x18\x08 \x01(\x08\x12\x12\n\nstarted_at\x18\t \x01(\x01\"Q\n\x07Session\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\nmanager_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\r\n\x05since\x18\x04 \x01(\x01\";\n\x06Sealed\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\"\x81\x02\n\x07\x43luster\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x04spec\x18\x02 \x01(\x0b\x32\x19.swarm.api.v1.ClusterSpec\x12\x18\n\x10root_certificate\x18\x03 \x01(\x0c\x12&\n\x08root_key\x18\x04 \x01(\x0b\x32\x14.swarm.api.v1.Sealed\x12*\n\x0cworker_token\x18\x05 \x01(\x0b\x32\x14.swarm.api.v1.Sealed\x12+\n\rmanager_token\x18\x06 \x01(\x0b\x32\x14.swarm.api.v1.Sealed\x12\x12\n\ncreated_at\x18\x07 \x01(\x01\x12\x12\n\nupdated_at\x18\x08 \x01(\x01\"\xb7\x01\n\x05\x45vent\x12\n\n\x02\x61t\x18\x01 \x01(\x01\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\n\n\x02id\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x37\n\nattributes\x18\x06 \x03(\x0b\x32#.swarm.api.v1.Event.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xe8\x02\n\tTaskState\x12\x12\n\x0eTASK_STATE_NEW\x10\x00\x12\x16\n\x12TASK_STATE_PENDING\x10@\x12\x18\n\x13TASK_STATE_ASSIGNED\x10\xc0\x01\x12\x18\n\x13TASK_STATE_ACCEPTED\x10\x80\x02\x12\x19\n\x14TASK_STATE_PREPARING\x10\xc0\x02\x12\x15\n\x10TASK_STATE_READY\x10\x80\x03\x12\x18\n\x13TASK_STATE_STARTING\x10\xc0\x03\x12\x17\n\x12TASK_STATE_RUNNING\x10\x80\x04\x12\x18\n\x13TASK_STATE_COMPLETE\x10\xc0\x04\x12\x18\n\x13TASK_STATE_SHUTDOWN\x10\x80\x05\x12\x16\n\x11TASK_STATE_FAILED\x10\xc0\x05\x12\x18\n\x13TASK_STATE_REJECTED\x10\x80\x06\x12\x16\n\x11TASK_STATE_REMOVE\x10\xa0\x06\x12\x18\n\x13TASK_STATE_ORPHANED\x10\xc0\x06*N\n\tNodeState\x12\x16\n\x12NODE_STATE_UNKNOWN\x10\x00\x12\x13\n\x0fNODE_STATE_DOWN\x10\x01\x12\x14\n\x10NODE_STATE_READY\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aswarm/api/v1/objects.proto\x12\x0cswarm.api.v1\x1a\x18swarm/api/v1/specs.proto\"/\n\nLocalImage\x12\x11\n\treference\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\xd0\x02\n\x0fNodeDescription\x12\x10\n\x08hostname\x18\x01 \x01(\t\x12\n\n\x02os\x18\x02 \x01(\t\x12\x0c\n\x04\x61rch\x18\x03 \x01(\t\x12*\n\tresources\x18\x04 \x01(\x0b\x32\x17.swarm.api.v1.Resources\x12\x16\n\x0e\x65ngine_version\x18\x05 \x01(\t\x12\x46\n\rengine_labels\x18\x06 \x03(\x0b\x32/.swarm.api.v1.NodeDescription.EngineLabelsEntry\x12(\n\x06images\x18\x07 \x03(\x0b\x32\x18.swarm.api.v1.LocalImage\x12\x0c\n\x04\x61\x64\x64r\x18\x08 \x01(\t\x12\x18\n\x10security_options\x18\t \x03(\t\x1a\x33\n\x11\x45ngineLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x94\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.NodeSpec\x12\x32\n\x0b\x64\x65scription\x18\x03 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescription\x12\x12\n\ncreated_at\x18\x04 \x01(\x01\x12\x12\n\nupdated_at\x18\x05 \x01(\x01\"\xc2\x01\n\x07Service\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x04spec\x18\x02 \x01(\x0b\x32\x19.swarm.api.v1.ServiceSpec\x12\x30\n\rprevious_spec\x18\x03 \x01(\x0b\x32\x19.swarm.api.v1.ServiceSpec\x12\x14\n\x0cspec_version\x18\x04 \x01(\x03\x12\x12\n\ncreated_at\x18\x05 \x01(\x01\x12\x12\n\nupdated_at\x18\x06 \x01(\x01\x12\x12\n\nversion_at\x18\x07 \x01(\x01\"\xbe\x01\n\x0bSpecVersion\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12$\n\x04task\x18\x03 \x01(\x0b\x32\x16.swarm.api.v1.TaskSpec\x12\x35\n\x06labels\x18\x04 \x03(\x0b\x32%.swarm.api.v1.SpecVersion.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf7\x01\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x14\n\x0cservice_name\x18\x03 \x01(\t\x12\x0c\n\x04slot\x18\x04 \x01(\x03\x12\x0f\n\x07node_id\x18\x05 \x01(\t\x12\x14\n\x0cspec_version\x18\x06 \x01(\x03\x12(\n\x07\x64\x65sired\x18\x07 \x01(\x0e\x32\x17.swarm.api.v1.TaskState\x12\x12\n\ncreated_at\x18\x08 \x01(\x01\x12\x12\n\nupdated_at\x18\t \x01(\x01\x12\x0f\n\x07message\x18\n \x01(\t\x12\x10\n\x08restarts\x18\x0b \x03(\x01\x12\x0f\n\x07\x61ttempt\x18\x0c \x01(\x05\"\xfd\x01\n\x0bObservation\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.swarm.api.v1.TaskState\x12\n\n\x02\x61t\x18\x03 \x01(\x01\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x0b\n\x03pid\x18\x06 \x01(\x03\x12\x11\n\texit_code\x18\x07 \x01(\x05\x12\x12\n\noom_killed\x18\x08 \x01(\x08\x12\x12\n\nstarted_at\x18\t \x01(\x01\x12)\n\x06health\x18\n \x01(\x0e\x32\x19.swarm.api.v1.HealthState\x12\x16\n\x0e\x66\x61iling_streak\x18\x0b \x01(\x05\"Q\n\x07Session\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\nmanager_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\r\n\x05since\x18\x04 \x01(\x01\";\n\x06Sealed\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\"\x81\x02\n\x07\x43luster\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x04spec\x18\x02 \x01(\x0b\x32\x19.swarm.api.v1.ClusterSpec\x12\x18\n\x10root_certificate\x18\x03 \x01(\x0c\x12&\n\x08root_key\x18\x04 \x01(\x0b\x32\x14.swarm.api.v1.Sealed\x12*\n\x0cworker_token\x18\x05 \x01(\x0b\x32\x14.swarm.api.v1.Sealed\x12+\n\rmanager_token\x18\x06 \x01(\x0b\x32\x14.swarm.api.v1.Sealed\x12\x12\n\ncreated_at\x18\x07 \x01(\x01\x12\x12\n\nupdated_at\x18\x08 \x01(\x01\"\xb7\x01\n\x05\x45vent\x12\n\n\x02\x61t\x18\x01 \x01(\x01\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\n\n\x02id\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x37\n\nattributes\x18\x06 \x03(\x0b\x32#.swarm.api.v1.Event.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xe8\x02\n\tTaskState\x12\x12\n\x0eTASK_STATE_NEW\x10\x00\x12\x16\n\x12TASK_STATE_PENDING\x10@\x12\x18\n\x13TASK_STATE_ASSIGNED\x10\xc0\x01\x12\x18\n\x13TASK_STATE_ACCEPTED\x10\x80\x02\x12\x19\n\x14TASK_STATE_PREPARING\x10\xc0\x02\x12\x15\n\x10TASK_STATE_READY\x10\x80\x03\x12\x18\n\x13TASK_STATE_STARTING\x10\xc0\x03\x12\x17\n\x12TASK_STATE_RUNNING\x10\x80\x04\x12\x18\n\x13TASK_STATE_COMPLETE\x10\xc0\x04\x12\x18\n\x13TASK_STATE_SHUTDOWN\x10\x80\x05\x12\x16\n\x11TASK_STATE_FAILED\x10\xc0\x05\x12\x18\n\x13TASK_STATE_REJECTED\x10\x80\x06\x12\x16\n\x11TASK_STATE_REMOVE\x10\xa0\x06\x12\x18\n\x13TASK_STATE_ORPHANED\x10\xc0\x06*N\n\tNodeState\x12\x16\n\x12NODE_STATE_UNKNOWN\x10\x00\x12\x13\n\x0fNODE_STATE_DOWN\x10\x01\x12\x14\n\x10NODE_STATE_READY\x10\x02*u\n\x0bHealthState\x12\x15\n\x11HEALTH_STATE_NONE\x10\x00\x12\x19\n\x15HEALTH_STATE_STARTING\x10\x01\x12\x18\n\x14HEALTH_STATE_HEALTHY\x10\x02\x12\x1a\n\x16HEALTH_STATE_UNHEALTHY\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,36 +38,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SPECVERSION_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_EVENT_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_EVENT_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_TASKSTATE']._serialized_start=2003
-  _globals['_TASKSTATE']._serialized_end=2363
-  _globals['_NODESTATE']._serialized_start=2365
-  _globals['_NODESTATE']._serialized_end=2443
+  _globals['_TASKSTATE']._serialized_start=2096
+  _globals['_TASKSTATE']._serialized_end=2456
+  _globals['_NODESTATE']._serialized_start=2458
+  _globals['_NODESTATE']._serialized_end=2536
+  _globals['_HEALTHSTATE']._serialized_start=2538
+  _globals['_HEALTHSTATE']._serialized_end=2655
   _globals['_LOCALIMAGE']._serialized_start=70
   _globals['_LOCALIMAGE']._serialized_end=117
   _globals['_NODEDESCRIPTION']._serialized_start=120
-  _globals['_NODEDESCRIPTION']._serialized_end=430
-  _globals['_NODEDESCRIPTION_ENGINELABELSENTRY']._serialized_start=379
-  _globals['_NODEDESCRIPTION_ENGINELABELSENTRY']._serialized_end=430
-  _globals['_NODE']._serialized_start=433
-  _globals['_NODE']._serialized_end=581
-  _globals['_SERVICE']._serialized_start=584
-  _globals['_SERVICE']._serialized_end=778
-  _globals['_SPECVERSION']._serialized_start=781
-  _globals['_SPECVERSION']._serialized_end=971
-  _globals['_SPECVERSION_LABELSENTRY']._serialized_start=926
-  _globals['_SPECVERSION_LABELSENTRY']._serialized_end=971
-  _globals['_TASK']._serialized_start=974
-  _globals['_TASK']._serialized_end=1221
-  _globals['_OBSERVATION']._serialized_start=1224
-  _globals['_OBSERVATION']._serialized_end=1410
-  _globals['_SESSION']._serialized_start=1412
-  _globals['_SESSION']._serialized_end=1493
-  _globals['_SEALED']._serialized_start=1495
-  _globals['_SEALED']._serialized_end=1554
-  _globals['_CLUSTER']._serialized_start=1557
-  _globals['_CLUSTER']._serialized_end=1814
-  _globals['_EVENT']._serialized_start=1817
-  _globals['_EVENT']._serialized_end=2000
-  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_start=1951
-  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_end=2000
+  _globals['_NODEDESCRIPTION']._serialized_end=456
+  _globals['_NODEDESCRIPTION_ENGINELABELSENTRY']._serialized_start=405
+  _globals['_NODEDESCRIPTION_ENGINELABELSENTRY']._serialized_end=456
+  _globals['_NODE']._serialized_start=459
+  _globals['_NODE']._serialized_end=607
+  _globals['_SERVICE']._serialized_start=610
+  _globals['_SERVICE']._serialized_end=804
+  _globals['_SPECVERSION']._serialized_start=807
+  _globals['_SPECVERSION']._serialized_end=997
+  _globals['_SPECVERSION_LABELSENTRY']._serialized_start=952
+  _globals['_SPECVERSION_LABELSENTRY']._serialized_end=997
+  _globals['_TASK']._serialized_start=1000
+  _globals['_TASK']._serialized_end=1247
+  _globals['_OBSERVATION']._serialized_start=1250
+  _globals['_OBSERVATION']._serialized_end=1503
+  _globals['_SESSION']._serialized_start=1505
+  _globals['_SESSION']._serialized_end=1586
+  _globals['_SEALED']._serialized_start=1588
+  _globals['_SEALED']._serialized_end=1647
+  _globals['_CLUSTER']._serialized_start=1650
+  _globals['_CLUSTER']._serialized_end=1907
+  _globals['_EVENT']._serialized_start=1910
+  _globals['_EVENT']._serialized_end=2093
+  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_start=2044
+  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_end=2093
 # @@protoc_insertion_point(module_scope)

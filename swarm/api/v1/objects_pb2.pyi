@@ -77,6 +77,26 @@ NODE_STATE_DOWN: NodeState.ValueType  # 1
 NODE_STATE_READY: NodeState.ValueType  # 2
 Global___NodeState: _TypeAlias = NodeState  # noqa: Y015
 
+class _HealthState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HealthStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HealthState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HEALTH_STATE_NONE: _HealthState.ValueType  # 0
+    HEALTH_STATE_STARTING: _HealthState.ValueType  # 1
+    HEALTH_STATE_HEALTHY: _HealthState.ValueType  # 2
+    HEALTH_STATE_UNHEALTHY: _HealthState.ValueType  # 3
+
+class HealthState(_HealthState, metaclass=_HealthStateEnumTypeWrapper):
+    """What a container's health check says; NONE where there is no check."""
+
+HEALTH_STATE_NONE: HealthState.ValueType  # 0
+HEALTH_STATE_STARTING: HealthState.ValueType  # 1
+HEALTH_STATE_HEALTHY: HealthState.ValueType  # 2
+HEALTH_STATE_UNHEALTHY: HealthState.ValueType  # 3
+Global___HealthState: _TypeAlias = HealthState  # noqa: Y015
+
 @_typing.final
 class LocalImage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -131,6 +151,7 @@ class NodeDescription(_message.Message):
     ENGINE_LABELS_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
     ADDR_FIELD_NUMBER: _builtins.int
+    SECURITY_OPTIONS_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     os: _builtins.str
     arch: _builtins.str
@@ -142,6 +163,10 @@ class NodeDescription(_message.Message):
     def engine_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___LocalImage]: ...
+    @_builtins.property
+    def security_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """as Docker writes them: name=seccomp,profile=builtin"""
+
     def __init__(
         self,
         *,
@@ -153,10 +178,11 @@ class NodeDescription(_message.Message):
         engine_labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         images: _abc.Iterable[Global___LocalImage] | None = ...,
         addr: _builtins.str = ...,
+        security_options: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addr", b"addr", "arch", b"arch", "engine_labels", b"engine_labels", "engine_version", b"engine_version", "hostname", b"hostname", "images", b"images", "os", b"os", "resources", b"resources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addr", b"addr", "arch", b"arch", "engine_labels", b"engine_labels", "engine_version", b"engine_version", "hostname", b"hostname", "images", b"images", "os", b"os", "resources", b"resources", "security_options", b"security_options"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -354,6 +380,8 @@ class Observation(_message.Message):
     EXIT_CODE_FIELD_NUMBER: _builtins.int
     OOM_KILLED_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
+    FAILING_STREAK_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     state: Global___TaskState.ValueType
     at: _builtins.float
@@ -363,6 +391,9 @@ class Observation(_message.Message):
     exit_code: _builtins.int
     oom_killed: _builtins.bool
     started_at: _builtins.float
+    health: Global___HealthState.ValueType
+    failing_streak: _builtins.int
+    """failures in a row"""
     def __init__(
         self,
         *,
@@ -375,10 +406,12 @@ class Observation(_message.Message):
         exit_code: _builtins.int = ...,
         oom_killed: _builtins.bool = ...,
         started_at: _builtins.float = ...,
+        health: Global___HealthState.ValueType = ...,
+        failing_streak: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "error", b"error", "exit_code", b"exit_code", "message", b"message", "oom_killed", b"oom_killed", "pid", b"pid", "started_at", b"started_at", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "error", b"error", "exit_code", b"exit_code", "failing_streak", b"failing_streak", "health", b"health", "message", b"message", "oom_killed", b"oom_killed", "pid", b"pid", "started_at", b"started_at", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

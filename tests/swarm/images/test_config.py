@@ -5,8 +5,9 @@ import json
 import pytest
 
 from swarm.errors import Invalid
-from swarm.images.config import Healthcheck, ImageConfig, parse_config, parse_time
+from swarm.images.config import ImageConfig, parse_config, parse_time
 from swarm.images.platform import Platform
+from swarm.specs import Healthcheck
 
 DIGEST = "sha256:" + "cd" * 32
 
@@ -29,6 +30,7 @@ def test_every_field_is_read() -> None:
             "ExposedPorts": {"80/tcp": {}},
             "Labels": {"k": "v"},
             "Healthcheck": {"Test": ["CMD", "true"], "Interval": 1_500_000_000, "Retries": 3},
+            "Shell": ["/bin/bash", "-c"],
             "OnBuild": None,
         },
         "rootfs": {"type": "layers", "diff_ids": [DIGEST]},
@@ -46,6 +48,7 @@ def test_every_field_is_read() -> None:
         exposed_ports=("80/tcp",),
         labels={"k": "v"},
         healthcheck=Healthcheck(test=("CMD", "true"), interval_s=1.5, retries=3),
+        shell_argv=("/bin/bash", "-c"),
         diff_ids=(DIGEST,),
         platform=Platform("linux", "arm64", "v8"),
         created_at=1714557600.123457,
