@@ -29,6 +29,11 @@ class ContainerDir(Struct, frozen=True):
         """Written when the container runs, and again when it has exited."""
         return f"{self.path}/state.json"
 
+    @property
+    def health_file(self) -> str:
+        """What the last health checks found; there is none without health checks."""
+        return f"{self.path}/health.json"
+
 
 SOCKET_NAME = "shim.sock"
 SPEC_NAME = "spec.json"

@@ -1,9 +1,11 @@
-"""Say what became of a container: started, running, exited.
+"""Say what became of a container: started, running, healthy or not, exited.
 
 Times are seconds since the epoch. `pid` is the host's number for the container's process 1,
 and `pid_started_ticks` (field 22 of /proc/PID/stat) tells it from a later process that was
 given the same number.
 """
+
+from enum import Enum
 
 from msgspec import Struct
 
@@ -38,3 +40,39 @@ class ContainerState(Struct, frozen=True, kw_only=True):
     pid_started_ticks: int
     started_at: float
     exited: Exited | None = None
+
+
+class HealthStatus(Enum):
+    """Whether a program does its work, as far as its health check can tell."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+class HealthChanged(Struct, frozen=True, kw_only=True):
+    """The status, or the number of failures in a row, is another than before."""
+
+    container_id: str
+    status: HealthStatus
+    failing_streak: int = 0
+
+
+class HealthResult(Struct, frozen=True, kw_only=True):
+    """One check. `exit_code` is -1 when there was none: not started, or out of time.
+
+    `output` is what it printed, the first 4096 bytes of it.
+    """
+
+    started_at: float
+    finished_at: float
+    exit_code: int
+    output: str = ""
+
+
+class HealthRecord(Struct, frozen=True, kw_only=True):
+    """What is kept of a container's health; `results` has the newest last, five at most."""
+
+    status: HealthStatus = HealthStatus.STARTING
+    failing_streak: int = 0
+    results: tuple[HealthResult, ...] = ()

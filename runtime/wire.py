@@ -1,9 +1,13 @@
 """Frame what a client and a shim tell each other: JSON, one message a line.
 
 A client hands its end of a fresh socket pair to the launcher and writes the spec as the first
-line; the shim that the launcher forks answers on the other end, `Claimed` first. Later
-clients connect to the shim's own socket and are told the state at once. Whoever reads end of
-file knows that the other side is gone, since nobody else holds its end.
+line; the shim that the launcher forks answers on the other end, `Claimed` first. Whoever
+connects to the shim's own socket later says with one byte what for; descriptors travel with
+that byte. `WATCH` is told the state at once. `EXEC` brings the program's ends (three, or with
+a terminal one socket that is sent its master) and then an `ExecSpec` as a line; the program
+lives as long as this connection. `ATTACH` brings what output is copied to, and a socket that
+is sent where input goes. Whoever reads end of file knows that the other side is gone, since
+nobody else holds its end.
 """
 
 from typing import Final
@@ -11,12 +15,18 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from runtime.outcome import ContainerState, Exited
+from runtime.joining import ExecSpec
+from runtime.outcome import ContainerState, Exited, HealthChanged
 
 # What the launcher is told, one datagram each.
 RUN: Final = b"run"  # with one end of a socket pair
 STOPPING: Final = b"stopping"  # the watched daemon means to end
 YIELD: Final = b"yield"  # a new launcher takes over
+
+# The first byte on a connection to a shim.
+WATCH: Final = b"w"
+EXEC: Final = b"x"  # with stdin, stdout and stderr, or one end of a socket pair, or nothing
+ATTACH: Final = b"a"  # with stdout, stderr, and one end of a socket pair
 
 
 class Claimed(Struct, frozen=True, tag="claimed"):
@@ -44,6 +54,35 @@ class Ended(Struct, frozen=True, tag="ended"):
     exited: Exited
 
 
+class Examined(Struct, frozen=True, tag="examined"):
+    """A health check has found out something new."""
+
+    health: HealthChanged
+
+
+class Entered(Struct, frozen=True, tag="entered"):
+    """The program of this connection runs in the container; `pid` is the host's number."""
+
+    pid: int
+
+
+class Left(Struct, frozen=True, tag="left"):
+    """The program of this connection ended; `exit_code` is 128 more than a signal's number."""
+
+    exit_code: int
+
+
+class Attached(Struct, frozen=True, tag="attached"):
+    """From here on output is copied. With `input` the socket was sent where to write to."""
+
+    tty: bool
+    input: bool
+
+
+class Dropped(Struct, frozen=True, tag="dropped"):
+    """Output was not read in time, so no more of it comes: the container waits for nobody."""
+
+
 class Answered(Struct, frozen=True, tag="answered"):
     """The command with this number was carried out, or failed with `errno`."""
 
@@ -52,17 +91,26 @@ class Answered(Struct, frozen=True, tag="answered"):
 
 
 class Kill(Struct, frozen=True, tag="kill"):
-    """Send a signal to process 1."""
+    """Send a signal to process 1, or to the program of this connection."""
 
     number: int
     signal: int
 
 
-Report = Claimed | Running | Refused | Ended | Answered
-Command = Kill
+class EndInput(Struct, frozen=True, tag="end_input"):
+    """Let the container's program read end of file, once nobody can write to it any more."""
+
+    number: int
+
+
+Report = (
+    Claimed | Running | Refused | Ended | Examined | Entered | Left | Attached | Dropped | Answered
+)
+Command = Kill | EndInput
 
 _REPORTS: Final[msgspec.json.Decoder[Report]] = msgspec.json.Decoder(Report)
-_COMMANDS: Final = msgspec.json.Decoder(Command)
+_COMMANDS: Final[msgspec.json.Decoder[Command]] = msgspec.json.Decoder(Command)
+_JOINING: Final = msgspec.json.Decoder(ExecSpec)
 
 
 def encode(message: Struct) -> bytes:
@@ -83,6 +131,11 @@ def decode_report(line: bytes) -> Report:
 def decode_command(line: bytes) -> Command:
     """Read what a client says. Raises `msgspec.DecodeError` on anything else."""
     return _COMMANDS.decode(line)
+
+
+def decode_exec(line: bytes) -> ExecSpec:
+    """Read what is to run in a container. Raises `msgspec.DecodeError` on anything else."""
+    return _JOINING.decode(line)
 
 
 def split(buffered: bytes) -> tuple[list[bytes], bytes]:

@@ -15,14 +15,26 @@ from pathlib import Path
 from runtime import wire
 from runtime.cgroups.layout import Layout, read_layout
 from runtime.checks import check
-from runtime.io import host, leftovers, sockets
+from runtime.io import attachment, execution, host, leftovers, pausing, sockets
+from runtime.io.attachment import Attachment
+from runtime.io.calling import not_running
 from runtime.io.container import Container, Vanished
+from runtime.io.execution import Exec
 from runtime.io.launching import Launching
 from runtime.io.link import Link
+from runtime.joining import ExecSpec
 from runtime.layout import SOCKET_NAME, ContainerDir
-from runtime.outcome import ContainerState, Exited, Started
+from runtime.outcome import (
+    ContainerState,
+    Exited,
+    HealthChanged,
+    HealthRecord,
+    HealthStatus,
+    Started,
+)
 from runtime.spec import ContainerSpec
-from swarm.errors import Missing, SwarmError, Unavailable
+from runtime.translation import group_path
+from swarm.errors import Missing, Refused, SwarmError, Unavailable
 
 _LOST = "its shim was killed, so the container was killed too"
 _ENDING_S = 10.0
@@ -42,6 +54,7 @@ class Runtime:
         self._containers: dict[str, Container] = {}
         self._parents: set[str] = set()
         self._exits: asyncio.Queue[Exited] = asyncio.Queue()
+        self._healths: asyncio.Queue[HealthChanged] = asyncio.Queue()
         self._burials: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> None:
@@ -94,6 +107,56 @@ class Runtime:
             raise Missing(f"container {container_id} does not exist")
         await container.kill(signal)
 
+    async def exec(self, container_id: str, spec: ExecSpec) -> Exec:
+        """Run a program in a running container, and return once its exec succeeded.
+
+        Its streams are ours; it is killed when they are given up (`runtime.io.execution`).
+        Raises `Invalid`, `Missing` if the container does not run, `Refused` if it is paused,
+        `KernelRefused` if the program cannot start (`runtime.joining.refusal_code`).
+        """
+        container = self._running(container_id)
+        if pausing.is_pausing(self._layout, container.group):
+            raise Refused(f"container {container_id} is paused", hint="resume it first")
+        return await execution.start(container.directory, spec)
+
+    async def attach(self, container_id: str) -> Attachment:
+        """See what a running container prints from now on. Raises `Missing`."""
+        return await attachment.attach(self._running(container_id).directory)
+
+    async def pause(self, container_id: str) -> None:
+        """Stop all its processes; doing it twice is fine. Raises `Missing`, `Unavailable`."""
+        await pausing.pause(self._layout, self._running(container_id).group)
+
+    async def resume(self, container_id: str) -> None:
+        """Let its processes go on; one that is not paused does not mind. Raises `Missing`."""
+        pausing.resume(self._layout, self._running(container_id).group)
+
+    def is_paused(self, container_id: str) -> bool:
+        """Whether a running container is paused. Raises `Missing`."""
+        return pausing.is_paused(self._layout, self._running(container_id).group)
+
+    async def processes(self, container_id: str) -> list[int]:
+        """The host's numbers of all its processes, execs included. Raises `Missing`."""
+        return leftovers.pids(self._running(container_id).group, self._layout)
+
+    async def health(self, container_id: str) -> HealthRecord | None:
+        """What its last checks found, ended or not; None without checks. Raises `Missing`."""
+        directory = ContainerDir(self._run_root, container_id)
+        spec = leftovers.read_spec(directory)
+        if spec is None:
+            raise Missing(f"container {container_id} does not exist")
+        if spec.health is None:
+            return None
+        return leftovers.read_health(directory) or HealthRecord(status=HealthStatus.STARTING)
+
+    async def healths(self) -> AsyncIterator[HealthChanged]:
+        """Every change of a container's health, and after `adopt` how each one stands.
+
+        A container without health checks is never here; one reader at a time.
+        """
+        while True:
+            yield await self._healths.get()
+
     async def delete(self, container_id: str, *, keep_log: bool = False) -> None:
         """End the container if it still runs, and remove all that is left of it.
 
@@ -127,6 +190,10 @@ class Runtime:
         """Its program has exited."""
         self._exits.put_nowait(exited)
 
+    def examined(self, health: HealthChanged) -> None:
+        """A health check has found out something new."""
+        self._healths.put_nowait(health)
+
     def lost(self, container: Container) -> None:
         """Its shim is gone without a word."""
         if container.is_claimed:
@@ -151,11 +218,17 @@ class Runtime:
         if is_news:
             self._exits.put_nowait(state.exited)
 
+    def _running(self, container_id: str) -> Container:
+        container = self._containers.get(container_id)
+        if container is None or not container.is_running:
+            raise not_running(container_id)
+        return container
+
     # --- starting ------------------------------------------------------------------------------
 
     async def _launch(self, spec: ContainerSpec, deadline: float) -> Container:
         """Hand one end of a socket pair to the launcher and the spec to whoever holds it."""
-        container = Container(ContainerDir(self._run_root, spec.id), self)
+        container = Container(ContainerDir(self._run_root, spec.id), group_path(spec), self)
         self._containers[spec.id] = container
         self._parents.add(spec.cgroup_parent)
         try:
@@ -185,9 +258,10 @@ class Runtime:
         """Reach the shim of a directory, or settle what it left."""
         container = self._containers.get(directory.container_id)
         if container is None:
-            container = Container(directory, self)
-            container.is_claimed = container.is_adopted = True
             spec = leftovers.read_spec(directory)
+            group = group_path(spec) if spec is not None else ""
+            container = Container(directory, group, self)
+            container.is_claimed = container.is_adopted = True
             self._parents |= {spec.cgroup_parent} if spec is not None else set()
             try:
                 end = sockets.connect(f"{directory.path}/{SOCKET_NAME}", socket.SOCK_STREAM)

@@ -13,7 +13,7 @@ from typing import Protocol
 from runtime import wire
 from runtime.io.link import Link
 from runtime.layout import ContainerDir
-from runtime.outcome import ContainerState, Exited
+from runtime.outcome import ContainerState, Exited, HealthChanged
 from swarm.errors import Invalid, KernelRefused, Missing
 
 
@@ -26,15 +26,17 @@ class Watcher(Protocol):
 
     def refused(self, container: "Container") -> None: ...
     def ended(self, exited: Exited) -> None: ...
+    def examined(self, health: HealthChanged) -> None: ...
     def lost(self, container: "Container") -> None: ...
 
 
 class Container:
     """One container, as its client knows it."""
 
-    def __init__(self, directory: ContainerDir, watcher: Watcher) -> None:
+    def __init__(self, directory: ContainerDir, group: str, watcher: Watcher) -> None:
         loop = asyncio.get_running_loop()
         self.directory = directory
+        self.group = group
         self.is_claimed = False
         self.is_adopted = False
         self.started: asyncio.Future[ContainerState] = loop.create_future()
@@ -49,6 +51,11 @@ class Container:
     def id(self) -> str:
         """The container's id."""
         return self.directory.container_id
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its program runs, as far as we have heard."""
+        return self._has_started() and not self.ended.done()
 
     async def kill(self, number: int) -> None:
         """Send a signal to process 1. Raises `Missing` if it has ended, `Invalid`."""
@@ -79,12 +86,16 @@ class Container:
             case wire.Ended(exited=exited):
                 self.end(exited)
                 self._watcher.ended(exited)
+            case wire.Examined(health=health):
+                self._watcher.examined(health)
             case wire.Answered(number=number, errno=reason):
                 answer = self._answers.get(number)
                 if answer is not None and not answer.done():
                     answer.set_result(reason)
             case None:
                 self._silent()
+            case _:
+                pass  # said on connections for other purposes only
 
     def start(self, state: ContainerState) -> None:
         """Its program runs, or did."""
@@ -109,6 +120,11 @@ class Container:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_result(errno.ESRCH)
+
+    def _has_started(self) -> bool:
+        return self.started.done() and not (
+            self.started.cancelled() or self.started.exception() is not None
+        )
 
     def _refused(self, no: wire.Refused) -> None:
         self.let_go()

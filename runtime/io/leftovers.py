@@ -20,14 +20,14 @@ from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
 from runtime.io import host
 from runtime.layout import ContainerDir, containers_dir, unclaimed_by
-from runtime.outcome import ContainerState, Exited
+from runtime.outcome import ContainerState, Exited, HealthRecord
 from runtime.plan import host_steps
 from runtime.spec import ContainerSpec, Log
 from runtime.steps import own, undo
 from runtime.translation import group_path, to_resources
 
 _DYING_S = 10.0
-_Kept = TypeVar("_Kept", ContainerSpec, ContainerState)
+_Kept = TypeVar("_Kept", ContainerSpec, ContainerState, HealthRecord)
 
 
 def read_spec(directory: ContainerDir) -> ContainerSpec | None:
@@ -38,6 +38,11 @@ def read_spec(directory: ContainerDir) -> ContainerSpec | None:
 def read_state(directory: ContainerDir) -> ContainerState | None:
     """What its shim recorded; None if the container never ran."""
     return _read(directory.state_file, ContainerState)
+
+
+def read_health(directory: ContainerDir) -> HealthRecord | None:
+    """What its health checks found; None if there was none yet."""
+    return _read(directory.health_file, HealthRecord)
 
 
 def _read(path: str, kind: type[_Kept]) -> _Kept | None:
@@ -131,6 +136,11 @@ async def kill_all(spec: ContainerSpec, layout: Layout) -> None:
         for descriptor in descriptors:
             await _gone(descriptor, deadline - time.monotonic())
             os.close(descriptor)
+
+
+def pids(group: str, layout: Layout) -> list[int]:
+    """The processes in a container's groups, by the host's numbers."""
+    return sorted(_pids(groups.procs_file(layout, group)))
 
 
 def _pids(procs: str) -> set[int]:
