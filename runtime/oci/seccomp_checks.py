@@ -1,0 +1,54 @@
+"""Check the filter for system calls of a config.json.
+
+Names of system calls are not checked: which ones there are depends on the kernel, and profiles
+name calls that are newer or older than it. An unknown one can not be called either.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from runtime.oci import names
+from runtime.oci.config import Seccomp, Syscall
+from runtime.oci.problem import Problem, one_of
+
+_WITH_ERRNO: Final = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
+_NOTIFY: Final = "SCMP_ACT_NOTIFY"
+
+
+def of_seccomp(path: str, seccomp: Seccomp) -> Iterator[Problem]:
+    """Its problems."""
+    because = f"{path}.defaultAction"
+    yield from one_of(because, seccomp.default_action, names.SECCOMP_ACTIONS)
+    if seccomp.default_action == _NOTIFY:
+        text = "must not be SCMP_ACT_NOTIFY: the container's start itself would wait for an answer"
+        yield Problem(because, text)
+    if seccomp.default_errno_ret is not None and seccomp.default_action not in _WITH_ERRNO:
+        text = f"must be absent: {seccomp.default_action} has no error number"
+        yield Problem(f"{path}.defaultErrnoRet", text, because)
+    for number, architecture in enumerate(seccomp.architectures):
+        where = f"{path}.architectures[{number}]"
+        yield from one_of(where, architecture, names.SECCOMP_ARCHITECTURES)
+    for number, flag in enumerate(seccomp.flags):
+        yield from one_of(f"{path}.flags[{number}]", flag, names.SECCOMP_FLAGS)
+    if seccomp.listener_metadata and not seccomp.listener_path:
+        yield Problem(f"{path}.listenerMetadata", "needs listenerPath", f"{path}.listenerPath")
+    for number, rule in enumerate(seccomp.syscalls):
+        yield from _rule(f"{path}.syscalls[{number}]", rule)
+    if not seccomp.listener_path and any(rule.action == _NOTIFY for rule in seccomp.syscalls):
+        yield Problem(f"{path}.listenerPath", "must say who answers SCMP_ACT_NOTIFY")
+
+
+def _rule(path: str, rule: Syscall) -> Iterator[Problem]:
+    because = f"{path}.action"
+    if not rule.names:
+        yield Problem(f"{path}.names", "must not be empty")
+    yield from one_of(because, rule.action, names.SECCOMP_ACTIONS)
+    if rule.action == _NOTIFY and "write" in rule.names:
+        text = "must not have `write`: the runtime writes after it has loaded the filter"
+        yield Problem(f"{path}.names", text, because)
+    if rule.errno_ret is not None and rule.action not in _WITH_ERRNO:
+        text = f"must be absent: {rule.action} has no error number"
+        yield Problem(f"{path}.errnoRet", text, because)
+    for number, argument in enumerate(rule.args):
+        where = f"{path}.args[{number}]"
+        yield from one_of(f"{where}.op", argument.op, names.SECCOMP_OPERATORS)
