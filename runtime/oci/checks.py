@@ -212,8 +212,8 @@ def _devices(linux: Linux) -> Iterator[Problem]:
 
 
 def _sysctl(path: str, written: str, linux: Linux) -> Iterator[Problem]:
-    name = dotted(written)
-    if ".." in name.split("/") or not name.strip("./"):
+    name = names.dotted(written)
+    if not {"", ".", ".."}.isdisjoint(names.sysctl_file(written).split("/")):
         yield Problem(path, "is not a kernel parameter's name")
     elif name.startswith("net."):
         if not _has(linux, "network"):
@@ -228,17 +228,6 @@ def _sysctl(path: str, written: str, linux: Linux) -> Iterator[Problem]:
         yield Problem(path, "is what the property hostname is for")
     else:
         yield Problem(path, "is not separate for each container; set it on the host")
-
-
-def dotted(name: str) -> str:
-    """A kernel parameter as sysctl(8) understands it: `net/ipv4/conf/eth0.1/x` has dots too.
-
-    Whichever of the two separators is first separates; the other one then stands for it.
-    """
-    dot, slash = name.find("."), name.find("/")
-    if slash == -1 or (dot != -1 and dot < slash):
-        return name
-    return name.translate(str.maketrans("./", "/."))
 
 
 def _has(linux: Linux | None, kind: str) -> bool:

@@ -207,4 +207,26 @@ SECCOMP_ARCHITECTURES: Final = {
     "SCMP_ARCH_PARISC64": 0x8000000F,
     "SCMP_ARCH_RISCV64": 0xC00000F3,
     "SCMP_ARCH_LOONGARCH64": 0xC0000102,
+    "SCMP_ARCH_M68K": 0x00000004,
+    "SCMP_ARCH_SH": 0x4000002A,
+    "SCMP_ARCH_SHEB": 0x0000002A,
 }
+
+_SWAP: Final = str.maketrans("./", "/.")
+
+
+def dotted(sysctl: str) -> str:
+    """A kernel parameter's name with dots between its parts, whichever way it was written.
+
+    As in sysctl(8) the first separator, dot or slash, is the one that separates; the other
+    one then stands for it within a part: `net/ipv4/conf/eth0.1/forwarding`.
+    """
+    dot, slash = sysctl.find("."), sysctl.find("/")
+    if slash == -1 or (dot != -1 and dot < slash):
+        return sysctl
+    return sysctl.translate(_SWAP)
+
+
+def sysctl_file(sysctl: str) -> str:
+    """Where the parameter is below /proc/sys."""
+    return dotted(sysctl).translate(_SWAP)
