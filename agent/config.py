@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from runtime.spec import UserNamespace
 from swarm.errors import Invalid
 from swarm.ids import NodeId
 
@@ -17,7 +18,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One node's agent. `identity` is the directory that holds the node's certificate.
 
     `managers` are the addresses to try before any manager has named others; `advertise_host`
-    is how others reach this node.
+    is how others reach this node. With `user_namespace` containers have those ids of the host.
     """
 
     node_id: NodeId
@@ -29,6 +30,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     launcher_socket: str
     metrics_addr: str = ""
     cgroup_parent: str = "swarmd"
+    user_namespace: UserNamespace | None = None
     advertise_host: str = ""
     insecure_registries: tuple[str, ...] = ()
     engine_labels: dict[str, str] = {}

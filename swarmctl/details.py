@@ -5,6 +5,7 @@ in billionths, times in RFC 3339. What is unset is left out, as there. Fields th
 not have keep our own names in the same style.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
 
 from msgspec import json
@@ -12,8 +13,10 @@ from msgspec import json
 from swarm.api.v1 import control_pb2, images_pb2
 from swarm.codec import from_message
 from swarm.objects import NodeDescription, Observation, Service
+from swarm.seccomp import UNCONFINED
 from swarm.specs import (
     ContainerSpec,
+    Healthcheck,
     Mount,
     MountKind,
     NodeSpec,
@@ -89,6 +92,7 @@ def node_detail(view: control_pb2.NodeView) -> Object:
                 "EngineVersion": description.engine_version,
                 "Labels": dict(description.engine_labels),
             },
+            "SecurityOptions": list(description.security_options),
         },
         Status=_present(
             State=rows.node_row(view, self_id="")["Status"].lower(),
@@ -123,6 +127,9 @@ def task_detail(view: control_pb2.TaskView) -> Object:
             Message=seen.message or task.message,
             Err=rows.task_error(view),
             ContainerStatus=_present(PID=seen.pid, ExitCode=seen.exit_code),
+            Health={"Status": seen.health.word, "FailingStreak": seen.failing_streak}
+            if seen.health
+            else None,
         ),
         DesiredState=rows.task_desired(view),
     )
@@ -157,6 +164,7 @@ def _task_template(task: TaskSpec) -> Object:
                 NanoCPUs=task.limits.cpu_millis * 1_000_000,
                 MemoryBytes=task.limits.memory_bytes,
                 Pids=task.limits.pids,
+                SwapBytes=task.limits.swap_bytes,
             ),
             "Reservations": _nonzero(
                 NanoCPUs=task.reservations.cpu_millis * 1_000_000,
@@ -204,7 +212,49 @@ def _container(container: ContainerSpec) -> Object:
         Sysctls=dict(container.sysctls),
         Ulimits=[{"Name": u.name, "Hard": u.hard, "Soft": u.soft} for u in container.ulimits],
         OomScoreAdj=container.oom_score_adj,
+        CapabilityAdd=list(container.cap_add),
+        CapabilityDrop=list(container.cap_drop),
+        Privileges=_privileges(container),
+        Privileged=container.privileged,
+        Devices=[
+            {
+                "PathOnHost": each.source,
+                "PathInContainer": each.target,
+                "CgroupPermissions": each.access,
+            }
+            for each in container.devices
+        ],
+        UsernsMode="host" if container.host_user_namespace else "",
+        TTY=container.tty,
+        OpenStdin=container.open_stdin,
+        Healthcheck=_healthcheck(container.health),
     ) | {"StopGracePeriod": _nanoseconds(container.stop_grace_s)}
+
+
+def _privileges(container: ContainerSpec) -> Object:
+    """As in Docker's API, where a profile of one's own is base64 of its text."""
+    seccomp: Object | None = None
+    if container.seccomp == UNCONFINED:
+        seccomp = {"Mode": "unconfined"}
+    elif container.seccomp:
+        profile = b64encode(container.seccomp.encode()).decode()
+        seccomp = {"Mode": "custom", "Profile": profile}
+    return _nonzero(
+        Seccomp=seccomp,
+        AppArmor={"Mode": container.apparmor} if container.apparmor else None,
+        AllowNewPrivileges=container.allow_new_privileges,
+    )
+
+
+def _healthcheck(health: Healthcheck) -> Object:
+    return _nonzero(
+        Test=list(health.test),
+        Interval=_nanoseconds(health.interval_s),
+        Timeout=_nanoseconds(health.timeout_s),
+        StartPeriod=_nanoseconds(health.start_period_s),
+        StartInterval=_nanoseconds(health.start_interval_s),
+        Retries=health.retries,
+    )
 
 
 def _mount(mount: Mount) -> Object:

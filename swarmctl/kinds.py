@@ -45,6 +45,10 @@ def _size(text: str) -> int:
     return parse_bytes(text)
 
 
+def _swap(text: str) -> int:
+    return -1 if text.strip() == "-1" else _size(text)
+
+
 def _cpus(text: str) -> int:
     from swarm.quantities import parse_cpus
 
@@ -80,6 +84,7 @@ def _ip_address(text: str) -> str:
 
 DURATION = Kind("duration", _duration)
 BYTES = Kind("bytes", _size)
+SWAP = Kind("bytes", _swap)
 CPUS = Kind("decimal", _cpus)
 COUNT = Kind("count", _count)
 INTEGER = Kind("int", _integer)

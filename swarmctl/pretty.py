@@ -6,7 +6,8 @@ from swarm.api.v1 import control_pb2
 from swarm.codec import from_message
 from swarm.objects import Node, Service
 from swarm.quantities import format_cpus, format_duration, format_memory
-from swarm.specs import ContainerSpec, Mount, Replicated, TaskSpec
+from swarm.seccomp import UNCONFINED
+from swarm.specs import ContainerSpec, Healthcheck, Mount, Replicated, TaskSpec
 from swarmctl import rows
 from swarmctl.times import rfc3339
 
@@ -69,6 +70,7 @@ def pretty_node(view: control_pb2.NodeView) -> str:
         (" Memory:", format_memory(resources.memory_bytes)),
         ("Engine Version:", description.engine_version),
         *_mapping("Engine Labels:", description.engine_labels),
+        *(("Security Option:", each) for each in description.security_options),
     ]
     return _text(lines)
 
@@ -81,6 +83,7 @@ def _task(task: TaskSpec) -> Iterable[Line]:
         yield "Limits:", ""
         yield from _amounts(limits.cpu_millis, limits.memory_bytes)
         yield " Pids:", str(limits.pids or "")
+        yield " Swap:", _swap(limits.swap_bytes)
     if reserved.cpu_millis or reserved.memory_bytes:
         yield "Reservations:", ""
         yield from _amounts(reserved.cpu_millis, reserved.memory_bytes)
@@ -118,6 +121,39 @@ def _container(container: ContainerSpec) -> Iterable[Line]:
         yield " Ulimit:", f"{limit.name}={limit.soft}:{limit.hard}"
     for mount in container.mounts:
         yield " Mount:", _mount(mount)
+    yield " TTY:", "true" if container.tty else ""
+    yield " Stdin:", "open" if container.open_stdin else ""
+    yield from _rights(container)
+    yield from _health(container.health)
+
+
+def _rights(container: ContainerSpec) -> Iterable[Line]:
+    yield " Privileged:", "true" if container.privileged else ""
+    yield " Capabilities added:", ", ".join(container.cap_add)
+    yield " Capabilities dropped:", ", ".join(container.cap_drop)
+    profile = container.seccomp
+    yield " Seccomp:", profile if profile in ("", UNCONFINED) else "a profile of its own"
+    yield " AppArmor:", container.apparmor
+    yield " New privileges:", "allowed" if container.allow_new_privileges else ""
+    yield " User namespace:", "host" if container.host_user_namespace else ""
+    for each in container.devices:
+        yield " Device:", f"{each.source} on {each.target} ({each.access})"
+
+
+def _health(health: Healthcheck) -> Iterable[Line]:
+    yield " Health test:", " ".join(health.test)
+    for name, seconds in (
+        (" Health interval:", health.interval_s),
+        (" Health timeout:", health.timeout_s),
+        (" Health start period:", health.start_period_s),
+        (" Health start interval:", health.start_interval_s),
+    ):
+        yield name, format_duration(seconds) if seconds else ""
+    yield " Health retries:", str(health.retries or "")
+
+
+def _swap(swap_bytes: int) -> str:
+    return "unlimited" if swap_bytes == -1 else format_memory(swap_bytes) if swap_bytes else ""
 
 
 def _mount(mount: Mount) -> str:

@@ -55,6 +55,7 @@ TASKS = Listing(
         "Node": "NODE",
         "DesiredState": "DESIRED STATE",
         "CurrentState": "CURRENT STATE",
+        "Health": "HEALTH",
         "Error": "ERROR",
         "Ports": "PORTS",
     },
@@ -136,7 +137,8 @@ def task_rows(
             "Image": image_name(view.spec.container.image, detail),
             "Node": node,
             "DesiredState": task_desired(view).title(),
-            "CurrentState": f"{task_state(view).title()} {_ago(_state_since(view), now)}",
+            "CurrentState": _current_state(view, now),
+            "Health": health(view.observation),
             "Error": _quoted(error, detail),
             "Ports": "",
         }
@@ -191,6 +193,13 @@ def task_state(view: control_pb2.TaskView) -> str:
     return "assigned" if view.task.node_id else "pending"
 
 
+def health(seen: objects_pb2.Observation) -> str:
+    """`starting`, `healthy` or `unhealthy`; empty without a check, and once the task has ended."""
+    if not seen.health or seen.state > objects_pb2.TASK_STATE_RUNNING:
+        return ""
+    return objects_pb2.HealthState.Name(seen.health).removeprefix("HEALTH_STATE_").lower()
+
+
 def task_desired(view: control_pb2.TaskView) -> str:
     """What the task should be doing."""
     return _word(view.task.desired)
@@ -233,6 +242,13 @@ def _task_order(view: control_pb2.TaskView) -> tuple[str, int, str, int, float, 
 
 def _state_since(view: control_pb2.TaskView) -> float:
     return view.observation.at or view.task.updated_at or view.task.created_at
+
+
+def _current_state(view: control_pb2.TaskView, now: float) -> str:
+    """With the word on its health that Docker's `ps` has."""
+    text = f"{task_state(view).title()} {_ago(_state_since(view), now)}"
+    word = health(view.observation)
+    return f"{text} ({'health: ' * (word == 'starting')}{word})" if word else text
 
 
 def _word(state: objects_pb2.TaskState.ValueType) -> str:

@@ -10,12 +10,13 @@ import shlex
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from swarm.errors import Invalid
 from swarm.specs import (
     ContainerSpec,
+    Device,
     Global,
     Mount,
     Placement,
@@ -26,7 +27,9 @@ from swarm.specs import (
     Ulimit,
 )
 from swarmctl.environment import merge
+from swarmctl.health import HealthFlags, with_health
 from swarmctl.mounts import parse_mount
+from swarmctl.security import parse_device, with_capabilities, with_options
 
 S = TypeVar("S", bound=Struct)
 V = TypeVar("V")
@@ -35,13 +38,25 @@ V = TypeVar("V")
 class ServiceFlags(Struct, frozen=True, kw_only=True):
     """What both create and update know."""
 
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
     entrypoint: str | None = None
+    health_cmd: str | None = None
+    health_interval: float | None = None
+    health_retries: int | None = None
+    health_start_interval: float | None = None
+    health_start_period: float | None = None
+    health_timeout: float | None = None
     hostname: str | None = None
     init: bool | None = None
+    interactive: bool | None = None
     limit_cpu: int | None = None
     limit_memory: int | None = None
     limit_pids: int | None = None
+    memory_swap: int | None = None
+    no_healthcheck: bool = False
     oom_score_adj: int | None = None
+    privileged: bool | None = None
     read_only: bool | None = None
     replicas: int | None = None
     replicas_max_per_node: int | None = None
@@ -51,11 +66,14 @@ class ServiceFlags(Struct, frozen=True, kw_only=True):
     restart_delay: float | None = None
     restart_max_attempts: int | None = None
     restart_window: float | None = None
+    security_opt: tuple[str, ...] = ()
     stop_grace_period: float | None = None
     stop_signal: str | None = None
+    tty: bool | None = None
     update_delay: float | None = None
     update_parallelism: int | None = None
     user: str | None = None
+    userns: str | None = None
     workdir: str | None = None
 
 
@@ -68,6 +86,7 @@ class CreateFlags(Struct, frozen=True, kw_only=True):
     mode: str = "replicated"
     constraint: tuple[str, ...] = ()
     container_label: tuple[str, ...] = ()
+    device: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     group: tuple[str, ...] = ()
     host: tuple[str, ...] = ()
@@ -88,6 +107,8 @@ class UpdateFlags(Struct, frozen=True, kw_only=True):
     constraint_rm: tuple[str, ...] = ()
     container_label_add: tuple[str, ...] = ()
     container_label_rm: tuple[str, ...] = ()
+    device_add: tuple[str, ...] = ()
+    device_rm: tuple[str, ...] = ()
     env_add: tuple[str, ...] = ()
     env_rm: tuple[str, ...] = ()
     group_add: tuple[str, ...] = ()
@@ -117,6 +138,7 @@ def created(shared: ServiceFlags, own: CreateFlags, *, environ: Mapping[str, str
     container = ContainerSpec(
         image=own.image,
         args=own.arguments,
+        devices=tuple(_flagged("--device", parse_device, each) for each in own.device),
         env=merge(own.env, environ=environ),
         groups=own.group,
         labels=_pairs("--container-label", own.container_label),
@@ -145,6 +167,7 @@ def updated(
     task = spec.task
     container = replace(
         _set(task.container, image=own.image, args=None if own.args is None else _words(own.args)),
+        devices=_devices(task.container.devices, own),
         env=_environment(task.container.env, own, environ),
         groups=_edited(task.container.groups, own.group_rm, own.group_add, key=str),
         hosts=_edited(_kept_hosts(task.container.hosts, own), (), own.host_add, key=_host_name),
@@ -212,23 +235,13 @@ def _shared(spec: ServiceSpec, flags: ServiceFlags) -> ServiceSpec:
         update=_set(spec.update, parallelism=flags.update_parallelism, delay_s=flags.update_delay),
         task=replace(
             task,
-            container=_set(
-                task.container,
-                command=None if flags.entrypoint is None else _words(flags.entrypoint),
-                hostname=flags.hostname,
-                init=flags.init,
-                oom_score_adj=flags.oom_score_adj,
-                read_only=flags.read_only,
-                stop_grace_s=flags.stop_grace_period,
-                stop_signal=flags.stop_signal,
-                user=flags.user,
-                workdir=flags.workdir,
-            ),
+            container=_container(task.container, flags),
             limits=_set(
                 task.limits,
                 cpu_millis=flags.limit_cpu,
                 memory_bytes=flags.limit_memory,
                 pids=flags.limit_pids,
+                swap_bytes=flags.memory_swap,
             ),
             reservations=_set(
                 task.reservations,
@@ -245,6 +258,28 @@ def _shared(spec: ServiceSpec, flags: ServiceFlags) -> ServiceSpec:
             placement=_set(task.placement, max_replicas_per_node=flags.replicas_max_per_node),
         ),
     )
+
+
+def _container(container: ContainerSpec, flags: ServiceFlags) -> ContainerSpec:
+    container = _set(
+        container,
+        command=None if flags.entrypoint is None else _words(flags.entrypoint),
+        health=with_health(container.health, convert(flags, HealthFlags, from_attributes=True)),
+        host_user_namespace=None if flags.userns is None else flags.userns == "host",
+        hostname=flags.hostname,
+        init=flags.init,
+        oom_score_adj=flags.oom_score_adj,
+        open_stdin=flags.interactive,
+        privileged=flags.privileged,
+        read_only=flags.read_only,
+        stop_grace_s=flags.stop_grace_period,
+        stop_signal=flags.stop_signal,
+        tty=flags.tty,
+        user=flags.user,
+        workdir=flags.workdir,
+    )
+    container = with_capabilities(container, add=flags.cap_add, drop=flags.cap_drop)
+    return with_options(container, flags.security_opt)
 
 
 def parse_condition(text: str) -> RestartCondition:
@@ -330,6 +365,12 @@ def _mounts(old: tuple[Mount, ...], own: UpdateFlags) -> tuple[Mount, ...]:
     gone = {each.rstrip("/") for each in own.mount_rm}
     kept = [each for each in old if each.target.rstrip("/") not in gone]
     return _edited(kept, (), new, key=lambda each: each.target.rstrip("/"))
+
+
+def _devices(old: tuple[Device, ...], own: UpdateFlags) -> tuple[Device, ...]:
+    new = [_flagged("--device-add", parse_device, each) for each in own.device_add]
+    kept = [each for each in old if each.target not in own.device_rm]
+    return _edited(kept, (), new, key=lambda each: each.target)
 
 
 def _ulimits(old: tuple[Ulimit, ...], own: UpdateFlags) -> tuple[Ulimit, ...]:

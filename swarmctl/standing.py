@@ -17,6 +17,7 @@ def status_detail(status: daemon_pb2.GetStatusResponse) -> dict[str, Value]:
         "MetricsAddr": status.metrics_addr,
         "DataRoot": status.data_root,
         "RunRoot": status.run_root,
+        "UsernsRemap": status.userns_remap,
         "Version": status.version,
         "Parts": [
             {
@@ -41,6 +42,7 @@ def status_text(status: daemon_pb2.GetStatusResponse, *, now: float) -> str:
         ("Metrics:", status.metrics_addr and f"http://{status.metrics_addr}/metrics"),
         ("Data root:", status.data_root),
         ("Run root:", status.run_root),
+        ("User remap:", status.userns_remap),
         ("Version:", status.version),
     ]
     text = "".join(f"{name:<13}{value}\n" for name, value in lines if value)

@@ -12,10 +12,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from swarm import __version__
 from swarm.addresses import parse_address
 from swarm.errors import Invalid, SwarmError
 from swarm.io.allocation import share_one_arena
+from swarmd.io.remapping import resolve
 from swarmd.settings import Settings
 
 
@@ -24,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     share_one_arena()
     try:
         settings = parse(sys.argv[1:] if argv is None else argv)
+        settings = replace(settings, user_namespace=resolve(settings.userns_remap))
         return asyncio.run(serve(settings))
     except SwarmError as err:
         print(f"swarmd: {err.message}", file=sys.stderr)
@@ -45,6 +49,7 @@ def parse(argv: Sequence[str]) -> Settings:
         metrics_addr=found.metrics_addr,
         hostname=found.hostname,
         cgroup_parent=_cgroup(found.cgroup_parent),
+        userns_remap=found.userns_remap,
         insecure_registries=tuple(found.insecure_registry),
         labels=dict(_label(each) for each in found.label),
         log_level=found.log_level,
@@ -82,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--hostname", default="", help="this node's name (the host's)")
     add("--cgroup-parent", default=default.cgroup_parent,
         help="containers' control groups live below it (%(default)s)")  # fmt: skip
+    add("--userns-remap", default="", metavar="default|FIRST:COUNT|USER[:GROUP]",
+        help="containers get ids of the host other than its own; see subuid(5)")  # fmt: skip
     add("--insecure-registry", action="append", default=[], metavar="HOST:PORT",
         help="a registry that is asked over plain HTTP (repeatable)")  # fmt: skip
     add("--label", action="append", default=[], metavar="KEY=VALUE",

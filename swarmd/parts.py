@@ -102,6 +102,7 @@ def agent_config(settings: Settings, membership: Membership) -> AgentConfig:
         launcher_socket=str(settings.launcher_socket),
         metrics_addr=settings.metrics_addr,
         cgroup_parent=settings.cgroup_parent,
+        user_namespace=settings.user_namespace,
         advertise_host=host,
         insecure_registries=settings.insecure_registries,
         engine_labels=settings.labels,

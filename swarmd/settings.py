@@ -8,13 +8,17 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from runtime.spec import UserNamespace
 from swarm.addresses import format_address, moved, parse_address
 from swarm.ids import ClusterId, NodeId
 from swarm.specs import Role
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What the command line of swarmd may change."""
+    """What the command line of swarmd may change.
+
+    `user_namespace` is what `userns_remap` came to on this host.
+    """
 
     data_root: str = "/var/lib/swarmd"
     run_root: str = "/run/swarmd"
@@ -23,6 +27,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_addr: str = "127.0.0.1:9323"
     hostname: str = ""
     cgroup_parent: str = "swarmd"
+    userns_remap: str = ""
+    user_namespace: UserNamespace | None = None
     insecure_registries: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict[str, str])
     log_level: str = "info"

@@ -15,6 +15,7 @@ from swarmctl.lazy import Command
 _LISTS = (
     (("--constraint",), "CONSTRAINT", "Where tasks may run, such as node.labels.zone==east"),
     (("--container-label",), "KEY[=VALUE]", "Label of the containers"),
+    (("--device",), "DEVICE", "Device of the host: HOST[:CONTAINER[:rwm]]"),
     (("-e", "--env"), "NAME[=VALUE]", "Environment variable"),
     (("--env-file",), "FILE", "Read environment variables from a file"),
     (("--group",), "GROUP", "Supplementary group of the containers' user"),
@@ -61,10 +62,12 @@ def create(session: Session, /, **flags: object) -> None:
     from swarm.codec import to_message
     from swarmctl.blame import reblamed, refusal
     from swarmctl.io.credentials import registry_auth
+    from swarmctl.io.profiles import read_profiles
     from swarmctl.names import make_name
     from swarmctl.specs import CreateFlags, ServiceFlags, created
 
     flags["env"] = (*_file_entries(flags.pop("env_file")), *_texts(flags["env"]))
+    flags["security_opt"] = read_profiles(_texts(flags["security_opt"]))
     own = msgspec.convert(flags, CreateFlags)
     if not own.name:
         own = msgspec.structs.replace(own, name=make_name(Random()))

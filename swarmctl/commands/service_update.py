@@ -12,6 +12,7 @@ from swarmctl.lazy import Command
 _PAIRS = (
     ("constraint", "CONSTRAINT", "CONSTRAINT", "a placement constraint"),
     ("container-label", "KEY[=VALUE]", "KEY", "a label of the containers"),
+    ("device", "DEVICE", "TARGET", "a device of the host"),
     ("env", "NAME[=VALUE]", "NAME", "an environment variable"),
     ("group", "GROUP", "GROUP", "a supplementary group"),
     ("host", "NAME:IP", "NAME[:IP]", "an entry of /etc/hosts"),
@@ -48,8 +49,11 @@ def update(session: Session, /, service: str, **flags: object) -> None:
     """
     from swarmctl.io.changing import change_service
     from swarmctl.io.credentials import registry_auth
+    from swarmctl.io.profiles import read_profiles
     from swarmctl.specs import ServiceFlags, UpdateFlags, updated
 
+    options_given = msgspec.convert(flags["security_opt"], tuple[str, ...])
+    flags["security_opt"] = read_profiles(options_given)
     shared, own = msgspec.convert(flags, ServiceFlags), msgspec.convert(flags, UpdateFlags)
     view = change_service(
         session,

@@ -2,7 +2,7 @@
 
 The daemon is a process of its own session, so it outlives the terminal; what it writes goes to
 `<data-root>/swarmd.log`. One that is already there, started by systemd or by hand, is taken as
-it is, unless it was asked for a different data root than it has. One that we started and that
+it is, unless it was asked for a different data root or remapping than it has. One that we started and that
 then becomes part of no swarm is ended again: a command that failed leaves nothing running.
 """
 
@@ -37,6 +37,7 @@ class DaemonFlags(Struct, frozen=True, kw_only=True):
     metrics_addr: str = ""
     hostname: str = ""
     cgroup_parent: str = ""
+    userns_remap: str = ""
     insecure_registry: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
 
@@ -56,7 +57,7 @@ def arguments(flags: DaemonFlags) -> list[str]:
     words: list[str] = []
     for name in (
         "data_root", "run_root", "listen_addr", "advertise_addr", "metrics_addr", "hostname",
-        "cgroup_parent",
+        "cgroup_parent", "userns_remap",
     ):  # fmt: skip
         value: str = getattr(flags, name)
         if value:
@@ -128,6 +129,13 @@ def _require_same(session: Session, flags: DaemonFlags) -> None:
                 f"a swarmd with {name} {found} is already running here",
                 hint=f"leave out {name}, stop that one, or give another --run-root",
             )
+    if flags.userns_remap not in ("", status.userns_remap):
+        # Whoever asks for a fence must not be left without one and in the belief of having it.
+        found = f"--userns-remap {status.userns_remap}" if status.userns_remap else "its own ids"
+        raise Refused(
+            f"a swarmd that gives containers {found} is already running here",
+            hint="leave out --userns-remap, stop that one, or give another --run-root",
+        )
 
 
 def _start(session: Session, flags: DaemonFlags, program: Sequence[str], within_s: float) -> int:

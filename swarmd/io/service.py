@@ -23,6 +23,7 @@ class DaemonService(daemon_pb2_grpc.DaemonServicer):
             metrics_addr=settings.metrics_addr,
             data_root=settings.data_root,
             run_root=settings.run_root,
+            userns_remap=settings.userns_remap,
             version=__version__,
         )
         if membership is not None:

@@ -21,6 +21,12 @@ from swarmctl.main import command, told
         ("task.container.args[3]: bad", "ARG: bad", "--args: bad"),
         ("name: bad: worse", "--name: bad: worse", "--name: bad: worse"),
         ("container.mounts[0].source: none", "--mount: source: none", "--mount-add: source: none"),
+        ("task.container.health.retries: bad", "--health-retries: bad", "--health-retries: bad"),
+        (
+            "task.container.devices[0].access: bad",
+            "--device: access: bad",
+            "--device-add: access: bad",
+        ),
         ("task.future: bad", "task.future: bad", "task.future: bad"),
     ],
 )
@@ -49,7 +55,8 @@ def test_every_flag_that_is_blamed_exists(verb: str) -> None:
     known = {name for param in load(leaf).params for name in param.opts}
 
     paths = list(blame._FLAGS)
-    flags = {blamed(f"{path}: x", is_update=verb == "update").partition(": ")[0] for path in paths}
+    texts = [blamed(f"{path}: x", is_update=verb == "update") for path in paths]
+    flags = {text.partition(": ")[0].partition(" ")[0] for text in texts}
 
     assert flags - known - {"IMAGE", "ARG", "--name"} == set()
     assert command().name == "swarmctl"

@@ -1,10 +1,14 @@
 """Objects are described in Docker's words."""
 
+from msgspec.structs import replace
+
 from swarm.api.v1 import control_pb2, images_pb2, objects_pb2
 from swarm.codec import to_message
 from swarm.specs import (
     ContainerSpec,
+    Device,
     Global,
+    Healthcheck,
     Limits,
     Mount,
     MountKind,
@@ -106,6 +110,52 @@ def test_a_spec_has_dockers_keys_and_units() -> None:
     }
 
 
+RIGHTS = ContainerSpec(
+    image="nginx:1",
+    cap_add=("CAP_NET_ADMIN",),
+    cap_drop=("ALL",),
+    privileged=True,
+    devices=(Device(source="/dev/fuse", target="/dev/f", access="rw"),),
+    seccomp='{"defaultAction":"SCMP_ACT_ALLOW"}',
+    apparmor="mine",
+    allow_new_privileges=True,
+    host_user_namespace=True,
+    tty=True,
+    health=Healthcheck(test=("CMD-SHELL", "true"), interval_s=1.5, retries=2),
+)
+
+
+def test_rights_and_health_have_dockers_keys() -> None:
+    template = spec_detail(replace(SPEC, task=TaskSpec(container=RIGHTS)))["TaskTemplate"]
+
+    assert isinstance(template, dict)
+    assert template["ContainerSpec"] == {
+        "Image": "nginx:1",
+        "CapabilityAdd": ["CAP_NET_ADMIN"],
+        "CapabilityDrop": ["ALL"],
+        "Privileges": {
+            "Seccomp": {
+                "Mode": "custom",
+                "Profile": "eyJkZWZhdWx0QWN0aW9uIjoiU0NNUF9BQ1RfQUxMT1cifQ==",
+            },
+            "AppArmor": {"Mode": "mine"},
+            "AllowNewPrivileges": True,
+        },
+        "Privileged": True,
+        "Devices": [
+            {"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/f", "CgroupPermissions": "rw"}
+        ],
+        "UsernsMode": "host",
+        "TTY": True,
+        "Healthcheck": {
+            "Test": ["CMD-SHELL", "true"],
+            "Interval": 1_500_000_000,
+            "Retries": 2,
+        },
+        "StopGracePeriod": 10_000_000_000,
+    }
+
+
 def test_a_service_answers_the_templates_of_scripts() -> None:
     detail = service_detail(view())
 
@@ -153,6 +203,17 @@ def test_a_task_is_described_with_its_status() -> None:
     }
 
 
+def test_a_task_with_a_check_is_described_with_its_health() -> None:
+    view = task("t1")
+    view.observation.health = objects_pb2.HEALTH_STATE_HEALTHY
+    view.observation.failing_streak = 2
+
+    status = task_detail(view)["Status"]
+
+    assert isinstance(status, dict)
+    assert status["Health"] == {"Status": "healthy", "FailingStreak": 2}
+
+
 def test_an_image_is_described_with_its_configuration() -> None:
     answer = images_pb2.InspectImageResponse(
         image=image("aaa", "docker.io/library/busybox:1"),
@@ -184,6 +245,20 @@ def test_a_service_is_pretty_for_people() -> None:
     ):
         assert line in text.splitlines()
     assert "Hostname" not in text
+
+
+def test_rights_and_health_are_pretty_for_people() -> None:
+    lines = pretty_service(view(replace(SPEC, task=TaskSpec(container=RIGHTS)))).splitlines()
+
+    for line in (
+        " Capabilities dropped:  ALL",
+        " Seccomp:               a profile of its own",
+        " Device:                /dev/fuse on /dev/f (rw)",
+        " Health test:           CMD-SHELL true",
+        " Health interval:       1.5s",
+    ):
+        assert line in lines
+    assert not any("start period" in line for line in lines)
 
 
 def test_a_node_is_pretty_for_people() -> None:

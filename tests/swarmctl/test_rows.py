@@ -102,6 +102,25 @@ def test_older_attempts_hang_below_the_newest_of_their_slot() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("state", "health", "text"),
+    [
+        (objects_pb2.TASK_STATE_RUNNING, 0, "Running 10 seconds ago"),
+        (objects_pb2.TASK_STATE_STARTING, 1, "Starting 10 seconds ago (health: starting)"),
+        (objects_pb2.TASK_STATE_RUNNING, 2, "Running 10 seconds ago (healthy)"),
+        (objects_pb2.TASK_STATE_RUNNING, 3, "Running 10 seconds ago (unhealthy)"),
+        (objects_pb2.TASK_STATE_FAILED, 3, "Failed 10 seconds ago"),
+    ],
+)
+def test_a_task_with_a_check_says_how_well_it_is(state: int, health: int, text: str) -> None:
+    view = task("t1", state=state)
+    view.observation.health = objects_pb2.HealthState.ValueType(health)
+
+    [row] = task_rows([view], Detail(), now=NOW)
+
+    assert row["CurrentState"] == text
+
+
 def test_tasks_of_a_global_service_are_told_apart_by_node() -> None:
     views = [task("b", slot=0, node_id="n2"), task("a", slot=0, node_id="n1")]
 

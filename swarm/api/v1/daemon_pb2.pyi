@@ -49,6 +49,7 @@ class GetStatusResponse(_message.Message):
     RUN_ROOT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
+    USERNS_REMAP_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     """empty: not part of a swarm"""
     cluster_id: _builtins.str
@@ -58,6 +59,7 @@ class GetStatusResponse(_message.Message):
     data_root: _builtins.str
     run_root: _builtins.str
     version: _builtins.str
+    userns_remap: _builtins.str
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]: ...
     def __init__(
@@ -72,10 +74,11 @@ class GetStatusResponse(_message.Message):
         run_root: _builtins.str = ...,
         version: _builtins.str = ...,
         parts: _abc.Iterable[Global___Part] | None = ...,
+        userns_remap: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertise_addr", b"advertise_addr", "cluster_id", b"cluster_id", "data_root", b"data_root", "metrics_addr", b"metrics_addr", "node_id", b"node_id", "parts", b"parts", "role", b"role", "run_root", b"run_root", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertise_addr", b"advertise_addr", "cluster_id", b"cluster_id", "data_root", b"data_root", "metrics_addr", b"metrics_addr", "node_id", b"node_id", "parts", b"parts", "role", b"role", "run_root", b"run_root", "userns_remap", b"userns_remap", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

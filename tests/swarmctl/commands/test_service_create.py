@@ -12,7 +12,16 @@ import pytest
 from swarm.api.v1 import control_pb2
 from swarm.codec import from_message
 from swarm.errors import Invalid, Missing, Unavailable
-from swarm.specs import Global, Mount, Replicated, ServiceSpec
+from swarm.specs import (
+    ContainerSpec,
+    Device,
+    Global,
+    Healthcheck,
+    Limits,
+    Mount,
+    Replicated,
+    ServiceSpec,
+)
 from tests.swarmctl.fake_swarm import FakeSwarm
 from tests.swarmctl.running import run
 
@@ -246,3 +255,59 @@ def test_a_terminal_sees_a_bar_that_is_repainted(swarm: FakeSwarm, socket: Path)
     assert re.search(r"\[=+>? *\] +66%", text)
     assert re.search(r"\x1b\[\d+A", text)
     assert text.endswith("verify: Service web converged\r\n")
+
+
+def test_rights_and_health_travel_with_the_service(
+    swarm: FakeSwarm, socket: Path, tmp_path: Path
+) -> None:
+    profile = tmp_path / "profile.json"
+    profile.write_text('{\n  "defaultAction": "SCMP_ACT_ALLOW"\n}\n')
+    swarm.progress = [DONE]
+
+    ran = run(
+        socket, "service", "create", "--name", "web", "--cap-drop", "all", "--cap-add", "kill",
+        "--privileged", "--device", "/dev/fuse:r", "--security-opt", f"seccomp={profile}",
+        "--security-opt", "no-new-privileges:false", "--userns", "host", "-t", "-i",
+        "--health-cmd", "true", "--health-retries", "2", "--limit-memory", "1g", "--memory-swap",
+        "-1", "busybox",
+    )  # fmt: skip
+
+    assert (ran.status, ran.err) == (0, "")
+    task = sent(swarm).task
+    assert task.limits == Limits(memory_bytes=1 << 30, swap_bytes=-1)
+    assert task.container == ContainerSpec(
+        image="busybox",
+        cap_add=("CAP_KILL",),
+        cap_drop=("ALL",),
+        privileged=True,
+        devices=(Device(source="/dev/fuse", target="/dev/fuse", access="r"),),
+        seccomp='{"defaultAction":"SCMP_ACT_ALLOW"}',
+        allow_new_privileges=True,
+        host_user_namespace=True,
+        tty=True,
+        open_stdin=True,
+        health=Healthcheck(test=("CMD-SHELL", "true"), retries=2),
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file"),
+        ('{\n "defaultAction" "x"}', "line 2, column 18"),
+        ('{"defaultAction": "ALLOW"}', "SCMP_ACT_ALLOW"),
+    ],
+)
+def test_a_seccomp_file_that_cannot_be_used_is_refused_by_name(
+    swarm: FakeSwarm, socket: Path, tmp_path: Path, content: str | None, words: str
+) -> None:
+    profile = tmp_path / "profile.json"
+    if content is not None:
+        profile.write_text(content)
+
+    ran = run(socket, "service", "create", "--security-opt", f"seccomp={profile}", "busybox")
+
+    assert ran.status == 1
+    assert f"--security-opt seccomp={profile}: " in ran.err
+    assert words in ran.err
+    assert not swarm.asked(control_pb2.CreateServiceRequest)

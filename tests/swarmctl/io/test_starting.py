@@ -138,6 +138,7 @@ def test_a_daemon_with_other_roots_is_not_taken_for_ours(swarm: FakeSwarm, socke
     for flags, name in (
         (DaemonFlags(data_root="/elsewhere"), "--data-root"),
         (DaemonFlags(metrics_addr="127.0.0.1:1"), "--metrics-addr"),
+        (DaemonFlags(userns_remap="default"), "--userns-remap"),
     ):
         with pytest.raises(Refused, match=name):
             ensure_running(session, flags, program=("/bin/false",))
@@ -160,6 +161,7 @@ def test_the_daemon_is_given_all_its_flags() -> None:
         metrics_addr="127.0.0.1:2",
         hostname="h",
         cgroup_parent="c",
+        userns_remap="1000000:65536",
         insecure_registry=("a:1", "b:2"),
         label=("x=y",),
     )
@@ -170,4 +172,5 @@ def test_the_daemon_is_given_all_its_flags() -> None:
     assert (settings.data_root, settings.run_root, settings.hostname) == ("/d", "/r", "h")
     assert settings.insecure_registries == ("a:1", "b:2")
     assert settings.labels == {"x": "y"}
+    assert settings.userns_remap == "1000000:65536"
     assert arguments(DaemonFlags()) == []
