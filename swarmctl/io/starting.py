@@ -131,9 +131,10 @@ def _require_same(session: Session, flags: DaemonFlags) -> None:
             )
     if flags.userns_remap not in ("", status.userns_remap):
         # Whoever asks for a fence must not be left without one and in the belief of having it.
-        found = f"--userns-remap {status.userns_remap}" if status.userns_remap else "its own ids"
+        has = f"with --userns-remap {status.userns_remap}"
         raise Refused(
-            f"a swarmd that gives containers {found} is already running here",
+            f"a swarmd {has if status.userns_remap else 'without --userns-remap'} is already "
+            "running here",
             hint="leave out --userns-remap, stop that one, or give another --run-root",
         )
 
