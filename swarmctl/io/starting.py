@@ -2,8 +2,9 @@
 
 The daemon is a process of its own session, so it outlives the terminal; what it writes goes to
 `<data-root>/swarmd.log`. One that is already there, started by systemd or by hand, is taken as
-it is, unless it was asked for a different data root or remapping than it has. One that we started and that
-then becomes part of no swarm is ended again: a command that failed leaves nothing running.
+it is, unless it was asked for a different data root or remapping than it has. One that we
+started and that then becomes part of no swarm is ended again: a command that failed leaves
+nothing running.
 """
 
 import os
