@@ -8,6 +8,8 @@ what vanished. Times are those of the object, or the observer's when it carries 
 from swarm.objects import Event, Node, Observation, Service, Task
 from swarm.states import NodeState, TaskState
 
+LONGEST_ATTRIBUTE = 500
+
 
 def service_event(old: Service | None, new: Service | None, *, now: float) -> Event | None:
     """A service was created, updated or removed; None when nobody would call it a change."""
@@ -74,6 +76,19 @@ def task_state_event(task: Task, state: TaskState, seen: Observation, *, now: fl
         id=task.id,
         name=task_name(task),
         attributes=attributes,
+    )
+
+
+def program_event(task: Task, action: str, attributes: dict[str, str], *, now: float) -> Event:
+    """Somebody ran a program in a task's container, joined it or held it still."""
+    found = {name: value[:LONGEST_ATTRIBUTE] for name, value in attributes.items() if value}
+    return Event(
+        at=now,
+        kind="task",
+        action=action,
+        id=task.id,
+        name=task_name(task),
+        attributes=_whereabouts(task) | found,
     )
 
 

@@ -1,7 +1,9 @@
 """Find what a user means: a whole id, a name, or the only id that begins so.
 
 An exact id wins over a name and a name over a prefix. Several nodes may share a hostname;
-then the name is ambiguous and the ids have to be used.
+then the name is ambiguous and the ids have to be used. A task's name is its service's and its
+slot (`web.1`), which its earlier attempts had too: it means the one that should run, or the
+newest. With its id behind it (`web.1.<id>`) it means that one.
 """
 
 from collections.abc import Iterable
@@ -9,7 +11,10 @@ from collections.abc import Iterable
 from manager.view import ClusterView
 from swarm.errors import Invalid, Missing
 from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.objects import Task
+from swarm.states import TaskState
 
+RUNNING = TaskState.RUNNING
 _SHOWN = 5
 
 
@@ -34,7 +39,48 @@ def find_task(view: ClusterView, text: str) -> TaskId:
     """The task that `text` means; `Missing`, or `Invalid` naming all that it may mean."""
     if text in view.tasks:
         return TaskId(text)
-    return TaskId(_one("task", text, _beginning(view.tasks, text)))
+    if found := attempts(view, text):
+        return found[0].id
+    return TaskId(_one("task", text, _by_full_name(view, text) or _beginning(view.tasks, text)))
+
+
+def attempts(view: ClusterView, text: str) -> list[Task]:
+    """The tasks that are called `text`, such as `web.1`; the one that counts is first."""
+    found = [
+        task
+        for name, task in _tasks_below(view, text)
+        if text in {f"{name}.{each}" for each in _replicas(view, task)}
+    ]
+    return sorted(found, key=lambda each: (each.desired > RUNNING, -each.created_at, each.id))
+
+
+def _by_full_name(view: ClusterView, text: str) -> list[TaskId]:
+    """The tasks that `web.1.<beginning of an id>` may mean."""
+    start, _, beginning = text.rpartition(".")
+    return [
+        task.id
+        for name, task in _tasks_below(view, text)
+        if beginning
+        and task.id.startswith(beginning)
+        and start in {f"{name}.{each}" for each in _replicas(view, task)}
+    ]
+
+
+def _tasks_below(view: ClusterView, text: str) -> Iterable[tuple[str, Task]]:
+    """Tasks of the services whose name `text` begins with, each with that name."""
+    for service in view.services.values():
+        if text.startswith(f"{service.spec.name}."):
+            for task in view.tasks_of(service.id).values():
+                yield service.spec.name, task
+
+
+def _replicas(view: ClusterView, task: Task) -> tuple[str, ...]:
+    """What a task's replica is called: its slot, or its node in a global service."""
+    if task.slot:
+        return (str(task.slot),)
+    node = view.nodes.get(task.node_id)
+    hostname = (node.description.hostname,) if node is not None else ()
+    return (task.node_id, *filter(None, hostname))
 
 
 def _beginning(ids: Iterable[str], text: str) -> list[str]:

@@ -31,6 +31,11 @@ _CONTROL = (
     "WatchService",
     "WatchEvents",
     "ReadLogs",
+    "Exec",
+    "Attach",
+    "ListProcesses",
+    "PauseTask",
+    "WatchStats",
 )
 
 ALLOWED: Access = {
@@ -38,6 +43,7 @@ ALLOWED: Access = {
     "/swarm.api.v1.Trust/Renew": NODES,
     "/swarm.api.v1.Dispatcher/Session": NODES,
     "/swarm.api.v1.Dispatcher/PublishLogs": NODES,
+    "/swarm.api.v1.Dispatcher/Converse": NODES,
     **{f"/swarm.api.v1.Control/{method}": MANAGERS for method in _CONTROL},
 }
 

@@ -112,6 +112,18 @@ class Preflight(Struct, frozen=True, kw_only=True):
     task: TaskSpec = TaskSpec()
 
 
+class CallBack(Struct, frozen=True, kw_only=True):
+    """There is something to talk about: open a `Converse` stream with this id."""
+
+    call_id: str = ""
+
+
+class CallOff(Struct, frozen=True, kw_only=True):
+    """Nobody talks there any more."""
+
+    call_id: str = ""
+
+
 FromAgent = Hello | Heartbeat | StatusBatch | NodeDescription | PreflightResult | Goodbye
 FromManager = (
     Welcome
@@ -122,4 +134,6 @@ FromManager = (
     | LogSubscription
     | LogUnsubscription
     | Preflight
+    | CallBack
+    | CallOff
 )

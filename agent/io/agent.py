@@ -22,6 +22,8 @@ from agent.session import Session
 from agent.tasks import Tasks
 from swarm.certificates import Identity
 from swarm.dispatch import (
+    CallBack,
+    CallOff,
     Diff,
     FromAgent,
     FromManager,
@@ -41,7 +43,8 @@ from swarm.ids import TaskId
 from swarm.objects import NodeDescription
 
 Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
-Answer = Callable[[Link, LogSubscription | LogUnsubscription | Preflight], None]
+Asked = LogSubscription | LogUnsubscription | Preflight | CallBack | CallOff
+Answer = Callable[[Link, Asked], None]
 
 
 class Agent:
@@ -259,7 +262,7 @@ class Agent:
                 self.tasks.reports.acknowledged(sequence)
             case HeartbeatAck():
                 pass
-            case LogSubscription() | LogUnsubscription() | Preflight():
+            case LogSubscription() | LogUnsubscription() | Preflight() | CallBack() | CallOff():
                 self._answer(link, message)
             case _:
                 assert_never(message)

@@ -3,6 +3,8 @@
 from swarm import codec
 from swarm.api.v1 import dispatch_pb2
 from swarm.dispatch import (
+    CallBack,
+    CallOff,
     Diff,
     FromAgent,
     FromManager,
@@ -38,6 +40,8 @@ _IN: dict[str, type[FromManager]] = {
     "log_subscription": LogSubscription,
     "log_unsubscription": LogUnsubscription,
     "preflight": Preflight,
+    "call_back": CallBack,
+    "call_off": CallOff,
 }
 
 

@@ -21,12 +21,15 @@ from agent.config import Config
 from agent.events import Event, Exited
 from agent.images.io.store import ImageStore
 from agent.io import host, lock, memory, volumes
-from agent.io.agent import Agent
+from agent.io.agent import Agent, Asked
+from agent.io.conversations import Conversations
 from agent.io.crew import Crew
 from agent.io.executor import Executor
 from agent.io.images import ImagesService
 from agent.io.link import Link
 from agent.io.logs import Publisher
+from agent.io.looking import Looking
+from agent.io.programs import Programs
 from agent.io.purging import delete_all
 from agent.io.supply import Supply, vouched
 from agent.metrics import Metrics
@@ -35,8 +38,15 @@ from agent.tasks import Stray, Tasks
 from runtime import outcome
 from runtime.io.client import Runtime
 from swarm.api.v1 import images_pb2_grpc
-from swarm.dispatch import LogSubscription, LogUnsubscription, Preflight, PreflightResult
-from swarm.errors import Refused, SwarmError
+from swarm.dispatch import (
+    CallBack,
+    CallOff,
+    LogSubscription,
+    LogUnsubscription,
+    Preflight,
+    PreflightResult,
+)
+from swarm.errors import Missing, Refused, SwarmError
 from swarm.ids import TaskId
 from swarm.io.identity import IdentityFiles
 from swarm.io.metrics import serve as serve_metrics
@@ -127,6 +137,17 @@ class Service:
         self._publisher = Publisher(
             containers=str(config.containers), is_over=self._is_over, spawn=spawn, log=log
         )
+        programs = Programs(self._runtime, require=self._require, spawn=spawn, log=log)
+        looking = Looking(self._runtime, require=self._require, log=log)
+        self._conversations = Conversations(
+            {
+                "stream": programs.respond,
+                "processes": looking.processes,
+                "pause": looking.pause,
+            },
+            spawn=spawn,
+            log=log,
+        )
         managers = dict.fromkeys((*config.managers, *memory.recall(config.managers_file)))
         self.agent = Agent(
             tasks=tasks,
@@ -135,7 +156,7 @@ class Service:
             describe=lambda: host.describe(config, vouched(self._store.list())),
             perform=self._executor.perform,
             answer=self._answer,
-            left=self._publisher.left,
+            left=self._left,
             learned=lambda managers: memory.remember(config.managers_file, managers),
             changed=self._publisher.changed,
             settled=lambda: self._executor.sweep(tasks.lives),
@@ -178,7 +199,11 @@ class Service:
         async for exited in self._runtime.exits():
             self.agent.tell(TaskId(exited.container_id), _exit(exited))
 
-    def _answer(self, link: Link, message: LogSubscription | LogUnsubscription | Preflight) -> None:
+    def _left(self, link: Link) -> None:
+        self._publisher.left(link)
+        self._conversations.left(link)
+
+    def _answer(self, link: Link, message: Asked) -> None:
         match message:
             case LogSubscription():
                 self._publisher.subscribe(link, message)
@@ -186,6 +211,10 @@ class Service:
                 self._publisher.unsubscribe(subscription_id)
             case Preflight():
                 self.crew.spawn(self._judge(link, message))
+            case CallBack():
+                self._conversations.call_back(link, message)
+            case CallOff():
+                self._conversations.call_off(link, message)
 
     async def _judge(self, link: Link, asked: Preflight) -> None:
         has_image = True
@@ -213,6 +242,14 @@ class Service:
             with contextlib.suppress(SwarmError):
                 found.add((await self._supply.local(name)).id)
         return frozenset(found)
+
+    def _require(self, task_id: TaskId) -> None:
+        """Refuse to touch containers of tasks that nobody assigned to us, or that ended."""
+        life = self.agent.tasks.lives.get(task_id)
+        if life is None or self.agent.tasks.known(task_id) is None:
+            raise Missing(f"task {task_id} is not assigned to this node")
+        if life.state.is_terminal:
+            raise Refused(f"task {task_id} is not running: it is {life.state.word}")
 
     def _is_over(self, task_id: TaskId) -> bool:
         life = self.agent.tasks.lives.get(task_id)

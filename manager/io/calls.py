@@ -23,6 +23,11 @@ from swarm.io.rpc import Continuation, Request, Response
 CONTROL = "/swarm.api.v1.Control/"
 RELAYED = "swarm-relayed"
 
+# These go to the manager that holds the node's session, which need not be the leader.
+ANYWHERE = frozenset(
+    f"{CONTROL}{name}" for name in ("Exec", "Attach", "ListProcesses", "PauseTask", "WatchStats")
+)
+
 Context = grpc.aio.ServicerContext[Any, Any]
 Relay = grpc.aio.StreamStreamMultiCallable[bytes, bytes]
 Dial = Callable[[str], grpc.aio.Channel]
@@ -70,7 +75,7 @@ class LeaderInterceptor(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Request, Response] | None:
         method = handler_call_details.method
         holder = self._leader.holder
-        if holder is None or not method.startswith(CONTROL):
+        if holder is None or not method.startswith(CONTROL) or method in ANYWHERE:
             return await continuation(handler_call_details)
 
         async def relay(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:

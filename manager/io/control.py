@@ -6,6 +6,7 @@ one object is meant.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from random import Random
 from typing import Any
 
@@ -17,7 +18,10 @@ from manager.dispatch.subscriptions import Query
 from manager.finding import find_node, find_service, find_task
 from manager.io.leader import Leader
 from manager.io.logs import LogBroker
+from manager.io.looking import Looking
 from manager.io.mirror import Mirror
+from manager.io.programs import Programs
+from manager.io.reach import origin
 from manager.io.rendering import cluster_message, node_view, service_view, task_view
 from manager.io.services import Services
 from manager.io.watching import Watches
@@ -40,6 +44,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     services: Services
     watches: Watches
     logs: LogBroker
+    programs: Programs
+    looking: Looking
     data_key: DataKey
     random: Random
     node_id: NodeId
@@ -235,6 +241,54 @@ class Control(control_pb2_grpc.ControlServicer):
         )
         async for batch in self._parts.logs.read(query):
             yield batch
+
+    # -- what runs -----------------------------------------------------------------------
+
+    async def Exec(
+        self, request_iterator: AsyncIterator[control_pb2.StreamInput], context: Context
+    ) -> AsyncIterator[control_pb2.StreamOutput]:
+        """Run a program in a task's container."""
+        caller, is_relayed = origin(context)
+        programs = self._parts.programs
+        outputs = programs.run("exec", request_iterator, caller, is_relayed=is_relayed)
+        async with aclosing(outputs):
+            async for each in outputs:
+                yield each
+
+    async def Attach(
+        self, request_iterator: AsyncIterator[control_pb2.StreamInput], context: Context
+    ) -> AsyncIterator[control_pb2.StreamOutput]:
+        """Join the streams of a task's own program."""
+        caller, is_relayed = origin(context)
+        programs = self._parts.programs
+        outputs = programs.run("attach", request_iterator, caller, is_relayed=is_relayed)
+        async with aclosing(outputs):
+            async for each in outputs:
+                yield each
+
+    async def ListProcesses(
+        self, request: control_pb2.ListProcessesRequest, context: Context
+    ) -> control_pb2.ListProcessesResponse:
+        """The processes of a task."""
+        caller, is_relayed = origin(context)
+        return await self._parts.looking.processes(request, caller, is_relayed=is_relayed)
+
+    async def PauseTask(
+        self, request: control_pb2.PauseTaskRequest, context: Context
+    ) -> control_pb2.PauseTaskResponse:
+        """Hold a task still, or let it go on."""
+        caller, is_relayed = origin(context)
+        return await self._parts.looking.pause(request, caller, is_relayed=is_relayed)
+
+    async def WatchStats(
+        self, request: control_pb2.WatchStatsRequest, context: Context
+    ) -> AsyncIterator[control_pb2.StatsBatch]:
+        """What tasks use, again and again."""
+        caller, is_relayed = origin(context)
+        batches = self._parts.looking.stats(request, caller, is_relayed=is_relayed)
+        async with aclosing(batches):
+            async for each in batches:
+                yield each
 
     # -- in between ----------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from manager import layout
 from manager.applied import Applied
 from manager.dispatch.arrivals import arrive, describe
 from manager.dispatch.sessions import Sessions, heartbeat_period
+from manager.io.conversations import Conversations
 from manager.io.line import Line
 from manager.io.logs import LogBroker
 from manager.io.mirror import Mirror
@@ -62,6 +63,7 @@ class Dispatcher:
         self.lines: dict[NodeId, Line] = {}
         self.preflights = Preflights(self.send)
         self.logs = LogBroker(mirror, self.send, self.connected)
+        self.conversations = Conversations(self.send, self.connected)
         self._mirror = mirror
         self._presence = presence
         self._log = log
@@ -195,6 +197,7 @@ class Dispatcher:
             del self.lines[line.node_id]
         self._mirror.metrics.sessions.set(len(self.lines))
         self.logs.session_ended(line.session_id)
+        self.conversations.session_ended(line.session_id)
         reason = line.error.message if line.error else "the stream ended"
         self._log.info(
             "session.closed", node_id=line.node_id, session_id=line.session_id, reason=reason

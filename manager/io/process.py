@@ -24,8 +24,11 @@ from manager.io.election import Election
 from manager.io.etcd import EtcdStore, Target
 from manager.io.images import Images
 from manager.io.leader import Leader
+from manager.io.looking import Looking
 from manager.io.mirror import Mirror
 from manager.io.presence import Presence
+from manager.io.programs import Programs
+from manager.io.reach import Reach
 from manager.io.service import DispatcherService
 from manager.io.services import Services
 from manager.io.serving import Trusted, bind, make_server
@@ -163,12 +166,21 @@ class Manager:
         services = Services(
             self.mirror, self.leader, self.dispatcher.preflights, images, random=self._random
         )
+        watches = Watches(self.mirror)
+        reach = Reach(
+            self.mirror,
+            self.dispatcher.conversations,
+            node_id=self.config.node_id,
+            dial=lambda to: channel(to, self._identity()),
+        )
         parts = Parts(
             mirror=self.mirror,
             leader=self.leader,
             services=services,
-            watches=Watches(self.mirror),
+            watches=watches,
             logs=self.dispatcher.logs,
+            programs=Programs(self.mirror, reach, watches.tell, self._log),
+            looking=Looking(self.mirror, reach, watches.tell, self._log),
             data_key=self._keys.data_key,
             random=self._random,
             node_id=self.config.node_id,

@@ -26,3 +26,10 @@ class DispatcherService(dispatch_pb2_grpc.DispatcherServicer):
         """The lines that an agent was asked for."""
         await self._dispatcher.logs.publish(peer().node_id, request_iterator)
         return dispatch_pb2.PublishLogsResponse()
+
+    async def Converse(  # type: ignore[override]  # it writes through the context
+        self, request_iterator: AsyncIterator[dispatch_pb2.Answer], context: Any
+    ) -> None:
+        """What an agent was called back for."""
+        conversations = self._dispatcher.conversations
+        await conversations.serve(peer().node_id, request_iterator, context)

@@ -5,7 +5,7 @@ changes while a message is on its way is told in one. A watch of events sends ea
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from manager.applied import Applied
 from manager.io.mirror import Mirror
@@ -15,6 +15,7 @@ from manager.progress import measure
 from swarm.api.v1 import control_pb2, objects_pb2
 from swarm.codec import to_message
 from swarm.ids import ServiceId
+from swarm.objects import Event
 
 
 class Watches:
@@ -67,11 +68,18 @@ class Watches:
         finally:
             self._events.discard(wake)
 
+    def tell(self, event: Event) -> None:
+        """Something happened that changes no object."""
+        self._add([event])
+
     def _changed(self, applied: Applied) -> None:
         for service_id in applied.progressed & self._services.keys():
             for wake in self._services[service_id]:
                 wake.set()
         if applied.events:
-            self.journal.add(applied.events)
-            for wake in self._events:
-                wake.set()
+            self._add(applied.events)
+
+    def _add(self, events: Iterable[Event]) -> None:
+        self.journal.add(events)
+        for wake in self._events:
+            wake.set()

@@ -7,6 +7,8 @@ from msgspec import Struct
 from swarm.api.v1 import dispatch_pb2
 from swarm.codec import from_message, to_message
 from swarm.dispatch import (
+    CallBack,
+    CallOff,
     Diff,
     FromAgent,
     FromManager,
@@ -43,6 +45,8 @@ _TO_AGENT: dict[type[Struct], str] = {
     LogSubscription: "log_subscription",
     LogUnsubscription: "log_unsubscription",
     Preflight: "preflight",
+    CallBack: "call_back",
+    CallOff: "call_off",
 }
 
 

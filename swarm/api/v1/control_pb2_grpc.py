@@ -105,6 +105,31 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ReadLogsRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.LogBatch.FromString,
                 _registered_method=True)
+        self.Exec = channel.stream_stream(
+                '/swarm.api.v1.Control/Exec',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.StreamInput.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.StreamOutput.FromString,
+                _registered_method=True)
+        self.Attach = channel.stream_stream(
+                '/swarm.api.v1.Control/Attach',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.StreamInput.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.StreamOutput.FromString,
+                _registered_method=True)
+        self.ListProcesses = channel.unary_unary(
+                '/swarm.api.v1.Control/ListProcesses',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListProcessesRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListProcessesResponse.FromString,
+                _registered_method=True)
+        self.PauseTask = channel.unary_unary(
+                '/swarm.api.v1.Control/PauseTask',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PauseTaskRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PauseTaskResponse.FromString,
+                _registered_method=True)
+        self.WatchStats = channel.unary_stream(
+                '/swarm.api.v1.Control/WatchStats',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchStatsRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.StatsBatch.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -196,6 +221,40 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Exec(self, request_iterator, context):
+        """Run a program in a task's container. The first message says which, what follows is its
+        input. `ended` is the last answer; a call that is cancelled ends the program.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Attach(self, request_iterator, context):
+        """Join the streams of the task's own program. Cancelling the call leaves it as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProcesses(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseTask(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchStats(self, request, context):
+        """Samples of every node that runs what is asked for, until the caller goes away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -268,6 +327,31 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.ReadLogs,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ReadLogsRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.LogBatch.SerializeToString,
+            ),
+            'Exec': grpc.stream_stream_rpc_method_handler(
+                    servicer.Exec,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.StreamInput.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.StreamOutput.SerializeToString,
+            ),
+            'Attach': grpc.stream_stream_rpc_method_handler(
+                    servicer.Attach,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.StreamInput.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.StreamOutput.SerializeToString,
+            ),
+            'ListProcesses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProcesses,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListProcessesRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListProcessesResponse.SerializeToString,
+            ),
+            'PauseTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseTask,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PauseTaskRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PauseTaskResponse.SerializeToString,
+            ),
+            'WatchStats': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStats,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchStatsRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.StatsBatch.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -648,6 +732,141 @@ class Control:
             '/swarm.api.v1.Control/ReadLogs',
             swarm_dot_api_dot_v1_dot_control__pb2.ReadLogsRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.LogBatch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exec(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/swarm.api.v1.Control/Exec',
+            swarm_dot_api_dot_v1_dot_control__pb2.StreamInput.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.StreamOutput.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attach(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/swarm.api.v1.Control/Attach',
+            swarm_dot_api_dot_v1_dot_control__pb2.StreamInput.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.StreamOutput.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProcesses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/ListProcesses',
+            swarm_dot_api_dot_v1_dot_control__pb2.ListProcessesRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.ListProcessesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/PauseTask',
+            swarm_dot_api_dot_v1_dot_control__pb2.PauseTaskRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.PauseTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/swarm.api.v1.Control/WatchStats',
+            swarm_dot_api_dot_v1_dot_control__pb2.WatchStatsRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.StatsBatch.FromString,
             options,
             channel_credentials,
             insecure,

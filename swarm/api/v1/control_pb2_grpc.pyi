@@ -48,6 +48,16 @@ class ControlStub:
     """Counts first, then again whenever they change, until the caller goes away."""
     WatchEvents: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchEventsRequest, _objects_pb2.Event]
     ReadLogs: _grpc.UnaryStreamMultiCallable[_control_pb2.ReadLogsRequest, _control_pb2.LogBatch]
+    Exec: _grpc.StreamStreamMultiCallable[_control_pb2.StreamInput, _control_pb2.StreamOutput]
+    """Run a program in a task's container. The first message says which, what follows is its
+    input. `ended` is the last answer; a call that is cancelled ends the program.
+    """
+    Attach: _grpc.StreamStreamMultiCallable[_control_pb2.StreamInput, _control_pb2.StreamOutput]
+    """Join the streams of the task's own program. Cancelling the call leaves it as it is."""
+    ListProcesses: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListProcessesRequest, _control_pb2.ListProcessesResponse]
+    PauseTask: _grpc.UnaryUnaryMultiCallable[_control_pb2.PauseTaskRequest, _control_pb2.PauseTaskResponse]
+    WatchStats: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchStatsRequest, _control_pb2.StatsBatch]
+    """Samples of every node that runs what is asked for, until the caller goes away."""
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
@@ -68,6 +78,16 @@ class ControlAsyncStub(ControlStub):
     """Counts first, then again whenever they change, until the caller goes away."""
     WatchEvents: _aio.UnaryStreamMultiCallable[_control_pb2.WatchEventsRequest, _objects_pb2.Event]  # type: ignore[assignment]
     ReadLogs: _aio.UnaryStreamMultiCallable[_control_pb2.ReadLogsRequest, _control_pb2.LogBatch]  # type: ignore[assignment]
+    Exec: _aio.StreamStreamMultiCallable[_control_pb2.StreamInput, _control_pb2.StreamOutput]  # type: ignore[assignment]
+    """Run a program in a task's container. The first message says which, what follows is its
+    input. `ended` is the last answer; a call that is cancelled ends the program.
+    """
+    Attach: _aio.StreamStreamMultiCallable[_control_pb2.StreamInput, _control_pb2.StreamOutput]  # type: ignore[assignment]
+    """Join the streams of the task's own program. Cancelling the call leaves it as it is."""
+    ListProcesses: _aio.UnaryUnaryMultiCallable[_control_pb2.ListProcessesRequest, _control_pb2.ListProcessesResponse]  # type: ignore[assignment]
+    PauseTask: _aio.UnaryUnaryMultiCallable[_control_pb2.PauseTaskRequest, _control_pb2.PauseTaskResponse]  # type: ignore[assignment]
+    WatchStats: _aio.UnaryStreamMultiCallable[_control_pb2.WatchStatsRequest, _control_pb2.StatsBatch]  # type: ignore[assignment]
+    """Samples of every node that runs what is asked for, until the caller goes away."""
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -169,5 +189,45 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.ReadLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.LogBatch], _abc.AsyncIterator[_control_pb2.LogBatch]]: ...
+
+    @_abc_1.abstractmethod
+    def Exec(
+        self,
+        request_iterator: _MaybeAsyncIterator[_control_pb2.StreamInput],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.StreamOutput], _abc.AsyncIterator[_control_pb2.StreamOutput]]:
+        """Run a program in a task's container. The first message says which, what follows is its
+        input. `ended` is the last answer; a call that is cancelled ends the program.
+        """
+
+    @_abc_1.abstractmethod
+    def Attach(
+        self,
+        request_iterator: _MaybeAsyncIterator[_control_pb2.StreamInput],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.StreamOutput], _abc.AsyncIterator[_control_pb2.StreamOutput]]:
+        """Join the streams of the task's own program. Cancelling the call leaves it as it is."""
+
+    @_abc_1.abstractmethod
+    def ListProcesses(
+        self,
+        request: _control_pb2.ListProcessesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListProcessesResponse, _abc.Awaitable[_control_pb2.ListProcessesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PauseTask(
+        self,
+        request: _control_pb2.PauseTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.PauseTaskResponse, _abc.Awaitable[_control_pb2.PauseTaskResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def WatchStats(
+        self,
+        request: _control_pb2.WatchStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.StatsBatch], _abc.AsyncIterator[_control_pb2.StatsBatch]]:
+        """Samples of every node that runs what is asked for, until the caller goes away."""
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

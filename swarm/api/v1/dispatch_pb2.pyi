@@ -167,6 +167,8 @@ class ManagerMessage(_message.Message):
     LOG_SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     LOG_UNSUBSCRIPTION_FIELD_NUMBER: _builtins.int
     PREFLIGHT_FIELD_NUMBER: _builtins.int
+    CALL_BACK_FIELD_NUMBER: _builtins.int
+    CALL_OFF_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -183,6 +185,10 @@ class ManagerMessage(_message.Message):
     def log_unsubscription(self) -> Global___LogUnsubscription: ...
     @_builtins.property
     def preflight(self) -> Global___Preflight: ...
+    @_builtins.property
+    def call_back(self) -> Global___CallBack: ...
+    @_builtins.property
+    def call_off(self) -> Global___CallOff: ...
     def __init__(
         self,
         *,
@@ -194,12 +200,14 @@ class ManagerMessage(_message.Message):
         log_subscription: Global___LogSubscription | None = ...,
         log_unsubscription: Global___LogUnsubscription | None = ...,
         preflight: Global___Preflight | None = ...,
+        call_back: Global___CallBack | None = ...,
+        call_off: Global___CallOff | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["diff", b"diff", "heartbeat_ack", b"heartbeat_ack", "log_subscription", b"log_subscription", "log_unsubscription", b"log_unsubscription", "message", b"message", "preflight", b"preflight", "snapshot", b"snapshot", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call_back", b"call_back", "call_off", b"call_off", "diff", b"diff", "heartbeat_ack", b"heartbeat_ack", "log_subscription", b"log_subscription", "log_unsubscription", b"log_unsubscription", "message", b"message", "preflight", b"preflight", "snapshot", b"snapshot", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["diff", b"diff", "heartbeat_ack", b"heartbeat_ack", "log_subscription", b"log_subscription", "log_unsubscription", b"log_unsubscription", "message", b"message", "preflight", b"preflight", "snapshot", b"snapshot", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_back", b"call_back", "call_off", b"call_off", "diff", b"diff", "heartbeat_ack", b"heartbeat_ack", "log_subscription", b"log_subscription", "log_unsubscription", b"log_unsubscription", "message", b"message", "preflight", b"preflight", "snapshot", b"snapshot", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "snapshot", "diff", "heartbeat_ack", "status_ack", "log_subscription", "log_unsubscription", "preflight"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "snapshot", "diff", "heartbeat_ack", "status_ack", "log_subscription", "log_unsubscription", "preflight", "call_back", "call_off"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -506,3 +514,202 @@ class PublishLogsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishLogsResponse: _TypeAlias = PublishLogsResponse  # noqa: Y015
+
+@_typing.final
+class CallBack(_message.Message):
+    """There is something to talk about beside the session: open a Converse with this id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallBack: _TypeAlias = CallBack  # noqa: Y015
+
+@_typing.final
+class CallOff(_message.Message):
+    """Nobody talks there any more. The end of the stream alone would not do: an agent that waits
+    for a program to take its input reads no further.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallOff: _TypeAlias = CallOff  # noqa: Y015
+
+@_typing.final
+class Question(_message.Message):
+    """What a manager asks of a node. A stream begins with `exec` or `attach` and goes on with
+    input; everything else is one message.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    PROCESSES_FIELD_NUMBER: _builtins.int
+    PAUSE_FIELD_NUMBER: _builtins.int
+    STATS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stream(self) -> _control_pb2.StreamInput: ...
+    @_builtins.property
+    def processes(self) -> Global___ProcessesQuestion: ...
+    @_builtins.property
+    def pause(self) -> Global___PauseQuestion: ...
+    @_builtins.property
+    def stats(self) -> Global___StatsQuestion: ...
+    def __init__(
+        self,
+        *,
+        stream: _control_pb2.StreamInput | None = ...,
+        processes: Global___ProcessesQuestion | None = ...,
+        pause: Global___PauseQuestion | None = ...,
+        stats: Global___StatsQuestion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "pause", b"pause", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "pause", b"pause", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["stream", "processes", "pause", "stats"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___Question: _TypeAlias = Question  # noqa: Y015
+
+@_typing.final
+class ProcessesQuestion(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProcessesQuestion: _TypeAlias = ProcessesQuestion  # noqa: Y015
+
+@_typing.final
+class PauseQuestion(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    paused: _builtins.bool
+    caller: _builtins.str
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        paused: _builtins.bool = ...,
+        caller: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "paused", b"paused", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseQuestion: _TypeAlias = PauseQuestion  # noqa: Y015
+
+@_typing.final
+class StatsQuestion(_message.Message):
+    """Of these tasks and of all tasks of these services; of every task when none is named."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_IDS_FIELD_NUMBER: _builtins.int
+    SERVICE_IDS_FIELD_NUMBER: _builtins.int
+    INTERVAL_S_FIELD_NUMBER: _builtins.int
+    ONCE_FIELD_NUMBER: _builtins.int
+    interval_s: _builtins.float
+    once: _builtins.bool
+    @_builtins.property
+    def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def service_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        task_ids: _abc.Iterable[_builtins.str] | None = ...,
+        service_ids: _abc.Iterable[_builtins.str] | None = ...,
+        interval_s: _builtins.float = ...,
+        once: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval_s", b"interval_s", "once", b"once", "service_ids", b"service_ids", "task_ids", b"task_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatsQuestion: _TypeAlias = StatsQuestion  # noqa: Y015
+
+@_typing.final
+class Answer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    PROCESSES_FIELD_NUMBER: _builtins.int
+    STATS_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.str
+    failure: _builtins.bytes
+    """an error as swarm/faults.py writes it; the last message"""
+    @_builtins.property
+    def stream(self) -> _control_pb2.StreamOutput: ...
+    @_builtins.property
+    def processes(self) -> _control_pb2.ListProcessesResponse: ...
+    @_builtins.property
+    def stats(self) -> _control_pb2.StatsBatch: ...
+    @_builtins.property
+    def paused(self) -> _control_pb2.PauseTaskResponse: ...
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.str = ...,
+        stream: _control_pb2.StreamOutput | None = ...,
+        processes: _control_pb2.ListProcessesResponse | None = ...,
+        stats: _control_pb2.StatsBatch | None = ...,
+        paused: _control_pb2.PauseTaskResponse | None = ...,
+        failure: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "failure", b"failure", "message", b"message", "paused", b"paused", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "failure", b"failure", "message", b"message", "paused", b"paused", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["call_id", "stream", "processes", "stats", "paused", "failure"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___Answer: _TypeAlias = Answer  # noqa: Y015

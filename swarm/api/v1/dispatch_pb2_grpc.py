@@ -44,6 +44,11 @@ class DispatcherStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.PublishedLogs.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.PublishLogsResponse.FromString,
                 _registered_method=True)
+        self.Converse = channel.stream_stream(
+                '/swarm.api.v1.Dispatcher/Converse',
+                request_serializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.Answer.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.Question.FromString,
+                _registered_method=True)
 
 
 class DispatcherServicer:
@@ -62,6 +67,14 @@ class DispatcherServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Converse(self, request_iterator, context):
+        """The agent's answer to a CallBack, with its id in the first message. The manager asks one
+        question on it; either side ends it by ending the call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DispatcherServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -74,6 +87,11 @@ def add_DispatcherServicer_to_server(servicer, server):
                     servicer.PublishLogs,
                     request_deserializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.PublishedLogs.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.PublishLogsResponse.SerializeToString,
+            ),
+            'Converse': grpc.stream_stream_rpc_method_handler(
+                    servicer.Converse,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.Answer.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.Question.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -130,6 +148,33 @@ class Dispatcher:
             '/swarm.api.v1.Dispatcher/PublishLogs',
             swarm_dot_api_dot_v1_dot_dispatch__pb2.PublishedLogs.SerializeToString,
             swarm_dot_api_dot_v1_dot_dispatch__pb2.PublishLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Converse(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/swarm.api.v1.Dispatcher/Converse',
+            swarm_dot_api_dot_v1_dot_dispatch__pb2.Answer.SerializeToString,
+            swarm_dot_api_dot_v1_dot_dispatch__pb2.Question.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,6 +34,10 @@ class DispatcherStub:
     Session: _grpc.StreamStreamMultiCallable[_dispatch_pb2.AgentMessage, _dispatch_pb2.ManagerMessage]
     PublishLogs: _grpc.StreamUnaryMultiCallable[_dispatch_pb2.PublishedLogs, _dispatch_pb2.PublishLogsResponse]
     """The agent's answer to a LogSubscription: the stream ends when the subscription does."""
+    Converse: _grpc.StreamStreamMultiCallable[_dispatch_pb2.Answer, _dispatch_pb2.Question]
+    """The agent's answer to a CallBack, with its id in the first message. The manager asks one
+    question on it; either side ends it by ending the call.
+    """
 
 @_typing.type_check_only
 class DispatcherAsyncStub(DispatcherStub):
@@ -41,6 +45,10 @@ class DispatcherAsyncStub(DispatcherStub):
     Session: _aio.StreamStreamMultiCallable[_dispatch_pb2.AgentMessage, _dispatch_pb2.ManagerMessage]  # type: ignore[assignment]
     PublishLogs: _aio.StreamUnaryMultiCallable[_dispatch_pb2.PublishedLogs, _dispatch_pb2.PublishLogsResponse]  # type: ignore[assignment]
     """The agent's answer to a LogSubscription: the stream ends when the subscription does."""
+    Converse: _aio.StreamStreamMultiCallable[_dispatch_pb2.Answer, _dispatch_pb2.Question]  # type: ignore[assignment]
+    """The agent's answer to a CallBack, with its id in the first message. The manager asks one
+    question on it; either side ends it by ending the call.
+    """
 
 class DispatcherServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -57,5 +65,15 @@ class DispatcherServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_pb2.PublishLogsResponse, _abc.Awaitable[_dispatch_pb2.PublishLogsResponse]]:
         """The agent's answer to a LogSubscription: the stream ends when the subscription does."""
+
+    @_abc_1.abstractmethod
+    def Converse(
+        self,
+        request_iterator: _MaybeAsyncIterator[_dispatch_pb2.Answer],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_dispatch_pb2.Question], _abc.AsyncIterator[_dispatch_pb2.Question]]:
+        """The agent's answer to a CallBack, with its id in the first message. The manager asks one
+        question on it; either side ends it by ending the call.
+        """
 
 def add_DispatcherServicer_to_server(servicer: DispatcherServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
