@@ -2,16 +2,23 @@
 
 from msgspec import Struct
 
+from swarm.states import HealthState
+
 
 class Assigned(Struct, frozen=True, kw_only=True):
     """A manager gave us the task."""
 
 
 class Adopted(Struct, frozen=True, kw_only=True):
-    """Its container runs already: an agent before us started it."""
+    """Its container runs already: an agent before us started it.
+
+    `is_checked` says that it has a health check, and `was_running` that it passed it before.
+    """
 
     pid: int
     started_at: float
+    is_checked: bool = False
+    was_running: bool = False
 
 
 class Vanished(Struct, frozen=True, kw_only=True):
@@ -37,10 +44,11 @@ class PrepareFailed(Struct, frozen=True, kw_only=True):
 
 
 class Started(Struct, frozen=True, kw_only=True):
-    """Its first process runs."""
+    """Its first process runs; with `is_checked` a health check will say when it is of use."""
 
     pid: int
     started_at: float
+    is_checked: bool = False
 
 
 class StartFailed(Struct, frozen=True, kw_only=True):
@@ -62,6 +70,14 @@ class Exited(Struct, frozen=True, kw_only=True):
     finished_at: float = 0.0
 
 
+class Examined(Struct, frozen=True, kw_only=True):
+    """Its health check has found out something new; `output` is what the last one printed."""
+
+    health: HealthState
+    failing_streak: int = 0
+    output: str = ""
+
+
 class GraceExpired(Struct, frozen=True, kw_only=True):
     """The time is over that it had to stop by itself."""
 
@@ -78,5 +94,6 @@ Event = (
     | StartFailed
     | Abandoned
     | Exited
+    | Examined
     | GraceExpired
 )

@@ -2,9 +2,11 @@
 
 States only move forward, and a task ends only once no work of ours and no process of its is
 left: whoever hears that it ended may reuse its slot. Asking a task to stop is therefore
-remembered while work is under way and acted upon when that work reports back. Events that
-come too late, twice or out of order are ignored: a manager that reconnects repeats itself,
-and a container that we are stopping still reports its exit.
+remembered while work is under way and acted upon when that work reports back. A container
+with a health check is STARTING until the check has succeeded once; one that is unhealthy is
+stopped, and its task fails. Events that come too late, twice or out of order are ignored: a
+manager that reconnects repeats itself, and a container that we are stopping still reports its
+exit.
 """
 
 from enum import Enum
@@ -19,6 +21,7 @@ from agent.events import (
     Adopted,
     Assigned,
     Event,
+    Examined,
     Exited,
     GraceExpired,
     Prepared,
@@ -31,9 +34,10 @@ from agent.events import (
 )
 from swarm.ids import TaskId
 from swarm.objects import Observation
-from swarm.states import TaskState
+from swarm.states import HealthState, TaskState
 
 KILL_AGAIN_S = 5.0
+LONGEST_OUTPUT = 256
 
 
 class Work(Enum):
@@ -53,7 +57,11 @@ class Stop(Enum):
 
 
 class Life(Struct, frozen=True, kw_only=True):
-    """Where one task stands. `exit` is set when the end was heard of before the start."""
+    """Where one task stands.
+
+    `exit` and `examined` are set when they were heard of before the start; `failure` is why we
+    stop it, when that was nobody's wish.
+    """
 
     seen: Observation
     work: Work = Work.NONE
@@ -61,6 +69,8 @@ class Life(Struct, frozen=True, kw_only=True):
     grace_s: float = 10.0
     is_withdrawn: bool = False
     exit: Exited | None = None
+    examined: Examined | None = None
+    failure: str = ""
 
     @property
     def id(self) -> TaskId:
@@ -72,13 +82,22 @@ class Life(Struct, frozen=True, kw_only=True):
         """What was reported last."""
         return self.seen.state
 
+    @property
+    def is_up(self) -> bool:
+        """Whether its container runs, as far as we have been told."""
+        return bool(self.seen.pid) and not self.state.is_terminal
+
     def check(self) -> None:
         """Assert what holds between any two events."""
+        is_starting = self.state is TaskState.STARTING
         assert (self.work is Work.PREPARE) == (self.state is TaskState.PREPARING), self
-        assert (self.work is Work.START) == (self.state is TaskState.STARTING), self
-        assert self.exit is None or self.state is TaskState.STARTING, self
-        assert self.stop is not Stop.KILLED or self.state >= TaskState.RUNNING, self
+        assert (self.work is Work.START) == (is_starting and not self.seen.pid), self
+        assert self.exit is None or self.work is Work.START, self
+        assert self.examined is None or self.work is Work.START, self
+        assert self.stop is not Stop.KILLED or self.is_up or self.state.is_terminal, self
         assert self.state is not TaskState.RUNNING or self.seen.pid, self
+        assert not is_starting or not self.is_up or self.seen.health, self
+        assert not self.failure or self.stop is not Stop.NO, self
 
 
 Result = tuple[Life, tuple[Effect, ...]]
@@ -114,25 +133,44 @@ def step(life: Life, event: Event, *, at: float) -> Result:
             return (
                 _end(life, TaskState.FAILED, at=at, error=gone) if _is_fresh(life) else (life, ())
             )
+        case Prepared() | PrepareFailed() | Started() | StartFailed() | Abandoned():
+            return _worked(life, event, at)
+        case Exited() | Examined() | GraceExpired():
+            return _lived(life, event, at)
+        case _:
+            assert_never(event)
+
+
+def _worked(
+    life: Life, event: Prepared | PrepareFailed | Started | StartFailed | Abandoned, at: float
+) -> Result:
+    """What the shell did for the task has ended; an answer that nobody waits for is late."""
+    match event:
         case Prepared() | PrepareFailed() if life.work is Work.PREPARE:
             return _prepared(life, event, at)
         case Started() | StartFailed() if life.work is Work.START:
             return _started(life, event, at)
         case Abandoned() if life.work is not Work.NONE and life.stop is not Stop.NO:
             return _end(life, TaskState.SHUTDOWN, at=at)
+        case _:
+            return life, ()
+
+
+def _lived(life: Life, event: Exited | Examined | GraceExpired, at: float) -> Result:
+    """The container did something, or should have; before its start is told, it waits."""
+    match event:
         case Exited() if life.work is Work.START:
             return replace(life, exit=event), ()
-        case Exited() if life.state is TaskState.RUNNING:
+        case Examined() if life.work is Work.START:
+            return replace(life, examined=event), ()
+        case Exited() if life.is_up:
             return _exited(life, event, at)
-        case GraceExpired() if life.state is TaskState.RUNNING and life.stop is not Stop.NO:
+        case Examined() if life.is_up and life.stop is Stop.NO:
+            return _examined(life, event, at)
+        case GraceExpired() if life.is_up and life.stop is not Stop.NO:
             return _kill(life)
-        case (
-            Prepared() | PrepareFailed() | Started() | StartFailed() | Abandoned() | Exited()
-            | GraceExpired()
-        ):  # fmt: skip
-            return life, ()
         case _:
-            assert_never(event)
+            return life, ()
 
 
 def _is_fresh(life: Life) -> bool:
@@ -151,12 +189,13 @@ def _assigned(life: Life, at: float) -> Result:
 def _adopted(life: Life, event: Adopted, at: float) -> Result:
     if not _is_fresh(life):
         return life, ()
-    return _run(life, event.pid, event.started_at, at)
+    return _run(life, event, at, is_proven=event.was_running or not event.is_checked)
 
 
 def _stop(life: Life, at: float) -> Result:
     if life.stop is not Stop.NO:
-        return life, ()
+        # We may be stopping it already because it is unhealthy; now that is what is wanted.
+        return replace(life, failure=""), ()
     if _is_fresh(life):
         return _end(life, TaskState.SHUTDOWN, at=at)
     life = replace(life, stop=Stop.ASKED)
@@ -198,24 +237,57 @@ def _started(life: Life, event: Started | StartFailed, at: float) -> Result:
     if isinstance(event, StartFailed):
         state = TaskState.FAILED if life.stop is Stop.NO else TaskState.SHUTDOWN
         return _end(life, state, at=at, error=event.reason)
-    ended, life = life.exit, replace(life, exit=None, work=Work.NONE)
-    life, effects = _run(life, event.pid, event.started_at, at)
+    ended, examined = life.exit, life.examined
+    life = replace(life, exit=None, examined=None, work=Work.NONE)
+    life, effects = _run(life, event, at, is_proven=not event.is_checked)
     if ended is not None:
         return _exited(life, ended, at)
-    if life.stop is Stop.NO:
-        return life, effects
-    life, asked = _ask(life)
-    return life, effects + asked
+    if life.stop is not Stop.NO:
+        life, asked = _ask(life)
+        return life, effects + asked
+    if examined is not None:
+        life, more = _examined(life, examined, at)
+        return life, effects + more
+    return life, effects
 
 
-def _run(life: Life, pid: int, started_at: float, at: float) -> Result:
-    seen = replace(life.seen, pid=pid, started_at=started_at)
-    return _advance(replace(life, seen=seen), TaskState.RUNNING, at=at)
+def _run(life: Life, event: Started | Adopted, at: float, *, is_proven: bool) -> Result:
+    """It is up: RUNNING at once, unless a health check has to say so."""
+    health = HealthState.STARTING if event.is_checked else HealthState.NONE
+    seen = replace(life.seen, pid=event.pid, started_at=event.started_at, health=health)
+    life = replace(life, seen=seen)
+    if is_proven:
+        return _advance(life, TaskState.RUNNING, at=at)
+    if life.state is not TaskState.STARTING:
+        return _advance(life, TaskState.STARTING, at=at)
+    return life, () if life.is_withdrawn else (Report(seen),)
+
+
+def _examined(life: Life, event: Examined, at: float) -> Result:
+    seen = replace(life.seen, health=event.health, failing_streak=event.failing_streak)
+    if seen == life.seen:
+        return life, ()
+    life = replace(life, seen=seen)
+    if event.health is HealthState.HEALTHY and life.state is TaskState.STARTING:
+        return _advance(life, TaskState.RUNNING, at=at)
+    if event.health is not HealthState.UNHEALTHY:
+        return life, (Report(seen),)
+    life, asked = _ask(replace(life, stop=Stop.ASKED, failure=_illness(event)))
+    return life, (Report(seen), *asked)
+
+
+def _illness(event: Examined) -> str:
+    output = " ".join(event.output.split())
+    if len(output) > LONGEST_OUTPUT:
+        output = f"{output[: LONGEST_OUTPUT - 1]}…"
+    return f"container is unhealthy: {output}" if output else "container is unhealthy"
 
 
 def _exited(life: Life, event: Exited, at: float) -> Result:
     seen = replace(life.seen, exit_code=event.exit_code, oom_killed=event.oom_killed)
     life, at = replace(life, seen=seen), event.finished_at or at
+    if life.failure:
+        return _end(life, TaskState.FAILED, at=at, error=life.failure)
     if life.stop is not Stop.NO:
         return _end(life, TaskState.SHUTDOWN, at=at)
     if event.exit_code == 0 and not event.oom_killed:
@@ -232,7 +304,8 @@ def _why(event: Exited) -> str:
 
 def _end(life: Life, state: TaskState, *, at: float, error: str = "") -> Result:
     seen = replace(life.seen, error=error)
-    life, effects = _advance(replace(life, seen=seen, work=Work.NONE, exit=None), state, at=at)
+    life = replace(life, seen=seen, work=Work.NONE, exit=None, examined=None)
+    life, effects = _advance(life, state, at=at)
     return life, (*effects, Delete(life.id)) if life.is_withdrawn else effects
 
 

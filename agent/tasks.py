@@ -13,7 +13,16 @@ from msgspec.structs import replace
 from agent import life
 from agent.assignments import Assignments, Change, Gap, Wanted
 from agent.effects import Delete, Effect, Kill, Report, Signal, Wait
-from agent.events import Adopted, Assigned, Event, Exited, StopRequested, Vanished, Withdrawn
+from agent.events import (
+    Adopted,
+    Assigned,
+    Event,
+    Examined,
+    Exited,
+    StopRequested,
+    Vanished,
+    Withdrawn,
+)
 from agent.life import Life, Work
 from agent.reports import Reports
 from swarm.dispatch import Diff, Hello, Snapshot, Welcome
@@ -23,13 +32,26 @@ from swarm.states import TaskState
 
 
 class Stray(Struct, frozen=True, kw_only=True):
-    """A container found at our start. `exit` is set when it ended meanwhile."""
+    """A container found at our start. `exit` is set when it ended meanwhile.
+
+    `examined` is how it last stood, and None where there is no health check.
+    """
 
     task_id: TaskId
     pid: int
     started_at: float
     grace_s: float = 10.0
     exit: Exited | None = None
+    examined: Examined | None = None
+
+    def adopted(self, observed: TaskState) -> Adopted:
+        """The event that it is here."""
+        return Adopted(
+            pid=self.pid,
+            started_at=self.started_at,
+            is_checked=self.examined is not None,
+            was_running=observed >= TaskState.RUNNING,
+        )
 
 
 class Tasks:
@@ -143,13 +165,15 @@ class Tasks:
             grace_s = wanted.spec.container.stop_grace_s
             self._lives[task_id] = life.begin(task_id, at=at, grace_s=grace_s)
         if stray is not None:
-            yield Adopted(pid=stray.pid, started_at=stray.started_at)
+            yield stray.adopted(observed)
         elif is_new and observed >= TaskState.RUNNING:
             yield Vanished()
         if wanted.task.desired > TaskState.RUNNING or (is_new and observed.is_terminal):
             yield StopRequested()
         if stray is not None and stray.exit is not None:
             yield stray.exit
+        elif stray is not None and stray.examined is not None:
+            yield stray.examined
         yield Assigned()
 
     def _stop_strays(self, *, at: float, now: float) -> tuple[Effect, ...]:
@@ -158,7 +182,7 @@ class Tasks:
         for stray in strays.values():
             self._lives[stray.task_id] = life.begin(stray.task_id, at=at, grace_s=stray.grace_s)
             events = (
-                Adopted(pid=stray.pid, started_at=stray.started_at),
+                stray.adopted(TaskState.RUNNING),
                 *((stray.exit,) if stray.exit else ()),
                 Withdrawn(),
             )
@@ -180,4 +204,6 @@ class Tasks:
         stray = self._strays.get(task_id)
         if stray is not None and isinstance(event, Exited):
             self._strays[task_id] = replace(stray, exit=event)
+        elif stray is not None and isinstance(event, Examined):
+            self._strays[task_id] = replace(stray, examined=event)
         return ()

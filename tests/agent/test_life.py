@@ -4,6 +4,7 @@ from functools import reduce
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent import life
 from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Report, Signal, Start, Wait
@@ -12,6 +13,7 @@ from agent.events import (
     Adopted,
     Assigned,
     Event,
+    Examined,
     Exited,
     GraceExpired,
     Prepared,
@@ -24,11 +26,16 @@ from agent.events import (
 )
 from agent.life import Life, Stop, Work
 from swarm.ids import TaskId
-from swarm.states import TaskState
+from swarm.states import HealthState, TaskState
 
 ID = TaskId("t1")
 STARTED = Started(pid=42, started_at=99.0)
 KILLED = Exited(exit_code=137)
+CHECKED = Started(pid=42, started_at=99.0, is_checked=True)
+HEALTHY = Examined(health=HealthState.HEALTHY)
+UNHEALTHY = Examined(
+    health=HealthState.UNHEALTHY, failing_streak=3, output="connection\n refused\n"
+)
 
 
 def live(*events: Event, grace_s: float = 10.0) -> tuple[Life, list[Effect]]:
@@ -207,13 +214,135 @@ def test_a_task_stopped_before_it_began_just_ends() -> None:
     assert reported(effects) == [TaskState.SHUTDOWN]
 
 
+def test_a_container_with_a_check_is_starting_until_it_is_healthy() -> None:
+    one, effects = live(Assigned(), Prepared(), CHECKED)
+    assert (one.state, one.seen.health) == (TaskState.STARTING, HealthState.STARTING)
+    assert one.seen.pid == 42
+    assert reported(effects)[-1] is TaskState.STARTING
+
+    one, more = life.step(one, HEALTHY, at=105.0)
+
+    assert (one.state, one.seen.health, one.seen.at) == (
+        TaskState.RUNNING,
+        HealthState.HEALTHY,
+        105.0,
+    )
+    assert reported(list(more)) == [TaskState.RUNNING]
+
+
+def test_failures_in_between_are_told_and_the_task_runs_on() -> None:
+    one, _ = live(Assigned(), Prepared(), CHECKED, HEALTHY)
+
+    one, effects = life.step(one, replace(HEALTHY, failing_streak=1), at=130.0)
+
+    assert (one.state, one.seen.failing_streak) == (TaskState.RUNNING, 1)
+    assert one.seen.at == 101.0, "it runs since then, whatever its check says"
+    assert effects == (Report(one.seen),)
+
+
+def test_the_same_answer_again_is_not_told_again() -> None:
+    one, _ = live(Assigned(), Prepared(), CHECKED, HEALTHY)
+
+    assert life.step(one, HEALTHY, at=130.0) == (one, ())
+
+
+def test_an_unhealthy_container_is_stopped_and_its_task_fails() -> None:
+    """A program hangs; nobody asked it to stop, and it does not exit by itself.
+
+    1. The check of a running task fails too often.
+    2. It is told that the task is unhealthy, and asked to stop; it still counts as running.
+    3. It does not listen, and is killed.
+    4. Only now does the task fail, with what the check printed, and another can be started.
+    """
+    one, _ = live(Assigned(), Prepared(), CHECKED, HEALTHY)
+    one, effects = life.step(one, UNHEALTHY, at=130.0)
+    assert effects == (Report(one.seen), Signal(ID), Wait(ID, 10.0))
+    assert (one.state, one.seen.health) == (TaskState.RUNNING, HealthState.UNHEALTHY)
+
+    one, effects = life.step(one, GraceExpired(), at=140.0)
+    assert effects[0] == Kill(ID)
+
+    one, effects = life.step(one, KILLED, at=140.1)
+    assert one.state is TaskState.FAILED
+    assert one.seen.error == "container is unhealthy: connection refused"
+    assert one.seen.exit_code == 137
+
+
+def test_a_container_that_never_gets_healthy_fails_without_having_run() -> None:
+    one, effects = live(Assigned(), Prepared(), CHECKED, UNHEALTHY, Exited(exit_code=0))
+
+    assert one.state is TaskState.FAILED
+    assert "unhealthy" in one.seen.error
+    assert TaskState.RUNNING not in reported(effects)
+
+
+def test_a_stop_that_is_wanted_forgives_the_illness() -> None:
+    one, _ = live(Assigned(), Prepared(), CHECKED, UNHEALTHY, StopRequested(), KILLED)
+
+    assert one.state is TaskState.SHUTDOWN
+    assert one.seen.error == ""
+
+
+def test_a_container_that_is_not_healthy_yet_can_be_asked_to_stop() -> None:
+    one, effects = live(Assigned(), Prepared(), CHECKED, StopRequested())
+    assert effects[-2:] == [Signal(ID), Wait(ID, 10.0)]
+
+    one, _ = life.step(one, HEALTHY, at=101.0)
+    assert one.state is TaskState.STARTING
+
+    one, _ = life.step(one, KILLED, at=102.0)
+    assert one.state is TaskState.SHUTDOWN
+
+
+def test_a_check_that_is_heard_of_before_the_start_counts() -> None:
+    """Two answers of the runtime overtake each other; the check will not say it again."""
+    one, effects = live(Assigned(), Prepared(), HEALTHY, CHECKED)
+
+    assert one.state is TaskState.RUNNING
+    assert reported(effects)[-2:] == [TaskState.STARTING, TaskState.RUNNING]
+
+
+def test_an_exit_beats_a_check_that_came_before_it() -> None:
+    one, _ = live(Assigned(), Prepared(), UNHEALTHY, Exited(exit_code=2), CHECKED)
+
+    assert one.state is TaskState.FAILED
+    assert one.seen.error == "task: non-zero exit (2)"
+
+
+def test_an_adopted_container_is_starting_unless_it_ran_before() -> None:
+    unproven = Adopted(pid=3, started_at=1.0, is_checked=True)
+
+    one, _ = live(unproven, Assigned())
+    assert one.state is TaskState.STARTING
+    one, _ = life.step(one, HEALTHY, at=101.0)
+    assert one.state is TaskState.RUNNING
+
+    one, effects = live(replace(unproven, was_running=True), Assigned())
+    assert one.state is TaskState.RUNNING
+    assert Prepare(ID) not in effects
+
+
+def test_long_output_of_a_check_is_cut() -> None:
+    one, _ = live(Assigned(), Prepared(), CHECKED, replace(UNHEALTHY, output="x" * 9999), KILLED)
+
+    assert len(one.seen.error) < 300
+    assert one.seen.error.endswith("x…")
+
+
 EVENTS = st.one_of(
     st.sampled_from(
         [
             Assigned(), Adopted(pid=3, started_at=1.0), Vanished(), StopRequested(), Withdrawn(),
             Prepared(), PrepareFailed(reason="no"), STARTED, StartFailed(reason="no"),
-            Abandoned(), GraceExpired(),
+            Abandoned(), GraceExpired(), CHECKED, Adopted(pid=3, started_at=1.0, is_checked=True),
+            Adopted(pid=3, started_at=1.0, is_checked=True, was_running=True),
         ]
+    ),
+    st.builds(
+        Examined,
+        health=st.sampled_from(HealthState),
+        failing_streak=st.integers(0, 3),
+        output=st.sampled_from(["", "refused"]),
     ),
     st.builds(Exited, exit_code=st.sampled_from([0, 1, 137]), oom_killed=st.booleans()),
 )  # fmt: skip

@@ -5,14 +5,15 @@ from hypothesis import strategies as st
 
 from agent.assignments import Gap
 from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Signal, Start, Wait
-from agent.events import Abandoned, Exited, GraceExpired, Prepared, Started
+from agent.events import Abandoned, Examined, Exited, GraceExpired, Prepared, Started
 from agent.tasks import Stray, Tasks
 from swarm.dispatch import Assignment, Diff, Snapshot, Welcome
 from swarm.ids import ServiceId, TaskId
 from swarm.objects import NodeDescription, SpecVersion, Task
 from swarm.specs import ContainerSpec, TaskSpec
-from swarm.states import TaskState
+from swarm.states import HealthState, TaskState
 
+RUNNING = TaskState.RUNNING
 SERVICE = ServiceId("s1")
 SPEC = SpecVersion(
     service_id=SERVICE,
@@ -31,8 +32,13 @@ def assignment(
     return Assignment(task=task, revision=1, observed=observed)
 
 
-def stray(name: str, *, exit: Exited | None = None) -> Stray:  # noqa: A002
-    return Stray(task_id=TaskId(name), pid=5, started_at=1.0, exit=exit)
+def stray(
+    name: str,
+    *,
+    exit: Exited | None = None,  # noqa: A002
+    examined: Examined | None = None,
+) -> Stray:
+    return Stray(task_id=TaskId(name), pid=5, started_at=1.0, exit=exit, examined=examined)
 
 
 def connected(*strays: Stray, in_sync: bool = False) -> tuple[Tasks, tuple[Effect, ...]]:
@@ -112,6 +118,33 @@ def test_an_exit_while_the_agent_was_away_is_reported() -> None:
 
     assert take(tasks, assignment("a", observed=TaskState.RUNNING)) == ()
     assert statuses(tasks) == {"a": TaskState.FAILED}
+
+
+def test_a_stray_goes_on_being_checked() -> None:
+    """The agent was away while containers started and got well, or did not.
+
+    1. Three containers with checks are found: one is not healthy yet, one became healthy, one ran
+       before and is unhealthy since.
+    2. The snapshot names all; each is reported as far as it is.
+    3. The unhealthy one is asked to stop, and fails.
+    """
+    strays = [
+        stray("young", examined=Examined(health=HealthState.STARTING)),
+        stray("well", examined=Examined(health=HealthState.HEALTHY)),
+        stray("ill", examined=Examined(health=HealthState.STARTING)),
+    ]
+    tasks, _ = connected(*strays)
+    ill = Examined(health=HealthState.UNHEALTHY, failing_streak=3)
+    assert tasks.tell(TaskId("ill"), ill, at=9.0, now=0.0) == ()
+
+    effects = take(
+        tasks, assignment("young"), assignment("well"), assignment("ill", observed=RUNNING)
+    )
+
+    assert effects == (Signal(TaskId("ill")), Wait(TaskId("ill"), 3.0))
+    assert tasks.states() == {TaskState.STARTING: 1, RUNNING: 2}
+    tasks.tell(TaskId("ill"), Exited(exit_code=0), at=11.0, now=0.0)
+    assert tasks.states() == {TaskState.STARTING: 1, RUNNING: 1, TaskState.FAILED: 1}
 
 
 def test_a_stray_that_exits_before_the_snapshot_is_not_forgotten() -> None:
@@ -201,6 +234,7 @@ SCRIPT = st.lists(
         st.tuples(st.just("snapshot"), st.dictionaries(NAMES, DESIRED)),
         st.tuples(st.just("perform"), st.integers(0, 5)),
         st.tuples(st.just("exit"), NAMES),
+        st.tuples(st.just("check"), st.tuples(NAMES, st.sampled_from(HealthState))),
         st.tuples(st.just("break"), st.none()),
     ),
     max_size=30,
@@ -237,7 +271,7 @@ class Shell:
             case Start(task_id):
                 assert task_id not in self.running
                 self.running.add(task_id)
-                self.tell(task_id, Started(pid=1, started_at=1.0))
+                self.tell(task_id, Started(pid=1, started_at=1.0, is_checked=task_id > "b"))
             case Abandon(task_id):
                 self.tell(task_id, Abandoned())
             case Wait(task_id):
@@ -265,6 +299,10 @@ def test_law_once_nothing_is_wanted_nothing_runs_and_nothing_is_left(
                 shell.perform()
         elif act == "exit":
             shell.exit(TaskId(str(what)))
+        elif act == "check" and isinstance(what, tuple):
+            name, health = what
+            if TaskId(name) in shell.running and name > "b":
+                shell.tell(TaskId(name), Examined(health=health))
         elif act == "break":
             shell.tasks.disconnected(now=0.0)
             shell.tasks.welcomed(Welcome(in_sync=True), at=10.0, now=0.0)
