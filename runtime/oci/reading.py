@@ -26,20 +26,21 @@ LARGEST_BYTES: Final = 16 * 1024 * 1024
 
 def read_config(text: bytes | str) -> Config:
     """Raise `Invalid` with every problem of the file."""
-    return _read("config.json", text, Config, checks.problems)
+    return read("config.json", text, Config, checks.problems)
 
 
 def read_process(text: bytes | str) -> Process:
     """The process of an `exec`, which is a file of its own."""
-    return _read("process", text, Process, checks.process_problems)
+    return read("process", text, Process, checks.process_problems)
 
 
 def read_resources(text: bytes | str) -> Resources:
     """The resources of an `update`."""
-    return _read("resources", text, Resources, checks.resources_problems)
+    return read("resources", text, Resources, checks.resources_problems)
 
 
-def _read(name: str, text: bytes | str, kind: type[_T], check: Callable[[_T], list[Problem]]) -> _T:
+def read(name: str, text: bytes | str, kind: type[_T], check: Callable[[_T], list[Problem]]) -> _T:
+    """Any file of this kind: its structs, and what finds the problems of a value."""
     try:
         raw = text.encode() if isinstance(text, str) else text
         if len(raw) > LARGEST_BYTES:

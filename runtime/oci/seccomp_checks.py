@@ -16,26 +16,27 @@ _NOTIFY: Final = "SCMP_ACT_NOTIFY"
 
 
 def of_seccomp(path: str, seccomp: Seccomp) -> Iterator[Problem]:
-    """Its problems."""
-    because = f"{path}.defaultAction"
+    """Its problems; `path` is empty for a filter in a file of its own."""
+    prefix = f"{path}." if path else ""
+    because = f"{prefix}defaultAction"
     yield from one_of(because, seccomp.default_action, names.SECCOMP_ACTIONS)
     if seccomp.default_action == _NOTIFY:
         text = "must not be SCMP_ACT_NOTIFY: the container's start itself would wait for an answer"
         yield Problem(because, text)
     if seccomp.default_errno_ret is not None and seccomp.default_action not in _WITH_ERRNO:
         text = f"must be absent: {seccomp.default_action} has no error number"
-        yield Problem(f"{path}.defaultErrnoRet", text, because)
+        yield Problem(f"{prefix}defaultErrnoRet", text, because)
     for number, architecture in enumerate(seccomp.architectures):
-        where = f"{path}.architectures[{number}]"
+        where = f"{prefix}architectures[{number}]"
         yield from one_of(where, architecture, names.SECCOMP_ARCHITECTURES)
     for number, flag in enumerate(seccomp.flags):
-        yield from one_of(f"{path}.flags[{number}]", flag, names.SECCOMP_FLAGS)
+        yield from one_of(f"{prefix}flags[{number}]", flag, names.SECCOMP_FLAGS)
     if seccomp.listener_metadata and not seccomp.listener_path:
-        yield Problem(f"{path}.listenerMetadata", "needs listenerPath", f"{path}.listenerPath")
+        yield Problem(f"{prefix}listenerMetadata", "needs listenerPath", f"{prefix}listenerPath")
     for number, rule in enumerate(seccomp.syscalls):
-        yield from _rule(f"{path}.syscalls[{number}]", rule)
+        yield from _rule(f"{prefix}syscalls[{number}]", rule)
     if not seccomp.listener_path and any(rule.action == _NOTIFY for rule in seccomp.syscalls):
-        yield Problem(f"{path}.listenerPath", "must say who answers SCMP_ACT_NOTIFY")
+        yield Problem(f"{prefix}listenerPath", "must say who answers SCMP_ACT_NOTIFY")
 
 
 def _rule(path: str, rule: Syscall) -> Iterator[Problem]:
