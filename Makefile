@@ -5,6 +5,7 @@ BIN := .venv/bin
 PROTOS := $(wildcard proto/swarm/api/v1/*.proto)
 PACKAGES := busybox-static docker-registry etcd-server iproute2 nftables procps python3-venv \
   skopeo umoci util-linux
+VM_PACKAGES := busybox-static e2fsprogs kmod qemu-system-x86
 
 help: ## show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -45,6 +46,13 @@ sim: setup ## simulate a cluster; SEED=n replays one, SEEDS=n runs that many
 kernel: setup ## the tests against this machine's kernel
 	$(BIN)/pytest -q -m kernel
 
+kernel-v2: .venv/.vm ## the kernel tests in an emulated Debian kernel with cgroup v2; ARGS="-k name"
+	$(BIN)/python -m tests.vm $(ARGS)
+
+.venv/.vm: .venv/.ready
+	scripts/setup "$(PYTHON)" $(VM_PACKAGES)
+	@touch $@
+
 cluster: setup ## the tests with real processes, etcd, registry and hosts
 	$(BIN)/pytest -q -m cluster
 
@@ -54,4 +62,4 @@ bench: setup ## measure, side by side with Docker Swarm where it can be installe
 docs: setup ## render the generated reference pages
 	$(BIN)/python -m docs.generate
 
-.PHONY: help setup quickstart quickstart-down proto fmt check test core sim kernel cluster bench docs
+.PHONY: help setup quickstart quickstart-down proto fmt check test core sim kernel kernel-v2 cluster bench docs
