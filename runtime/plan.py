@@ -239,9 +239,9 @@ def _cgroup_filesystems(layout: Layout, spec: ContainerSpec) -> list[ContainerSt
     steps: list[ContainerStep] = [
         MountFilesystem("tmpfs", "/sys/fs/cgroup", _NO_EXEC, "mode=755,size=64k")
     ]
-    for point in groups.hierarchies(layout, to_resources(spec.resources)):
-        together = ",".join(name for name, mounted in layout.v1.items() if mounted == point)
-        steps.append(MountFilesystem("cgroup", f"/sys/fs/cgroup/{together}", flags, together))
+    for root in groups.hierarchies(layout, to_resources(spec.resources)):
+        tree = layout.hierarchy(root)
+        steps.append(MountFilesystem(tree.type, f"/sys/fs/cgroup/{tree.name}", flags, tree.options))
     steps.append(RemountReadOnly("/sys/fs/cgroup", _NO_EXEC))
     return steps
 

@@ -42,18 +42,52 @@ class MakeCgroup(Struct, frozen=True):
 
 
 class WriteKernelFile(Struct, frozen=True):
-    """Write each value with a write(2) of its own. `optional`: the kernel may not have it."""
+    """Write each value with a write(2) of its own.
+
+    `optional`: the kernel may not have the file; `otherwise` is done if it has not.
+    `tentative`: whatever the kernel says is fine, since a later step tries again.
+    """
 
     path: str
     values: tuple[str, ...]
     optional: bool = False
+    tentative: bool = False
+    otherwise: "WriteKernelFile | None" = None
+
+
+class CheckUsage(Struct, frozen=True):
+    """Fail if the file at `path` says more than `most`."""
+
+    path: str
+    most: int
+
+
+class RefuseLimit(Struct, frozen=True):
+    """Fail: `limit` cannot be set on this host, and why."""
+
+    limit: str
+    reason: str
 
 
 class FilterDevices(Struct, frozen=True):
-    """Attach a device program (`runtime.cgroups.devices`) to a cgroup v2 directory."""
+    """Have a program (`runtime.cgroups.device_program`) decide in a cgroup v2 directory.
+
+    One that decides there already is replaced in the same moment.
+    """
 
     path: str
     program: bytes
+
+
+class ReplaceDevices(Struct, frozen=True):
+    """Give the devices group at `path` another default and other exceptions from it.
+
+    What is allowed before and after is so at every moment, as long as the default stays.
+    """
+
+    path: str
+    allow: bool
+    exceptions: tuple[str, ...]
 
 
 # --- undoing ------------------------------------------------------------------------------
@@ -277,7 +311,10 @@ class Execute(Struct, frozen=True):
     init: bool
 
 
-HostStep = MakeDir | WriteFile | MakeCgroup | WriteKernelFile | FilterDevices
+HostStep = (
+    MakeDir | WriteFile | MakeCgroup | WriteKernelFile | CheckUsage | RefuseLimit | FilterDevices
+    | ReplaceDevices
+)  # fmt: skip
 Undo = RemoveTree | RemoveEmptyDir | RemoveCgroup
 ContainerStep = (
     JoinCgroup | OpenBind | EnterNetwork | Unshare | IsolateMounts | MountOverlay | CopyUp
@@ -304,8 +341,10 @@ def undo(steps: Iterable[HostStep]) -> tuple[Undo, ...]:
                 found.append(RemoveEmptyDir(path))
             case MakeCgroup(path=path, shared=shared):
                 found.append(RemoveCgroup(path, shared))
-            case WriteFile() | WriteKernelFile() | FilterDevices():
+            case WriteFile() | WriteKernelFile() | FilterDevices() | ReplaceDevices():
                 pass  # goes with the directory that it lies in
+            case CheckUsage() | RefuseLimit():
+                pass
     return tuple(reversed(found))
 
 
@@ -325,6 +364,8 @@ def subject(step: HostStep | ContainerStep) -> str:
         case WriteSysctl(name=text) | SetRlimit(name=text) | SetHostname(hostname=text):
             return text
         case SetIdentity(user=text):
+            return text
+        case RefuseLimit(limit=text):
             return text
         case Execute(args=args):
             return args[0]

@@ -1,21 +1,85 @@
-"""Say which control groups a container has, and how they are made, joined and read.
+"""Say which control groups a container has, and how they are made, joined, changed and read.
 
 A `path` is relative to the root of every hierarchy and without a leading slash: `swarmd/<id>`.
 v1 wants one directory for each hierarchy; v2 one in all, whose parents must first hand their
-controllers down. The parents are shared with other containers.
+controllers down. The parents are shared with other containers. A limit that this host cannot
+set becomes a step that fails and names it; nothing asked means nothing done.
 """
 
-from runtime.cgroups import cpu, cpuset, devices, memory, pids
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from msgspec import Struct
+
+from runtime.cgroups import (
+    blkio,
+    cpu,
+    cpuset,
+    device_program,
+    devices,
+    hugetlb,
+    memory,
+    network,
+    pids,
+    rdma,
+    unified,
+)
 from runtime.cgroups.layout import V2_CONTROLLERS, Layout
-from runtime.cgroups.setting import Setting
+from runtime.cgroups.setting import Demand, Refusal
 from runtime.oci.config import Resources
-from runtime.steps import FilterDevices, HostStep, JoinCgroup, MakeCgroup, WriteKernelFile
+from runtime.steps import (
+    CheckUsage,
+    FilterDevices,
+    HostStep,
+    JoinCgroup,
+    MakeCgroup,
+    RefuseLimit,
+    ReplaceDevices,
+    WriteKernelFile,
+)
+
+_Demands = Callable[[Resources], Iterable[Demand]]
+UpdateStep = WriteKernelFile | FilterDevices | ReplaceDevices | CheckUsage | RefuseLimit
+
+
+class _Controller(Struct, frozen=True):
+    """One controller: its names, and what it is asked in each version.
+
+    `counts`: what it counts is worth having where it limits nothing.
+    """
+
+    v1_name: str
+    v2_name: str
+    v1: _Demands
+    v2: _Demands
+    counts: bool = False
+
+
+def _nothing(_: Resources) -> Iterable[Demand]:
+    return ()
+
+
+_CONTROLLERS: Final = (
+    _Controller("blkio", "io", blkio.v1, blkio.v2, counts=True),
+    _Controller("cpu", "cpu", cpu.v1, cpu.v2, counts=True),
+    _Controller("cpuset", "cpuset", cpuset.settings, cpuset.settings),
+    _Controller("hugetlb", "hugetlb", hugetlb.v1, hugetlb.v2),
+    _Controller("memory", "memory", memory.v1, memory.v2, counts=True),
+    _Controller("net_cls", "", network.net_cls, network.v2),
+    _Controller("net_prio", "", network.net_prio, _nothing),
+    _Controller("pids", "pids", pids.settings, pids.settings, counts=True),
+    _Controller("rdma", "rdma", rdma.settings, rdma.settings),
+)
+# In v1 these only count, freeze or filter.
+_ALWAYS_V1: Final = ("cpuacct", "devices", *(c.v1_name for c in _CONTROLLERS if c.counts))
 
 
 def hierarchies(layout: Layout, resources: Resources) -> tuple[str, ...]:
     """The mount points of the hierarchies that the container takes part in."""
-    skipped = "" if cpuset.is_used(resources) else layout.v1.get("cpuset", "")
-    return tuple(root for root in layout.hierarchies if root != skipped)
+    roots = dict.fromkeys(
+        root for name, root in layout.v1.items() if _takes_part(layout, name, resources)
+    )
+    return (*roots, layout.unified) if layout.unified else tuple(roots)
 
 
 def paths(layout: Layout, path: str, resources: Resources) -> tuple[str, ...]:
@@ -24,10 +88,18 @@ def paths(layout: Layout, path: str, resources: Resources) -> tuple[str, ...]:
 
 
 def make(layout: Layout, path: str, resources: Resources) -> tuple[HostStep, ...]:
-    """Make the groups and set their limits."""
-    if layout.v1:
-        return _make_v1(layout, path, resources)
-    return _make_v2(layout.unified, path, resources)
+    """Make the groups and set their limits. Devices are filtered whatever `resources` says."""
+    rules = devices.read_rules((*resources.devices, *devices.USUAL))
+    steps: list[HostStep] = list(_refusals(layout, resources))
+    for root in hierarchies(layout, resources):
+        steps += _make(layout, root, path, _handed_down(layout, root, resources))
+        for demands in _asked(layout, root, resources):
+            steps += _write(f"{root}/{path}", demands)
+        if layout.v1.get("devices") == root:
+            steps += _write(f"{root}/{path}", devices.v1(rules))
+    if layout.unified and "devices" not in layout.v1 and not _allows_all(rules):
+        steps.append(FilterDevices(f"{layout.unified}/{path}", device_program.assemble(rules)))
+    return tuple(steps)
 
 
 def join(layout: Layout, path: str, resources: Resources) -> tuple[JoinCgroup, ...]:
@@ -35,87 +107,193 @@ def join(layout: Layout, path: str, resources: Resources) -> tuple[JoinCgroup, .
     return tuple(JoinCgroup(each) for each in paths(layout, path, resources))
 
 
-def update(layout: Layout, path: str, resources: Resources) -> tuple[WriteKernelFile, ...]:
-    """Change the limits of groups that exist; what `resources` does not name stays."""
-    if not layout.v1:
-        return tuple(_write(f"{layout.unified}/{path}", _settings_v2(resources)))
-    steps: list[WriteKernelFile] = []
-    for controller, settings in _settings_v1(resources).items():
-        if settings and controller in layout.v1:
-            steps += _write(f"{layout.v1[controller]}/{path}", settings)
+def update(layout: Layout, path: str, resources: Resources) -> tuple[UpdateStep, ...]:
+    """Change the limits of groups that exist; what `resources` does not name stays.
+
+    What the kernel judges together is tried in one order and written again at the end: if the
+    first try was refused because of what was in force, then by then it no longer is.
+    """
+    steps: list[UpdateStep] = list(_refusals(layout, resources))
+    steps += _usage_check(layout, path, resources)
+    for root in layout.hierarchies:
+        for demands in _asked(layout, root, resources):
+            steps += _rewrite(f"{root}/{path}", demands)
+    if resources.devices:
+        steps.append(_refilter(layout, path, resources))
     return tuple(steps)
+
+
+def missing(layout: Layout, resources: Resources) -> tuple[str, ...]:
+    """Every limit that this host cannot set, and why, as `memory.swappiness: …`."""
+    refused = [f"{each.limit}: {each.reason}" for each in _refusals(layout, resources)]
+    demands = (d for root in layout.hierarchies for d in _asked(layout, root, resources))
+    asked = [each for found in demands for each in found]
+    return (*refused, *(f"{x.field}: {x.reason}" for x in asked if isinstance(x, Refusal)))
 
 
 def procs_file(layout: Layout, path: str) -> str:
     """Where the container's processes are listed."""
-    return f"{layout.v1.get('pids', layout.hierarchies[0])}/{path}/cgroup.procs"
+    return f"{layout.unified or layout.v1.get('pids') or layout.hierarchies[0]}/{path}/cgroup.procs"
 
 
 def kill_file(layout: Layout, path: str) -> str:
-    """What kills a whole v2 group at once; v1 has no such thing, and the answer is empty."""
-    return "" if layout.v1 else f"{layout.unified}/{path}/cgroup.kill"
+    """What kills a whole group at once; v1 alone has no such thing, and the answer is empty."""
+    return f"{layout.unified}/{path}/cgroup.kill" if layout.unified else ""
 
 
 def oom_file(layout: Layout, path: str) -> str:
     """Where the kernel counts kills for memory (`memory.oom_kills` reads it)."""
-    if layout.v1:
-        return f"{layout.v1.get('memory', '')}/{path}/{memory.V1_EVENTS}"
+    if "memory" in layout.v1:
+        return f"{layout.v1['memory']}/{path}/{memory.V1_EVENTS}"
     return f"{layout.unified}/{path}/{memory.V2_EVENTS}"
 
 
-def _settings_v1(resources: Resources) -> dict[str, tuple[Setting, ...]]:
-    return {
-        "cpu": cpu.v1(resources),
-        "cpuset": cpuset.v1(resources),
-        "memory": memory.v1(resources),
-        "pids": pids.v1(resources),
-    }
-
-
-def _settings_v2(resources: Resources) -> tuple[Setting, ...]:
-    return (
-        *cpu.v2(resources),
-        *cpuset.v2(resources),
-        *memory.v2(resources),
-        *pids.v2(resources),
-    )
-
-
-def _make_v1(layout: Layout, path: str, resources: Resources) -> tuple[HostStep, ...]:
-    settings = {"devices": devices.v1(devices.ALLOWED), **_settings_v1(resources)}
-    steps: list[HostStep] = []
-    for root in hierarchies(layout, resources):
-        inherit = cpuset.V1_INHERITED if layout.v1.get("cpuset") == root else ()
-        for parent in _parents(path):
-            steps.append(MakeCgroup(f"{root}/{parent}", shared=True, inherit=inherit))
-        steps.append(MakeCgroup(f"{root}/{path}", inherit=inherit))
-        for controller, mounted in layout.v1.items():
-            if mounted == root:
-                steps += _write(f"{root}/{path}", settings.get(controller, ()))
-    return tuple(steps)
-
-
-def _make_v2(root: str, path: str, resources: Resources) -> tuple[HostStep, ...]:
-    needed = tuple(
-        f"+{controller}"
-        for controller in V2_CONTROLLERS
-        if controller != "cpuset" or cpuset.is_used(resources)
-    )
-    steps: list[HostStep] = [WriteKernelFile(f"{root}/cgroup.subtree_control", needed)]
-    for parent in _parents(path):
-        steps.append(MakeCgroup(f"{root}/{parent}", shared=True))
-        steps.append(WriteKernelFile(f"{root}/{parent}/cgroup.subtree_control", needed))
-    steps.append(MakeCgroup(f"{root}/{path}"))
-    steps += _write(f"{root}/{path}", _settings_v2(resources))
-    steps.append(FilterDevices(f"{root}/{path}", devices.v2(devices.ALLOWED)))
-    return tuple(steps)
-
-
-def _parents(path: str) -> list[str]:
+def parents(path: str) -> tuple[str, ...]:
     """`a/b/c` lies in `a` and in `a/b`."""
     names = path.split("/")
-    return ["/".join(names[:count]) for count in range(1, len(names))]
+    return tuple("/".join(names[:count]) for count in range(1, len(names)))
 
 
-def _write(path: str, settings: tuple[Setting, ...]) -> list[WriteKernelFile]:
-    return [WriteKernelFile(f"{path}/{s.file}", s.values, s.optional) for s in settings]
+def _takes_part(layout: Layout, v1_name: str, resources: Resources) -> bool:
+    if layout.thorough or v1_name in _ALWAYS_V1:
+        return True
+    if v1_name == "freezer":
+        return not layout.unified  # which freezes as well
+    return any(
+        each.v1_name == v1_name and any(True for _ in each.v1(resources)) for each in _CONTROLLERS
+    )
+
+
+def _asked(layout: Layout, root: str, resources: Resources) -> Iterator[tuple[Demand, ...]]:
+    """What the controllers of one hierarchy are asked, controller by controller."""
+    for each in _CONTROLLERS:
+        if each.v1_name in layout.v1:
+            if layout.v1[each.v1_name] == root:
+                yield tuple(each.v1(resources))
+        elif root == layout.unified and _has_v2(layout, each.v2_name):
+            yield tuple(each.v2(resources))
+    if root == layout.unified and not layout.v1:
+        known = (d for d in unified.v2(resources) if not _is_missing(layout, d))
+        yield tuple(known)
+
+
+def _refusals(layout: Layout, resources: Resources) -> Iterator[RefuseLimit]:
+    """What is asked of controllers that this host does not have."""
+    for each in _CONTROLLERS:
+        if each.v1_name in layout.v1 or _has_v2(layout, each.v2_name):
+            continue
+        demands = each.v1(resources) if layout.v1 or each.v2_name else each.v2(resources)
+        for demand in demands:
+            if isinstance(demand, Refusal):
+                yield RefuseLimit(demand.field, demand.reason)
+            else:
+                name = each.v1_name if layout.v1 else each.v2_name
+                yield RefuseLimit(demand.file, f"this host has no {name} controller")
+    for demand in unified.v1(resources) if layout.v1 else unified.v2(resources):
+        if layout.v1 and isinstance(demand, Refusal):
+            yield RefuseLimit(demand.field, demand.reason)
+        elif _is_missing(layout, demand):
+            assert not isinstance(demand, Refusal)
+            name = unified.controller(demand.file)
+            yield RefuseLimit(f"unified.{demand.file}", f"this host has no {name} controller")
+
+
+def _has_v2(layout: Layout, name: str) -> bool:
+    if not layout.unified or not name:
+        return False
+    if layout.v1:
+        return name in layout.controllers
+    return name in (layout.controllers or V2_CONTROLLERS)
+
+
+def _is_missing(layout: Layout, demand: Demand) -> bool:
+    """Whether a file named in `unified` is of a controller that is not there."""
+    if isinstance(demand, Refusal) or not layout.controllers:
+        return False
+    name = unified.controller(demand.file)
+    return bool(name) and name not in layout.controllers
+
+
+def _handed_down(layout: Layout, root: str, resources: Resources) -> tuple[str, ...]:
+    """The controllers that a group of the unified hierarchy needs from its parents."""
+    if root != layout.unified:
+        return ()
+    named = [unified.controller(name) for name in resources.unified if not layout.v1]
+    return tuple(
+        each.v2_name
+        for each in _CONTROLLERS
+        if each.v1_name not in layout.v1
+        and _has_v2(layout, each.v2_name)
+        and (
+            (layout.thorough and each.v2_name in layout.controllers)
+            or each.counts
+            or each.v2_name in named
+            or any(True for _ in each.v2(resources))
+        )
+    )
+
+
+def _make(layout: Layout, root: str, path: str, needed: tuple[str, ...]) -> Iterator[HostStep]:
+    inherit = cpuset.V1_INHERITED if layout.v1.get("cpuset") == root else ()
+    words = (" ".join(f"+{name}" for name in needed),)
+    if needed:
+        yield WriteKernelFile(f"{root}/cgroup.subtree_control", words)
+    for parent in parents(path):
+        yield MakeCgroup(f"{root}/{parent}", shared=True, inherit=inherit)
+        if needed:
+            yield WriteKernelFile(f"{root}/{parent}/cgroup.subtree_control", words)
+    yield MakeCgroup(f"{root}/{path}", inherit=inherit)
+
+
+def _write(group: str, demands: Iterable[Demand]) -> list[HostStep]:
+    return [_step(group, demand) for demand in demands]
+
+
+def _rewrite(group: str, demands: tuple[Demand, ...]) -> list[UpdateStep]:
+    """See `update`."""
+    steps: list[UpdateStep] = []
+    bound: list[WriteKernelFile] = []
+    for demand in demands:
+        step = _step(group, demand)
+        if isinstance(demand, Refusal) or isinstance(step, RefuseLimit) or not demand.bound:
+            steps.append(step)
+        else:
+            bound.append(step)
+            steps.append(WriteKernelFile(step.path, step.values, tentative=True))
+    return [*steps, *bound]
+
+
+def _step(group: str, demand: Demand) -> WriteKernelFile | RefuseLimit:
+    if isinstance(demand, Refusal):
+        return RefuseLimit(demand.field, demand.reason)
+    other = demand.otherwise
+    return WriteKernelFile(
+        f"{group}/{demand.file}",
+        demand.values,
+        demand.optional,
+        otherwise=None if other is None else WriteKernelFile(f"{group}/{other.file}", other.values),
+    )
+
+
+def _usage_check(layout: Layout, path: str, resources: Resources) -> list[UpdateStep]:
+    """v1 checks by itself; v2 would take the limit and kill."""
+    asked = resources.memory
+    if asked is None or not asked.check_before_update or "memory" in layout.v1:
+        return []
+    if not asked.limit or asked.limit < 0:
+        return []
+    return [CheckUsage(f"{layout.unified}/{path}/memory.current", asked.limit)]
+
+
+def _refilter(layout: Layout, path: str, resources: Resources) -> UpdateStep:
+    rules = devices.read_rules((*resources.devices, *devices.USUAL))
+    if "devices" not in layout.v1:
+        return FilterDevices(f"{layout.unified}/{path}", device_program.assemble(rules))
+    lines = devices.exceptions(rules)
+    if isinstance(lines, Refusal):
+        return RefuseLimit(lines.field, lines.reason)
+    return ReplaceDevices(f"{layout.v1['devices']}/{path}", rules.allow, lines)
+
+
+def _allows_all(rules: devices.Filter) -> bool:
+    return rules.allow and not rules.rules

@@ -11,16 +11,13 @@ import contextlib
 import errno
 import itertools
 import os
-import select
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from runtime import steps as s
-from runtime.io import kernel
+from runtime.cgroups.refusals import explain
+from runtime.io import cgroups
 from swarm.errors import KernelRefused
-
-_BUSY_GROUP_S = 2.0
 
 
 def apply(step: s.HostStep) -> None:
@@ -40,8 +37,11 @@ def refusal(step: s.HostStep | s.ContainerStep, err: OSError) -> KernelRefused:
     number = err.errno or errno.EIO
     reason = os.strerror(number).lower()
     what = s.subject(step) or (err.filename or "")
-    hint = ""
+    words = explain(step, number)
+    hint = words.hint
     match step:
+        case _ if words.message:
+            return KernelRefused(s.name(step), number, words.message, hint=words.hint)
         case s.OpenBind() if number == errno.ENOENT:
             return KernelRefused(
                 s.name(step), number, f"bind source path does not exist: {what}",
@@ -79,44 +79,6 @@ def _write_file(step: s.WriteFile) -> None:
 def _write_all(descriptor: int, content: bytes) -> None:
     while content:
         content = content[os.write(descriptor, content) :]
-
-
-def _make_cgroup(step: s.MakeCgroup) -> None:
-    try:
-        os.mkdir(step.path, 0o755)
-    except FileExistsError:
-        if step.shared:
-            return
-        os.rmdir(step.path)  # left by a crash; in use by someone else it refuses, and so do we
-        os.mkdir(step.path, 0o755)
-    for file in step.inherit:
-        parent = step.path.rpartition("/")[0]
-        _write_kernel_file(f"{step.path}/{file}", (read(f"{parent}/{file}").strip(),))
-
-
-def _write(step: s.WriteKernelFile) -> None:
-    try:
-        _write_kernel_file(step.path, step.values)
-    except FileNotFoundError:
-        if not step.optional:
-            raise
-
-
-def _write_kernel_file(path: str, values: tuple[str, ...]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        for value in values:
-            os.write(descriptor, value.encode())
-    finally:
-        os.close(descriptor)
-
-
-def _filter_devices(step: s.FilterDevices) -> None:
-    group = os.open(step.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        kernel.attach_device_program(step.program, group)
-    finally:
-        os.close(group)
 
 
 def _remove_tree(undo: s.RemoveTree) -> None:
@@ -196,27 +158,9 @@ def _remove_empty_dir(undo: s.RemoveEmptyDir) -> None:
     os.rmdir(undo.path)
 
 
-def _remove_cgroup(undo: s.RemoveCgroup) -> None:
-    """Wait for the last process to be gone from the group; zombies count for a moment."""
-    deadline = time.monotonic() + (0.0 if undo.shared else _BUSY_GROUP_S)
-    while True:
-        try:
-            os.rmdir(undo.path)
-        except FileNotFoundError:
-            return
-        except OSError as err:
-            if err.errno != errno.EBUSY or time.monotonic() >= deadline:
-                raise
-            select.select((), (), (), 0.002)
-        else:
-            return
-
-
 def kill_group(kill_file: str) -> None:
     """Have the kernel kill a whole v2 group, if it can."""
-    if kill_file:
-        with contextlib.suppress(OSError):
-            _write_kernel_file(kill_file, ("1",))
+    cgroups.kill(kill_file)
 
 
 def replace_file(path: str, content: bytes) -> None:
@@ -242,13 +186,16 @@ def read(path: str) -> str:
 _APPLY: dict[type[s.HostStep], Callable[[Any], None]] = {
     s.MakeDir: _make_dir,
     s.WriteFile: _write_file,
-    s.MakeCgroup: _make_cgroup,
-    s.WriteKernelFile: _write,
-    s.FilterDevices: _filter_devices,
+    s.MakeCgroup: cgroups.make,
+    s.WriteKernelFile: cgroups.write,
+    s.CheckUsage: cgroups.check_usage,
+    s.RefuseLimit: cgroups.refuse,
+    s.FilterDevices: cgroups.filter_devices,
+    s.ReplaceDevices: cgroups.replace_devices,
 }
 
 _REVERT: dict[type[s.Undo], Callable[[Any], None]] = {
     s.RemoveTree: _remove_tree,
     s.RemoveEmptyDir: _remove_empty_dir,
-    s.RemoveCgroup: _remove_cgroup,
+    s.RemoveCgroup: cgroups.remove,
 }

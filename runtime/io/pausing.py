@@ -11,7 +11,6 @@ import time
 from runtime.cgroups import freezer
 from runtime.cgroups.layout import Layout
 from runtime.io import host
-from runtime.steps import WriteKernelFile
 from swarm.errors import Unavailable
 
 _STOPPED_WITHIN_S = 5.0
@@ -41,30 +40,17 @@ def resume(layout: Layout, group: str) -> None:
 
 def is_paused(layout: Layout, group: str) -> bool:
     """Whether all processes of `group` are stopped; a group that is gone is not paused."""
-    text = host.read(_events_file(layout, group))
-    return text.strip() == "FROZEN" if layout.v1 else "frozen 1" in text.splitlines()
+    return freezer.is_frozen(host.read(freezer.events_file(layout, group)))
 
 
 def is_pausing(layout: Layout, group: str) -> bool:
     """Whether somebody asked for `group` to be stopped, even if not all of it has."""
-    if layout.v1:
-        return host.read(_events_file(layout, group)).strip() in ("FREEZING", "FROZEN")
-    return host.read(f"{_directory(layout, group)}/cgroup.freeze").strip() == "1"
+    return freezer.is_wished(host.read(freezer.wish_file(layout, group)))
 
 
 def _write(layout: Layout, group: str, *, frozen: bool) -> None:
-    setting = freezer.v1(frozen=frozen) if layout.v1 else freezer.v2(frozen=frozen)
-    step = WriteKernelFile(f"{_directory(layout, group)}/{setting.file}", setting.values)
+    step = freezer.freeze(layout, group) if frozen else freezer.thaw(layout, group)
     try:
         host.apply(step)
     except OSError as err:
         raise host.refusal(step, err) from err
-
-
-def _events_file(layout: Layout, group: str) -> str:
-    name = "freezer.state" if layout.v1 else "cgroup.events"
-    return f"{_directory(layout, group)}/{name}"
-
-
-def _directory(layout: Layout, group: str) -> str:
-    return f"{layout.v1.get('freezer', '') if layout.v1 else layout.unified}/{group}"

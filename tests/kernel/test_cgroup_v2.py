@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cgroups import devices
+from runtime.cgroups import device_program, devices
 from runtime.cgroups.layout import read_layout
 from runtime.io import host
+from runtime.oci.config import DeviceRule
 from runtime.steps import FilterDevices, MakeCgroup, RemoveCgroup
 
 pytestmark = pytest.mark.kernel
@@ -34,18 +35,59 @@ def read_first_byte_of(device: str, group: Path) -> int:
     ).returncode
 
 
+def only(*rules: DeviceRule) -> bytes:
+    return device_program.assemble(devices.read_rules(rules))
+
+
+NULL = DeviceRule(allow=True, type="c", major=1, minor=3, access="rwm")
+ZERO = DeviceRule(allow=True, type="c", major=1, minor=5, access="rwm")
+
+
 def test_the_kernel_takes_the_program_and_obeys_it(group: Path) -> None:
     assert read_first_byte_of("/dev/zero", group) == 0
 
-    allow_null_only = (devices.Rule("c", 1, 3, "rwm"),)
-    host.apply(FilterDevices(str(group), devices.v2(allow_null_only)))
+    host.apply(FilterDevices(str(group), only(NULL)))
 
     assert read_first_byte_of("/dev/zero", group) != 0
     assert read_first_byte_of("/dev/null", group) == 0
 
 
-def test_the_default_rules_allow_the_usual_devices(group: Path) -> None:
-    host.apply(FilterDevices(str(group), devices.v2(devices.ALLOWED)))
+def test_a_new_program_takes_the_place_of_the_old_one(group: Path) -> None:
+    host.apply(FilterDevices(str(group), only(NULL)))
+    host.apply(FilterDevices(str(group), only(NULL, ZERO)))
+
+    assert read_first_byte_of("/dev/zero", group) == 0
+
+    host.apply(FilterDevices(str(group), only(ZERO)))
+
+    assert read_first_byte_of("/dev/null", group) != 0
+
+
+def test_a_group_in_the_group_may_filter_more_but_not_less(group: Path) -> None:
+    """Such as a container engine in a container."""
+    inner = group / "inner"
+    host.apply(FilterDevices(str(group), only(NULL, ZERO)))
+    host.apply(MakeCgroup(str(inner)))
+    try:
+        host.apply(FilterDevices(str(inner), only(*devices.USUAL, *[NULL])))
+
+        assert read_first_byte_of("/dev/null", inner) == 0
+        assert read_first_byte_of("/dev/urandom", inner) != 0
+    finally:
+        host.revert([RemoveCgroup(str(inner), shared=False)])
+
+
+def test_rules_that_deny_after_allowing_are_obeyed(group: Path) -> None:
+    all_memory = DeviceRule(allow=True, type="c", major=1, access="rw")
+    but_zero = DeviceRule(allow=False, type="c", major=1, minor=5, access="r")
+    host.apply(FilterDevices(str(group), only(all_memory, but_zero)))
+
+    assert read_first_byte_of("/dev/null", group) == 0
+    assert read_first_byte_of("/dev/zero", group) != 0
+
+
+def test_the_usual_devices_are_allowed(group: Path) -> None:
+    host.apply(FilterDevices(str(group), only(*devices.USUAL)))
 
     assert read_first_byte_of("/dev/urandom", group) == 0
     assert read_first_byte_of("/dev/kmsg", group) != 0

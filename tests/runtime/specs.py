@@ -10,8 +10,10 @@ V1 = Layout(
         "cpu": "/cg/cpu,cpuacct", "cpuacct": "/cg/cpu,cpuacct", "cpuset": "/cg/cpuset",
         "devices": "/cg/devices", "memory": "/cg/memory", "pids": "/cg/pids",
     },
-    unified="/cg/unified",
 )  # fmt: skip
+HYBRID = Layout(
+    v1=V1.v1 | {"freezer": "/cg/freezer"}, unified="/cg/unified", controllers=("hugetlb",)
+)
 V2 = Layout(v1={}, unified="/cg")
 
 
