@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from runtime.cgroups.layout import read_layout
 from runtime.io.client import Runtime
 from runtime.outcome import Exited
 from runtime.spec import ContainerSpec, Log, Overlay
 
 REPOSITORY = Path(__file__).parents[2]
-CGROUPS = Path("/sys/fs/cgroup")
 APPLETS = (
     "awk", "cat", "cp", "dd", "echo", "env", "false", "grep", "hostname", "id", "ip", "kill",
     "ln", "ls", "mkdir", "mknod", "mount", "mv", "ps", "pwd", "readlink", "rm", "sh", "sleep",
@@ -44,6 +44,7 @@ class Machine:
         self.run_root = base / "run"
         self.socket = base / "launcher.sock"
         self.cgroup_parent = f"swarmtest{os.getpid()}"
+        self.layout = read_layout(Path("/proc/self/mountinfo").read_text())
         self.image = base / "image"
         self.launchers: list[subprocess.Popen[bytes]] = []
         self._names = 0
@@ -110,7 +111,13 @@ class Machine:
         return asyncio.run(story())
 
     def cgroup(self, controller: str, name: str) -> Path:
-        return CGROUPS / controller / self.cgroup_parent / name
+        root = self.layout.v1.get(controller, self.layout.unified)
+        return Path(root, self.cgroup_parent, name)
+
+    def groups(self) -> list[Path]:
+        """The parents of our containers' groups, one in each hierarchy."""
+        found = [Path(root, self.cgroup_parent) for root in self.layout.hierarchies]
+        return [path for path in found if path.exists()]
 
     def shim_of(self, name: str) -> int:
         """The pid of a container's shim."""
@@ -121,10 +128,11 @@ class Machine:
         return 0
 
     def leaks(self) -> list[str]:
-        """Processes, groups, mounts and files of this machine that are still there."""
+        """Processes, namespaces, groups, mounts and files of this machine that are still there."""
         root = str(self.base).encode()
         found = [f"process {pid} {line!r}" for pid, line in command_lines() if root in line]
-        found += [f"cgroup {path}" for path in CGROUPS.glob(f"*/{self.cgroup_parent}")]
+        found += [f"namespace of {pid} {line!r}" for pid, line in isolated(root)]
+        found += [f"cgroup {path}" for path in self.groups()]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         found += [f"mount {line}" for line in mounts if str(self.base) in line]
         containers = self.run_root / "containers"
@@ -137,7 +145,7 @@ class Machine:
         for launcher in self.launchers:
             launcher.kill()
             launcher.wait()
-        for group in CGROUPS.glob(f"*/{self.cgroup_parent}"):
+        for group in self.groups():
             for procs in group.glob("*/cgroup.procs"):
                 for pid in procs.read_text().split():
                     with contextlib.suppress(ProcessLookupError):
@@ -148,7 +156,7 @@ class Machine:
                     wait_for("shim ends", partial(_is_gone, pid), within_s=3)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        for group in CGROUPS.glob(f"*/{self.cgroup_parent}"):
+        for group in self.groups():
             for directory in [*(each for each in group.iterdir() if each.is_dir()), group]:
                 with contextlib.suppress(OSError, AssertionError):
                     wait_for("removed", partial(_rmdir, directory), within_s=3)
@@ -200,6 +208,21 @@ def command_lines() -> list[tuple[int, bytes]]:
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 found.append((int(entry.name), (entry / "cmdline").read_bytes()))
+    return found
+
+
+def isolated(root: bytes) -> list[tuple[int, bytes]]:
+    """Processes in a mount namespace that is not ours, in which something of `root` is mounted.
+
+    A namespace lives as long as a process in it, a descriptor or a mount of it.
+    """
+    ours = Path("/proc/self/ns/mnt").readlink()
+    found: list[tuple[int, bytes]] = []
+    for pid, line in command_lines():
+        with contextlib.suppress(OSError):
+            elsewhere = Path(f"/proc/{pid}/ns/mnt").readlink() != ours
+            if elsewhere and root in Path(f"/proc/{pid}/mountinfo").read_bytes():
+                found.append((pid, line))
     return found
 
 
