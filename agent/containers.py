@@ -14,6 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.assignments import Wanted
+from agent.probing import health
+from agent.rights import Fences, rights, unfit
 from agent.templates import Host, expand, names, task_name
 from agent.volumes import Place, Placed, place
 from runtime.spec import ContainerSpec, File, Log, Overlay, Resources, Rlimit
@@ -42,6 +44,7 @@ class Node(Struct, frozen=True, kw_only=True):
     cgroup_parent: str
     hosts: str = ""
     resolv: str = ""
+    fences: Fences = Fences()
 
 
 class Container(Struct, frozen=True, kw_only=True):
@@ -70,6 +73,9 @@ def stop_signal(asked: specs.ContainerSpec, image: ImageConfig) -> int:
 def container(wanted: Wanted, image: ImageConfig, layers: tuple[str, ...], node: Node) -> Container:
     """Describe the container of `wanted`; `Invalid` names the field that cannot be met."""
     asked = _expanded(wanted, node)
+    for problem in unfit(wanted.spec, node.fences):
+        raise Invalid(problem)
+    allowed = rights(asked, node.fences)
     own = own_directory(node.containers, wanted.task.id)
     on_host = "host" in wanted.spec.networks
     hostname = asked.hostname or (node.host.hostname if on_host else wanted.task.id[:SHORT_ID])
@@ -94,6 +100,16 @@ def container(wanted: Wanted, image: ImageConfig, layers: tuple[str, ...], node:
         sysctls=asked.sysctls,
         oom_score_adj=asked.oom_score_adj,
         init=asked.init,
+        capabilities=allowed.capabilities,
+        privileged=allowed.privileged,
+        no_new_privs=allowed.no_new_privs,
+        seccomp=allowed.seccomp,
+        apparmor=allowed.apparmor,
+        devices=allowed.devices,
+        user_namespace=allowed.user_namespace,
+        tty=asked.tty,
+        open_stdin=asked.open_stdin,
+        health=health(asked.health, image),
         annotations=_annotations(asked.labels, wanted.task),
     )
     return Container(spec=spec, mounts=mounts, stop_signal=stop_signal(asked, image))
@@ -180,6 +196,10 @@ def _files(
 
 
 def _resources(limits: specs.Limits) -> Resources:
+    swap = limits.swap_bytes  # the kernel counts both together
     return Resources(
-        cpu_millis=limits.cpu_millis, memory_bytes=limits.memory_bytes, pids_limit=limits.pids
+        cpu_millis=limits.cpu_millis,
+        memory_bytes=limits.memory_bytes,
+        memory_swap_bytes=limits.memory_bytes + swap if swap > 0 else swap,
+        pids_limit=limits.pids,
     )

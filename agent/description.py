@@ -4,8 +4,9 @@ Only images that no registry can vouch for are listed: the managers pin those to
 that a node has, all others to the digest that the registry says.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from agent.rights import Fences
 from swarm import __version__
 from swarm.objects import LocalImage, NodeDescription
 from swarm.specs import Resources
@@ -28,6 +29,7 @@ def describe(
     addr: str,
     engine_labels: Mapping[str, str],
     images: Iterable[LocalImage],
+    security_options: Iterable[str] = (),
 ) -> NodeDescription:
     """What an agent says of its host. Equal hosts give equal descriptions."""
     return NodeDescription(
@@ -39,4 +41,17 @@ def describe(
         engine_labels=dict(engine_labels),
         images=tuple(sorted(images, key=lambda each: (each.reference, each.digest))),
         addr=addr,
+        security_options=tuple(security_options),
     )
+
+
+def security_options(fences: Fences, *, has_seccomp: bool) -> Iterator[str]:
+    """How the node fences containers in, in the words of `docker info`."""
+    if fences.has_apparmor:
+        yield "name=apparmor"
+    if has_seccomp:
+        yield "name=seccomp,profile=builtin"
+    if fences.user_namespace is not None:
+        ranges = (f"{each.host_id}:{each.size}" for each in fences.user_namespace.uids)
+        yield f"name=userns,uids={'+'.join(ranges)}"
+    yield "name=cgroupns"

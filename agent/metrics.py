@@ -30,6 +30,11 @@ TABLE = (
         "swarm_agent_container_oom_kills_total",
         "Containers that were killed at their memory limit.",
     ),
+    Row(
+        "counter",
+        "swarm_agent_container_unhealthy_total",
+        "Containers that their health check gave up.",
+    ),
     Row("counter", "swarm_agent_image_pulls_total", "Images pulled by how it ended.", ("outcome",)),
     Row("counter", "swarm_agent_image_pulled_bytes_total", "Bytes fetched from registries."),
     Row("gauge", "swarm_agent_session_connected", "1 while a manager is heard."),
@@ -57,6 +62,7 @@ class Metrics:
         self.rejections = make.counter("task_rejections_total")
         self.exits = make.counter("container_exits_total")
         self.oom_kills = make.counter("container_oom_kills_total")
+        self.unhealthy = make.counter("container_unhealthy_total")
         self.pulls = make.counter("image_pulls_total")
         for outcome in ("done", "failed"):
             self.pulls.labels(outcome)

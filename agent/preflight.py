@@ -6,17 +6,26 @@ is filled in, and an image that is not here may still be pulled, which the asker
 
 from collections.abc import Callable
 
+from agent.rights import Fences, absent_devices, unfit
 from agent.volumes import absent, sources
 from swarm.specs import TaskSpec
 
 
 def problems(
-    spec: TaskSpec, *, is_there: Callable[[str], bool], has_image: bool
+    spec: TaskSpec,
+    *,
+    is_there: Callable[[str], bool],
+    has_image: bool,
+    fences: Fences,
+    why_not_a_device: Callable[[str], str],
 ) -> tuple[str, ...]:
     """Every problem with its path in the spec; none when the task would run."""
-    found = () if has_image else ("container.image: not on this node",)
-    return found + tuple(
+    found = [] if has_image else ["container.image: not on this node"]
+    found += [
         f"{source.field}: {absent(source)}"
         for source in sources(spec.container.mounts)
         if not is_there(source.path)
-    )
+    ]
+    found += absent_devices(spec.container.devices, why_not_a_device)
+    found += unfit(spec, fences)
+    return tuple(found)

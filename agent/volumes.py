@@ -3,7 +3,7 @@
 A named volume lies at `<volumes>/<name>/_data`, is made when first used, and survives every
 task. An anonymous one, and each volume that the image declares and nobody mounted over,
 lies in the task's own directory and goes with it. A bind's source is the operator's: it has
-to be there already.
+to be there already, and its owners are the host's even where ids are remapped.
 """
 
 import re
@@ -130,5 +130,9 @@ def _anonymous(name: str, mount: specs.Mount, where: Place) -> Placed:
 
 def _volume(mount: specs.Mount, path: str) -> Mount:
     return Mount(
-        source=path, target=mount.target, read_only=mount.read_only, copy_up=not mount.nocopy
+        source=path,
+        target=mount.target,
+        read_only=mount.read_only,
+        copy_up=not mount.nocopy,
+        mapped=True,
     )

@@ -6,6 +6,7 @@ system call is not asked: a name that it does not know filters nothing.
 """
 
 import re
+from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -110,6 +111,13 @@ def problems(text: str) -> tuple[str, ...]:
     for number, rule in enumerate(profile.syscalls or ()):
         found += _rule(f"syscalls[{number}]", rule)
     return tuple(found)
+
+
+def named(setting: str) -> str:
+    """A setting as it is, but for a profile, which is named by its digest."""
+    if setting in ("", UNCONFINED):
+        return setting
+    return f"sha256:{sha256(setting.encode()).hexdigest()}"
 
 
 def _rule(path: str, rule: _Rule) -> list[str]:

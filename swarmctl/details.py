@@ -232,10 +232,15 @@ def _container(container: ContainerSpec) -> Object:
 
 
 def _privileges(container: ContainerSpec) -> Object:
-    """As in Docker's API, where a profile of one's own is base64 of its text."""
+    """As in Docker's API, where a profile of one's own is base64 of its text.
+
+    A task only names the profile by its digest; its service has the text.
+    """
     seccomp: Object | None = None
     if container.seccomp == UNCONFINED:
         seccomp = {"Mode": "unconfined"}
+    elif container.seccomp.startswith("sha256:"):
+        seccomp = {"Mode": "custom", "Digest": container.seccomp}
     elif container.seccomp:
         profile = b64encode(container.seccomp.encode()).decode()
         seccomp = {"Mode": "custom", "Profile": profile}

@@ -30,11 +30,12 @@ from agent.events import (
 )
 from agent.hearing import effective_signal
 from agent.images.image import RootFs
-from agent.io import volumes
+from agent.io import devices, volumes
 from agent.metrics import Metrics
+from agent.rights import absent_devices
 from runtime import outcome
 from runtime.spec import ContainerSpec
-from swarm.errors import Missing, SwarmError
+from swarm.errors import Missing, Refused, SwarmError
 from swarm.ids import TaskId
 from swarm.images.config import ImageConfig
 
@@ -180,6 +181,8 @@ class Executor:
             image = await self._images.ready(wanted.spec.container.image)
             layers = tuple(str(each) for each in image.layer_dirs)
             made = container(wanted, image.config, layers, self._node())
+            for problem in absent_devices(wanted.spec.container.devices, devices.why_not_a_device):
+                raise Refused(problem, hint="add the device to this node, or a constraint")
             volumes.provide(made.mounts)
         except asyncio.CancelledError:
             if task_id not in self._waiting:
@@ -226,7 +229,11 @@ class Executor:
         self._metrics.starts.inc()
         self._metrics.start_seconds.observe(time.perf_counter() - began)
         self._log.info("container.started", task_id=task_id, pid=started.pid)
-        return Started(pid=started.pid, started_at=started.started_at)
+        return Started(
+            pid=started.pid,
+            started_at=started.started_at,
+            is_checked=made.spec.health is not None,
+        )
 
     async def _signal(self, task_id: TaskId) -> None:
         asked = await self._stop_signal(task_id)

@@ -9,6 +9,7 @@ from pathlib import Path
 from agent import description
 from agent.config import Config
 from agent.containers import Node
+from agent.io import devices
 from agent.templates import Host
 from swarm.objects import LocalImage, NodeDescription
 
@@ -23,6 +24,9 @@ def describe(config: Config, images: Iterable[LocalImage]) -> NodeDescription:
         addr=config.advertise_host,
         engine_labels=config.engine_labels,
         images=images,
+        security_options=description.security_options(
+            devices.fences(config.user_namespace), has_seccomp=devices.has_seccomp()
+        ),
     )
 
 
@@ -39,6 +43,7 @@ def node(config: Config) -> Node:
         cgroup_parent=config.cgroup_parent,
         hosts=_read("/etc/hosts"),
         resolv=_read("/etc/resolv.conf"),
+        fences=devices.fences(config.user_namespace),
     )
 
 

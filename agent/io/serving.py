@@ -18,9 +18,9 @@ import structlog
 
 from agent import preflight
 from agent.config import Config
-from agent.events import Event, Exited
+from agent.events import Event, Examined, Exited
 from agent.images.io.store import ImageStore
-from agent.io import host, lock, memory, volumes
+from agent.io import devices, host, lock, memory, volumes
 from agent.io.agent import Agent, Asked
 from agent.io.conversations import Conversations
 from agent.io.crew import Crew
@@ -51,6 +51,7 @@ from swarm.ids import TaskId
 from swarm.io.identity import IdentityFiles
 from swarm.io.metrics import serve as serve_metrics
 from swarm.io.rpc import ErrorInterceptor
+from swarm.states import HealthState
 
 LOCKED_WITHIN_S = 5.0
 LEFT_WITHIN_S = 3.0  # swarmd waits five seconds before it kills us
@@ -86,12 +87,13 @@ class Service:
         self._lock = lock.acquire(Path(config.run_root) / "agent.lock", within_s=LOCKED_WITHIN_S)
         volumes.clean(config.volumes)
         await self._runtime.connect()
-        strays = [_stray(each) for each in await self._runtime.adopt()]
+        strays = [await self._stray(each) for each in await self._runtime.adopt()]
         self._assemble(Tasks(strays))
         self._log.info("agent.started", pid=os.getpid(), containers=len(strays))
         self._serve_metrics()
         await self._serve_images()
         self.crew.spawn(self._watch_exits())
+        self.crew.spawn(self._watch_healths())
         self.agent.start()
         gc.collect()
         gc.freeze()
@@ -203,6 +205,45 @@ class Service:
         self._publisher.left(link)
         self._conversations.left(link)
 
+    async def _watch_healths(self) -> None:
+        async for changed in self._runtime.healths():
+            examined = await self._examined(changed.container_id, changed)
+            if examined.health is HealthState.UNHEALTHY:
+                self._metrics.unhealthy.inc()
+                self._log.warning(
+                    "container.unhealthy",
+                    task_id=changed.container_id,
+                    failing_streak=changed.failing_streak,
+                )
+            self.agent.tell(TaskId(changed.container_id), examined)
+
+    async def _examined(
+        self, container_id: str, found: outcome.HealthChanged | outcome.HealthRecord
+    ) -> Examined:
+        """What is told of a container's health; of an illness also what the check printed."""
+        output = ""
+        if found.status is outcome.HealthStatus.UNHEALTHY:
+            with contextlib.suppress(SwarmError):
+                record = await self._runtime.health(container_id)
+                output = record.results[-1].output if record and record.results else ""
+        return Examined(
+            health=HealthState[found.status.name],
+            failing_streak=found.failing_streak,
+            output=output,
+        )
+
+    async def _stray(self, state: outcome.ContainerState) -> Stray:
+        record = None
+        with contextlib.suppress(SwarmError):
+            record = await self._runtime.health(state.container_id)
+        return Stray(
+            task_id=TaskId(state.container_id),
+            pid=state.pid,
+            started_at=state.started_at,
+            exit=_exit(state.exited) if state.exited else None,
+            examined=await self._examined(state.container_id, record) if record else None,
+        )
+
     def _answer(self, link: Link, message: Asked) -> None:
         match message:
             case LogSubscription():
@@ -223,7 +264,11 @@ class Service:
         except SwarmError:
             has_image = False
         found = preflight.problems(
-            asked.task, is_there=lambda path: Path(path).exists(), has_image=has_image
+            asked.task,
+            is_there=lambda path: Path(path).exists(),
+            has_image=has_image,
+            fences=devices.fences(self._config.user_namespace),
+            why_not_a_device=devices.why_not_a_device,
         )
         link.say(PreflightResult(preflight_id=asked.preflight_id, problems=found))
 
@@ -270,15 +315,6 @@ def _make_directories(config: Config) -> None:
         raise Refused(
             f"{err.filename} cannot be made: {err.strerror}", hint="look at the data root"
         ) from err
-
-
-def _stray(state: outcome.ContainerState) -> Stray:
-    return Stray(
-        task_id=TaskId(state.container_id),
-        pid=state.pid,
-        started_at=state.started_at,
-        exit=_exit(state.exited) if state.exited else None,
-    )
 
 
 def _exit(exited: outcome.Exited) -> Exited:

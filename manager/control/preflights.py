@@ -1,8 +1,8 @@
 """Ask nodes what only they can know, before anything is changed.
 
-Whether a bind source exists or an image is there is a matter of each node. A request is
-refused only when every node that was asked reports the same problem; one that did not
-answer in time reported nothing.
+Whether a bind source, a device or an image is there, and which fences a node has, is a matter
+of each node. A request is refused only when every node that was asked reports the same
+problem; one that did not answer in time reported nothing.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,11 @@ Answers = Mapping[NodeId, tuple[str, ...] | None]
 
 def needs_nodes(task: TaskSpec) -> bool:
     """Whether only a node can tell if `task` would run."""
+    container = task.container
+    if container.devices or container.privileged or container.apparmor:
+        return True
     return any(
-        mount.kind is MountKind.BIND and "{{" not in mount.source for mount in task.container.mounts
+        mount.kind is MountKind.BIND and "{{" not in mount.source for mount in container.mounts
     )
 
 

@@ -3,10 +3,11 @@
 from manager import layout
 from manager.progress import Progress, measure
 from manager.view import ClusterView
-from swarm.api.v1 import control_pb2, objects_pb2
+from swarm.api.v1 import control_pb2, objects_pb2, specs_pb2
 from swarm.codec import to_message
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Cluster, Observation
+from swarm.seccomp import named
 from swarm.specs import TaskSpec
 from swarm.states import NodeState
 
@@ -64,9 +65,16 @@ def task_view(view: ClusterView, task_id: TaskId) -> control_pb2.TaskView:
         task=to_message(task),
         version=view.version(layout.task_key(task.service_id, task_id)),
         observation=to_message(seen),
-        spec=to_message(view.task_spec(task.service_id, task.spec_version) or TaskSpec()),
+        spec=_task_spec(view.task_spec(task.service_id, task.spec_version) or TaskSpec()),
         node_hostname=node.description.hostname if node is not None else "",
     )
+
+
+def _task_spec(spec: TaskSpec) -> specs_pb2.TaskSpec:
+    """A profile is as large as thousands of tasks without one: the digest stands for it."""
+    message: specs_pb2.TaskSpec = to_message(spec)
+    message.container.seccomp = named(spec.container.seccomp)
+    return message
 
 
 _DOUBTS = {

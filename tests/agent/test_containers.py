@@ -14,7 +14,7 @@ from swarm.errors import Invalid
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.images.config import ImageConfig
 from swarm.objects import Task
-from swarm.specs import ContainerSpec, Limits, Mount, TaskSpec, Ulimit
+from swarm.specs import ContainerSpec, Device, Healthcheck, Limits, Mount, TaskSpec, Ulimit
 
 NODE = Node(
     host=Host(node_id=NodeId("n1"), hostname="alpha", arch="x86_64"),
@@ -283,3 +283,39 @@ def test_law_each_name_is_set_once_and_the_spec_wins(
     found = dict(each.split("=", 1) for each in merged)
     assert len(found) == len(merged)
     assert {k: found[k] for k in found if k in "ABC"} == dict(image) | dict(asked)
+
+
+def test_rights_and_health_reach_the_runtime() -> None:
+    found = made(
+        cap_drop=("ALL",),
+        privileged=False,
+        seccomp="unconfined",
+        devices=(Device(source="/dev/fuse", target="/dev/fuse"),),
+        tty=True,
+        open_stdin=True,
+        health=Healthcheck(test=("CMD", "true"), retries=1),
+    ).spec
+
+    assert found.capabilities == ()
+    assert found.seccomp == "unconfined"
+    assert found.devices[0].source == "/dev/fuse"
+    assert (found.tty, found.open_stdin) == (True, True)
+    assert found.health is not None
+    assert found.health.retries == 1
+
+
+def test_a_node_that_cannot_give_a_right_refuses_the_container() -> None:
+    with pytest.raises(Invalid, match=r"container\.apparmor"):
+        made(apparmor="mine")
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (Limits(memory_bytes=1 << 30), 0),
+        (Limits(memory_bytes=1 << 30, swap_bytes=5), (1 << 30) + 5),
+        (Limits(memory_bytes=1 << 30, swap_bytes=-1), -1),
+    ],
+)
+def test_swap_comes_on_top_of_memory(limits: Limits, expected: int) -> None:
+    assert made(limits=limits).spec.resources.memory_swap_bytes == expected

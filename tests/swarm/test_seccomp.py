@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarm.errors import Invalid
-from swarm.seccomp import LARGEST_BYTES, problems, read_profile
+from swarm.seccomp import LARGEST_BYTES, named, problems, read_profile
 
 GOOD = {
     "defaultAction": "SCMP_ACT_ERRNO",
@@ -83,6 +83,12 @@ def test_all_problems_are_told_at_once() -> None:
         read_profile(changed(defaultAction="A", flags=["B"]).encode())
 
     assert len(caught.value.problems) == 2
+
+
+def test_a_profile_is_named_by_its_digest_and_everything_else_by_itself() -> None:
+    assert named("") == ""
+    assert named("unconfined") == "unconfined"
+    assert named("{}").startswith("sha256:44136fa355b3")
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))

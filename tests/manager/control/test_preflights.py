@@ -1,3 +1,7 @@
+from typing import Any
+
+import pytest
+
 from manager.control.preflights import (
     eligible_nodes,
     have_image,
@@ -5,7 +9,7 @@ from manager.control.preflights import (
     shared_problems,
 )
 from swarm.ids import NodeId
-from swarm.specs import Availability, ContainerSpec, Mount, MountKind, Placement, TaskSpec
+from swarm.specs import Availability, ContainerSpec, Device, Mount, MountKind, Placement, TaskSpec
 from tests.manager.world import World
 
 N1, N2 = NodeId("n1"), NodeId("n2")
@@ -22,6 +26,18 @@ def test_only_nodes_know_of_bind_sources() -> None:
     assert needs_nodes(binding("/x"))
     assert not needs_nodes(binding("/srv/{{.Task.Slot}}"))
     assert not needs_nodes(TaskSpec())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"devices": (Device(source="/dev/fuse", target="/dev/fuse"),)},
+        {"privileged": True},
+        {"apparmor": "mine"},
+    ],
+)
+def test_only_nodes_know_of_devices_and_of_what_they_admit(fields: dict[str, Any]) -> None:
+    assert needs_nodes(TaskSpec(container=ContainerSpec(**fields)))
 
 
 def test_those_are_asked_that_could_be_given_the_task() -> None:
