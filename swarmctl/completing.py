@@ -32,6 +32,26 @@ def nodes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of running tasks, such as `web.1`."""
+    from swarm.api.v1 import control_pb2, objects_pb2
+    from swarmctl.rows import task_name
+
+    del param
+    try:
+        views = _session(ctx).control.tasks(control_pb2.ListTasksRequest())
+    except SwarmError:
+        return []
+    running = objects_pb2.TASK_STATE_RUNNING
+    names = {task_name(view.task) for view in views if view.observation.state == running}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def tasks_and_services(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of running tasks and of services."""
+    return services(ctx, param, incomplete) + tasks(ctx, param, incomplete)
+
+
 def images(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of this host's images."""
     from swarmctl.rows import Detail, image_name

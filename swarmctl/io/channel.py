@@ -25,7 +25,7 @@ _ROOM = 1 << 18
 def is_listening(host: str) -> bool:
     """Whether anybody answers at `host`; `Refused` when we may not ask."""
     try:
-        _connect(socket_path(host)).close()
+        connect(socket_path(host)).close()
     except Unavailable:
         return False
     return True
@@ -93,7 +93,7 @@ class Channel:
         if self._connection.is_leaving:
             self.close()
         if self._socket is None:
-            self._socket = _connect(self.path)
+            self._socket = connect(self.path)
         self._socket.settimeout(None if timeout_s is None else timeout_s + _GRACE_S)
         self._connection.begin(f"/swarm.api.v1.{method}", timeout_s=timeout_s)
 
@@ -155,7 +155,8 @@ class Channel:
             raise Unavailable("the daemon takes nothing in", hint="is it stopped?") from err
 
 
-def _connect(path: str) -> socket.socket:
+def connect(path: str) -> socket.socket:
+    """A connection to the daemon at `path`; says what to do when there is none."""
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connected.connect(path)

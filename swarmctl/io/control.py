@@ -105,6 +105,23 @@ class Control:
         answers = self._channel.stream("Control/ReadLogs", data)
         return (pb.LogBatch.FromString(each) for each in answers if each is not None)
 
+    def processes(self, task: str) -> pb.ListProcessesResponse:
+        """The processes of the container of `task`."""
+        answer = self._call("ListProcesses", pb.ListProcessesRequest(task=task))
+        return pb.ListProcessesResponse.FromString(answer)
+
+    def pause(self, task: str, *, paused: bool) -> None:
+        """Hold a task's processes still, or let them go on."""
+        self._call("PauseTask", pb.PauseTaskRequest(task=task, paused=paused))
+
+    def stats(
+        self, request: pb.WatchStatsRequest, *, patience: Patience = lambda: None
+    ) -> Iterator[pb.StatsBatch | None]:
+        """What tasks use, node by node; `None` when patience ends."""
+        data: bytes = request.SerializeToString()
+        for each in self._channel.stream("Control/WatchStats", data, patience=patience):
+            yield None if each is None else pb.StatsBatch.FromString(each)
+
     def _call(self, method: str, request: Message, *, timeout_s: float = _TIMEOUT_S) -> bytes:
         data: bytes = request.SerializeToString()
         return self._channel.unary(f"Control/{method}", data, timeout_s=timeout_s)

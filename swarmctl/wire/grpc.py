@@ -36,17 +36,21 @@ class Connection:
     """One HTTP/2 connection, seen from the client.
 
     `take()` yields the bytes to write after any other call; `receive()` wants the bytes that
-    were read. After `Unavailable` the connection is of no more use.
+    were read. After `Unavailable` the connection is of no more use. The peer may send
+    `window_bytes` ahead; with `is_eager`, what was received makes room at once, else only
+    `make_room()` does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, window_bytes: int = WINDOW_BYTES, is_eager: bool = True) -> None:
         self.is_leaving = False
         """Whether the peer said goodbye: the call under way may end, the next needs another."""
         self._h2 = _Frames(H2Configuration(header_encoding=None))
-        room = {SettingCodes.ENABLE_PUSH: 0, SettingCodes.INITIAL_WINDOW_SIZE: WINDOW_BYTES}
+        room = {SettingCodes.ENABLE_PUSH: 0, SettingCodes.INITIAL_WINDOW_SIZE: window_bytes}
         self._h2.local_settings = Settings(initial_values=room)
         self._h2.initiate_connection()
-        self._h2.increment_flow_control_window(WINDOW_BYTES - 65_535)
+        self._h2.increment_flow_control_window(window_bytes - 65_535)
+        self._is_eager = is_eager
+        self._unanswered = 0
         self._has_heard = False
         self._stream = 0
         self._is_open = self._is_sending = self._is_last = False
@@ -78,6 +82,7 @@ class Connection:
             self._h2.send_headers(self._stream, headers)
         self._is_open, self._is_sending, self._is_last = True, True, False
         self._headers = {}
+        self._unanswered = 0
         self._body.clear()
         self._pending.clear()
 
@@ -93,6 +98,13 @@ class Connection:
         """Say that no more messages come."""
         self._is_last = True
         self._flush()
+
+    def make_room(self) -> None:
+        """What was received has been dealt with: let the peer send as much again."""
+        if self._unanswered and self._is_open:
+            with _blaming_the_peer():
+                self._h2.acknowledge_received_data(self._unanswered, self._stream)
+        self._unanswered = 0
 
     def take(self) -> bytes:
         """The bytes to write now."""
@@ -112,7 +124,7 @@ class Connection:
 
     def _taken(self, event: h2.Event) -> Iterator[Event]:
         if isinstance(event, h2.DataReceived):
-            self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            self._arrived(event)
         elif isinstance(event, h2.ConnectionTerminated):
             self.is_leaving = True
             if self._is_open and (event.last_stream_id or 0) < self._stream:
@@ -132,6 +144,12 @@ class Connection:
                 yield self._end(of_headers(self._headers))
             case _:
                 pass
+
+    def _arrived(self, event: h2.DataReceived) -> None:
+        if self._is_eager or event.stream_id != self._stream:
+            self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        else:
+            self._unanswered += event.flow_controlled_length
 
     def _messages(self, data: bytes) -> Iterator[Event]:
         self._body += data
