@@ -4,6 +4,7 @@ The socket is readable by root only, and stands before the node's parts do: swar
 while they start. Calls for the cluster go to a manager, calls for images to the agent.
 """
 
+import asyncio
 import os
 from contextlib import suppress
 
@@ -22,6 +23,8 @@ from swarmd.io.relay import Relay
 from swarmd.io.service import DaemonService
 from swarmd.settings import Settings
 
+LONGEST_CALL_S = 86_400.0
+
 _UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
 
 
@@ -35,6 +38,7 @@ class Daemon:
         self._server = grpc.aio.server(interceptors=(ErrorInterceptor(log),), options=_UNLIMITED)
         self._managers: tuple[object, grpc.aio.Channel] | None = None
         self._agent: grpc.aio.Channel | None = None
+        self._retired: set[asyncio.Future[None]] = set()
 
     async def start(self) -> None:
         """Listen, then bring this node back to where it was."""
@@ -78,9 +82,15 @@ class Daemon:
         wanted = (address, identity)
         if self._managers is None or self._managers[0] != wanted:
             if self._managers is not None:
-                await self._managers[1].close(grace=60)
+                self._retire(self._managers[1])
             self._managers = (wanted, tls.channel(address, identity))
         return self._managers[1]
+
+    def _retire(self, channel: grpc.aio.Channel) -> None:
+        """Let the calls on an old channel end by themselves: someone may be typing there."""
+        closing = asyncio.ensure_future(channel.close(grace=LONGEST_CALL_S))
+        self._retired.add(closing)
+        closing.add_done_callback(self._retired.discard)
 
     async def _to_agent(self) -> grpc.aio.Channel:
         self._node.require_membership()

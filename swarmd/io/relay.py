@@ -60,7 +60,7 @@ async def _pass_on(
 ) -> AsyncIterator[bytes]:
     """Relay one call; ask again, while nothing was answered, where that is harmless."""
     asked = [requests]
-    if not _is_upload(method):
+    if not _sends_much(method):
         only = [request async for request in requests]
         asked = [_each(only) for _ in range(_ATTEMPTS)]
     for number, attempt in enumerate(asked, start=1):
@@ -105,8 +105,9 @@ async def _ask(
         call.cancel()
 
 
-def _is_upload(method: str) -> bool:
-    return method.rpartition("/")[2] in ("LoadImage", "ImportImage")
+def _sends_much(method: str) -> bool:
+    """Whether requests must be passed on as they come: an upload, or a conversation."""
+    return method.rpartition("/")[2] in ("LoadImage", "ImportImage", "Exec", "Attach")
 
 
 def _is_repeatable(method: str) -> bool:
