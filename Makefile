@@ -59,7 +59,10 @@ cluster: setup ## the tests with real processes, etcd, registry and hosts
 bench: setup ## measure, side by side with Docker Swarm where it can be installed
 	$(BIN)/python -m benchmarks
 
+bench-runtime: setup ## measure the runtime beside runc and crun; ARGS="--crun PATH" names another
+	$(BIN)/python -m benchmarks.runtime $(ARGS)
+
 docs: setup ## render the generated reference pages
 	$(BIN)/python -m docs.generate
 
-.PHONY: help setup quickstart quickstart-down proto fmt check test core sim kernel kernel-v2 cluster bench docs
+.PHONY: help setup quickstart quickstart-down proto fmt check test core sim kernel kernel-v2 cluster bench bench-runtime docs

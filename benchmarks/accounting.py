@@ -44,6 +44,14 @@ class Account:
                     found.append(int(pid))
         return found
 
+    def programs(self) -> dict[int, str]:
+        """What each of the group's processes is."""
+        found: dict[int, str] = {}
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                found[pid] = program(pid)
+        return found
+
     def pss_mib(self) -> dict[str, float]:
         """Proportional set size by program, in MiB."""
         sizes: dict[str, float] = {}
