@@ -8,6 +8,7 @@ what there is to undo. A process is known by number and start, as numbers are us
 
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from runtime.oci.config import Hooks
@@ -31,8 +32,8 @@ class ProcessId(Struct, frozen=True):
 class Record(Struct, frozen=True, kw_only=True):
     """One container. `gate` is the inode of the socket on which process 1 waits for start.
 
-    `group` is its control group, relative to every hierarchy. `shares_pids`: it has no pid
-    namespace of its own, so its other processes outlive process 1.
+    `group` is its control group, relative to every hierarchy. `owner` is a user id.
+    `shares_pids`: it has no pid namespace of its own, so its other processes outlive process 1.
     """
 
     id: str
@@ -41,7 +42,7 @@ class Record(Struct, frozen=True, kw_only=True):
     rootfs: str
     group: str
     created: str
-    owner: str
+    owner: int
     annotations: dict[str, str] = {}
     hooks: Hooks = Hooks()
     shares_pids: bool = False
@@ -85,6 +86,11 @@ def status_of(record: Record, seen: Seen) -> Status:
     return Status.CREATED if seen.waits_at_gate else Status.RUNNING
 
 
+def state_json(record: Record, status: Status) -> bytes:
+    """What hooks are told, as they read it."""
+    return msgspec.json.encode(state_of(record, status))
+
+
 def state_of(record: Record, status: Status) -> State:
     """What hooks are told."""
     return State(
@@ -108,7 +114,7 @@ def listed(record: Record, status: Status) -> Listed:
         rootfs=record.rootfs,
         created=record.created,
         annotations=record.annotations,
-        owner=record.owner,
+        owner=str(record.owner),
     )
 
 

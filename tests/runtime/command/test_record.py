@@ -26,7 +26,7 @@ def record(**fields: object) -> Record:
         rootfs="/b/rootfs",
         group="swarm-runtime/c1",
         created="2026-01-02T03:04:05.6Z",
-        owner="root",
+        owner=0,
         creator=ProcessId(5, 50),
         init=ProcessId(7, 70),
         gate=99,
@@ -75,7 +75,7 @@ def test_what_state_prints_has_the_words_of_callers_of_runc() -> None:
         "rootfs": "/b/rootfs",
         "created": "2026-01-02T03:04:05.6Z",
         "annotations": {"a": "b"},
-        "owner": "root",
+        "owner": "0",
     }
 
 
