@@ -31,7 +31,7 @@ class Talk:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._turn = asyncio.Lock()
-        self._is_over = False
+        self.is_over = False
 
     async def say(self, **answer: Any) -> None:
         """Send one answer, as soon as there is room for it."""
@@ -42,8 +42,8 @@ class Talk:
         """Send the last answer."""
         async with self._turn:
             await self._write(answer)
-            if not self._is_over:
-                self._is_over = True
+            if not self.is_over:
+                self.is_over = True
                 await self._call.done_writing()
 
     async def hear(self) -> dispatch_pb2.Question | None:
@@ -55,12 +55,12 @@ class Talk:
         return heard if isinstance(heard, dispatch_pb2.Question) else None
 
     async def _write(self, answer: Mapping[str, Any]) -> None:
-        if self._is_over:
+        if self.is_over:
             return
         try:
             await self._call.write(dispatch_pb2.Answer(**answer))
         except (grpc.RpcError, asyncio.InvalidStateError):
-            self._is_over = True  # whoever hears finds out as well
+            self.is_over = True  # whoever hears finds out as well
 
 
 Respond = Callable[[Talk, dispatch_pb2.Question], Awaitable[None]]

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from random import SystemRandom
 
@@ -31,12 +32,17 @@ from agent.io.logs import Publisher
 from agent.io.looking import Looking
 from agent.io.programs import Programs
 from agent.io.purging import delete_all
+from agent.io.sampling import Sampled, Sampling
 from agent.io.supply import Supply, vouched
 from agent.metrics import Metrics
 from agent.session import Session
 from agent.tasks import Stray, Tasks
 from runtime import outcome
+from runtime.cgroups.layout import read_layout
+from runtime.cgroups.stats import Stats
+from runtime.io import host as own_host
 from runtime.io.client import Runtime
+from runtime.io.usage import read_networks, read_stats
 from swarm.api.v1 import images_pb2_grpc
 from swarm.dispatch import (
     CallBack,
@@ -78,6 +84,7 @@ class Service:
             metrics=self._metrics,
             log=log,
         )
+        self._layout = read_layout(own_host.read("/proc/self/mountinfo"))
         self._server = grpc.aio.server(interceptors=(ErrorInterceptor(log),), options=_UNLIMITED)
 
     async def start(self) -> None:
@@ -141,11 +148,15 @@ class Service:
         )
         programs = Programs(self._runtime, require=self._require, spawn=spawn, log=log)
         looking = Looking(self._runtime, require=self._require, log=log)
+        sampling = Sampling(
+            running=self._running, read_stats=self._read_stats, read_networks=read_networks
+        )
         self._conversations = Conversations(
             {
                 "stream": programs.respond,
                 "processes": looking.processes,
                 "pause": looking.pause,
+                "stats": sampling.respond,
             },
             spawn=spawn,
             log=log,
@@ -295,6 +306,22 @@ class Service:
             raise Missing(f"task {task_id} is not assigned to this node")
         if life.state.is_terminal:
             raise Refused(f"task {task_id} is not running: it is {life.state.word}")
+
+    def _running(self) -> Iterator[Sampled]:
+        """The tasks that have processes."""
+        tasks = self.agent.tasks
+        for task_id, life in tasks.lives.items():
+            wanted = tasks.known(task_id)
+            if life.seen.pid and not life.state.is_terminal and wanted is not None:
+                is_its_own = "host" not in wanted.spec.networks
+                yield Sampled(
+                    task_id=task_id,
+                    service_id=wanted.task.service_id,
+                    pid=life.seen.pid if is_its_own else 0,
+                )
+
+    def _read_stats(self, task_id: TaskId) -> Stats:
+        return read_stats(self._layout, f"{self._config.cgroup_parent}/{task_id}", details=False)
 
     def _is_over(self, task_id: TaskId) -> bool:
         life = self.agent.tasks.lives.get(task_id)
