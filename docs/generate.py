@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent import metrics as agent
 from manager import metrics as manager
+from runtime.command import helping as swarm_runtime
 from swarm.metrics import Row
 from swarmctl import reference as swarmctl
 
@@ -29,6 +30,7 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "cli.md": swarmctl.page(),
         REFERENCE / "metrics.md": "\n".join(_metrics()),
+        REFERENCE / "swarm-runtime.md": swarm_runtime.page(),
     }
 
 
