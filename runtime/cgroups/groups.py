@@ -182,7 +182,7 @@ def _refusals(layout: Layout, resources: Resources) -> Iterator[RefuseLimit]:
     for each in _CONTROLLERS:
         if each.v1_name in layout.v1 or _has_v2(layout, each.v2_name):
             continue
-        demands = each.v1(resources) if layout.v1 or each.v2_name else each.v2(resources)
+        demands = each.v1(resources) if layout.v1 else each.v2(resources)
         for demand in demands:
             if isinstance(demand, Refusal):
                 yield RefuseLimit(demand.field, demand.reason)
@@ -296,4 +296,4 @@ def _refilter(layout: Layout, path: str, resources: Resources) -> UpdateStep:
 
 
 def _allows_all(rules: devices.Filter) -> bool:
-    return rules.allow and not rules.rules
+    return rules.allow and all(rule.allow for rule in rules.rules)
