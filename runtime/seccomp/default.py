@@ -22,6 +22,7 @@ _EPERM: Final = 1
 _ENOSYS: Final = 38
 _AF_ALG: Final = 38
 _AF_VSOCK: Final = 40
+_LOWER_HALF: Final = 0xFFFFFFFF
 _PERSONALITY_QUERY: Final = 0xFFFFFFFF
 _MASKED: Final = "SCMP_CMP_MASKED_EQ"
 _UNAME26: Final = 0x20000
@@ -77,9 +78,13 @@ def _sockets() -> Iterator[Syscall]:
     The kernel looks at the lower half of the argument only. So do we: a comparison of the
     whole would let a refused family pass with any bit set in the upper half.
     """
-    for first, last in ((0, _AF_ALG - 1), (_AF_ALG + 1, _AF_VSOCK - 1), (_AF_VSOCK + 1, 63)):
+    for first, last in (
+        (0, _AF_ALG - 1),
+        (_AF_ALG + 1, _AF_VSOCK - 1),
+        (_AF_VSOCK + 1, _LOWER_HALF),
+    ):
         for value, size in aligned_blocks(first, last):
-            mask = 0xFFFFFFFF & ~(size - 1)
+            mask = _LOWER_HALF & ~(size - 1)
             yield _if("socket", SyscallArg(index=0, op=_MASKED, value=mask, value_two=value))
 
 

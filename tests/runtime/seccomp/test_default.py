@@ -100,6 +100,8 @@ def test_socket_families_are_told_by_the_half_of_the_argument_that_the_kernel_re
 
     refused = {family for family in range(64) if not permitted(family)}
     assert refused == {38, 40}
+    assert permitted(64)
+    assert permitted(0xFFFFFFFF)
     assert not permitted(40 | 1 << 32)
     assert permitted(2 | 1 << 32)
 
