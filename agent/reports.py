@@ -2,7 +2,8 @@
 
 Only the latest status of a task counts. A passing state (before RUNNING) waits a while: a
 slow pull shows after `PREPARING_S`, a task that waits for its turn to start after
-`STARTING_S`, and a task that starts in a few milliseconds costs one report. Any other goes at
+`STARTING_S`, and a task that starts in a few milliseconds costs one report. So does a health
+check that failed and has not given up yet: its count waits `STARTING_S`. Any other goes at
 once when the line is free: one batch is under way at a time, and what happens until its
 acknowledgement travels together in the next. After a batch `WINDOW_S` passes before another,
 or `BURST_S` while more is about to come: a burst costs a few commits instead of one per task,
@@ -15,7 +16,7 @@ from itertools import islice
 from swarm.dispatch import StatusBatch
 from swarm.ids import TaskId
 from swarm.objects import Observation
-from swarm.states import TaskState
+from swarm.states import HealthState, TaskState
 
 PREPARING_S = 0.1
 STARTING_S = 1.0
@@ -41,12 +42,10 @@ class Reports:
         waiting = self._pending.get(seen.task_id)
         if waiting is not None and waiting.state > seen.state:
             return
-        if seen.state >= TaskState.RUNNING:
-            due_at = now
-        elif seen.state >= TaskState.STARTING:
-            due_at = now + STARTING_S
-        else:
-            due_at = now + PREPARING_S
+        due_at = now + _patience_s(seen)
+        if waiting is not None and waiting.state is seen.state:
+            # A check that fails ten times a second must not put the news off for ever.
+            due_at = min(due_at, self._due_at[seen.task_id])
         self._pending[seen.task_id] = seen
         self._due_at[seen.task_id] = due_at
 
@@ -107,3 +106,13 @@ class Reports:
         """Assert what holds between any two calls."""
         assert self._pending.keys() == self._due_at.keys()
         assert not self._flying or self._is_open
+
+
+def _patience_s(seen: Observation) -> float:
+    """How long a status may wait for one that makes it superfluous."""
+    if seen.state < TaskState.STARTING:
+        return PREPARING_S
+    is_counting = seen.failing_streak > 0 and seen.health is not HealthState.UNHEALTHY
+    if seen.state < TaskState.RUNNING or (seen.state is TaskState.RUNNING and is_counting):
+        return STARTING_S
+    return 0.0

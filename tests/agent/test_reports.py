@@ -2,11 +2,12 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.reports import BURST_S, PREPARING_S, STARTING_S, WINDOW_S, Reports
 from swarm.ids import TaskId
 from swarm.objects import Observation
-from swarm.states import TaskState
+from swarm.states import HealthState, TaskState
 
 
 def seen(name: str, state: TaskState) -> Observation:
@@ -53,6 +54,31 @@ def test_a_task_that_waits_for_its_turn_to_start_shows_after_a_second() -> None:
 
     assert reports.batch(now=1.0) is None
     assert reports.batch(now=0.09 + STARTING_S) is not None
+
+
+def test_a_check_that_fails_again_and_again_is_told_once_a_second() -> None:
+    """Ten failures a second, of a thousand that it may have."""
+    reports = opened()
+    starting = replace(seen("a", TaskState.STARTING), health=HealthState.STARTING)
+
+    for number in range(10):
+        reports.record(replace(starting, failing_streak=number), now=number / 10)
+
+    assert reports.next_deadline() == STARTING_S
+    batch = reports.batch(now=STARTING_S)
+    assert batch is not None
+    assert batch.statuses[0].failing_streak == 9
+
+
+def test_a_check_that_gives_up_is_told_at_once() -> None:
+    reports = opened()
+    failing = replace(seen("a", TaskState.RUNNING), health=HealthState.HEALTHY, failing_streak=1)
+    reports.record(failing, now=0.0)
+    assert reports.next_deadline() == STARTING_S
+
+    reports.record(replace(failing, health=HealthState.UNHEALTHY, failing_streak=3), now=0.1)
+
+    assert reports.next_deadline() == 0.1
 
 
 def test_one_batch_flies_and_the_rest_travels_together() -> None:
