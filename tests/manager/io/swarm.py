@@ -6,7 +6,7 @@ or a real etcd. The agents are the agent's own assignments and link, without con
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
@@ -17,6 +17,7 @@ import structlog
 from msgspec import Struct
 
 from agent.assignments import Assignments, Gap, Wanted
+from agent.io.conversations import Conversations, Respond
 from agent.io.link import Link
 from manager import layout
 from manager.bootstrap import first_commit
@@ -44,6 +45,8 @@ from swarm.certificates import (
 )
 from swarm.codec import pack, to_message
 from swarm.dispatch import (
+    CallBack,
+    CallOff,
     Diff,
     FromAgent,
     FromManager,
@@ -366,6 +369,7 @@ class Agent:
         self.acknowledged = 0
         self.problems: tuple[str, ...] = ()
         self.lines: dict[TaskId, list[bytes]] = {}
+        self.respond: dict[str, Respond] = {}
         self.error: SwarmError | None = None
         self.welcome: Welcome | None = None
         self._answer = answer
@@ -374,6 +378,7 @@ class Agent:
         self._link: Link | None = None
         self._running: asyncio.Task[None] | None = None
         self._publishing: set[asyncio.Task[Any]] = set()
+        self._conversations = Conversations(self.respond, spawn=self._spawn, log=LOG)
         self.description = NodeDescription(
             hostname=hostname, os="linux", arch="x86_64", resources=resources, images=images
         )
@@ -450,6 +455,12 @@ class Agent:
                 self.say(PreflightResult(preflight_id=preflight_id, problems=self.problems))
             case LogSubscription():
                 self._spawn(self._publish(message))
+            case CallBack():
+                assert self._link is not None
+                self._conversations.call_back(self._link, message)
+            case CallOff():
+                assert self._link is not None
+                self._conversations.call_off(self._link, message)
             case _:
                 pass
 
@@ -459,10 +470,11 @@ class Agent:
             if state is not None:
                 self.report(wanted.task.id, state)
 
-    def _spawn(self, job: Awaitable[Any]) -> None:
+    def _spawn(self, job: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(job)
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
+        return task
 
     async def _beat(self, period_s: float) -> None:
         link = self._link
