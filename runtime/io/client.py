@@ -7,23 +7,34 @@ else works without it, and `run` waits a moment for one that is being replaced.
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM
+
+from msgspec.structs import replace
 
 from runtime import wire
 from runtime.cgroups.layout import Layout, read_layout
+from runtime.cgroups.stats import NetworkUsage, Stats
 from runtime.checks import check
-from runtime.io import attachment, execution, host, leftovers, pausing, sockets
+from runtime.io import (
+    attachment,
+    calling,
+    execution,
+    freezing,
+    host,
+    leftovers,
+    pausing,
+    usage,
+)
 from runtime.io.attachment import Attachment
-from runtime.io.calling import not_running
 from runtime.io.container import Container, Vanished
 from runtime.io.execution import Exec
 from runtime.io.launching import Launching
 from runtime.io.link import Link
 from runtime.joining import ExecSpec
-from runtime.layout import SOCKET_NAME, ContainerDir
+from runtime.layout import ContainerDir
 from runtime.outcome import (
     ContainerState,
     Exited,
@@ -34,9 +45,10 @@ from runtime.outcome import (
 )
 from runtime.spec import ContainerSpec
 from runtime.translation import group_path
-from swarm.errors import Missing, Refused, SwarmError, Unavailable
+from swarm.errors import KernelRefused, Missing, Refused, SwarmError, Unavailable
 
 _LOST = "its shim was killed, so the container was killed too"
+_ENDING_SIGNALS = (SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGKILL)
 _ENDING_S = 10.0
 _STARTING_S = 10.0
 
@@ -101,11 +113,18 @@ class Runtime:
         return [state for state in found if state is not None]
 
     async def kill(self, container_id: str, signal: int) -> None:
-        """Send a signal to process 1. Raises `Missing` if it has ended, `Invalid`."""
+        """Send a signal to process 1. Raises `Missing` if it has ended, `Invalid`.
+
+        A container that is to end must not sleep through it: these signals resume one that is
+        paused.
+        """
         container = self._containers.get(container_id)
         if container is None:
             raise Missing(f"container {container_id} does not exist")
         await container.kill(signal)
+        if signal in _ENDING_SIGNALS and freezing.is_pausing(self._layout, container.group):
+            with contextlib.suppress(KernelRefused):  # it is gone already
+                freezing.ask(self._layout, container.group, frozen=False)
 
     async def exec(self, container_id: str, spec: ExecSpec) -> Exec:
         """Run a program in a running container, and return once its exec succeeded.
@@ -115,7 +134,7 @@ class Runtime:
         `KernelRefused` if the program cannot start (`runtime.joining.refusal_code`).
         """
         container = self._running(container_id)
-        if pausing.is_pausing(self._layout, container.group):
+        if freezing.is_pausing(self._layout, container.group):
             raise Refused(f"container {container_id} is paused", hint="resume it first")
         return await execution.start(container.directory, spec)
 
@@ -129,15 +148,27 @@ class Runtime:
 
     async def resume(self, container_id: str) -> None:
         """Let its processes go on; one that is not paused does not mind. Raises `Missing`."""
-        pausing.resume(self._layout, self._running(container_id).group)
+        freezing.ask(self._layout, self._running(container_id).group, frozen=False)
 
     def is_paused(self, container_id: str) -> bool:
         """Whether a running container is paused. Raises `Missing`."""
-        return pausing.is_paused(self._layout, self._running(container_id).group)
+        return freezing.is_paused(self._layout, self._running(container_id).group)
+
+    async def stats(self, container_id: str) -> Stats:
+        """What it uses now and has used; networks that are the host's are not its. Raises
+        `Missing`.
+        """
+        container = self._running(container_id)
+        pid = container.started.result().pid
+        used, networks = await asyncio.gather(
+            asyncio.to_thread(usage.read_stats, self._layout, container.group),
+            asyncio.to_thread(_own_networks, pid),
+        )
+        return replace(used, networks=networks)
 
     async def processes(self, container_id: str) -> list[int]:
         """The host's numbers of all its processes, execs included. Raises `Missing`."""
-        return leftovers.pids(self._running(container_id).group, self._layout)
+        return usage.pids(self._layout, self._running(container_id).group)
 
     async def health(self, container_id: str) -> HealthRecord | None:
         """What its last checks found, ended or not; None without checks. Raises `Missing`."""
@@ -221,7 +252,7 @@ class Runtime:
     def _running(self, container_id: str) -> Container:
         container = self._containers.get(container_id)
         if container is None or not container.is_running:
-            raise not_running(container_id)
+            raise calling.not_running(container_id)
         return container
 
     # --- starting ------------------------------------------------------------------------------
@@ -264,9 +295,12 @@ class Runtime:
             container.is_claimed = container.is_adopted = True
             self._parents |= {spec.cgroup_parent} if spec is not None else set()
             try:
-                end = sockets.connect(f"{directory.path}/{SOCKET_NAME}", socket.SOCK_STREAM)
-            except OSError:
+                end = await calling.call(directory, wire.WATCH)
+            except Missing:
                 return await self._adopt_dead(container)
+            if container.id in self._containers:  # somebody else was quicker
+                end.close()
+                return await self._adopt(directory)
             self._containers[container.id] = container
             container.link = Link(end, container.heard)
         with contextlib.suppress(SwarmError, Vanished, TimeoutError):
@@ -303,7 +337,7 @@ class Runtime:
         with contextlib.suppress(SwarmError, Vanished):
             await asyncio.shield(container.started)
             with contextlib.suppress(Missing):
-                await container.kill(9)
+                await self.kill(container.id, int(SIGKILL))
             try:
                 await asyncio.wait_for(asyncio.shield(container.ended), _ENDING_S)
             except TimeoutError:
@@ -319,3 +353,11 @@ class Runtime:
             for parent in self._parents:
                 leftovers.remove_parents(parent, self._layout)
             self._parents.clear()
+
+
+def _own_networks(pid: int) -> tuple[NetworkUsage, ...]:
+    """The interfaces of process `pid`, unless its network is the one we are in."""
+    with contextlib.suppress(OSError):
+        if Path(f"/proc/{pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink():
+            return usage.read_networks(pid)
+    return ()

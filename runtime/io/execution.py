@@ -105,6 +105,8 @@ class Exec:
             self.pid = await self._entered
             if hand is not None:
                 self.stdin_fd = self.stdout_fd = hand.take()
+                if self.stdout_fd < 0:
+                    raise Unavailable(f"exec: no terminal came from {self.container_id}")
                 os.set_blocking(self.stdout_fd, False)
         finally:
             _close_all(theirs)

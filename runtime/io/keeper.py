@@ -1,38 +1,51 @@
-"""Keep a running container: its output, its signals, its end.
+"""Keep a running container: its output, its signals, who joins it, its health, its end.
 
-A loop over descriptors without timers: while nothing happens, nothing runs. What it knows is
-on disk before anyone is told, so an exit that nobody heard is found by whoever comes next.
+A loop over descriptors, without timers but for health checks: while nothing happens, nothing
+runs. What it knows is on disk before anyone is told, so an exit that nobody heard is found by
+whoever comes next.
 """
 
 import contextlib
 import errno
 import os
-import select
 import socket
+import sys
 import time
-from collections.abc import Callable
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from runtime import wire
 from runtime.cgroups import memory
-from runtime.io import host
-from runtime.io.logfile import LogFile
+from runtime.io import freezing, host
+from runtime.io.checking import Checking
+from runtime.io.entering import Entrance
+from runtime.io.execs import Execs
+from runtime.io.output import Output
+from runtime.io.polling import Poll
 from runtime.io.process import Upkeep
 from runtime.layout import ContainerDir
 from runtime.outcome import ContainerState, Exited
 
-_READ_BYTES = 65536
+_READ_BYTES: Final = 65536
+_BACKLOG: Final = 128
+_STREAMS: Final = 3  # the most that a newcomer passes
+_PASSED_BYTES: Final = socket.CMSG_SPACE(4 * _STREAMS)
 
 
 class Process(Struct, frozen=True):
-    """Process 1, the reading ends of its output, and its `ContainerState`, encoded."""
+    """Process 1, our ends of its streams, and its `ContainerState`, encoded.
+
+    `stdin` is -1 where nobody can write. With a terminal `stdin` and `stdout` are both its
+    master, and `stderr` is -1.
+    """
 
     pid: int
     stdout: int
     stderr: int
     state: bytes
+    stdin: int = -1
 
 
 class Keeper:
@@ -42,66 +55,109 @@ class Keeper:
     """
 
     def __init__(
-        self, directory: ContainerDir, upkeep: Upkeep, process: Process, listener: socket.socket
+        self,
+        directory: ContainerDir,
+        upkeep: Upkeep,
+        process: Process,
+        listener: socket.socket,
+        entrance: Entrance,
     ) -> None:
         self._directory = directory
         self._upkeep = upkeep
         self._process = process
         self._listener = listener
-        self._log: LogFile | None = None
+        self._stdin = process.stdin
         self._buffered: dict[int, bytes] = {}
-        self._poll = select.poll()
-        self._ready: dict[int, Callable[[int], object]] = {}
+        self._poll = Poll()
+        self._output = Output(self._poll, upkeep.log, stdout=process.stdout, stderr=process.stderr)
+        self._execs = Execs(self._poll, entrance.serve)
+        self._checking: Checking | None = None
         self._ended = False
         host.replace_file(directory.state_file, process.state)
+        if upkeep.health is not None:
+            self._checking = Checking(
+                self._poll,
+                upkeep.container_id,
+                upkeep.health,
+                file=directory.health_file,
+                become=entrance.check,
+                is_paused=lambda: freezing.is_pausing(entrance.layout, upkeep.group),
+                changed=self._tell,
+            )
 
     def adopt(self, client: int) -> None:
-        """Have one more client, which is told the state."""
-        os.set_blocking(client, False)
-        self._buffered[client] = b""
-        self._watch(client, self._hear)
+        """Have one more client, which is told how things stand."""
+        self._admit(client)
         self._send(client, wire.running(self._process.state))
+        if self._checking is not None:
+            self._send(client, self._checking.state())
 
     def serve(self) -> None:
         """Go on until the container has ended and everyone knows."""
         self._listener.setblocking(False)
-        self._watch(os.pidfd_open(self._process.pid), self._reap)
-        self._watch(self._process.stdout, self._copy)
-        self._watch(self._process.stderr, self._copy)
-        self._watch(self._listener.fileno(), self._accept)
+        self._listener.listen(_BACKLOG)
+        self._poll.watch(os.pidfd_open(self._process.pid), self._reap)
+        self._poll.watch(self._listener.fileno(), self._accept)
+        self._output.begin()
         while not self._ended:
-            for descriptor, _ in self._poll.poll():
-                ready = self._ready.get(descriptor)
-                if ready is not None and not self._ended:
-                    ready(descriptor)
+            if self._checking is None:
+                self._poll.turn(None)
+            else:
+                self._poll.turn(self._checking.timeout_s)
+                self._checking.wake()
 
-    def _watch(self, descriptor: int, ready: Callable[[int], object]) -> None:
-        self._ready[descriptor] = ready
-        self._poll.register(descriptor, select.POLLIN)
-
-    def _forget(self, descriptor: int) -> None:
-        del self._ready[descriptor]
-        self._poll.unregister(descriptor)
-
-    def _copy(self, descriptor: int) -> bool:
-        """Log what there is to read; whether there may be more."""
-        output = os.read(descriptor, _READ_BYTES)
-        if not output:
-            self._forget(descriptor)
-            return False
-        if self._log is None:
-            self._log = LogFile(self._upkeep.log)
-        stream = "stdout" if descriptor == self._process.stdout else "stderr"
-        self._log.feed(stream, output, now_ns=time.time_ns())
-        return True
+    # --- who comes ------------------------------------------------------------------------------
 
     def _accept(self, _: int) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-            self.adopt(self._listener.accept()[0].detach())
+            newcomer = self._listener.accept()[0].detach()
+            os.set_blocking(newcomer, False)
+            self._poll.watch(newcomer, self._greet)
+
+    def _greet(self, newcomer: int) -> None:
+        """The first byte says what for; what follows it is not ours to read yet."""
+        try:
+            purpose, passed = _receive(newcomer)
+        except BlockingIOError:
+            return
+        except OSError:
+            purpose, passed = b"", ()
+        self._poll.forget(newcomer)
+        match purpose, len(passed):
+            case wire.WATCH, 0:
+                self.adopt(newcomer)
+            case wire.EXEC, 0 | 1 | 3:
+                self._execs.begin(newcomer, passed)
+            case wire.ATTACH, 3:
+                self._attach(newcomer, *passed)
+            case _:
+                for descriptor in (newcomer, *passed):
+                    os.close(descriptor)
+
+    def _attach(self, client: int, stdout: int, stderr: int, hand: int) -> None:
+        self._admit(client)
+        self._output.attach(client, stdout=stdout, stderr=stderr, given_up=self._give_up)
+        has_input = self._stdin >= 0 and _hand_over(hand, self._stdin)
+        os.close(hand)
+        tty = self._stdin >= 0 and self._stdin == self._process.stdout
+        self._send(client, wire.encode(wire.Attached(tty, has_input)))
+
+    def _give_up(self, client: int) -> None:
+        self._send(client, wire.encode(wire.Dropped()))
+        self._drop(client)
+
+    def _admit(self, client: int) -> None:
+        os.set_blocking(client, False)
+        self._buffered[client] = b""
+        self._poll.watch(client, self._hear)
+
+    # --- what they want -------------------------------------------------------------------------
 
     def _hear(self, client: int) -> None:
         try:
             received = os.read(client, _READ_BYTES)
+        except BlockingIOError:
+            return
         except OSError:
             received = b""
         if received:
@@ -117,19 +173,31 @@ class Keeper:
             except msgspec.DecodeError:
                 self._drop(client)
                 return
-            reason = self._kill(command.signal)
+            reason = self._carry_out(command)
             self._send(client, wire.encode(wire.Answered(command.number, reason)))
 
-    def _kill(self, number: int) -> int:
+    def _carry_out(self, command: wire.Command) -> int:
         """0 or the kernel's reason. Process 1 is our unreaped child, so the pid is still its."""
-        try:
-            os.kill(self._process.pid, number)
-        except OSError as err:
-            return err.errno or errno.EIO
+        match command:
+            case wire.Kill(signal=number):
+                try:
+                    os.kill(self._process.pid, number)
+                except OSError as err:
+                    return err.errno or errno.EIO
+            case wire.EndInput():
+                if self._stdin >= 0 and self._stdin != self._process.stdout:
+                    os.close(self._stdin)
+                    self._stdin = -1
         return 0
+
+    def _tell(self, report: bytes) -> None:
+        for client in list(self._buffered):
+            self._send(client, report)
 
     def _send(self, client: int, report: bytes) -> None:
         """A client that does not listen is dropped: it must not hold the container up."""
+        if client not in self._buffered:
+            return
         try:
             sent = os.write(client, report)
         except OSError:
@@ -139,30 +207,23 @@ class Keeper:
 
     def _drop(self, client: int) -> None:
         if self._buffered.pop(client, None) is not None:
-            self._forget(client)
+            self._output.detach(client)
+            self._poll.forget(client)
             os.close(client)
 
+    # --- the end --------------------------------------------------------------------------------
+
     def _reap(self, _: int) -> None:
+        """All others in its pid namespace are dead and reaped: the kernel had it wait for them."""
         _, status = os.waitpid(self._process.pid, 0)
-        self._drain()
+        self._output.drain()
         state = msgspec.json.decode(self._process.state, type=ContainerState)
         exited = self._exit(status, time.time())  # not before its last line
         ended = msgspec.structs.replace(state, exited=exited)
         host.replace_file(self._directory.state_file, msgspec.json.encode(ended))
         host.revert(self._upkeep.groups)
-        for client in list(self._buffered):
-            self._send(client, wire.encode(wire.Ended(exited)))
+        self._tell(wire.encode(wire.Ended(exited)))
         self._ended = True
-
-    def _drain(self) -> None:
-        """Whoever could write is dead, so what is in the pipes is all there will be."""
-        for descriptor in (self._process.stdout, self._process.stderr):
-            os.set_blocking(descriptor, False)
-            with contextlib.suppress(BlockingIOError):
-                while descriptor in self._ready and self._copy(descriptor):
-                    pass
-        if self._log is not None:
-            self._log.close(now_ns=time.time_ns())
 
     def _exit(self, status: int, now: float) -> Exited:
         code = os.waitstatus_to_exitcode(status)
@@ -173,3 +234,30 @@ class Keeper:
             oom_killed=memory.oom_kills(host.read(self._upkeep.oom_file)) > 0,
             finished_at=now,
         )
+
+
+def _receive(newcomer: int) -> tuple[bytes, tuple[int, ...]]:
+    """One byte, and the descriptors that came with it."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, newcomer)
+    try:
+        purpose, passed, _, _ = link.recvmsg(1, _PASSED_BYTES, socket.MSG_CMSG_CLOEXEC)
+    finally:
+        link.detach()
+    raw = b"".join(each for _, _, each in passed)
+    return purpose, tuple(
+        int.from_bytes(raw[start : start + 4], sys.byteorder)
+        for start in range(0, len(raw) - len(raw) % 4, 4)
+    )
+
+
+def _hand_over(hand: int, descriptor: int) -> bool:
+    """Send `descriptor` through the socket `hand`; whether that was possible."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, hand)
+    try:
+        right = (socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptor.to_bytes(4, sys.byteorder))
+        link.sendmsg([b"."], [right], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    except OSError:
+        return False
+    finally:
+        link.detach()
+    return True

@@ -18,13 +18,14 @@ import msgspec
 from runtime import logs
 from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
-from runtime.io import host
+from runtime.io import freezing, host
 from runtime.layout import ContainerDir, containers_dir, unclaimed_by
 from runtime.outcome import ContainerState, Exited, HealthRecord
 from runtime.plan import host_steps
 from runtime.spec import ContainerSpec, Log
 from runtime.steps import own, undo
 from runtime.translation import group_path, to_resources
+from swarm.errors import KernelRefused
 
 _DYING_S = 10.0
 _Kept = TypeVar("_Kept", ContainerSpec, ContainerState, HealthRecord)
@@ -133,14 +134,11 @@ async def kill_all(spec: ContainerSpec, layout: Layout) -> None:
             if _pid_of(descriptor) in still:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        with contextlib.suppress(KernelRefused):  # v1 keeps what is paused from dying
+            freezing.ask(layout, group_path(spec), frozen=False)
         for descriptor in descriptors:
             await _gone(descriptor, deadline - time.monotonic())
             os.close(descriptor)
-
-
-def pids(group: str, layout: Layout) -> list[int]:
-    """The processes in a container's groups, by the host's numbers."""
-    return sorted(_pids(groups.procs_file(layout, group)))
 
 
 def _pids(procs: str) -> set[int]:

@@ -29,7 +29,7 @@ from runtime.io.title import set_title
 from runtime.layout import SOCKET_NAME, SPEC_NAME, ContainerDir, unclaimed_dir
 from runtime.outcome import ContainerState
 from runtime.plan import make_plan
-from runtime.spec import ContainerSpec, Log
+from runtime.spec import ContainerSpec, Health, Log
 from runtime.steps import ContainerStep, Execute, HostStep, RemoveCgroup, own, undo
 from runtime.translation import group_path, to_resources
 from runtime.wire import Claimed, Refused, encode
@@ -58,6 +58,8 @@ class Upkeep(Struct, frozen=True, kw_only=True, tag="upkeep"):
 
     container_id: str
     log: Log
+    health: Health | None
+    group: str
     oom_file: str
     groups: tuple[RemoveCgroup, ...]
 
@@ -167,6 +169,8 @@ def _upkeep(spec: ContainerSpec, layout: Layout) -> Upkeep:
     return Upkeep(
         container_id=spec.id,
         log=spec.log,
+        health=spec.health,
+        group=group_path(spec),
         oom_file=groups.oom_file(layout, group_path(spec)),
         groups=tuple(each for each in undo(own(made)) if isinstance(each, RemoveCgroup)),
     )
@@ -212,10 +216,10 @@ def _execute(
     if step.init:
         _stay_behind(title)
     _say(report, executing)
-    raise _exec(step.args, env)
+    raise execute(step.args, env)
 
 
-def _exec(args: tuple[str, ...], env: dict[str, str]) -> KernelRefused:
+def execute(args: tuple[str, ...], env: dict[str, str]) -> KernelRefused:
     """Become the program; the reason if that is impossible."""
     name, path = args[0], env.get("PATH", _PATH)
     candidates = [name] if "/" in name else [f"{each or '.'}/{name}" for each in path.split(":")]

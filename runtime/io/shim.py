@@ -18,6 +18,7 @@ import msgspec
 from runtime import constants as k
 from runtime import wire
 from runtime.io import host, kernel
+from runtime.io.entering import Entrance
 from runtime.io.keeper import Keeper, Process
 from runtime.io.process import Executing, Fate, Pipes, Surroundings, Upkeep, become
 from runtime.io.title import set_title
@@ -76,7 +77,8 @@ def _start(link: int, around: Surroundings) -> Keeper | None:
             set_title("swarmd-shim", upkeep.container_id, around.run_root, place=around.title)
             directory = ContainerDir(around.run_root, upkeep.container_id)
             process = Process(pid, stdout, stderr, bytes(state))
-            keeper = Keeper(directory, upkeep, process, listener)
+            entrance = Entrance(directory, around)
+            keeper = Keeper(directory, upkeep, process, listener, entrance)
             keeper.adopt(link)
             return keeper
         case _:
