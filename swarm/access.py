@@ -33,6 +33,7 @@ _CONTROL = (
     "ReadLogs",
     "Exec",
     "Attach",
+    "InspectTask",
     "ListProcesses",
     "PauseTask",
     "WatchStats",

@@ -72,6 +72,10 @@ ROOT = Branch(
                 "tag": Leaf("swarmctl.commands.image:tag", "Give an image another name"),
             },
         ),
+        "task": Branch(
+            "The attempts at running a service's replicas",
+            {"inspect": Leaf("swarmctl.commands.task:inspect", "Show tasks in full")},
+        ),
         "swarm": Branch("The same as init, join, join-token and leave", _SWARM),
         "attach": Leaf("swarmctl.commands.program:attach", "Join a task's own program"),
         "exec": Leaf("swarmctl.commands.program:exec_", "Run a program in a task's container"),

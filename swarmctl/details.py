@@ -6,7 +6,7 @@ not have keep our own names in the same style.
 """
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import json
 
@@ -109,7 +109,21 @@ def node_detail(view: control_pb2.NodeView) -> Object:
     )
 
 
-def task_detail(view: control_pb2.TaskView) -> Object:
+def inspected_task(answer: control_pb2.InspectTaskResponse) -> Object:
+    """A task with the log of its health checks, the newest last."""
+    log: list[Value] = [
+        {
+            "Start": rfc3339(each.started_at),
+            "End": rfc3339(each.finished_at),
+            "ExitCode": each.exit_code,
+            "Output": each.output,
+        }
+        for each in answer.health_log
+    ]
+    return task_detail(answer.task, log)
+
+
+def task_detail(view: control_pb2.TaskView, health_log: Sequence[Value] = ()) -> Object:
     """A task, for templates and JSON."""
     task, seen = view.task, from_message(Observation, view.observation)
     return _present(
@@ -127,7 +141,11 @@ def task_detail(view: control_pb2.TaskView) -> Object:
             Message=seen.message or task.message,
             Err=rows.task_error(view),
             ContainerStatus=_present(PID=seen.pid, ExitCode=seen.exit_code),
-            Health={"Status": seen.health.word, "FailingStreak": seen.failing_streak}
+            Health={
+                "Status": seen.health.word,
+                "FailingStreak": seen.failing_streak,
+                "Log": list(health_log),
+            }
             if seen.health
             else None,
         ),

@@ -25,6 +25,7 @@ from agent.io import devices, host, lock, memory, volumes
 from agent.io.agent import Agent, Asked
 from agent.io.conversations import Conversations
 from agent.io.crew import Crew
+from agent.io.examining import Examining
 from agent.io.executor import Executor
 from agent.io.images import ImagesService
 from agent.io.link import Link
@@ -157,6 +158,7 @@ class Service:
                 "processes": looking.processes,
                 "pause": looking.pause,
                 "stats": sampling.respond,
+                "health": Examining(self._runtime).respond,
             },
             spawn=spawn,
             log=log,

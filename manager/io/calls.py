@@ -25,7 +25,15 @@ RELAYED = "swarm-relayed"
 
 # These go to the manager that holds the node's session, which need not be the leader.
 ANYWHERE = frozenset(
-    f"{CONTROL}{name}" for name in ("Exec", "Attach", "ListProcesses", "PauseTask", "WatchStats")
+    f"{CONTROL}{name}"
+    for name in (
+        "Exec",
+        "Attach",
+        "InspectTask",
+        "ListProcesses",
+        "PauseTask",
+        "WatchStats",
+    )
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]

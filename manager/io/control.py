@@ -266,6 +266,13 @@ class Control(control_pb2_grpc.ControlServicer):
             async for each in outputs:
                 yield each
 
+    async def InspectTask(
+        self, request: control_pb2.InspectTaskRequest, context: Context
+    ) -> control_pb2.InspectTaskResponse:
+        """A task, with what its node remembers of its health."""
+        caller, is_relayed = origin(context)
+        return await self._parts.looking.inspect(request, caller, is_relayed=is_relayed)
+
     async def ListProcesses(
         self, request: control_pb2.ListProcessesRequest, context: Context
     ) -> control_pb2.ListProcessesResponse:

@@ -13,8 +13,10 @@ import structlog
 from manager.applied import Applied
 from manager.control.targets import full_name, nodes_with, running_task, sampled
 from manager.events import program_event
+from manager.finding import find_task
 from manager.io.mirror import Mirror
 from manager.io.reach import Reach
+from manager.io.rendering import task_view
 from swarm.api.v1 import control_pb2, dispatch_pb2
 from swarm.errors import SwarmError, Unavailable
 from swarm.ids import NodeId, ServiceId, TaskId
@@ -53,6 +55,26 @@ class Looking:
         asked = dispatch_pb2.ProcessesQuestion(task_id=task.id)
         answer = await self._ask(task.node_id, dispatch_pb2.Question(processes=asked))
         return answer.processes
+
+    async def inspect(
+        self, request: control_pb2.InspectTaskRequest, caller: str, *, is_relayed: bool
+    ) -> control_pb2.InspectTaskResponse:
+        """A task in full. A node that does not answer is said to be silent, not an error."""
+        view = self._mirror.view
+        task = view.tasks[find_task(view, request.task)]
+        response = control_pb2.InspectTaskResponse(task=task_view(view, task.id))
+        if not response.task.observation.health:
+            return response
+        try:
+            if address := self._reach.elsewhere(task.node_id, is_relayed=is_relayed):
+                async with self._reach.asking(address, caller) as (stub, metadata):
+                    return await stub.InspectTask(request, metadata=metadata)
+            asked = dispatch_pb2.HealthQuestion(task_id=task.id)
+            answer = await self._ask(task.node_id, dispatch_pb2.Question(health=asked))
+            response.health_log.extend(answer.health.results)
+        except SwarmError as err:
+            response.unreachable = err.message
+        return response
 
     async def pause(
         self, request: control_pb2.PauseTaskRequest, caller: str, *, is_relayed: bool

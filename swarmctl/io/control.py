@@ -105,6 +105,11 @@ class Control:
         answers = self._channel.stream("Control/ReadLogs", data)
         return (pb.LogBatch.FromString(each) for each in answers if each is not None)
 
+    def inspect_task(self, task: str) -> pb.InspectTaskResponse:
+        """A task in full."""
+        answer = self._call("InspectTask", pb.InspectTaskRequest(task=task))
+        return pb.InspectTaskResponse.FromString(answer)
+
     def processes(self, task: str) -> pb.ListProcessesResponse:
         """The processes of the container of `task`."""
         answer = self._call("ListProcesses", pb.ListProcessesRequest(task=task))

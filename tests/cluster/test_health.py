@@ -113,6 +113,11 @@ def test_an_unhealthy_task_fails_and_is_replaced(host: Host) -> None:
     assert failed["CurrentState"].startswith("Failed")
     assert "container is unhealthy: " in failed["Error"]
     assert "no file" in failed["Error"]
+    [inspected] = host.json("task", "inspect", failed["ID"])
+    health = inspected["Status"]["Health"]
+    assert (health["Status"], health["FailingStreak"]) == ("unhealthy", 2)
+    assert [each["ExitCode"] for each in health["Log"][-2:]] == [1, 1]
+    assert "no file" in health["Log"][-1]["Output"]
 
 
 def test_failures_in_the_start_period_do_not_count(host: Host) -> None:

@@ -65,6 +65,8 @@ class FakeSwarm(
         self.pulls: list[images_pb2.PullImageResponse] = []
         self.uploaded = b""
         self.node_id = NODE_ID
+        self.health: list[control_pb2.HealthResult] = []
+        self.unreachable = ""
         self.endless = False
         self.conflicts = 0
 
@@ -156,6 +158,13 @@ class FakeSwarm(
     def RemoveNode(self, request: Any, context: Any) -> Any:
         self._take("RemoveNode", request, context)
         return control_pb2.RemoveNodeResponse()
+
+    def InspectTask(self, request: Any, context: Any) -> Any:
+        self._take("InspectTask", request, context)
+        [view] = [each for each in self.tasks if each.task.id.startswith(request.task)]
+        return control_pb2.InspectTaskResponse(
+            task=view, health_log=self.health, unreachable=self.unreachable
+        )
 
     def CreateService(self, request: Any, context: Any) -> Any:
         self._take("CreateService", request, context)

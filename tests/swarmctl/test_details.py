@@ -211,7 +211,7 @@ def test_a_task_with_a_check_is_described_with_its_health() -> None:
     status = task_detail(view)["Status"]
 
     assert isinstance(status, dict)
-    assert status["Health"] == {"Status": "healthy", "FailingStreak": 2}
+    assert status["Health"] == {"Status": "healthy", "FailingStreak": 2, "Log": []}
 
 
 def test_an_image_is_described_with_its_configuration() -> None:

@@ -539,7 +539,9 @@ class TaskView(_message.Message):
     @_builtins.property
     def observation(self) -> _objects_pb2.Observation: ...
     @_builtins.property
-    def spec(self) -> _specs_pb2.TaskSpec: ...
+    def spec(self) -> _specs_pb2.TaskSpec:
+        """a seccomp profile is named by its digest; the service has its text"""
+
     def __init__(
         self,
         *,
@@ -1072,6 +1074,86 @@ class StreamEnded(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamEnded: _TypeAlias = StreamEnded  # noqa: Y015
+
+@_typing.final
+class InspectTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    task: _builtins.str
+    """an id, the beginning of one, or a name (web.1)"""
+    def __init__(
+        self,
+        *,
+        task: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectTaskRequest: _TypeAlias = InspectTaskRequest  # noqa: Y015
+
+@_typing.final
+class HealthResult(_message.Message):
+    """`exit_code` is -1 when there was none: the check did not start, or ran out of time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    FINISHED_AT_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    started_at: _builtins.float
+    finished_at: _builtins.float
+    exit_code: _builtins.int
+    output: _builtins.str
+    def __init__(
+        self,
+        *,
+        started_at: _builtins.float = ...,
+        finished_at: _builtins.float = ...,
+        exit_code: _builtins.int = ...,
+        output: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exit_code", b"exit_code", "finished_at", b"finished_at", "output", b"output", "started_at", b"started_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealthResult: _TypeAlias = HealthResult  # noqa: Y015
+
+@_typing.final
+class InspectTaskResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    HEALTH_LOG_FIELD_NUMBER: _builtins.int
+    UNREACHABLE_FIELD_NUMBER: _builtins.int
+    unreachable: _builtins.str
+    """why the log could not be read"""
+    @_builtins.property
+    def task(self) -> Global___TaskView: ...
+    @_builtins.property
+    def health_log(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthResult]:
+        """the newest last"""
+
+    def __init__(
+        self,
+        *,
+        task: Global___TaskView | None = ...,
+        health_log: _abc.Iterable[Global___HealthResult] | None = ...,
+        unreachable: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["health_log", b"health_log", "task", b"task", "unreachable", b"unreachable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectTaskResponse: _TypeAlias = InspectTaskResponse  # noqa: Y015
 
 @_typing.final
 class ListProcessesRequest(_message.Message):

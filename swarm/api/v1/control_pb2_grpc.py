@@ -115,6 +115,11 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.StreamInput.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.StreamOutput.FromString,
                 _registered_method=True)
+        self.InspectTask = channel.unary_unary(
+                '/swarm.api.v1.Control/InspectTask',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.InspectTaskRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.InspectTaskResponse.FromString,
+                _registered_method=True)
         self.ListProcesses = channel.unary_unary(
                 '/swarm.api.v1.Control/ListProcesses',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListProcessesRequest.SerializeToString,
@@ -236,6 +241,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def InspectTask(self, request, context):
+        """One task in full, with what its node remembers of its health checks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListProcesses(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -337,6 +349,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.Attach,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.StreamInput.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.StreamOutput.SerializeToString,
+            ),
+            'InspectTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectTask,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.InspectTaskRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.InspectTaskResponse.SerializeToString,
             ),
             'ListProcesses': grpc.unary_unary_rpc_method_handler(
                     servicer.ListProcesses,
@@ -786,6 +803,33 @@ class Control:
             '/swarm.api.v1.Control/Attach',
             swarm_dot_api_dot_v1_dot_control__pb2.StreamInput.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.StreamOutput.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/InspectTask',
+            swarm_dot_api_dot_v1_dot_control__pb2.InspectTaskRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.InspectTaskResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,8 @@ class ControlStub:
     """
     Attach: _grpc.StreamStreamMultiCallable[_control_pb2.StreamInput, _control_pb2.StreamOutput]
     """Join the streams of the task's own program. Cancelling the call leaves it as it is."""
+    InspectTask: _grpc.UnaryUnaryMultiCallable[_control_pb2.InspectTaskRequest, _control_pb2.InspectTaskResponse]
+    """One task in full, with what its node remembers of its health checks."""
     ListProcesses: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListProcessesRequest, _control_pb2.ListProcessesResponse]
     PauseTask: _grpc.UnaryUnaryMultiCallable[_control_pb2.PauseTaskRequest, _control_pb2.PauseTaskResponse]
     WatchStats: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchStatsRequest, _control_pb2.StatsBatch]
@@ -84,6 +86,8 @@ class ControlAsyncStub(ControlStub):
     """
     Attach: _aio.StreamStreamMultiCallable[_control_pb2.StreamInput, _control_pb2.StreamOutput]  # type: ignore[assignment]
     """Join the streams of the task's own program. Cancelling the call leaves it as it is."""
+    InspectTask: _aio.UnaryUnaryMultiCallable[_control_pb2.InspectTaskRequest, _control_pb2.InspectTaskResponse]  # type: ignore[assignment]
+    """One task in full, with what its node remembers of its health checks."""
     ListProcesses: _aio.UnaryUnaryMultiCallable[_control_pb2.ListProcessesRequest, _control_pb2.ListProcessesResponse]  # type: ignore[assignment]
     PauseTask: _aio.UnaryUnaryMultiCallable[_control_pb2.PauseTaskRequest, _control_pb2.PauseTaskResponse]  # type: ignore[assignment]
     WatchStats: _aio.UnaryStreamMultiCallable[_control_pb2.WatchStatsRequest, _control_pb2.StatsBatch]  # type: ignore[assignment]
@@ -207,6 +211,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.StreamOutput], _abc.AsyncIterator[_control_pb2.StreamOutput]]:
         """Join the streams of the task's own program. Cancelling the call leaves it as it is."""
+
+    @_abc_1.abstractmethod
+    def InspectTask(
+        self,
+        request: _control_pb2.InspectTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.InspectTaskResponse, _abc.Awaitable[_control_pb2.InspectTaskResponse]]:
+        """One task in full, with what its node remembers of its health checks."""
 
     @_abc_1.abstractmethod
     def ListProcesses(

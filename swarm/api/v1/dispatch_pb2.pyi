@@ -571,6 +571,7 @@ class Question(_message.Message):
     PROCESSES_FIELD_NUMBER: _builtins.int
     PAUSE_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stream(self) -> _control_pb2.StreamInput: ...
     @_builtins.property
@@ -579,6 +580,8 @@ class Question(_message.Message):
     def pause(self) -> Global___PauseQuestion: ...
     @_builtins.property
     def stats(self) -> Global___StatsQuestion: ...
+    @_builtins.property
+    def health(self) -> Global___HealthQuestion: ...
     def __init__(
         self,
         *,
@@ -586,16 +589,58 @@ class Question(_message.Message):
         processes: Global___ProcessesQuestion | None = ...,
         pause: Global___PauseQuestion | None = ...,
         stats: Global___StatsQuestion | None = ...,
+        health: Global___HealthQuestion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "pause", b"pause", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["health", b"health", "message", b"message", "pause", b"pause", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "pause", b"pause", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["health", b"health", "message", b"message", "pause", b"pause", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["stream", "processes", "pause", "stats"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["stream", "processes", "pause", "stats", "health"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___Question: _TypeAlias = Question  # noqa: Y015
+
+@_typing.final
+class HealthQuestion(_message.Message):
+    """What the last health checks of a task found, whether it runs or has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealthQuestion: _TypeAlias = HealthQuestion  # noqa: Y015
+
+@_typing.final
+class HealthLog(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_control_pb2.HealthResult]: ...
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[_control_pb2.HealthResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealthLog: _TypeAlias = HealthLog  # noqa: Y015
 
 @_typing.final
 class ProcessesQuestion(_message.Message):
@@ -682,6 +727,7 @@ class Answer(_message.Message):
     PROCESSES_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     failure: _builtins.bytes
@@ -694,6 +740,8 @@ class Answer(_message.Message):
     def stats(self) -> _control_pb2.StatsBatch: ...
     @_builtins.property
     def paused(self) -> _control_pb2.PauseTaskResponse: ...
+    @_builtins.property
+    def health(self) -> Global___HealthLog: ...
     def __init__(
         self,
         *,
@@ -702,13 +750,14 @@ class Answer(_message.Message):
         processes: _control_pb2.ListProcessesResponse | None = ...,
         stats: _control_pb2.StatsBatch | None = ...,
         paused: _control_pb2.PauseTaskResponse | None = ...,
+        health: Global___HealthLog | None = ...,
         failure: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "failure", b"failure", "message", b"message", "paused", b"paused", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "failure", b"failure", "health", b"health", "message", b"message", "paused", b"paused", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "failure", b"failure", "message", b"message", "paused", b"paused", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "failure", b"failure", "health", b"health", "message", b"message", "paused", b"paused", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["call_id", "stream", "processes", "stats", "paused", "failure"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["call_id", "stream", "processes", "stats", "paused", "health", "failure"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 

@@ -7,6 +7,8 @@ import pytest
 from agent.io.conversations import Talk
 from swarm.api.v1 import control_pb2, control_pb2_grpc, dispatch_pb2
 from swarm.errors import Missing, Refused
+from swarm.ids import TaskId
+from swarm.states import HealthState, TaskState
 from tests.manager.io.swarm import Agent, Swarm, service, until
 
 Tell = Callable[..., None]
@@ -106,6 +108,62 @@ def test_a_task_is_paused_on_its_node_and_that_is_told(tell: Tell) -> None:
             await swarm.call("PauseTask", request)
 
         assert heard == [(task_id, True), (task_id, False)]
+
+    tell(story)
+
+
+def test_a_tasks_health_is_asked_of_its_node_even_when_it_has_ended(tell: Tell) -> None:
+    async def answer(talk: Talk, question: dispatch_pb2.Question) -> None:
+        result = control_pb2.HealthResult(exit_code=1, output=question.health.task_id)
+        await talk.conclude(health=dispatch_pb2.HealthLog(results=[result]))
+
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        agent.respond["health"] = answer
+        await swarm.run(service())
+        (task_id,) = agent.tasks
+        agent.report(
+            TaskId(task_id), TaskState.FAILED, health=HealthState.UNHEALTHY, failing_streak=3
+        )
+        request = control_pb2.InspectTaskRequest(task=task_id)
+
+        async def log() -> list[str]:
+            found = await swarm.call("InspectTask", request)
+            return [each.output for each in found.health_log]
+
+        async with asyncio.timeout(10):
+            while await log() != [task_id]:
+                await asyncio.sleep(0.01)
+
+    tell(story)
+
+
+def test_a_task_without_a_check_is_inspected_without_its_node(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        await swarm.join()
+        await swarm.run(service())
+
+        found = await swarm.call("InspectTask", control_pb2.InspectTaskRequest(task="web.1"))
+
+        assert found.task.task.slot == 1
+        assert (list(found.health_log), found.unreachable) == ([], "")
+
+    tell(story)
+
+
+def test_a_node_that_cannot_tell_a_tasks_health_is_no_error(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agent = await swarm.join()
+        await swarm.run(service())
+        (task_id,) = agent.tasks
+        agent.report(TaskId(task_id), TaskState.RUNNING, health=HealthState.HEALTHY)
+        request = control_pb2.InspectTaskRequest(task="web.1")
+
+        async with asyncio.timeout(10):
+            while not (found := await swarm.call("InspectTask", request)).unreachable:
+                await asyncio.sleep(0.01)
+
+        assert "does not know" in found.unreachable
 
     tell(story)
 
