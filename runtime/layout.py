@@ -44,6 +44,11 @@ def containers_dir(run_root: str) -> str:
     return f"{run_root.rstrip('/')}/containers"
 
 
+def seccomp_cache(run_root: str) -> str:
+    """Where compiled filters for system calls are kept."""
+    return f"{run_root.rstrip('/')}/seccomp"
+
+
 def unclaimed_dir(run_root: str, pid: int) -> str:
     """Where a container's process 1, `pid` on the host, prepares its directory."""
     return f"{containers_dir(run_root)}/.{pid}"

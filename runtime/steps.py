@@ -11,15 +11,22 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from runtime.oci.config import Hook, IdMapping, Seccomp
+
 # --- on the host ---------------------------------------------------------------------------
 
 
 class MakeDir(Struct, frozen=True):
-    """Make a directory. One that is not `owned` is made with its parents, and stays if used."""
+    """Make a directory. One that is not `owned` is made with its parents, and stays if used.
+
+    An `owned` one belongs to user `uid` and group `gid` of the host.
+    """
 
     path: str
     mode: int = 0o755
     owned: bool = True
+    uid: int = 0
+    gid: int = 0
 
 
 class WriteFile(Struct, frozen=True):
@@ -28,6 +35,8 @@ class WriteFile(Struct, frozen=True):
     path: str
     content: str
     mode: int
+    uid: int = 0
+    gid: int = 0
 
 
 class MakeCgroup(Struct, frozen=True):
@@ -112,7 +121,7 @@ class RemoveCgroup(Struct, frozen=True):
     shared: bool
 
 
-# --- in the container ----------------------------------------------------------------------
+# --- in the container, with the host in sight --------------------------------------------------
 
 
 class JoinCgroup(Struct, frozen=True):
@@ -121,22 +130,113 @@ class JoinCgroup(Struct, frozen=True):
     path: str
 
 
-class OpenBind(Struct, frozen=True):
+class SetOomScore(Struct, frozen=True):
+    """How gladly the kernel kills this process when the host runs out of memory."""
+
+    score: int
+
+
+class SetAffinity(Struct, frozen=True):
+    """Run on these CPUs only; `final` is in force no sooner than the program is."""
+
+    cpus: tuple[int, ...]
+    final: bool = False
+
+
+class PrepareSeccomp(Struct, frozen=True):
+    """Have a filter ready as the kernel wants it. Compiled ones are kept in `cache`, if any."""
+
+    filter: Seccomp
+    cache: str
+
+
+class OpenProc(Struct, frozen=True):
+    """Keep hold of the host's procfs: whatever the container has at /proc is not asked."""
+
+
+class MakeUserNamespace(Struct, frozen=True):
+    """Make a user namespace with these ids, and keep it open; nobody enters it yet."""
+
+    uids: tuple[IdMapping, ...]
+    gids: tuple[IdMapping, ...]
+
+
+class OpenUserNamespace(Struct, frozen=True):
+    """Keep the user namespace that is bound to a path open."""
+
+    path: str
+
+
+class Attributes(Struct, frozen=True, kw_only=True):
+    """Changes to mounts, as MOUNT_ATTR_*: for the one at the top, and for all below it too."""
+
+    set: int = 0
+    clear: int = 0
+    recursive_set: int = 0
+    recursive_clear: int = 0
+
+
+class Translate(Struct, frozen=True, kw_only=True):
+    """Which ids the files of a mount are shown with; without ids, the container's own."""
+
+    uids: tuple[IdMapping, ...] = ()
+    gids: tuple[IdMapping, ...] = ()
+    recursive: bool = False
+
+
+class OpenBind(Struct, frozen=True, kw_only=True):
     """Take a detached copy of the mount at `source`, to be attached as number `number`.
 
     It happens before the container has namespaces, so that `rshared` is shared with the host.
+    Unless `shared`, nothing that is mounted in it later reaches the host. `propagation` are
+    flags of mount(2), each with MS_REC or not. A `device` has to be one.
     """
 
     number: int
     source: str
+    recursive: bool = True
+    attributes: Attributes = Attributes()
+    propagation: tuple[int, ...] = ()
+    translate: Translate | None = None
+    device: bool = False
+
+
+class Filesystem(Struct, frozen=True, kw_only=True):
+    """A new file system: `data` are its own options, `flags` MS_*, `attributes` the mount's."""
+
+    kind: str
+    source: str = ""
+    flags: int = 0
+    attributes: int = 0
+    data: tuple[str, ...] = ()
+
+
+class OpenFilesystem(Struct, frozen=True):
+    """Make a file system that only the host's root may make, to be attached as `number`."""
+
+    number: int
+    filesystem: Filesystem
+
+
+class EnterNamespaces(Struct, frozen=True):
+    """Join namespaces that are bound to paths, given with their CLONE_NEW* flags."""
+
+    paths: tuple[tuple[int, str], ...]
+
+
+class EnterContainer(Struct, frozen=True):
+    """Join the namespaces (CLONE_NEW* flags) of a container's process 1.
+
+    `pidfd` is an open descriptor of it, or -1: then `pid` is its number where we are.
+    """
+
+    pid: int
     flags: int
-    propagation: int
+    pidfd: int = -1
 
 
-class EnterNetwork(Struct, frozen=True):
-    """Join the network namespace that is bound to a path."""
-
-    path: str
+class EnterUserNamespace(Struct, frozen=True):
+    """Enter the user namespace that is open, and be its root."""
 
 
 class Unshare(Struct, frozen=True):
@@ -145,12 +245,26 @@ class Unshare(Struct, frozen=True):
     flags: int
 
 
+class SetTimeOffsets(Struct, frozen=True):
+    """Shift the clocks of a time namespace nobody is in yet: number, seconds, nanoseconds."""
+
+    offsets: tuple[tuple[int, int, int], ...]
+
+
+class Fork(Struct, frozen=True):
+    """Have a child go on, and end: only a child is in a new pid or time namespace."""
+
+
+class BecomeRoot(Struct, frozen=True):
+    """Be user 0 of the user namespace, as far as it has one."""
+
+
 class IsolateMounts(Struct, frozen=True):
     """Have no mount of ours reach the host any more."""
 
 
 class MountOverlay(Struct, frozen=True):
-    """Mount the layers at `target`."""
+    """Mount the layers at `target`, which becomes the root. `volatile`: never written back."""
 
     lower_dirs: tuple[str, ...]
     upper_dir: str
@@ -158,66 +272,155 @@ class MountOverlay(Struct, frozen=True):
     target: str
 
 
+class MountMappedOverlay(Struct, frozen=True):
+    """Make the layers, with the container's ids on the lower ones, a root to be attached.
+
+    It is mounted at `target` in a mount namespace that is left again.
+    """
+
+    lower_dirs: tuple[str, ...]
+    upper_dir: str
+    work_dir: str
+    target: str
+
+
+class OpenRoot(Struct, frozen=True):
+    """Take a detached copy of the root file system, and stand where it will be attached.
+
+    Later mounts of the host appear in it if `follows`.
+    """
+
+    path: str
+    follows: bool = True
+
+
+class AttachRoot(Struct, frozen=True):
+    """Attach the open root over `path`, or where we stand if that is empty."""
+
+    path: str = ""
+
+
 class CopyUp(Struct, frozen=True):
     """Fill `source`, if empty, with what the image at `rootfs` holds at `origin`.
 
     The copy grows in `gathering`, beside `source`, and replaces it by one rename: a crash
-    never leaves a volume half filled. Links in the image are followed within the image.
+    never leaves a volume half filled. Links in the image are followed within the image. With
+    `uids` and `gids` what is copied belongs to the container's ids, not to the host's.
     """
 
     rootfs: str
     origin: str
     source: str
     gathering: str
+    uids: tuple[IdMapping, ...] = ()
+    gids: tuple[IdMapping, ...] = ()
 
 
-class PivotRoot(Struct, frozen=True):
-    """Make `path` the root and let go of the host's."""
-
-    path: str
+# --- in the container's namespaces ---------------------------------------------------------
 
 
-class MountFilesystem(Struct, frozen=True):
+class LoopbackUp(Struct, frozen=True):
+    """Bring up `lo`."""
+
+
+class SetHostname(Struct, frozen=True):
+    """Set the name of the container's own UTS namespace."""
+
+    hostname: str
+
+
+class SetDomainname(Struct, frozen=True):
+    """Set the NIS domain name of the container's own UTS namespace."""
+
+    domainname: str
+
+
+class MountFilesystem(Struct, frozen=True, kw_only=True):
     """Mount a new file system; the directory is made if the image lacks it.
 
     `strict`: refuse a symbolic link at `target`, or we would write the image's own files
-    believing them the kernel's.
+    believing them the kernel's. `copy_up`: begin with what the image holds there.
     """
 
-    kind: str
     target: str
-    flags: int
-    options: str = ""
+    filesystem: Filesystem
     strict: bool = False
+    copy_up: bool = False
+    propagation: tuple[int, ...] = ()
 
 
 class AttachBind(Struct, frozen=True):
-    """Attach what `OpenBind` opened; a missing target is made, as file or directory."""
+    """Attach what was opened; a missing target is made, as file or directory."""
 
     number: int
     target: str
+    strict: bool = False
 
 
-class MakeNode(Struct, frozen=True):
-    """Make a character device for everyone."""
+class SetAttributes(Struct, frozen=True):
+    """Change the mount at `target`; `propagation` is of mount(2), 0 leaves it as it is."""
+
+    target: str
+    attributes: Attributes
+    propagation: int = 0
+
+
+class MakeNode(Struct, frozen=True, kw_only=True):
+    """Make a device (`kind` b, c or p), unless there is something already."""
 
     path: str
-    major: int
-    minor: int
+    kind: str = "c"
+    major: int = 0
+    minor: int = 0
+    mode: int = 0o666
+    uid: int = 0
+    gid: int = 0
 
 
 class Link(Struct, frozen=True):
-    """Make a symbolic link."""
+    """Make a symbolic link, unless there is something already."""
 
     path: str
     target: str
 
 
-class RemountReadOnly(Struct, frozen=True):
-    """Make the mount at `path` read-only, keeping `flags`."""
+class OpenTerminal(Struct, frozen=True):
+    """Make a terminal in the container's own devpts, the caller gets its master.
 
-    path: str
-    flags: int = 0
+    With `console` it is also what /dev/console is.
+    """
+
+    rows: int
+    columns: int
+    console: bool
+
+
+class Announce(Struct, frozen=True):
+    """Let the caller run its hooks: the namespaces and mounts are there, the host is too."""
+
+
+class RunHooks(Struct, frozen=True):
+    """Run `hooks` with `state` (JSON, without `pid` and `status`) on their standard input."""
+
+    kind: str
+    hooks: tuple[Hook, ...]
+    state: str
+    status: str
+
+
+class PivotRoot(Struct, frozen=True):
+    """Make the container's root ours and let go of the host's."""
+
+
+class MoveRoot(Struct, frozen=True):
+    """The same where the host's root is one that cannot be pivoted: it stays out of reach."""
+
+
+class WriteSysctl(Struct, frozen=True):
+    """Set a kernel parameter of the container's namespaces."""
+
+    name: str
+    value: str
 
 
 class ProtectPath(Struct, frozen=True):
@@ -232,31 +435,31 @@ class MaskPath(Struct, frozen=True):
     path: str
 
 
-class SetHostname(Struct, frozen=True):
-    """Set the name of the container's own UTS namespace."""
+class MakeWorkdir(Struct, frozen=True):
+    """Make the working directory if the image lacks it, and enter it."""
 
-    hostname: str
-
-
-class LoopbackUp(Struct, frozen=True):
-    """Bring up `lo`."""
+    path: str
 
 
-class WriteSysctl(Struct, frozen=True):
-    """Set a kernel parameter of the container's namespaces."""
+class EnterWorkdir(Struct, frozen=True):
+    """Enter the working directory, which has to be there and inside of the root."""
+
+    path: str
+
+
+# --- rights -----------------------------------------------------------------------------------
+
+
+class RaiseRlimit(Struct, frozen=True):
+    """Raise a hard limit while we may; what is below it stays as it is."""
 
     name: str
-    value: str
-
-
-class SetOomScore(Struct, frozen=True):
-    """How gladly the kernel kills this process when the host runs out of memory."""
-
-    score: int
+    number: int
+    hard: int
 
 
 class SetRlimit(Struct, frozen=True):
-    """Limit this process and its children."""
+    """Limit this process and its children; -1 is unlimited."""
 
     name: str
     number: int
@@ -264,14 +467,33 @@ class SetRlimit(Struct, frozen=True):
     hard: int
 
 
+class SetScheduler(Struct, frozen=True, kw_only=True):
+    """Be scheduled as sched_setattr(2) says; times in nanoseconds."""
+
+    policy: int
+    flags: int
+    nice: int
+    priority: int
+    runtime: int
+    deadline: int
+    period: int
+
+
+class SetIoPriority(Struct, frozen=True):
+    """Have this place in the queues of block devices."""
+
+    io_class: int
+    priority: int
+
+
+class SetPersonality(Struct, frozen=True):
+    """Look to programs like this kind of Linux."""
+
+    persona: int
+
+
 class JoinKeyring(Struct, frozen=True):
     """Have a session keyring of our own, so that the host's keys are out of reach."""
-
-
-class MakeWorkdir(Struct, frozen=True):
-    """Make the working directory if the image lacks it, and enter it."""
-
-    path: str
 
 
 class DropBounding(Struct, frozen=True):
@@ -280,17 +502,28 @@ class DropBounding(Struct, frozen=True):
     numbers: tuple[int, ...]
 
 
-class SetIdentity(Struct, frozen=True):
-    """Become the user that the image's own files resolve `user` to."""
+class FindUser(Struct, frozen=True):
+    """Look up in the image's own files whom `user` means; `SetIdentity` becomes that."""
 
     user: str
     additional_groups: tuple[str, ...]
 
 
-class SetCapabilities(Struct, frozen=True):
-    """Keep only these capabilities, as a bit mask; none of them inheritable."""
+class SetIdentity(Struct, frozen=True):
+    """Become this user, or with `uid` -1 the one that was looked up."""
 
-    mask: int
+    uid: int = -1
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+
+
+class SetCapabilities(Struct, frozen=True):
+    """Keep only these capabilities, as bit masks."""
+
+    effective: int
+    permitted: int
+    inheritable: int
+    ambient: int
 
 
 class NoNewPrivileges(Struct, frozen=True):
@@ -301,6 +534,31 @@ class SetUmask(Struct, frozen=True):
     """Set the file mode creation mask."""
 
     mask: int
+
+
+class SetLabel(Struct, frozen=True):
+    """Have the program run under a label of `module`, apparmor or selinux."""
+
+    module: str
+    label: str
+
+
+class LoadSeccomp(Struct, frozen=True):
+    """Filter system calls from here on, as prepared.
+
+    `state` (JSON, without `pid` and `status`) goes to whoever listens for notifications.
+    """
+
+    flags: int
+    listener_metadata: str
+    state: str
+
+
+class WaitAtGate(Struct, frozen=True):
+    """See that the program is there, and wait until someone opens the gate, if there is one."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...]
 
 
 class Execute(Struct, frozen=True):
@@ -317,11 +575,16 @@ HostStep = (
 )  # fmt: skip
 Undo = RemoveTree | RemoveEmptyDir | RemoveCgroup
 ContainerStep = (
-    JoinCgroup | OpenBind | EnterNetwork | Unshare | IsolateMounts | MountOverlay | CopyUp
-    | PivotRoot | MountFilesystem | AttachBind | MakeNode | Link | RemountReadOnly | ProtectPath
-    | MaskPath | SetHostname | LoopbackUp | WriteSysctl | SetOomScore | SetRlimit | JoinKeyring
-    | MakeWorkdir | DropBounding | SetIdentity | SetCapabilities | NoNewPrivileges | SetUmask
-    | Execute
+    JoinCgroup | SetOomScore | SetAffinity | PrepareSeccomp | OpenProc | MakeUserNamespace
+    | OpenUserNamespace | OpenBind | OpenFilesystem | EnterNamespaces | EnterContainer
+    | EnterUserNamespace | Unshare | SetTimeOffsets | Fork | BecomeRoot | IsolateMounts
+    | MountOverlay | MountMappedOverlay | OpenRoot | AttachRoot | CopyUp | LoopbackUp
+    | SetHostname | SetDomainname | MountFilesystem | AttachBind | SetAttributes | MakeNode
+    | Link | OpenTerminal | Announce | RunHooks | PivotRoot | MoveRoot | WriteSysctl
+    | ProtectPath | MaskPath | MakeWorkdir | EnterWorkdir | RaiseRlimit | SetRlimit
+    | SetScheduler | SetIoPriority | SetPersonality | JoinKeyring | DropBounding | FindUser
+    | SetIdentity | SetCapabilities | NoNewPrivileges | SetUmask | SetLabel | LoadSeccomp
+    | WaitAtGate | Execute
 )  # fmt: skip
 
 
@@ -359,15 +622,27 @@ def subject(step: HostStep | ContainerStep) -> str:
     match step:
         case OpenBind(source=text) | CopyUp(source=text):
             return text
-        case MountFilesystem(target=text) | AttachBind(target=text) | MountOverlay(target=text):
+        case MountFilesystem(target=text) | AttachBind(target=text) | SetAttributes(target=text):
             return text
-        case WriteSysctl(name=text) | SetRlimit(name=text) | SetHostname(hostname=text):
+        case MountOverlay(target=text) | MountMappedOverlay(target=text):
             return text
-        case SetIdentity(user=text):
+        case OpenFilesystem(filesystem=filesystem):
+            return filesystem.kind
+        case EnterNamespaces(paths=paths):
+            return " ".join(path for _, path in paths)
+        case WriteSysctl(name=text) | SetRlimit(name=text) | RaiseRlimit(name=text):
             return text
         case RefuseLimit(limit=text):
             return text
-        case Execute(args=args):
-            return args[0]
+        case SetHostname(hostname=text) | SetDomainname(domainname=text) | FindUser(user=text):
+            return text
+        case SetIdentity(uid=uid, gid=gid):
+            return f"{uid}:{gid}" if uid >= 0 else ""
+        case SetLabel(module=module, label=label):
+            return f"{module} {label}"
+        case RunHooks(kind=text):
+            return text
+        case Execute(args=args) | WaitAtGate(args=args):
+            return args[0] if args else ""
         case _:
             return getattr(step, "path", "")

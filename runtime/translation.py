@@ -1,12 +1,264 @@
-"""Say what the agent's spec asks for in the terms of an OCI config."""
+"""Say what the agent's spec asks for in the terms of an OCI config.
+
+The defaults that make a container are here: what is mounted, which devices it has, what a
+limit of 0 means. A mount over /a comes before one over /a/b, in whatever order they were asked
+for. What an OCI config has no words for goes into `Extras`.
+"""
 
 from typing import Final
 
-from runtime.oci.config import Cpu, Memory, Pids
+import msgspec
+
+from runtime.cgroups.layout import Layout
+from runtime.defaults import NETWORK_SYSCTLS
+from runtime.joining import ExecSpec
+from runtime.oci.config import (
+    VERSION,
+    Capabilities,
+    Config,
+    ConsoleSize,
+    Cpu,
+    Linux,
+    Memory,
+    Mount,
+    Namespace,
+    Pids,
+    Process,
+    Root,
+    User,
+)
 from runtime.oci.config import Resources as OciResources
-from runtime.spec import ContainerSpec, Resources
+from runtime.oci.config import Rlimit as OciRlimit
+from runtime.oci.names import CAPABILITIES as CAPABILITY_NUMBERS
+from runtime.plan import Extras, Place, Plan, host_steps, make_plan, plan_exec
+from runtime.planning.place import CopyingUp
+from runtime.spec import ContainerSpec, MountKind, Resources
+from runtime.spec import Mount as SpecMount
+from runtime.steps import HostStep
 
 _PERIOD_US: Final = 100_000
+_UNLIMITED: Final = (1 << 64) - 1
+_FENCED: Final = ("nosuid", "noexec", "nodev")
+
+
+def to_plan(
+    spec: ContainerSpec,
+    *,
+    layout: Layout,
+    directory: str,
+    last_capability: int,
+    seccomp_cache: str = "",
+) -> Plan:
+    """Plan the container of `spec`; `directory` is its own below the run root."""
+    place = to_place(
+        spec,
+        layout=layout,
+        directory=directory,
+        last_capability=last_capability,
+        seccomp_cache=seccomp_cache,
+    )
+    return make_plan(to_config(spec), place, to_extras(spec))
+
+
+def to_exec_plan(
+    spec: ContainerSpec,
+    program: ExecSpec,
+    *,
+    layout: Layout,
+    directory: str,
+    last_capability: int,
+    seccomp_cache: str = "",
+) -> Plan:
+    """Plan `program` in the container of `spec`, for a process in its pid namespace."""
+    place = to_place(
+        spec,
+        layout=layout,
+        directory=directory,
+        last_capability=last_capability,
+        seccomp_cache=seccomp_cache,
+    )
+    config = to_config(spec)
+    process = _joining(config.process or Process(), program)
+    extras = Extras(
+        user=program.user or spec.user,
+        additional_groups=spec.additional_groups,
+        state=to_extras(spec).state,
+    )
+    return plan_exec(config, process, place, extras, pid=1, fork=False)
+
+
+def _joining(process: Process, program: ExecSpec) -> Process:
+    """What the container's own program has, but for what is asked."""
+    every = tuple(CAPABILITY_NUMBERS)
+    rights = Capabilities(bounding=every, effective=every, permitted=every)
+    return msgspec.structs.replace(
+        process,
+        args=program.args,
+        env=(*process.env, *program.env),
+        cwd=program.workdir or process.cwd,
+        terminal=program.tty,
+        console_size=ConsoleSize(height=program.rows, width=program.columns),
+        capabilities=rights if program.privileged else process.capabilities,
+    )
+
+
+def container_steps(spec: ContainerSpec, *, layout: Layout, directory: str) -> tuple[HostStep, ...]:
+    """What is made on the host; undone, it is what cleans up after the container."""
+    place = to_place(spec, layout=layout, directory=directory, last_capability=0)
+    return host_steps(to_config(spec), place, to_extras(spec))
+
+
+def to_place(
+    spec: ContainerSpec,
+    *,
+    layout: Layout,
+    directory: str,
+    last_capability: int,
+    seccomp_cache: str = "",
+) -> Place:
+    """Where the container is."""
+    return Place(
+        directory=directory,
+        cgroup=group_path(spec),
+        layout=layout,
+        last_capability=last_capability,
+        seccomp_cache=seccomp_cache,
+    )
+
+
+def to_extras(spec: ContainerSpec) -> Extras:
+    """What the config does not say."""
+    return Extras(
+        overlay=spec.rootfs,
+        copy_ups=tuple(
+            CopyingUp(mount.source, mount.target, mount.mapped)
+            for mount in spec.mounts
+            if mount.copy_up
+        ),
+        files=spec.files,
+        user=spec.user,
+        additional_groups=spec.additional_groups,
+        init=spec.init,
+        state=msgspec.json.encode(
+            {"ociVersion": VERSION, "id": spec.id, "bundle": "", "annotations": spec.annotations}
+        ).decode(),
+    )
+
+
+def to_config(spec: ContainerSpec) -> Config:
+    """What OCI has words for."""
+    return Config(
+        oci_version=VERSION,
+        root=Root(path="rootfs", readonly=spec.read_only_rootfs),
+        process=_process(spec),
+        hostname=spec.hostname,
+        mounts=(*_filesystems(), *_mounts(spec)),
+        annotations=spec.annotations,
+        linux=_linux(spec),
+    )
+
+
+def _process(spec: ContainerSpec) -> Process:
+    kept = spec.capabilities
+    return Process(
+        args=spec.args,
+        cwd=spec.workdir,
+        env=spec.env,
+        terminal=spec.tty,
+        console_size=ConsoleSize(height=spec.rows, width=spec.columns) if spec.tty else None,
+        user=User(umask=spec.umask),
+        capabilities=Capabilities(bounding=kept, effective=kept, permitted=kept),
+        rlimits=tuple(
+            OciRlimit(
+                type=f"RLIMIT_{limit.name.upper()}",
+                soft=_UNLIMITED if limit.soft == -1 else limit.soft,
+                hard=_UNLIMITED if limit.hard == -1 else limit.hard,
+            )
+            for limit in spec.rlimits
+        ),
+        no_new_privileges=spec.no_new_privs,
+        apparmor_profile=spec.apparmor,
+        oom_score_adj=spec.oom_score_adj,
+    )
+
+
+def _linux(spec: ContainerSpec) -> Linux:
+    mapped = spec.user_namespace
+    return Linux(
+        namespaces=_namespaces(spec),
+        uid_mappings=mapped.uids if mapped else (),
+        gid_mappings=mapped.gids if mapped else (),
+        cgroups_path=group_path(spec),
+        resources=to_resources(spec.resources),
+        sysctl=({} if spec.host_network else NETWORK_SYSCTLS) | spec.sysctls,
+        masked_paths=spec.masked_paths,
+        readonly_paths=spec.readonly_paths,
+    )
+
+
+def _namespaces(spec: ContainerSpec) -> tuple[Namespace, ...]:
+    kinds = ["pid", "mount", "uts", "ipc", "cgroup", *(["user"] if spec.user_namespace else [])]
+    made = [Namespace(type=kind) for kind in kinds]
+    if not spec.host_network:
+        made.append(Namespace(type="network", path=spec.network_namespace))
+    return tuple(made)
+
+
+def _filesystems() -> tuple[Mount, ...]:
+    return (
+        Mount(destination="/proc", type="proc", source="proc", options=_FENCED),
+        Mount(
+            destination="/dev",
+            type="tmpfs",
+            source="tmpfs",
+            options=("nosuid", "strictatime", "mode=755", "size=65536k"),
+        ),
+        Mount(
+            destination="/dev/pts",
+            type="devpts",
+            source="devpts",
+            options=("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+        ),
+        Mount(
+            destination="/dev/shm",
+            type="tmpfs",
+            source="shm",
+            options=(*_FENCED, "mode=1777", "size=65536k"),
+        ),
+        Mount(destination="/dev/mqueue", type="mqueue", source="mqueue", options=_FENCED),
+        Mount(destination="/sys", type="sysfs", source="sysfs", options=(*_FENCED, "ro")),
+        Mount(
+            destination="/sys/fs/cgroup", type="cgroup", source="cgroup", options=(*_FENCED, "ro")
+        ),
+    )
+
+
+def _mounts(spec: ContainerSpec) -> list[Mount]:
+    mounts = [_tmpfs(m) if m.kind is MountKind.TMPFS else _bind(m) for m in spec.mounts]
+    return sorted(mounts, key=lambda mount: mount.destination.rstrip("/").split("/"))
+
+
+def _tmpfs(mount: SpecMount) -> Mount:
+    size = (f"size={mount.size_bytes}",) if mount.size_bytes else ()
+    read_only = ("ro",) if mount.read_only else ()
+    return Mount(
+        destination=mount.target,
+        type="tmpfs",
+        source="tmpfs",
+        options=(*_FENCED, f"mode={mount.mode:o}", *size, *read_only),
+    )
+
+
+def _bind(mount: SpecMount) -> Mount:
+    """Read-only means everything below, too."""
+    read_only = ("rro",) if mount.read_only else ()
+    mapped = ("idmap",) if mount.mapped else ()
+    return Mount(
+        destination=mount.target,
+        type="bind",
+        source=mount.source,
+        options=("rbind", mount.propagation.value, *read_only, *mapped),
+    )
 
 
 def group_path(spec: ContainerSpec) -> str:

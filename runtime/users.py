@@ -46,6 +46,12 @@ def resolve(user: str, additional: tuple[str, ...], passwd: str, group: str) -> 
     return Identity(entry.uid, gid, tuple(sorted(groups - {gid} | {gid})), entry.home or "/")
 
 
+def home_of(uid: int, passwd: str) -> str:
+    """The home directory of a user by number, where the image knows one."""
+    entry = _find_user(str(uid), passwd)
+    return (entry.home if entry else "") or "/"
+
+
 def _find_user(wanted: str, passwd: str) -> _Entry | None:
     entries = list(_users(passwd))
     for entry in entries:

@@ -263,7 +263,7 @@ class Runtime:
         self._containers[spec.id] = container
         self._parents.add(spec.cgroup_parent)
         try:
-            ours = await self._launching.fork_shim(deadline)
+            ours = await self._launching.fork_shim(deadline, mapped=spec.user_namespace is not None)
             container.link = Link(ours, container.heard)
             await container.link.send(wire.encode(spec))
         except BaseException as err:

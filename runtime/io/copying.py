@@ -12,26 +12,56 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from runtime.io import kernel
 from runtime.io.host import remove_tree
+from runtime.oci.config import IdMapping
 
 _CHUNK = 1 << 20
 
 
-def copy_up(rootfs: str, origin: str, source: str, gathering: str) -> None:
-    """Copy `origin` of the image mounted at `rootfs` into `source`, if that is empty."""
+Owner = Callable[[os.stat_result], tuple[int, int]]
+
+
+def copy_up(
+    rootfs: str,
+    origin: str,
+    source: str,
+    gathering: str,
+    *,
+    uids: tuple[IdMapping, ...] = (),
+    gids: tuple[IdMapping, ...] = (),
+) -> None:
+    """Copy `origin` of the image mounted at `rootfs` into `source`, if that is empty.
+
+    Files of the host's ids in `uids` and `gids` are the container's in the copy.
+    """
+
+    def owner(status: os.stat_result) -> tuple[int, int]:
+        return _translated(status.st_uid, uids), _translated(status.st_gid, gids)
+
     root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if not os.listdir(source):
-            _replace(root, origin, source, gathering)
+            _replace(root, origin, source, gathering, owner)
     finally:
         os.close(root)
         remove_tree(gathering)
 
 
-def _replace(root: int, origin: str, source: str, gathering: str) -> None:
+def _translated(number: int, mappings: tuple[IdMapping, ...]) -> int:
+    for mapping in mappings:
+        if mapping.host_id <= number < mapping.host_id + mapping.size:
+            return number - mapping.host_id + mapping.container_id
+    return number
+
+
+def _same(status: os.stat_result) -> tuple[int, int]:
+    return status.st_uid, status.st_gid
+
+
+def _replace(root: int, origin: str, source: str, gathering: str, owner: Owner) -> None:
     try:
         found = kernel.open_in_root(root, origin, os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
@@ -39,8 +69,7 @@ def _replace(root: int, origin: str, source: str, gathering: str) -> None:
     try:
         target = os.open(gathering, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            _copy_tree(found, target)
-            _copy_attributes(found, target)
+            copy_tree(found, target, owner)
         finally:
             os.close(target)
     finally:
@@ -52,22 +81,27 @@ def _replace(root: int, origin: str, source: str, gathering: str) -> None:
             raise
 
 
-def _copy_tree(source: int, target: int) -> None:
+def copy_tree(source: int, target: int, owner: Owner = _same) -> None:
+    """Copy the directory `source` with all it holds into the empty directory `target`."""
+    _copy_entries(source, target, owner)
+    _copy_attributes(source, target, owner)
+
+
+def _copy_entries(source: int, target: int, owner: Owner) -> None:
     for name in os.listdir(source):
         status = os.stat(name, dir_fd=source, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
             os.mkdir(name, 0o700, dir_fd=target)
             with _opened(name, source) as inner, _opened(name, target) as copy:
-                _copy_tree(inner, copy)
-                _copy_attributes(inner, copy)
+                copy_tree(inner, copy, owner)
         elif stat.S_ISREG(status.st_mode):
-            _copy_file(name, source, target)
+            _copy_file(name, source, target, owner)
         elif stat.S_ISLNK(status.st_mode):
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
-            _copy_owner(name, target, status)
+            _copy_owner(name, target, status, owner)
         elif not stat.S_ISSOCK(status.st_mode):
             os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target)
-            _copy_owner(name, target, status)
+            _copy_owner(name, target, status, owner)
             os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=target)
 
 
@@ -81,7 +115,7 @@ def _opened(name: str, directory: int) -> Generator[int]:
         os.close(descriptor)
 
 
-def _copy_file(name: str, source: int, target: int) -> None:
+def _copy_file(name: str, source: int, target: int, owner: Owner) -> None:
     read = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -89,16 +123,16 @@ def _copy_file(name: str, source: int, target: int) -> None:
         try:
             while os.sendfile(write, read, None, _CHUNK):
                 pass
-            _copy_attributes(read, write)
+            _copy_attributes(read, write, owner)
         finally:
             os.close(write)
     finally:
         os.close(read)
 
 
-def _copy_attributes(source: int, target: int) -> None:
+def _copy_attributes(source: int, target: int, owner: Owner) -> None:
     status = os.fstat(source)
-    os.fchown(target, status.st_uid, status.st_gid)
+    os.fchown(target, *owner(status))
     os.fchmod(target, stat.S_IMODE(status.st_mode))
     for name in os.listxattr(source):
         if not name.startswith("trusted.overlay."):
@@ -107,7 +141,7 @@ def _copy_attributes(source: int, target: int) -> None:
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _copy_owner(name: str, target: int, status: os.stat_result) -> None:
-    os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+def _copy_owner(name: str, target: int, status: os.stat_result, owner: Owner) -> None:
+    os.chown(name, *owner(status), dir_fd=target, follow_symlinks=False)
     times = (status.st_atime_ns, status.st_mtime_ns)
     os.utime(name, ns=times, dir_fd=target, follow_symlinks=False)

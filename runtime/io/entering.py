@@ -16,29 +16,14 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from runtime import constants as k
-from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
-from runtime.defaults import CAPABILITY_NAMES, RLIMIT_NAMES
 from runtime.io import host, kernel
-from runtime.io.inside import Inside
-from runtime.io.process import Surroundings, execute
+from runtime.io.inside.applying import Inside, carry_out
+from runtime.io.process import Surroundings
 from runtime.joining import ExecSpec
-from runtime.layout import ContainerDir
+from runtime.layout import ContainerDir, seccomp_cache
 from runtime.spec import ContainerSpec
-from runtime.steps import (
-    ContainerStep,
-    DropBounding,
-    JoinKeyring,
-    NoNewPrivileges,
-    SetCapabilities,
-    SetIdentity,
-    SetOomScore,
-    SetRlimit,
-    SetUmask,
-)
-from runtime.translation import group_path, to_resources
-from runtime.users import Identity, resolve
+from runtime.translation import to_exec_plan
 from runtime.wire import Entered, Refused, decode_exec, encode
 from swarm.errors import KernelRefused
 
@@ -80,7 +65,7 @@ class Entrance:
             kernel.reset_internal_signals()
             if program is None:
                 program = decode_exec(_receive(client))
-            raise _join(self._directory, self._around, program, report)
+            raise _join(self._directory, self._around, program, report, streams)
         except KernelRefused as failure:
             no = failure
         except BaseException as bug:  # nobody above us: unsaid, it would look like a kill
@@ -121,54 +106,59 @@ def _receive(client: int) -> bytes:
     return b"".join(parts)
 
 
-def _become_user(step: SetIdentity) -> Identity:
-    passwd, group = host.read("/etc/passwd"), host.read("/etc/group")
-    identity = resolve(step.user, step.additional_groups, passwd, group)
-    os.setgroups(identity.groups)
-    os.setgid(identity.gid)
-    os.setuid(identity.uid)
-    return identity
+class _Oversight:
+    """How the shim learns that the program runs."""
+
+    preserved = 0
+    has_gate = False
+
+    def __init__(self, report: int, streams: tuple[int, ...], title: tuple[int, int]) -> None:
+        self.title = title
+        self._report = report
+        self._streams = streams
+        self._pid = _own_pid()
+
+    def forked(self, pid: int) -> None:
+        """It is never asked for: our parent is the container's own already."""
+
+    def continued(self) -> None:
+        """See `forked`."""
+
+    def created(self) -> None:
+        """A program that joins runs no hooks."""
+
+    def terminal(self, master: int) -> None:
+        """The client holds it."""
+        with socket.socket(fileno=os.dup(self._streams[0])) as link:
+            socket.send_fds(link, [b"\n"], [master])
+
+    def ready(self) -> None:
+        """There is no gate."""
+
+    def executing(self) -> None:
+        """The last word, unless the exec fails."""
+        os.write(self._report, encode(Entered(self._pid)))
+
+
+def _own_pid() -> int:
+    """/proc is the host's as yet."""
+    return int(os.readlink("/proc/self"))
 
 
 def _join(
-    directory: ContainerDir, around: Surroundings, program: ExecSpec, report: int
+    directory: ContainerDir,
+    around: Surroundings,
+    program: ExecSpec,
+    report: int,
+    streams: tuple[int, ...],
 ) -> KernelRefused:
     spec = msgspec.json.decode(host.read(directory.spec_file), type=ContainerSpec)
-    pid = int(os.readlink("/proc/self"))
-    pidfd = os.pidfd_open(1)
-    inside = Inside()
-    doing: ContainerStep | None = None
-    try:
-        for doing in groups.join(around.layout, group_path(spec), to_resources(spec.resources)):
-            inside.apply(doing)
-        limits: list[ContainerStep] = [SetOomScore(spec.oom_score_adj)]
-        limits += [SetRlimit(x.name, RLIMIT_NAMES[x.name], x.soft, x.hard) for x in spec.rlimits]
-        for doing in limits:
-            inside.apply(doing)
-        kernel.setns(
-            pidfd,
-            k.CLONE_NEWNS | k.CLONE_NEWUTS | k.CLONE_NEWIPC | k.CLONE_NEWCGROUP | k.CLONE_NEWNET,
-        )
-        os.chdir(program.workdir or spec.workdir)
-        names = CAPABILITY_NAMES if program.privileged else spec.capabilities
-        kept = {CAPABILITY_NAMES.index(name) for name in names}
-        for doing in (
-            JoinKeyring(),
-            DropBounding(tuple(n for n in range(around.last_capability + 1) if n not in kept)),
-            SetUmask(spec.umask),
-            SetIdentity(program.user or spec.user, spec.additional_groups),
-            SetCapabilities(sum(1 << n for n in kept if n <= around.last_capability)),
-            *((NoNewPrivileges(),) if spec.no_new_privs else ()),
-        ):
-            if isinstance(doing, SetIdentity):
-                inside.identity = _become_user(doing)
-            else:
-                inside.apply(doing)
-    except OSError as err:
-        assert doing is not None
-        raise host.refusal(doing, err) from err
-    env = {"HOME": inside.identity.home}
-    for variable in (*spec.env, *program.env):
-        name, _, env[name] = variable.partition("=")
-    os.write(report, encode(Entered(pid)))
-    return execute(program.args, env)
+    plan = to_exec_plan(
+        spec,
+        program,
+        layout=around.layout,
+        directory=directory.path,
+        last_capability=around.last_capability,
+        seccomp_cache=seccomp_cache(around.run_root),
+    )
+    return carry_out(plan, Inside(_Oversight(report, streams, around.title)))

@@ -35,10 +35,9 @@ def revert(undos: Iterable[s.Undo]) -> None:
 def refusal(step: s.HostStep | s.ContainerStep, err: OSError) -> KernelRefused:
     """Put the kernel's answer into the words of the step."""
     number = err.errno or errno.EIO
-    reason = os.strerror(number).lower()
+    reason = (err.strerror or os.strerror(number)).lower()
     what = s.subject(step) or (err.filename or "")
     words = explain(step, number)
-    hint = words.hint
     match step:
         case _ if words.message:
             return KernelRefused(s.name(step), number, words.message, hint=words.hint)
@@ -47,21 +46,39 @@ def refusal(step: s.HostStep | s.ContainerStep, err: OSError) -> KernelRefused:
                 s.name(step), number, f"bind source path does not exist: {what}",
                 hint="create it on this node, or use a volume",
             )  # fmt: skip
-        case s.MountOverlay() if err.filename:
+        case s.MountOverlay() | s.MountMappedOverlay() if err.filename:
             what = str(err.filename)
         case s.WriteKernelFile(path=path, values=values):
             what = f"{' '.join(values)} > {path}"
-        case s.SetRlimit(hard=hard):
+        case s.SetRlimit(hard=hard) | s.RaiseRlimit(hard=hard):
             what = f"{what}={hard}"
         case _:
             pass
-    return KernelRefused(s.name(step), number, f"{s.name(step)} {what}: {reason}", hint=hint)
+    hint = words.hint or _hint(step, number)
+    text = f"{s.name(step)} {what}".rstrip()
+    return KernelRefused(s.name(step), number, f"{text}: {reason}", hint=hint)
+
+
+def _hint(step: s.HostStep | s.ContainerStep, number: int) -> str:
+    match step:
+        case s.AttachBind() if number == errno.ENOTDIR:
+            return "one of source and target is a directory, the other is not"
+        case s.MountMappedOverlay() if number in (errno.EINVAL, errno.EOPNOTSUPP):
+            return "id-mapped layers need Linux 5.19, and ext4, xfs or btrfs below them"
+        case s.OpenBind(translate=translate) if translate and number == errno.EINVAL:
+            return "its file system cannot be id-mapped: ext4, xfs, btrfs and tmpfs can"
+        case s.SetTimeOffsets() if number == errno.ERANGE:
+            return "no clock may be set before the start of the host"
+        case _:
+            return ""
 
 
 def _make_dir(step: s.MakeDir) -> None:
     if step.owned:
         with contextlib.suppress(FileExistsError):
             os.mkdir(step.path, step.mode)
+        if step.uid or step.gid:
+            os.chown(step.path, step.uid, step.gid)
     else:
         os.makedirs(step.path, step.mode, exist_ok=True)
 
@@ -71,6 +88,8 @@ def _write_file(step: s.WriteFile) -> None:
     descriptor = os.open(step.path, flags, 0o600)
     try:
         _write_all(descriptor, step.content.encode())
+        if step.uid or step.gid:
+            os.fchown(descriptor, step.uid, step.gid)
         os.fchmod(descriptor, step.mode)
     finally:
         os.close(descriptor)

@@ -14,23 +14,34 @@ from runtime import constants as k
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _SYSCALL: Final = _LIBC.syscall
 _SYSCALL.restype = ctypes.c_long
+# Keeps the interpreter's lock, which must not be let go between the two sides of a fork.
+_LOCKED_SYSCALL: Final = ctypes.PyDLL(None, use_errno=True).syscall
+_LOCKED_SYSCALL.restype = ctypes.c_long
 
 # Looked up now: a forked process would otherwise do it again, and keep the memory.
 for _name in (
-    "mount", "umount2", "pivot_root", "unshare", "setns", "sethostname", "prctl", "capset",
-    "signal", "inotify_init1", "inotify_add_watch",
+    "mount", "umount2", "pivot_root", "unshare", "setns", "sethostname", "setdomainname",
+    "prctl", "capset", "capget", "signal", "fstatfs", "personality",
+    "inotify_init1", "inotify_add_watch",
 ):  # fmt: skip
     getattr(_LIBC, _name)
 
 # Numbers from 424 on are the same everywhere; older ones differ.
-_OPEN_TREE, _MOVE_MOUNT, _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 428, 429, 436, 437, 442
-_KEYCTL, _BPF, _RT_SIGACTION = {"x86_64": (250, 321, 13), "aarch64": (219, 280, 134)}.get(
-    os.uname().machine, (0, 0, 0)
-)
+_OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
+_CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
+_KEYCTL, _BPF, _RT_SIGACTION, _CLONE, _IOPRIO_SET, _SCHED_SETATTR = {
+    "x86_64": (250, 321, 13, 56, 251, 314),
+    "aarch64": (219, 280, 134, 220, 30, 274),
+}.get(os.uname().machine, (0, 0, 0, 0, 0, 0))
 _DEFAULT_ACTION: Final = bytes(32)  # struct sigaction as the kernel has it: SIG_DFL, no flags
 _KEYCTL_JOIN_SESSION_KEYRING: Final = 1
 _CLOSE_RANGE_CLOEXEC: Final = 4
-_RESOLVE_IN_ROOT: Final = 0x10
+_CHILD_ENDED: Final = 17  # SIGCHLD
+_IOPRIO_WHO_PROCESS: Final = 1
+_IOPRIO_CLASS_SHIFT: Final = 13
+_STATFS_BYTES: Final = 256  # more than any struct statfs has
+_FSMOUNT_CLOEXEC: Final = 1
+_FSOPEN_CLOEXEC: Final = 1
 _CAPABILITY_VERSION_3: Final = 0x20080522
 _MAX_UINT: Final = 0xFFFFFFFF
 
@@ -108,37 +119,135 @@ def reset_internal_signals() -> None:
         _SYSCALL(_RT_SIGACTION, number, _DEFAULT_ACTION, None, ctypes.c_size_t(8))
 
 
-def capset(mask: int) -> None:
-    """capset(2): `mask` is effective and permitted, and nothing is inheritable."""
+def setdomainname(domainname: str) -> None:
+    """setdomainname(2)."""
+    raw = domainname.encode()
+    _check(_LIBC.setdomainname(raw, len(raw)))
+
+
+def personality(persona: int) -> None:
+    """personality(2)."""
+    _check(_LIBC.personality(ctypes.c_ulong(persona)))
+
+
+def clone(flags: int) -> int:
+    """clone(2) as fork(2) uses it, with CLONE_* `flags`: 0 in the child.
+
+    With CLONE_PARENT the child is our parent's. Only for processes with a single thread.
+    """
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = int(_LOCKED_SYSCALL(_CLONE, ctypes.c_ulong(flags | _CHILD_ENDED), None, None, None, None))
+    number = ctypes.get_errno()
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+    else:
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(number, os.strerror(number))
+    return pid
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """capset(2) with bit masks."""
     header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
-    low, high = mask & _MAX_UINT, mask >> 32
-    _check(_LIBC.capset(header, struct.pack("<6I", low, low, 0, high, high, 0)))
+    sets = (effective, permitted, inheritable)
+    low, high = (each & _MAX_UINT for each in sets), (each >> 32 for each in sets)
+    _check(_LIBC.capset(header, struct.pack("<6I", *low, *high)))
 
 
-def open_tree(path: str) -> int:
-    """open_tree(2): a detached copy of the mounts at and below `path`, as a descriptor."""
-    flags = k.OPEN_TREE_CLONE | k.OPEN_TREE_CLOEXEC | k.AT_RECURSIVE
-    return _check(_SYSCALL(_OPEN_TREE, k.AT_FDCWD, os.fsencode(path), flags), path)
+def capget() -> tuple[int, int, int]:
+    """capget(2): the effective, permitted and inheritable sets, as bit masks."""
+    header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
+    room = ctypes.create_string_buffer(24)
+    _check(_LIBC.capget(header, room))
+    low_e, low_p, low_i, high_e, high_p, high_i = struct.unpack("<6I", room.raw)
+    return low_e | high_e << 32, low_p | high_p << 32, low_i | high_i << 32
+
+
+def ioprio_set(io_class: int, priority: int) -> None:
+    """ioprio_set(2) for this process."""
+    value = io_class << _IOPRIO_CLASS_SHIFT | priority
+    _check(_SYSCALL(_IOPRIO_SET, _IOPRIO_WHO_PROCESS, 0, value))
+
+
+def sched_setattr(
+    *, policy: int, flags: int, nice: int, priority: int, runtime: int, deadline: int, period: int
+) -> None:
+    """sched_setattr(2) for this process; times in nanoseconds."""
+    size = struct.calcsize("<IIQiIQQQ")
+    wanted = struct.pack(
+        "<IIQiIQQQ", size, policy, flags, nice, priority, runtime, deadline, period
+    )
+    _check(_SYSCALL(_SCHED_SETATTR, 0, wanted, 0))
+
+
+def filesystem_magic(descriptor: int) -> int:
+    """fstatfs(2): which kind of file system an open file is in."""
+    room = ctypes.create_string_buffer(_STATFS_BYTES)
+    _check(_LIBC.fstatfs(descriptor, room))
+    return int(struct.unpack_from("@l", room)[0])
+
+
+def open_tree(path: str, *, directory: int = k.AT_FDCWD, recursive: bool = True) -> int:
+    """open_tree(2): a detached copy of the mounts at and below `path`, as a descriptor.
+
+    With an empty `path` it is the mount that `directory` is open in.
+    """
+    flags = k.OPEN_TREE_CLONE | k.OPEN_TREE_CLOEXEC | (k.AT_RECURSIVE if recursive else 0)
+    flags |= 0 if path else k.AT_EMPTY_PATH
+    return _check(_SYSCALL(_OPEN_TREE, directory, os.fsencode(path), flags), path)
 
 
 def mount_setattr(
-    descriptor: int, *, attributes: int = 0, propagation: int = 0, recursive: bool
+    descriptor: int,
+    *,
+    attributes: int = 0,
+    clear: int = 0,
+    propagation: int = 0,
+    user_namespace: int = 0,
+    recursive: bool = False,
 ) -> None:
-    """mount_setattr(2) on a mount from `open_tree`."""
+    """mount_setattr(2) on the mount whose root is open. MOUNT_ATTR_IDMAP takes a namespace."""
     flags = k.AT_EMPTY_PATH | (k.AT_RECURSIVE if recursive else 0)
-    wanted = struct.pack("<4Q", attributes, 0, propagation, 0)
+    wanted = struct.pack("<4Q", attributes, clear, propagation, user_namespace)
     _check(_SYSCALL(_MOUNT_SETATTR, descriptor, b"", flags, wanted, len(wanted)))
 
 
-def move_mount(descriptor: int, target: str) -> None:
-    """move_mount(2): attach a mount from `open_tree`, following links in `target`."""
-    flags = k.MOVE_MOUNT_F_EMPTY_PATH | k.MOVE_MOUNT_T_SYMLINKS
-    _check(_SYSCALL(_MOVE_MOUNT, descriptor, b"", k.AT_FDCWD, os.fsencode(target), flags), target)
+def move_mount(descriptor: int, target: int) -> None:
+    """move_mount(2): attach a detached mount to what is open as `target`, or AT_FDCWD."""
+    flags = k.MOVE_MOUNT_F_EMPTY_PATH | k.MOVE_MOUNT_T_EMPTY_PATH
+    _check(_SYSCALL(_MOVE_MOUNT, descriptor, b"", target, b"", flags))
+
+
+def fsopen(kind: str) -> int:
+    """fsopen(2): begin to make a file system."""
+    return _check(_SYSCALL(_FSOPEN, kind.encode(), _FSOPEN_CLOEXEC))
+
+
+def fsconfig(context: int, command: int, key: str = "", value: str = "") -> None:
+    """fsconfig(2): a flag (`key`), a string (`key` and `value`), or a command."""
+    is_string = command == k.FSCONFIG_SET_STRING
+    _check(
+        _SYSCALL(
+            _FSCONFIG,
+            context,
+            command,
+            os.fsencode(key) or None,
+            os.fsencode(value) if is_string else None,
+            0,
+        )
+    )
+
+
+def fsmount(context: int, attributes: int) -> int:
+    """fsmount(2): a detached mount of a file system that was made."""
+    return _check(_SYSCALL(_FSMOUNT, context, _FSMOUNT_CLOEXEC, attributes))
 
 
 def open_in_root(root: int, path: str, flags: int) -> int:
     """openat2(2), with `root` as the root directory for `..` and every link."""
-    how = struct.pack("<3Q", flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+    resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS
+    how = struct.pack("<3Q", flags | os.O_CLOEXEC, 0, resolve)
     return _check(_SYSCALL(_OPENAT2, root, os.fsencode(path), how, len(how)), path)
 
 

@@ -31,7 +31,7 @@ from runtime.io.process import Surroundings
 from runtime.io.title import arguments
 from runtime.layout import containers_dir
 from runtime.respawn import Respawns, after_death
-from runtime.wire import RUN, STOPPING, YIELD
+from runtime.wire import RUN, RUN_MAPPED, STOPPING, YIELD
 
 _BACKLOG: Final = 64
 _TAKE_OVER_S: Final = 2.0
@@ -109,17 +109,18 @@ class Launcher:
         if not message:
             self._poll.unregister(descriptor)
             self._clients.pop(descriptor).close()
-        elif message == RUN and passed:
-            self._fork(int.from_bytes(passed[0][2][:4], sys.byteorder))
+        elif message in (RUN, RUN_MAPPED) and passed:
+            link = int.from_bytes(passed[0][2][:4], sys.byteorder)
+            self._fork(link, mapped=message == RUN_MAPPED)
         elif message == STOPPING and self._watched is not None:
             self._watched.leave_alone()
         elif message == YIELD:
             self._yield()
 
-    def _fork(self, link: int) -> None:
+    def _fork(self, link: int, *, mapped: bool) -> None:
         try:
             if os.fork() == 0:
-                shim.main(link, self._around)
+                shim.main(link, self._around, mapped=mapped)
         except OSError as err:  # out of processes or memory: the client sees its end close
             sys.stderr.write(f"launcher: cannot fork a shim: {err}\n")
         os.close(link)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from runtime.io import sockets
-from runtime.wire import RUN, STOPPING
+from runtime.wire import RUN, RUN_MAPPED, STOPPING
 from swarm.errors import Unavailable
 
 _RETRY_S = 0.01
@@ -36,16 +36,19 @@ class Launching:
             self._link.close()
             self._link = None
 
-    async def fork_shim(self, deadline: float) -> socket.socket:
+    async def fork_shim(self, deadline: float, *, mapped: bool = False) -> socket.socket:
         """Our end of the socket pair whose other end a new shim will hold.
 
+        `mapped` says whether the container will have a user namespace.
         Raises `Unavailable` if there is no launcher until `deadline` (monotonic).
         """
         while True:
             ours, theirs = socket.socketpair()
             with theirs:
                 try:
-                    socket.send_fds(self._reach(), [RUN], [theirs.fileno()])
+                    socket.send_fds(
+                        self._reach(), [RUN_MAPPED if mapped else RUN], [theirs.fileno()]
+                    )
                 except OSError as err:
                     ours.close()
                     if err.errno != errno.EAGAIN:  # its queue is full: it lives

@@ -21,10 +21,9 @@ from runtime.cgroups.layout import Layout
 from runtime.io import freezing, host
 from runtime.layout import ContainerDir, containers_dir, unclaimed_by
 from runtime.outcome import ContainerState, Exited, HealthRecord
-from runtime.plan import host_steps
 from runtime.spec import ContainerSpec, Log
 from runtime.steps import own, undo
-from runtime.translation import group_path, to_resources
+from runtime.translation import container_steps, group_path, to_resources
 from swarm.errors import KernelRefused
 
 _DYING_S = 10.0
@@ -94,7 +93,7 @@ def erase(directory: ContainerDir, layout: Layout, *, keep_log: bool) -> None:
     if spec is not None:
         if not keep_log:
             _remove_log(spec.log)
-        host.revert(undo(own(host_steps(spec, layout=layout, directory=directory.path))))
+        host.revert(undo(own(container_steps(spec, layout=layout, directory=directory.path))))
     host.remove_tree(directory.path)
 
 

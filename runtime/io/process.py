@@ -7,7 +7,7 @@ message a line; if `Executing` is the last of them, the program runs.
 """
 
 # Plain strings: pathlib would cost every shim memory.
-# ruff: noqa: PTH102, PTH104, PTH110, PTH115
+# ruff: noqa: PTH102, PTH104, PTH115
 
 import contextlib
 import errno
@@ -24,19 +24,15 @@ from runtime import constants as k
 from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
 from runtime.io import host, kernel, sockets
-from runtime.io.inside import Inside
-from runtime.io.title import set_title
-from runtime.layout import SOCKET_NAME, SPEC_NAME, ContainerDir, unclaimed_dir
+from runtime.io.inside.applying import Inside, carry_out
+from runtime.layout import SOCKET_NAME, SPEC_NAME, ContainerDir, seccomp_cache, unclaimed_dir
 from runtime.outcome import ContainerState
-from runtime.plan import make_plan
 from runtime.spec import ContainerSpec, Health, Log
-from runtime.steps import ContainerStep, Execute, HostStep, RemoveCgroup, own, undo
-from runtime.translation import group_path, to_resources
+from runtime.steps import RemoveCgroup, own, undo
+from runtime.translation import group_path, to_plan, to_resources
 from runtime.wire import Claimed, Refused, encode
 from swarm.errors import KernelRefused
 
-_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_MAX_DESCRIPTOR: Final = 65536
 _SPEC_TIMEOUT_S: Final = 10.0
 _SPEC_BYTES: Final = 1 << 18
 _BACKLOG: Final = 16
@@ -73,11 +69,23 @@ class Executing(Struct, frozen=True, tag="executing"):
     state: msgspec.Raw
 
 
-Fate = Upkeep | Executing | Refused
+class Forked(Struct, frozen=True, tag="forked"):
+    """Process 1 is this one, by the host's number, and no longer the one that reported first."""
+
+    pid: int
+
+
+class Passing(Struct, frozen=True, tag="passing"):
+    """A descriptor comes along: of the terminal's master, or of the end to write input to."""
+
+    is_terminal: bool
+
+
+Fate = Upkeep | Forked | Passing | Executing | Refused
 
 
 class Pipes(Struct, frozen=True):
-    """The writing ends: the container's output, and the report to the shim."""
+    """The writing ends: the container's output, and a socket to report to the shim on."""
 
     stdout: int
     stderr: int
@@ -87,12 +95,48 @@ class Pipes(Struct, frozen=True):
 _SPECS: Final = msgspec.json.Decoder(ContainerSpec)
 
 
+class _Oversight:
+    """How the shim learns how far its container has come (`runtime.io.inside.held.Overseer`)."""
+
+    preserved = 0
+    has_gate = False
+
+    def __init__(self, report: int, title: tuple[int, int], state: ContainerState) -> None:
+        self.title = title
+        self._report = report
+        self._state = state
+
+    def forked(self, pid: int) -> None:
+        """`continued` tells, by the host's number."""
+
+    def continued(self) -> None:
+        """/proc is still the host's."""
+        _die_with_parent()
+        self._state = _identify(self._state.container_id)
+        _say(self._report, Forked(self._state.pid))
+
+    def created(self) -> None:
+        """There is nobody to wait for."""
+
+    def terminal(self, master: int) -> None:
+        """The shim keeps it."""
+        _pass(self._report, master, is_terminal=True)
+
+    def ready(self) -> None:
+        """There is no gate."""
+
+    def executing(self) -> None:
+        """The last word, unless the exec fails."""
+        kernel.prctl(k.PR_SET_PDEATHSIG, 0)
+        state = msgspec.structs.replace(self._state, started_at=time.time())
+        _say(self._report, Executing(msgspec.Raw(msgspec.json.encode(state))))
+
+
 def become(
     link_descriptor: int, listener: socket.socket, pipes: Pipes, around: Surroundings
 ) -> NoReturn:
     """Be a container, or say why not and leave it to the shim to undo what was done."""
     link = socket.socket(fileno=link_descriptor)
-    doing: HostStep | ContainerStep | None = None
     try:
         _prepare(pipes)
         raw = _receive_spec(link)
@@ -100,26 +144,19 @@ def become(
         state = _identify(spec.id)
         directory = ContainerDir(around.run_root, spec.id)
         _claim(unclaimed_dir(around.run_root, state.pid), directory.path, raw, listener)
-        plan = make_plan(
+        plan = to_plan(
             spec,
             layout=around.layout,
             directory=directory.path,
             last_capability=around.last_capability,
+            seccomp_cache=seccomp_cache(around.run_root),
         )
         _say(pipes.report, _upkeep(spec, around.layout))
         with contextlib.suppress(OSError):  # a client that has left learns it from the directory
             link.sendall(encode(Claimed()))
-        for doing in plan.host:
-            host.apply(doing)
-        inside = Inside()
-        for doing in plan.container:
-            if isinstance(doing, Execute):
-                _execute(doing, inside, pipes.report, around.title, state)
-            inside.apply(doing)
-        raise AssertionError("a plan ends with Execute")
-    except OSError as failure:
-        assert doing is not None
-        no = host.refusal(doing, failure)
+        if spec.open_stdin and not spec.tty:
+            _open_stdin(pipes.report)
+        no = carry_out(plan, Inside(_Oversight(pipes.report, around.title, state)))
     except KernelRefused as failure:
         no = failure
     except BaseException as bug:  # nobody above us: unsaid, it would look like a kill
@@ -189,96 +226,31 @@ def _say(report: int, message: Fate) -> None:
     os.write(report, encode(message))
 
 
+def _pass(report: int, descriptor: int, *, is_terminal: bool) -> None:
+    with socket.socket(fileno=os.dup(report)) as link:
+        socket.send_fds(link, [encode(Passing(is_terminal))], [descriptor])
+
+
+def _open_stdin(report: int) -> None:
+    """Whoever holds the other end is asked; nobody is as long as the shim does not say so."""
+    reading, writing = os.pipe()
+    os.dup2(reading, 0, inheritable=True)
+    os.close(reading)
+    _pass(report, writing, is_terminal=False)
+    os.close(writing)
+
+
+def _die_with_parent() -> None:
+    """Until the program runs, nobody but the shim knows how to undo what we do."""
+    kernel.prctl(k.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _prepare(pipes: Pipes) -> None:
     os.setsid()
+    _die_with_parent()
     os.dup2(pipes.stdout, 1, inheritable=True)
     os.dup2(pipes.stderr, 2, inheritable=True)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_DFL)
     kernel.reset_internal_signals()
     os.umask(0)
-
-
-def _execute(
-    step: Execute,
-    inside: Inside,
-    report: int,
-    title: tuple[int, int],
-    state: ContainerState,
-) -> None:
-    """Returns only by raising."""
-    state = msgspec.structs.replace(state, started_at=time.time())
-    executing = Executing(msgspec.Raw(msgspec.json.encode(state)))
-    env = {"HOME": inside.identity.home}
-    for variable in step.env:
-        name, _, env[name] = variable.partition("=")
-    kernel.close_range_on_exec(3)
-    if step.init:
-        _stay_behind(title)
-    _say(report, executing)
-    raise execute(step.args, env)
-
-
-def execute(args: tuple[str, ...], env: dict[str, str]) -> KernelRefused:
-    """Become the program; the reason if that is impossible."""
-    name, path = args[0], env.get("PATH", _PATH)
-    candidates = [name] if "/" in name else [f"{each or '.'}/{name}" for each in path.split(":")]
-    worst = errno.ENOENT
-    for candidate in candidates:
-        try:
-            os.execve(candidate, args, env)
-        except OSError as err:
-            number = err.errno or errno.EIO
-            if number not in (errno.ENOENT, errno.ENOTDIR) or os.path.exists(candidate):
-                worst, name = number, candidate
-            if worst not in (errno.ENOENT, errno.EACCES):
-                break
-    return _exec_refused(name, worst, path)
-
-
-def _exec_refused(name: str, number: int, path: str) -> KernelRefused:
-    reason = os.strerror(number).lower()
-    if "/" not in name:
-        return KernelRefused(
-            "exec", number, f"exec {name}: {reason} in any directory of PATH ({path})",
-            hint="check the command, or use an image that has it",
-        )  # fmt: skip
-    hint = "check the command, or use an image that has it"
-    if number == errno.ENOENT and os.path.exists(name):
-        hint = "the file is there, but the interpreter or loader that it names is not"
-    elif number == errno.EACCES:
-        hint = "the file is not executable for this user"
-    return KernelRefused("exec", number, f"exec {name}: {reason}", hint=hint)
-
-
-def _stay_behind(title: tuple[int, int]) -> None:
-    """Fork the program's process and be its init: reap, pass signals on, end as it ends.
-
-    Returns in the child only.
-    """
-    everything = signal.valid_signals()
-    signal.pthread_sigmask(signal.SIG_SETMASK, everything)
-    child = os.fork()
-    if child == 0:
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        return
-    os.closerange(3, _MAX_DESCRIPTOR)  # the shim's sockets, or its death would go unnoticed
-    kernel.prctl(k.PR_SET_DUMPABLE, 0)
-    set_title("swarmd-init", place=title)
-    while True:
-        number = signal.sigwait(everything)
-        if number == signal.SIGCHLD:
-            _reap(child)
-        else:
-            os.kill(child, number)
-
-
-def _reap(child: int) -> None:
-    """Collect every process that has ended; with the program itself, end too."""
-    while True:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if pid == child:
-            code = os.waitstatus_to_exitcode(status)
-            os._exit(code if code >= 0 else 128 - code)
-        if pid == 0:
-            return

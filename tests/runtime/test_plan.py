@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 
 from runtime import constants as k
 from runtime import steps as s
-from runtime.plan import Plan, make_plan
+from runtime.plan import Plan
 from runtime.spec import ContainerSpec, File, Mount, MountKind, Propagation, Resources, Rlimit
+from runtime.translation import to_plan
 from tests.runtime.specs import V1, V2, make_spec
 
 
 def plan_of(spec: ContainerSpec, layout: Any = V1) -> Plan:
-    return make_plan(spec, layout=layout, directory="/run/c/t1", last_capability=40)
+    return to_plan(spec, layout=layout, directory="/run/c/t1", last_capability=40)
 
 
 def position(plan: Plan, kind: type) -> int:
@@ -26,19 +27,15 @@ def every(plan: Plan, kind: type) -> list[Any]:
 def test_a_plain_container_is_planned_step_by_step() -> None:
     plan = plan_of(make_spec(masked_paths=("/proc/kcore",), readonly_paths=("/proc/sys",)))
 
-    assert [s.name(step) for step in plan.container] == [
-        "join cgroup", "join cgroup", "join cgroup", "join cgroup",
-        "set oom score", "unshare", "loopback up", "isolate mounts", "mount overlay", "pivot root",
-        "mount filesystem", "mount filesystem", "mount filesystem", "mount filesystem",
-        "mount filesystem", "mount filesystem",
-        "make node", "make node", "make node", "make node", "make node", "make node",
-        "link", "link", "link", "link", "link", "link",
-        "mount filesystem", "mount filesystem", "mount filesystem", "mount filesystem",
-        "mount filesystem", "remount read only",
-        "write sysctl", "write sysctl", "mask path", "protect path", "make workdir",
-        "join keyring", "drop bounding", "set umask", "set identity", "set capabilities",
-        "no new privileges", "execute",
+    assert [s.name(step) for step in plan.container if not isinstance(step, s.JoinCgroup)] == [
+        "set oom score", "open proc", "unshare", "loopback up", "isolate mounts", "mount overlay",
+        *["mount filesystem"] * 8, "link", "link", *["mount filesystem"] * 3, "set attributes",
+        *["make node"] * 6, *["link"] * 6,
+        "pivot root", "write sysctl", "write sysctl", "mask path", "protect path", "make workdir",
+        "join keyring", "drop bounding", "set umask", "find user", "set identity",
+        "set capabilities", "no new privileges", "wait at gate", "execute",
     ]  # fmt: skip
+    assert plan.clone == k.CLONE_NEWPID
     assert plan.host[:4] == (
         s.MakeDir("/c/t1", 0o700, owned=False),
         s.MakeDir("/c/t1/up"),
@@ -76,7 +73,9 @@ def test_the_host_network_is_not_unshared_and_its_parameters_stay() -> None:
 def test_a_given_network_namespace_is_entered_instead_of_made() -> None:
     plan = plan_of(make_spec(network_namespace="/run/netns/x"))
 
-    assert every(plan, s.EnterNetwork) == [s.EnterNetwork("/run/netns/x")]
+    assert every(plan, s.EnterNamespaces) == [
+        s.EnterNamespaces(((k.CLONE_NEWNET, "/run/netns/x"),))
+    ]
     assert not every(plan, s.Unshare)[0].flags & k.CLONE_NEWNET
 
 
@@ -86,8 +85,8 @@ def test_binds_are_opened_before_the_host_is_gone_and_attached_after() -> None:
     plan = plan_of(make_spec(mounts=mounts))
 
     assert position(plan, s.OpenBind) < position(plan, s.Unshare)
-    assert position(plan, s.PivotRoot) < position(plan, s.AttachBind)
-    assert every(plan, s.OpenBind)[0].propagation == k.MS_SHARED | k.MS_REC
+    assert position(plan, s.Unshare) < position(plan, s.AttachBind) < position(plan, s.PivotRoot)
+    assert every(plan, s.OpenBind)[0].propagation == (k.MS_SHARED | k.MS_REC,)
 
 
 def test_a_volume_is_filled_before_it_is_opened() -> None:
@@ -129,8 +128,8 @@ def test_parameters_are_set_before_they_turn_read_only() -> None:
     plan = plan_of(make_spec(sysctls={"kernel.msgmax": "1"}, read_only_rootfs=True))
 
     assert position(plan, s.WriteSysctl) < position(plan, s.ProtectPath)
-    last = [step for step in plan.container if isinstance(step, s.RemountReadOnly)][-1]
-    assert last == s.RemountReadOnly("/")
+    last = [step for step in plan.container if isinstance(step, s.SetAttributes)][-1]
+    assert last == s.SetAttributes("/", s.Attributes(set=k.MOUNT_ATTR_RDONLY))
     assert position(plan, s.MakeWorkdir) < plan.container.index(last)
 
 
@@ -141,16 +140,16 @@ def test_rights_fall_last_and_in_an_order_that_needs_them() -> None:
     places = [position(plan, kind) for kind in order]
     assert places == sorted(places)
     assert places[-1] == len(plan.container) - 1
-    assert every(plan, s.SetCapabilities) == [s.SetCapabilities(0b100001)]
+    assert every(plan, s.SetCapabilities) == [s.SetCapabilities(0b100001, 0b100001, 0, 0)]
     assert set(every(plan, s.DropBounding)[0].numbers) == set(range(41)) - {0, 5}
 
 
 def test_a_capability_that_this_kernel_does_not_know_is_not_asked_for() -> None:
     spec = make_spec(capabilities=("CAP_CHOWN", "CAP_CHECKPOINT_RESTORE"))
 
-    plan = make_plan(spec, layout=V1, directory="/d", last_capability=37)
+    plan = to_plan(spec, layout=V1, directory="/d", last_capability=37)
 
-    assert every(plan, s.SetCapabilities) == [s.SetCapabilities(1)]
+    assert every(plan, s.SetCapabilities) == [s.SetCapabilities(1, 1, 0, 0)]
 
 
 def test_limits_of_the_process_are_set_while_we_may() -> None:
@@ -159,7 +158,8 @@ def test_limits_of_the_process_are_set_while_we_may() -> None:
     plan = plan_of(spec)
 
     assert every(plan, s.SetRlimit) == [s.SetRlimit("nofile", 7, 1, 2)]
-    assert position(plan, s.SetOomScore) < position(plan, s.PivotRoot)
+    assert position(plan, s.SetOomScore) < position(plan, s.Unshare)
+    assert position(plan, s.SetRlimit) < position(plan, s.SetIdentity)
 
 
 paths = st.sampled_from(["/a", "/a/b", "/c", "/c/d/e", "/etc/hosts"])

@@ -3,7 +3,7 @@ from runtime import steps as s
 
 def test_names_and_subjects_read_as_words() -> None:
     assert s.name(s.MountOverlay(("/l",), "/u", "/w", "/t")) == "mount overlay"
-    assert s.subject(s.OpenBind(1, "/src", 0, 0)) == "/src"
+    assert s.subject(s.OpenBind(number=1, source="/src")) == "/src"
     assert s.subject(s.Execute(("/bin/x", "y"), (), False)) == "/bin/x"
     assert s.subject(s.IsolateMounts()) == ""
 

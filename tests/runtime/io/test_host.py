@@ -95,7 +95,7 @@ def test_a_file_the_kernel_lacks_is_only_missed_when_it_must_be_there(tmp_path: 
 
 
 def test_an_error_says_which_step_and_what_about() -> None:
-    err = host.refusal(s.WriteKernelFile("/g/cpu.max", ("1 2",)), OSError(22, "x"))
+    err = host.refusal(s.WriteKernelFile("/g/cpu.max", ("1 2",)), OSError(22, "Invalid argument"))
 
     assert (err.step, err.errno) == ("write kernel file", 22)
     assert err.message == "write kernel file 1 2 > /g/cpu.max: invalid argument"
