@@ -138,8 +138,10 @@ class Reading:
         return [task for _, task in sorted(found.items())]
 
     def _is_due(self, view: ClusterView, task: Task, session_id: str) -> bool:
-        # Before it runs a task has no container, and its agent nothing to read.
-        if view.state(task) < TaskState.RUNNING:
+        # Without a container its agent has nothing to read. One that waits for its first
+        # health check has one, and why it is not healthy is what its reader wants to know.
+        seen = view.observation(task)
+        if view.state(task) < TaskState.RUNNING and not (seen and seen.pid):
             return False
         if any(task.id in part.tasks for part in self.parts.values()):
             return False

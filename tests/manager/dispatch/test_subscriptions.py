@@ -96,6 +96,17 @@ def test_a_follower_reads_tasks_as_they_start() -> None:
     assert asked.subscription.task_ids == ("t2",)
 
 
+def test_a_task_that_waits_for_its_first_health_check_is_read() -> None:
+    world = make_world()
+    for name, pid in (("pulls", 0), ("proves", 7)):
+        world.task(Task(id=TaskId(name), service_id=WEB, node_id=NodeId("n1")))
+        world.report(TaskId(name), TaskState.STARTING, pid=pid)
+
+    (asked,) = reading().advance(world.view, SESSIONS, now=0.0)
+
+    assert asked.subscription.task_ids == ("proves",)
+
+
 def test_a_follower_goes_on_from_its_last_line_when_a_node_returns() -> None:
     """The agent restarts while we follow.
 
