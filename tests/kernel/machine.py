@@ -27,9 +27,13 @@ APPLETS = (
 )  # fmt: skip
 
 
+# How many times longer than usual to wait before giving up: an emulated machine is slow.
+PATIENCE = float(os.environ.get("SWARM_TEST_PATIENCE", "1"))
+
+
 def wait_for(what: str, condition: Callable[[], Any], *, within_s: float = 10.0) -> Any:
     """Wait until `condition` returns something true, and return that."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + within_s * PATIENCE
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
         time.sleep(0.002)
@@ -165,12 +169,12 @@ class Machine:
 
 async def exit_of(runtime: Runtime, within_s: float = 20.0) -> Exited:
     """The next exit."""
-    return await asyncio.wait_for(anext(runtime.exits()), within_s)
+    return await asyncio.wait_for(anext(runtime.exits()), within_s * PATIENCE)
 
 
 async def eventually(what: str, condition: Callable[[], Any], within_s: float = 10.0) -> Any:
     """Like `wait_for`, with the event loop running."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + within_s * PATIENCE
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
         await asyncio.sleep(0.005)

@@ -86,7 +86,8 @@ def test_a_full_disk_under_the_log_does_not_hold_the_container_up(
 ) -> None:
     log = Log(path=str(small_disk / "log"), max_bytes=0)
 
-    exited, _ = machine.run("sh", "-c", "yes | dd bs=65536 count=40 2>/dev/null", log=log)
+    script = f"yes {'0123456789' * 20} | dd bs=65536 count=40 2>/dev/null"
+    exited, _ = machine.run("sh", "-c", script, log=log)
 
     assert exited.exit_code == 0
 
