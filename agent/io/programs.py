@@ -148,7 +148,8 @@ class Programs:
             else:
                 end["reason"] = "the caller left"
         except (SwarmError, asyncio.CancelledError) as err:
-            end["reason"] = str(err) or "the call was called off"
+            if not end:
+                end["reason"] = str(err) or "the call was called off"
             raise
         finally:
             log.info(event, seconds=round(time.monotonic() - began, 3), **end)

@@ -23,6 +23,10 @@ from swarm.api.v1 import control_pb2, dispatch_pb2
 from swarm.errors import Invalid, SwarmError
 from swarm.objects import Event, Task
 
+# A call that ends under a message that is being sent loses its status (see `swarm.io.rpc`), so
+# callers are heard out after the last answer: what they still send is dropped.
+SETTLED_WITHIN_S = 5.0
+
 Inputs = AsyncIterator[control_pb2.StreamInput]
 Outputs = AsyncGenerator[control_pb2.StreamOutput]
 
@@ -87,6 +91,8 @@ class Programs:
                 account.heard(output)
                 yield output
                 if output.WhichOneof("message") == "ended":
+                    conversation.close()
+                    await asyncio.wait({pumping}, timeout=SETTLED_WITHIN_S)
                     return
         except SwarmError as err:
             account.failed(err.message)

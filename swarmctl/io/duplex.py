@@ -41,6 +41,10 @@ class Duplex:
         """Queue one message."""
         self._connection.send(payload)
 
+    def close_sending(self) -> None:
+        """Nothing more will be sent after what waits."""
+        self._connection.close_sending()
+
     def make_room(self) -> None:
         """All that was received has been dealt with."""
         self._connection.make_room()

@@ -25,6 +25,7 @@ from swarmctl.wire.faults import failure
 STDIN, STDOUT, STDERR = 0, 1, 2
 _CHUNK_BYTES = 1 << 16
 _WAITING_BYTES = 1 << 17
+_FAREWELL_MS = 2000
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PASSED_ON = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -100,10 +101,11 @@ class _Loop:
         self._is_tty = False
         self._watch: Watch | None = None
         self._is_detaching = False
+        self._is_over = False
         self._outcome: Outcome | None = None
 
     def run(self) -> Outcome:
-        while self._outcome is None:
+        while not self._is_over:
             ready = self._poll()
             if self._signals.fileno() in ready:
                 self._hear_signals()
@@ -116,6 +118,7 @@ class _Loop:
                     sink.write()
             if not any(sink.waiting_bytes for sink in self._sinks.values()):
                 self._call.make_room()
+        assert self._outcome is not None
         return self._outcome
 
     def _poll(self) -> dict[int, int]:
@@ -128,7 +131,10 @@ class _Loop:
         for sink in self._sinks.values():
             if sink.waiting_bytes:
                 poll.register(sink.fileno(), select.POLLOUT)
-        return dict(poll.poll())
+        ready = dict(poll.poll(None if self._outcome is None else _FAREWELL_MS))
+        if self._outcome is not None and not ready:
+            self._is_over = True  # whoever should say goodbye does not; all else was said
+        return ready
 
     def _exchange(self, ready: int) -> None:
         if ready & select.POLLOUT:
@@ -158,11 +164,14 @@ class _Loop:
                 self._finish()
                 code = output.ended.exit_code
                 self._outcome = Detached() if self._is_detaching else Finished(code)
+                self._is_reading = False
+                self._call.close_sending()
             case _:
                 pass
 
     def _over(self, ended: Ended) -> None:
         self._finish()
+        self._is_over = True
         if self._outcome is not None:
             return
         if ended.status != OK:
@@ -207,7 +216,11 @@ class _Loop:
             self._is_detaching = True
             self._send(pb.StreamInput(detach=pb.Detach()))
         else:
-            self._outcome = Detached()
+            self._leave(Detached())
+
+    def _leave(self, outcome: Outcome) -> None:
+        """Go without waiting for anybody."""
+        self._outcome, self._is_over = outcome, True
 
     def _hear_signals(self) -> None:
         for number in self._signals.take():
@@ -216,7 +229,7 @@ class _Loop:
             elif self._manner.passes_signals and not self._is_tty:
                 self._send(pb.StreamInput(signal=number))
             else:
-                self._outcome = Interrupted(number)
+                self._leave(Interrupted(number))
 
     def _resize(self) -> None:
         found = size(STDIN, STDOUT) if self._is_tty else None
