@@ -195,9 +195,7 @@ def _terminal(process: Process, *, console: bool) -> list[ContainerStep]:
 def _change_root(config: Config, extras: Extras) -> list[ContainerStep]:
     """With the hooks that want to see the host's side and the container's."""
     hooks = config.hooks
-    steps: list[ContainerStep] = []
-    if hooks.prestart or hooks.create_runtime:
-        steps.append(Announce())
+    steps: list[ContainerStep] = [Announce()]
     if hooks.create_container:
         steps.append(RunHooks("createContainer", hooks.create_container, extras.state, "creating"))
     steps.append(MoveRoot() if extras.no_pivot else PivotRoot())
