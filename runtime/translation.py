@@ -131,7 +131,7 @@ def to_extras(spec: ContainerSpec) -> Extras:
     return Extras(
         overlay=spec.rootfs,
         copy_ups=tuple(
-            CopyingUp(mount.source, mount.target, mount.mapped)
+            CopyingUp(mount.source, mount.target, mount.mapped and spec.user_namespace is not None)
             for mount in spec.mounts
             if mount.copy_up
         ),
@@ -234,7 +234,10 @@ def _filesystems() -> tuple[Mount, ...]:
 
 
 def _mounts(spec: ContainerSpec) -> list[Mount]:
-    mounts = [_tmpfs(m) if m.kind is MountKind.TMPFS else _bind(m) for m in spec.mounts]
+    remaps = spec.user_namespace is not None
+    mounts = [
+        _tmpfs(m) if m.kind is MountKind.TMPFS else _bind(m, remaps=remaps) for m in spec.mounts
+    ]
     return sorted(mounts, key=lambda mount: mount.destination.rstrip("/").split("/"))
 
 
@@ -249,10 +252,10 @@ def _tmpfs(mount: SpecMount) -> Mount:
     )
 
 
-def _bind(mount: SpecMount) -> Mount:
+def _bind(mount: SpecMount, *, remaps: bool) -> Mount:
     """Read-only means everything below, too."""
     read_only = ("rro",) if mount.read_only else ()
-    mapped = ("idmap",) if mount.mapped else ()
+    mapped = ("idmap",) if mount.mapped and remaps else ()
     return Mount(
         destination=mount.target,
         type="bind",

@@ -1,7 +1,9 @@
+import pytest
+
 from runtime.oci.config import Cpu, Memory, Pids
 from runtime.oci.config import Resources as OciResources
-from runtime.spec import Resources
-from runtime.translation import group_path, to_resources
+from runtime.spec import Mount, Resources, UserNamespace
+from runtime.translation import group_path, to_config, to_extras, to_resources
 from tests.runtime.specs import make_spec
 
 MIB = 1024 * 1024
@@ -33,3 +35,15 @@ def test_pinning_and_processes() -> None:
 
 def test_a_group_lies_in_the_parent_of_its_host() -> None:
     assert group_path(make_spec(cgroup_parent="h1")) == "h1/t1"
+
+
+@pytest.mark.parametrize("user_namespace", [None, UserNamespace(uids=(), gids=())])
+def test_mounts_are_mapped_only_where_ids_are(user_namespace: UserNamespace | None) -> None:
+    mount = Mount(source="/v", target="/data", mapped=True, copy_up=True)
+    spec = make_spec(mounts=(mount,), user_namespace=user_namespace)
+
+    [made] = [each for each in to_config(spec).mounts if each.destination == "/data"]
+    [copying] = to_extras(spec).copy_ups
+
+    assert ("idmap" in made.options) == (user_namespace is not None)
+    assert copying.mapped == (user_namespace is not None)
