@@ -13,6 +13,8 @@ from runtime.oci.problem import Problem, one_of
 
 _WITH_ERRNO: Final = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 _NOTIFY: Final = "SCMP_ACT_NOTIFY"
+# How the listener itself is handed on, under the filter.
+_OURS: Final = ("sendmsg", "write")
 
 
 def of_seccomp(path: str, seccomp: Seccomp) -> Iterator[Problem]:
@@ -44,9 +46,10 @@ def _rule(path: str, rule: Syscall) -> Iterator[Problem]:
     if not rule.names:
         yield Problem(f"{path}.names", "must not be empty")
     yield from one_of(because, rule.action, names.SECCOMP_ACTIONS)
-    if rule.action == _NOTIFY and "write" in rule.names:
-        text = "must not have `write`: the runtime writes after it has loaded the filter"
-        yield Problem(f"{path}.names", text, because)
+    for name in _OURS if rule.action == _NOTIFY else ():
+        if name in rule.names:
+            text = f"must not have `{name}`: the runtime itself calls it before anybody listens"
+            yield Problem(f"{path}.names", text, because)
     if rule.errno_ret is not None and rule.action not in _WITH_ERRNO:
         text = f"must be absent: {rule.action} has no error number"
         yield Problem(f"{path}.errnoRet", text, because)

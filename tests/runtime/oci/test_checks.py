@@ -242,6 +242,10 @@ FORBIDDEN = [
         rule(action="SCMP_ACT_NOTIFY", names=["write"]),
         "linux.seccomp.syscalls[0].names: must not have `write`",
     ),
+    (
+        rule(action="SCMP_ACT_NOTIFY", names=["mkdir", "sendmsg"]),
+        "linux.seccomp.syscalls[0].names: must not have `sendmsg`",
+    ),
     (rule(names=[]), "linux.seccomp.syscalls[0].names: must not be empty"),
     (rule(errnoRet=1), "linux.seccomp.syscalls[0].errnoRet: must be absent"),
     (argument(index=6), "linux.seccomp.syscalls[0].args[0].index: must be between 0 and 5"),
