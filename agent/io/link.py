@@ -30,7 +30,7 @@ class Link:
         self.attempt = attempt
         self.is_welcome = False
         self._channel: grpc.aio.Channel | None = None
-        self._outbox: asyncio.Queue[FromAgent] = asyncio.Queue()
+        self._outbox: asyncio.Queue[FromAgent | None] = asyncio.Queue()
 
     def say(self, value: FromAgent) -> None:
         """Send `value` after whatever was said before."""
@@ -63,11 +63,14 @@ class Link:
                         receive(value)
             except grpc.RpcError as err:
                 raise failure(err) from err
+            finally:
+                # gRPC does not end what writes to a call that the other side ended.
+                self._outbox.put_nowait(None)
         raise Unavailable(f"{self.address} ended the session")
 
     async def _said(self) -> AsyncIterator[dispatch_pb2.AgentMessage]:
-        while True:
-            yield encode(await self._outbox.get())
+        while (value := await self._outbox.get()) is not None:
+            yield encode(value)
 
 
 async def _connected(channel: grpc.aio.Channel, address: str) -> None:

@@ -79,6 +79,7 @@ class Publisher:
             self._log.debug("logs.unread", subscription=wanted.subscription_id, reason=str(err))
         finally:
             reading.cancel()
+            _end(lines)
 
     async def _read(self, wanted: LogSubscription, lines: Lines) -> None:
         if wanted.follow:
@@ -119,6 +120,13 @@ class Publisher:
 def _line(task_id: TaskId, line: LogLine, *, is_stderr: bool) -> control_pb2.LogLine:
     data = line.text.encode(errors="surrogateescape")
     return control_pb2.LogLine(task_id=task_id, at=line.time, stderr=is_stderr, data=data)
+
+
+def _end(lines: Lines) -> None:
+    """Have `_batches` end: gRPC goes on waiting for it when the other side ended the call."""
+    while not lines.empty():
+        lines.get_nowait()
+    lines.put_nowait(None)
 
 
 async def _batches(subscription_id: str, lines: Lines) -> AsyncIterator[dispatch_pb2.PublishedLogs]:

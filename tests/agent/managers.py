@@ -53,6 +53,7 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
         self.batches: list[StatusBatch] = []
         self.hellos: list[Hello] = []
         self.lines: dict[str, list[control_pb2.LogLine]] = {}
+        self.subscribed: set[str] = set()
         self.ended: set[str] = set()
         self._sequence = 0
         self._revision = 0
@@ -175,6 +176,7 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
         name = ""
         async for request in request_iterator:
             name = request.subscription_id
+            self.subscribed.add(name)
             self.lines.setdefault(name, []).extend(request.lines)
             self._heard.set()
         self.ended.add(name)
