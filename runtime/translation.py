@@ -5,9 +5,11 @@ limit of 0 means. A mount over /a comes before one over /a/b, in whatever order 
 for. What an OCI config has no words for goes into `Extras`.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from runtime.cgroups.layout import Layout
 from runtime.defaults import NETWORK_SYSCTLS
@@ -18,6 +20,8 @@ from runtime.oci.config import (
     Config,
     ConsoleSize,
     Cpu,
+    Device,
+    DeviceRule,
     Linux,
     Memory,
     Mount,
@@ -25,6 +29,7 @@ from runtime.oci.config import (
     Pids,
     Process,
     Root,
+    Seccomp,
     User,
 )
 from runtime.oci.config import Resources as OciResources
@@ -38,7 +43,24 @@ from runtime.steps import HostStep
 
 _PERIOD_US: Final = 100_000
 _UNLIMITED: Final = (1 << 64) - 1
+_UNCONFINED: Final = "unconfined"
+_EVERY: Final = tuple(CAPABILITY_NUMBERS)
+_EVERYTHING: Final = Capabilities(bounding=_EVERY, effective=_EVERY, permitted=_EVERY)
 _FENCED: Final = ("nosuid", "noexec", "nodev")
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What the host knows and a spec does not say.
+
+    `devices` come with their path on the host and what may be done with them.
+    """
+
+    seccomp: Seccomp | None = None
+    seccomp_cache: str = ""
+    devices: tuple[tuple[str, str, Device], ...] = ()
+
+
+NOTHING: Final = Known()
 
 
 def to_plan(
@@ -47,17 +69,11 @@ def to_plan(
     layout: Layout,
     directory: str,
     last_capability: int,
-    seccomp_cache: str = "",
+    known: Known = NOTHING,
 ) -> Plan:
     """Plan the container of `spec`; `directory` is its own below the run root."""
-    place = to_place(
-        spec,
-        layout=layout,
-        directory=directory,
-        last_capability=last_capability,
-        seccomp_cache=seccomp_cache,
-    )
-    return make_plan(to_config(spec), place, to_extras(spec))
+    place = _place(spec, layout, directory, last_capability, known)
+    return make_plan(to_config(spec, known), place, to_extras(spec))
 
 
 def to_exec_plan(
@@ -67,17 +83,11 @@ def to_exec_plan(
     layout: Layout,
     directory: str,
     last_capability: int,
-    seccomp_cache: str = "",
+    known: Known = NOTHING,
 ) -> Plan:
     """Plan `program` in the container of `spec`, for a process in its pid namespace."""
-    place = to_place(
-        spec,
-        layout=layout,
-        directory=directory,
-        last_capability=last_capability,
-        seccomp_cache=seccomp_cache,
-    )
-    config = to_config(spec)
+    place = _place(spec, layout, directory, last_capability, known)
+    config = to_config(spec, known)
     process = _joining(config.process or Process(), program)
     extras = Extras(
         user=program.user or spec.user,
@@ -89,8 +99,6 @@ def to_exec_plan(
 
 def _joining(process: Process, program: ExecSpec) -> Process:
     """What the container's own program has, but for what is asked."""
-    every = tuple(CAPABILITY_NUMBERS)
-    rights = Capabilities(bounding=every, effective=every, permitted=every)
     return msgspec.structs.replace(
         process,
         args=program.args,
@@ -98,31 +106,25 @@ def _joining(process: Process, program: ExecSpec) -> Process:
         cwd=program.workdir or process.cwd,
         terminal=program.tty,
         console_size=ConsoleSize(height=program.rows, width=program.columns),
-        capabilities=rights if program.privileged else process.capabilities,
+        capabilities=_EVERYTHING if program.privileged else process.capabilities,
     )
 
 
 def container_steps(spec: ContainerSpec, *, layout: Layout, directory: str) -> tuple[HostStep, ...]:
     """What is made on the host; undone, it is what cleans up after the container."""
-    place = to_place(spec, layout=layout, directory=directory, last_capability=0)
+    place = _place(spec, layout, directory, 0, NOTHING)
     return host_steps(to_config(spec), place, to_extras(spec))
 
 
-def to_place(
-    spec: ContainerSpec,
-    *,
-    layout: Layout,
-    directory: str,
-    last_capability: int,
-    seccomp_cache: str = "",
+def _place(
+    spec: ContainerSpec, layout: Layout, directory: str, last_capability: int, known: Known
 ) -> Place:
-    """Where the container is."""
     return Place(
         directory=directory,
         cgroup=group_path(spec),
         layout=layout,
         last_capability=last_capability,
-        seccomp_cache=seccomp_cache,
+        seccomp_cache=known.seccomp_cache,
     )
 
 
@@ -145,16 +147,16 @@ def to_extras(spec: ContainerSpec) -> Extras:
     )
 
 
-def to_config(spec: ContainerSpec) -> Config:
+def to_config(spec: ContainerSpec, known: Known = NOTHING) -> Config:
     """What OCI has words for."""
     return Config(
         oci_version=VERSION,
         root=Root(path="rootfs", readonly=spec.read_only_rootfs),
         process=_process(spec),
         hostname=spec.hostname,
-        mounts=(*_filesystems(), *_mounts(spec)),
+        mounts=(*_filesystems(spec), *_mounts(spec), *_bound_devices(spec, known)),
         annotations=spec.annotations,
-        linux=_linux(spec),
+        linux=_linux(spec, known),
     )
 
 
@@ -167,7 +169,9 @@ def _process(spec: ContainerSpec) -> Process:
         terminal=spec.tty,
         console_size=ConsoleSize(height=spec.rows, width=spec.columns) if spec.tty else None,
         user=User(umask=spec.umask),
-        capabilities=Capabilities(bounding=kept, effective=kept, permitted=kept),
+        capabilities=_EVERYTHING
+        if spec.privileged
+        else Capabilities(bounding=kept, effective=kept, permitted=kept),
         rlimits=tuple(
             OciRlimit(
                 type=f"RLIMIT_{limit.name.upper()}",
@@ -177,23 +181,44 @@ def _process(spec: ContainerSpec) -> Process:
             for limit in spec.rlimits
         ),
         no_new_privileges=spec.no_new_privs,
-        apparmor_profile=spec.apparmor,
+        apparmor_profile="" if spec.apparmor == _UNCONFINED else spec.apparmor,
         oom_score_adj=spec.oom_score_adj,
     )
 
 
-def _linux(spec: ContainerSpec) -> Linux:
+def _linux(spec: ContainerSpec, known: Known) -> Linux:
     mapped = spec.user_namespace
     return Linux(
         namespaces=_namespaces(spec),
         uid_mappings=mapped.uids if mapped else (),
         gid_mappings=mapped.gids if mapped else (),
+        devices=() if mapped else tuple(device for _, _, device in known.devices),
         cgroups_path=group_path(spec),
-        resources=to_resources(spec.resources),
+        resources=msgspec.structs.replace(
+            to_resources(spec.resources), devices=tuple(_device_rules(spec, known))
+        ),
+        seccomp=known.seccomp,
         sysctl=({} if spec.host_network else NETWORK_SYSCTLS) | spec.sysctls,
-        masked_paths=spec.masked_paths,
-        readonly_paths=spec.readonly_paths,
+        masked_paths=() if spec.privileged else spec.masked_paths,
+        readonly_paths=() if spec.privileged else spec.readonly_paths,
     )
+
+
+def _device_rules(spec: ContainerSpec, known: Known) -> Iterator[DeviceRule]:
+    if spec.privileged:
+        yield DeviceRule(allow=True, access="rwm")
+        return
+    for _, access, device in known.devices:
+        yield DeviceRule(
+            allow=True, type=device.type, major=device.major, minor=device.minor, access=access
+        )
+
+
+def _bound_devices(spec: ContainerSpec, known: Known) -> Iterator[Mount]:
+    """No root but the host's can make devices, so others get the host's own."""
+    if spec.user_namespace is not None:
+        for source, _, device in known.devices:
+            yield Mount(destination=device.path, type="bind", source=source, options=("bind",))
 
 
 def _namespaces(spec: ContainerSpec) -> tuple[Namespace, ...]:
@@ -204,7 +229,8 @@ def _namespaces(spec: ContainerSpec) -> tuple[Namespace, ...]:
     return tuple(made)
 
 
-def _filesystems() -> tuple[Mount, ...]:
+def _filesystems(spec: ContainerSpec) -> tuple[Mount, ...]:
+    shown = _FENCED if spec.privileged else (*_FENCED, "ro")
     return (
         Mount(destination="/proc", type="proc", source="proc", options=_FENCED),
         Mount(
@@ -226,10 +252,8 @@ def _filesystems() -> tuple[Mount, ...]:
             options=(*_FENCED, "mode=1777", "size=65536k"),
         ),
         Mount(destination="/dev/mqueue", type="mqueue", source="mqueue", options=_FENCED),
-        Mount(destination="/sys", type="sysfs", source="sysfs", options=(*_FENCED, "ro")),
-        Mount(
-            destination="/sys/fs/cgroup", type="cgroup", source="cgroup", options=(*_FENCED, "ro")
-        ),
+        Mount(destination="/sys", type="sysfs", source="sysfs", options=shown),
+        Mount(destination="/sys/fs/cgroup", type="cgroup", source="cgroup", options=shown),
     )
 
 

@@ -19,11 +19,11 @@ import msgspec
 from runtime.cgroups.layout import Layout
 from runtime.io import host, kernel
 from runtime.io.inside.applying import Inside, carry_out
+from runtime.io.planning import plan_program
 from runtime.io.process import Surroundings
 from runtime.joining import ExecSpec
-from runtime.layout import ContainerDir, seccomp_cache
+from runtime.layout import ContainerDir
 from runtime.spec import ContainerSpec
-from runtime.translation import to_exec_plan
 from runtime.wire import Entered, Refused, decode_exec, encode
 from swarm.errors import KernelRefused
 
@@ -153,12 +153,12 @@ def _join(
     streams: tuple[int, ...],
 ) -> KernelRefused:
     spec = msgspec.json.decode(host.read(directory.spec_file), type=ContainerSpec)
-    plan = to_exec_plan(
+    plan = plan_program(
         spec,
         program,
+        directory.path,
+        run_root=around.run_root,
         layout=around.layout,
-        directory=directory.path,
         last_capability=around.last_capability,
-        seccomp_cache=seccomp_cache(around.run_root),
     )
     return carry_out(plan, Inside(_Oversight(report, streams, around.title)))

@@ -25,11 +25,12 @@ from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
 from runtime.io import host, kernel, sockets
 from runtime.io.inside.applying import Inside, carry_out
-from runtime.layout import SOCKET_NAME, SPEC_NAME, ContainerDir, seccomp_cache, unclaimed_dir
+from runtime.io.planning import plan_container
+from runtime.layout import SOCKET_NAME, SPEC_NAME, ContainerDir, unclaimed_dir
 from runtime.outcome import ContainerState
 from runtime.spec import ContainerSpec, Health, Log
 from runtime.steps import RemoveCgroup, own, undo
-from runtime.translation import group_path, to_plan, to_resources
+from runtime.translation import group_path, to_resources
 from runtime.wire import Claimed, Refused, encode
 from swarm.errors import KernelRefused
 
@@ -144,12 +145,12 @@ def become(
         state = _identify(spec.id)
         directory = ContainerDir(around.run_root, spec.id)
         _claim(unclaimed_dir(around.run_root, state.pid), directory.path, raw, listener)
-        plan = to_plan(
+        plan = plan_container(
             spec,
+            directory.path,
+            run_root=around.run_root,
             layout=around.layout,
-            directory=directory.path,
             last_capability=around.last_capability,
-            seccomp_cache=seccomp_cache(around.run_root),
         )
         _say(pipes.report, _upkeep(spec, around.layout))
         with contextlib.suppress(OSError):  # a client that has left learns it from the directory

@@ -31,7 +31,8 @@ def test_a_plain_container_is_planned_step_by_step() -> None:
         "set oom score", "open proc", "unshare", "loopback up", "isolate mounts", "mount overlay",
         *["mount filesystem"] * 8, "link", "link", *["mount filesystem"] * 3, "set attributes",
         *["make node"] * 6, *["link"] * 6,
-        "announce", "pivot root", "write sysctl", "write sysctl", "mask path", "protect path", "make workdir",
+        "announce", "pivot root", "write sysctl", "write sysctl", "mask path", "protect path",
+        "make workdir",
         "join keyring", "drop bounding", "set umask", "find user", "set identity",
         "set capabilities", "no new privileges", "wait at gate", "execute",
     ]  # fmt: skip
