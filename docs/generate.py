@@ -6,6 +6,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from agent import exposition
 from agent import metrics as agent
 from manager import metrics as manager
 from runtime.command import helping as swarm_runtime
@@ -21,7 +24,19 @@ _METRICS_HEAD = """\
 
 Every node's agent answers `GET /metrics` in Prometheus' format on swarmd's `--metrics-addr`
 (`127.0.0.1:9323` unless told otherwise), and a manager on the port above it. Counters start
-at 0 with the process. Labels come from closed sets; no name of a service, node or task is ever one.
+at 0 with the process. Labels come from closed sets; but for the metrics of single containers, no
+name of a service, node or task is ever one.
+"""
+
+_CONTAINERS_HEAD = """\
+## Each container, port 9323
+
+Under the names and labels of cAdvisor, so that dashboards made for it work. The kernel counts, and
+is asked only when somebody scrapes; a thousand containers take some tenths of a second. Each has
+the labels `id` (the task), `name` (`web.1.<task>`), `image`, `service_id` and `service_name`.
+Containers with the host's network have no network metrics. `cpu_cfs` counts only where there is a
+CPU limit. Where the controllers are those of cgroup v1, block devices are counted only once a
+limit of their speed was set on the device, on kernels since 6.10.
 """
 
 
@@ -41,6 +56,12 @@ def _metrics() -> Iterator[str]:
         yield "| metric | kind | labels | |\n| --- | --- | --- | --- |"
         yield from map(_line, sorted(table, key=lambda row: row.name))
         yield ""
+    yield _CONTAINERS_HEAD
+    yield "| metric | kind | labels besides | |\n| --- | --- | --- | --- |"
+    for row in sorted(exposition.TABLE, key=lambda row: row.name):
+        more = tuple(each for each in row.labels if each not in exposition.LABELS)
+        yield _line(replace(row, labels=more))
+    yield ""
 
 
 def _line(row: Row) -> str:

@@ -20,6 +20,7 @@ import structlog
 from agent import preflight
 from agent.config import Config
 from agent.events import Event, Examined, Exited
+from agent.exposition import Exposed
 from agent.images.io.store import ImageStore
 from agent.io import devices, host, lock, memory, volumes
 from agent.io.agent import Agent, Asked
@@ -34,15 +35,16 @@ from agent.io.looking import Looking
 from agent.io.programs import Programs
 from agent.io.purging import delete_all
 from agent.io.sampling import Sampled, Sampling
+from agent.io.scraping import Containers
 from agent.io.supply import Supply, vouched
 from agent.metrics import Metrics
 from agent.session import Session
 from agent.tasks import Stray, Tasks
+from agent.templates import task_name
 from runtime import outcome
-from runtime.cgroups.layout import read_layout
 from runtime.cgroups.stats import Stats
-from runtime.io import host as own_host
 from runtime.io.client import Runtime
+from runtime.io.hierarchies import host_layout
 from runtime.io.usage import read_networks, read_stats
 from swarm.api.v1 import images_pb2_grpc
 from swarm.dispatch import (
@@ -85,7 +87,7 @@ class Service:
             metrics=self._metrics,
             log=log,
         )
-        self._layout = read_layout(own_host.read("/proc/self/mountinfo"))
+        self._layout = host_layout()
         self._server = grpc.aio.server(interceptors=(ErrorInterceptor(log),), options=_UNLIMITED)
 
     async def start(self) -> None:
@@ -187,6 +189,11 @@ class Service:
         self._metrics.memory.set(described.resources.memory_bytes)
         if not self._config.metrics_addr:
             return
+        self._metrics.registry.register(
+            Containers(
+                running=self._exposed, read_stats=self._read_stats, read_networks=read_networks
+            )
+        )
         try:
             serve_metrics(self._config.metrics_addr, self._metrics.registry)
         except SwarmError as err:
@@ -322,7 +329,24 @@ class Service:
                     pid=life.seen.pid if is_its_own else 0,
                 )
 
-    def _read_stats(self, task_id: TaskId) -> Stats:
+    def _exposed(self) -> Iterator[Exposed]:
+        """The same for whoever scrapes, in another thread: names rather than figures."""
+        tasks = self.agent.tasks
+        for task_id, life in tuple(tasks.lives.items()):
+            wanted = tasks.known(task_id)
+            if life.seen.pid and not life.state.is_terminal and wanted is not None:
+                is_its_own = "host" not in wanted.spec.networks
+                yield Exposed(
+                    id=task_id,
+                    name=task_name(wanted.task),
+                    image=wanted.spec.container.image,
+                    service_id=wanted.task.service_id,
+                    service_name=wanted.task.service_name,
+                    started_at=life.seen.started_at,
+                    pid=life.seen.pid if is_its_own else 0,
+                )
+
+    def _read_stats(self, task_id: str) -> Stats:
         return read_stats(self._layout, f"{self._config.cgroup_parent}/{task_id}", details=False)
 
     def _is_over(self, task_id: TaskId) -> bool:

@@ -17,7 +17,7 @@ import time
 from runtime import steps as s
 
 _BUSY_GROUP_S = 2.0
-_FULL_NAME = 4096
+_MOST_BYTES, _HALF_PAGE = 65536, 2048
 
 
 def make(step: s.MakeCgroup) -> None:
@@ -143,10 +143,12 @@ def read(path: str) -> str:
     except OSError:
         return ""
     try:
-        parts: list[bytes] = []
-        while part := os.read(descriptor, _FULL_NAME):
-            parts.append(part)
-        return b"".join(parts).decode(errors="replace")
+        text = part = os.read(descriptor, _MOST_BYTES)
+        # The kernel writes whole records into pages: what is shorter than half of one is all.
+        while len(part) > _HALF_PAGE:
+            part = os.read(descriptor, _MOST_BYTES)
+            text += part
+        return text.decode(errors="replace")
     except OSError:
         return ""
     finally:

@@ -386,6 +386,30 @@ def test_metrics_count_what_happened() -> None:
     within(story, metrics_addr="127.0.0.1:19323")
 
 
+def test_metrics_say_what_each_container_uses() -> None:
+    async def story(manager: FakeManager, here: TestNode) -> None:
+        (task,) = names(1)
+        version = manager.version(
+            image=IMAGE, command=("sleep", "100"), limits=Limits(memory_bytes=64 << 20)
+        )
+        manager.assign(task, version=version)
+        await manager.until(lambda: manager.are(TaskState.RUNNING, task))
+
+        def scrape() -> list[str]:
+            with urllib.request.urlopen("http://127.0.0.1:19323/metrics", timeout=5) as answer:
+                text = answer.read().decode()
+            return [line for line in text.splitlines() if f'id="{task}"' in line]
+
+        lines = await asyncio.to_thread(scrape)
+        (limit,) = (x for x in lines if x.startswith("container_spec_memory_limit_bytes{"))
+        (used,) = (x for x in lines if x.startswith("container_memory_usage_bytes{"))
+        assert float(limit.rpartition(" ")[2]) == 64 << 20
+        assert 0 < float(used.rpartition(" ")[2]) < 64 << 20
+        assert f'image="{IMAGE}"' in limit
+
+    within(story, metrics_addr="127.0.0.1:19323")
+
+
 def test_a_configuration_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
     with node("127.0.0.1:1") as here:
         here.config.write_text('{"node_id": 5}')

@@ -146,10 +146,12 @@ def test_usage_is_counted(group: Group) -> None:
     assert found.memory.usage_bytes >= found.memory.working_set_bytes > 30_000_000
     assert found.memory.limit_bytes == 256 * MIB
     assert found.memory.max_usage_bytes >= 30_000_000
-    assert found.cpu.usage_ns >= found.cpu.user_ns > 0
+    assert found.cpu.usage_ns > 0
     assert found.pids.limit == 50
     assert found.pids.current == len(usage.pids(LAYOUT, group.path)) >= 3
-    assert usage.read_stats(LAYOUT, group.path, details=False).pids == found.pids
+    brief = usage.read_stats(LAYOUT, group.path, details=False)
+    assert brief.pids.current == found.pids.current
+    assert brief.memory.limit_bytes == found.memory.limit_bytes
 
 
 def test_a_frozen_container_stands_still_and_can_be_killed(group: Group) -> None:

@@ -246,3 +246,12 @@ def test_law_no_text_of_the_kernel_stops_the_rest(texts: dict[str, str]) -> None
 def test_the_usage_of_this_machines_kernel_is_understood() -> None:
     """The interfaces of this very process, which has at least none."""
     parse_networks(Path("/proc/self/net/dev").read_text())
+
+
+def test_a_table_of_many_containers_takes_the_coarser_times() -> None:
+    """One file instead of three; the kernel counts there in hundredths of a second."""
+    brief = {"cpuacct.usage": "3000000000\n", "cpuacct.stat": "user 200\nsystem 100\n"}
+
+    found = parse(brief).cpu
+
+    assert found == CpuUsage(usage_ns=3_000_000_000, user_ns=2_000_000_000, system_ns=1_000_000_000)
