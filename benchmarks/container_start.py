@@ -1,13 +1,17 @@
 """Start containers through the runtime's own client and print what each costs.
 
 usage: python -m benchmarks.container_start [COUNT] [--network host|none] [--at-once N]
+                                            [--health SECONDS] [--execs N]
 
 Needs root and /bin/busybox. Prints wall and CPU time for each start, the memory (PSS) of the
 launcher and of each shim, what they use while idle, and the time to stop and delete them all.
+With --health every container is checked (`/bin/true`) that often, for ten seconds in which
+the cost of a check is measured; --execs runs that many programs in the first container.
 """
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
@@ -16,10 +20,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.accounting import Account
 from runtime.io.client import Runtime
-from runtime.spec import ContainerSpec, File, Log, Overlay
+from runtime.joining import ExecSpec
+from runtime.spec import ContainerSpec, File, Health, Log, Overlay
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PARENT = f"bench{os.getpid()}"
 
 
 def main() -> None:
@@ -28,42 +35,48 @@ def main() -> None:
     parser.add_argument("count", type=int, nargs="?", default=100)
     parser.add_argument("--network", choices=("host", "none"), default="host")
     parser.add_argument("--at-once", type=int, default=0, help="starts in flight; 0 is all")
+    parser.add_argument("--health", type=float, default=0.0, help="seconds between checks")
+    parser.add_argument("--execs", type=int, default=0, help="programs to run in a container")
     options = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="bench-runtime-"))
-    launcher = subprocess.Popen(
-        [sys.executable, "-m", "runtime.io.launcher",
-         "--socket", str(base / "launcher.sock"), "--run-root", str(base / "run")],
+    account = Account("launcher")
+    argv = account.wrap(
+        sys.executable, "-m", "runtime.io.launcher",
+        "--socket", str(base / "launcher.sock"), "--run-root", str(base / "run"),
     )  # fmt: skip
+    launcher = subprocess.Popen(argv)
     try:
-        asyncio.run(measure(base, options.count, options.network, options.at_once, launcher.pid))
+        asyncio.run(measure(base, options, launcher.pid, account))
     finally:
         launcher.kill()
         launcher.wait()
+        account.close()
         shutil.rmtree(base)
 
 
-async def measure(base: Path, count: int, network: str, at_once: int, launcher: int) -> None:
+async def measure(base: Path, options: argparse.Namespace, launcher: int, account: Account) -> None:
     """Start, look, idle, delete."""
+    count, network = options.count, options.network
     runtime = Runtime(run_root=base / "run", launcher_socket=base / "launcher.sock")
     layer = rootfs(base)
-    specs = [spec(base, layer, f"c{number}", network) for number in range(count)]
+    specs = [
+        spec(base, layer, f"c{number}", network, health_s=options.health) for number in range(count)
+    ]
     await runtime.run(spec(base, layer, "warm", network))
     await runtime.delete("warm")
-    limit = asyncio.Semaphore(at_once or count)
+    limit = asyncio.Semaphore(options.at_once or count)
 
     async def start(each: ContainerSpec) -> None:
         async with limit:
             await runtime.run(each)
 
-    busy, wall, mine = cpu_of_machine(), time.perf_counter(), time.process_time()
+    busy, wall, mine = cpu_of_node(account), time.perf_counter(), time.process_time()
     try:
         await asyncio.gather(*(start(each) for each in specs))
         wall, mine = time.perf_counter() - wall, time.process_time() - mine
-        busy = cpu_of_machine() - busy
+        busy = cpu_of_node(account) - busy
         print(f"{count} started in {wall:.3f} s: {wall / count * 1000:.2f} ms each")
-        print(
-            f"CPU each: machine {busy / count * 1000:.2f} ms, client {mine / count * 1000:.2f} ms"
-        )
+        print(f"CPU each: node {busy / count * 1000:.2f} ms, client {mine / count * 1000:.2f} ms")
         shims = shims_of(str(base))
         size = sum(pss_kib(pid) for pid in shims) / len(shims)
         print(f"PSS: launcher {pss_kib(launcher)} KiB, each shim {size:.0f} KiB")
@@ -71,6 +84,10 @@ async def measure(base: Path, count: int, network: str, at_once: int, launcher: 
         await asyncio.sleep(2)
         idle = sum(cpu_s(pid) for pid in [launcher, *shims]) - before
         print(f"idle: {idle:.3f} s of CPU in 2 s")
+        if options.health:
+            await watch_checks(runtime, specs, shims, options.health, account)
+        if options.execs:
+            await run_programs(runtime, specs[0].id, options.execs, account)
     finally:
         wall = time.perf_counter()
         await asyncio.gather(*(runtime.delete(each.id) for each in specs))
@@ -78,15 +95,58 @@ async def measure(base: Path, count: int, network: str, at_once: int, launcher: 
         await runtime.close()
 
 
+async def watch_checks(
+    runtime: Runtime,
+    specs: list[ContainerSpec],
+    shims: list[int],
+    interval_s: float,
+    account: Account,
+) -> None:
+    """Let health checks run for a while; what they cost, and what shims weigh after."""
+    await asyncio.sleep(interval_s + 1)  # the first round touches memory
+    busy = cpu_of_node(account)
+    await asyncio.sleep(10)
+    busy = cpu_of_node(account) - busy
+    checks = len(specs) * 10 / interval_s
+    records = [await runtime.health(each.id) for each in specs]
+    healthy = sum(1 for each in records if each is not None and each.status.value == "healthy")
+    size = sum(pss_kib(pid) for pid in shims) / len(shims)
+    print(
+        f"checks: {busy / checks * 1000:.2f} ms of CPU each, {healthy} of {len(specs)} healthy; "
+        f"each shim {size:.0f} KiB"
+    )
+
+
+async def run_programs(runtime: Runtime, container_id: str, count: int, account: Account) -> None:
+    """Run /bin/true in a container, one after the other."""
+    took: list[float] = []
+    busy, mine = cpu_of_node(account), time.process_time()
+    for _ in range(count):
+        began = time.perf_counter()
+        program = await runtime.exec(container_id, ExecSpec(args=("/bin/true",)))
+        await program.wait()
+        program.close()
+        took.append((time.perf_counter() - began) * 1000)
+    busy, mine = cpu_of_node(account) - busy, time.process_time() - mine
+    took.sort()
+    print(
+        f"exec: p50 {took[count // 2]:.2f} ms, p90 {took[count * 9 // 10]:.2f} ms; CPU each: "
+        f"node {busy / count * 1000:.2f} ms, client {mine / count * 1000:.2f} ms"
+    )
+
+
 def rootfs(base: Path) -> Path:
     """A layer with nothing but busybox."""
     layer = base / "layer"
     (layer / "bin").mkdir(parents=True)
     shutil.copy("/bin/busybox", layer / "bin" / "sleep")
+    (layer / "bin" / "true").symlink_to("sleep")
     return layer
 
 
-def spec(base: Path, layer: Path, name: str, network: str) -> ContainerSpec:
+def spec(
+    base: Path, layer: Path, name: str, network: str, *, health_s: float = 0.0
+) -> ContainerSpec:
     """What an agent would ask for."""
     here = base / "containers" / name
     return ContainerSpec(
@@ -103,7 +163,8 @@ def spec(base: Path, layer: Path, name: str, network: str) -> ContainerSpec:
         ),
         hostname=name,
         host_network=network == "host",
-        cgroup_parent=f"bench{os.getpid()}",
+        health=Health(args=("/bin/true",), interval_s=health_s) if health_s else None,
+        cgroup_parent=_PARENT,
         log=Log(path=str(here / "log")),
     )
 
@@ -136,10 +197,15 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def cpu_of_machine() -> float:
-    """CPU time that was not idle, on all cores."""
-    fields = [int(each) for each in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    return (sum(fields) - fields[3] - fields[4]) / _TICKS
+def cpu_of_node(account: Account) -> float:
+    """CPU time of the launcher, the shims and all containers, whatever else the machine does."""
+    containers = account.path.parent / _PARENT  # there is none while there is no container
+    with contextlib.suppress(FileNotFoundError):
+        return account.cpu_s + int((containers / "cpuacct.usage").read_text()) / 1e9
+    with contextlib.suppress(FileNotFoundError):
+        words = (containers / "cpu.stat").read_text().split()
+        return account.cpu_s + int(words[words.index("usage_usec") + 1]) / 1e6
+    return account.cpu_s
 
 
 if __name__ == "__main__":

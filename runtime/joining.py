@@ -47,7 +47,8 @@ def check(spec: ExecSpec) -> None:
 
 def refusal_code(refusal: KernelRefused) -> int:
     """The exit code by which shells, and Docker, say why a program did not start."""
-    return NOT_FOUND if refusal.errno == errno.ENOENT else NOT_EXECUTABLE
+    is_missing = refusal.step == "exec" and refusal.errno == errno.ENOENT
+    return NOT_FOUND if is_missing else NOT_EXECUTABLE
 
 
 def _problems(spec: ExecSpec) -> Iterator[str]:

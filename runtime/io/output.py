@@ -4,7 +4,7 @@ The container waits for nobody. A pipe that is full when there is something to s
 a reader who is too slow: that one is given up, and whoever opened it is told.
 """
 
-import errno
+import fcntl
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from runtime.spec import Log
 
 STDOUT, STDERR = "stdout", "stderr"
 _READ_BYTES = 65536
+_TIOCGPTPEER = 0x5441  # the other side of a terminal, whatever is mounted where it once was
 
 
 class Output:
@@ -29,9 +30,17 @@ class Output:
         self._given_up: Callable[[int], None] | None = None
 
     def begin(self) -> None:
-        """Pass on what there is from now on."""
+        """Pass on what there is from now on.
+
+        A terminal that nobody has open hangs up until somebody opens it again, and whoever
+        polls it would spin. So we have it open ourselves.
+        """
         for descriptor in self._streams:
             self._poll.watch(descriptor, self._copy)
+        if STDERR not in self._streams.values():
+            (terminal,) = self._streams
+            os.set_blocking(terminal, False)  # for whoever attaches and writes to it
+            fcntl.ioctl(terminal, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
 
     def attach(
         self, client: int, *, stdout: int, stderr: int, given_up: Callable[[int], None]
@@ -68,10 +77,6 @@ class Output:
             output = os.read(descriptor, _READ_BYTES)
         except BlockingIOError:
             return False
-        except OSError as err:
-            if err.errno != errno.EIO:  # a terminal that nobody has open
-                raise
-            output = b""
         if not output:
             self._end(descriptor)
             return False

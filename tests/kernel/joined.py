@@ -2,13 +2,17 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from runtime.io.attachment import Attachment
 from runtime.io.client import Runtime
 from runtime.io.execution import Exec
 from runtime.joining import ExecSpec
+from tests.kernel.machine import Machine
+
+Story = Callable[[Runtime, str], Awaitable[None]]
 
 
 async def ready(descriptor: int, *, writing: bool = False) -> None:
@@ -85,3 +89,37 @@ async def run(
             program.close_stdin()
         code = await asyncio.wait_for(program.wait(), 20)
         return code, await output, await errors
+
+
+@asynccontextmanager
+async def attached(runtime: Runtime, name: str) -> AsyncIterator[Attachment]:
+    """A view of a container, closed in the end."""
+    made = await runtime.attach(name)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@asynccontextmanager
+async def container(
+    machine: Machine, *args: str, **fields: Any
+) -> AsyncIterator[tuple[Runtime, str]]:
+    """A running container, deleted in the end."""
+    async with machine.runtime() as runtime:
+        spec = machine.spec(*(args or ("sleep", "999")), **fields)
+        await runtime.run(spec)
+        try:
+            yield runtime, spec.id
+        finally:
+            await runtime.delete(spec.id)
+
+
+def tell(machine: Machine, story: Story, *args: str, **fields: Any) -> None:
+    """Run a story in a container of its own."""
+
+    async def told() -> None:
+        async with container(machine, *args, **fields) as (runtime, name):
+            await story(runtime, name)
+
+    asyncio.run(told())

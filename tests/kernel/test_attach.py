@@ -3,30 +3,17 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from runtime.io.attachment import Attachment
-from runtime.io.client import Runtime
 from swarm.errors import Missing, Unavailable
-from tests.kernel.joined import read_all, read_until
+from tests.kernel.joined import attached, read_all, read_until, write_all
 from tests.kernel.machine import Machine, eventually, exit_of, failure_of
 
 pytestmark = pytest.mark.kernel
 
 TICKING = ("sh", "-c", "while :; do echo tick; sleep 0.02; done")
-
-
-@asynccontextmanager
-async def attached(runtime: Runtime, name: str) -> AsyncIterator[Attachment]:
-    made = await runtime.attach(name)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def test_output_comes_by_stream_and_the_end_is_told(machine: Machine) -> None:
@@ -129,6 +116,27 @@ def test_a_lost_shim_ends_the_view(machine: Machine) -> None:
                 assert await read_all(view.stdout_fd) == b""
                 await failure_of(view.wait(), Missing)
                 await exit_of(runtime)
+            await runtime.delete(spec.id)
+
+    asyncio.run(story())
+
+
+def test_input_reaches_the_program_from_everyone_and_its_end_is_for_all(machine: Machine) -> None:
+    async def story() -> None:
+        async with machine.runtime() as runtime:
+            spec = machine.spec("cat", open_stdin=True)
+            await runtime.run(spec)
+            async with attached(runtime, spec.id) as first, attached(runtime, spec.id) as second:
+                await write_all(first.stdin_fd, b"one\n")
+                await read_until(second.stdout_fd, b"one\n")
+                await write_all(second.stdin_fd, b"two\n")
+                await read_until(first.stdout_fd, b"two\n")
+            async with attached(runtime, spec.id) as third:
+                await write_all(third.stdin_fd, b"three\n")
+                await third.end_input()
+                assert (await asyncio.wait_for(third.wait(), 10)).exit_code == 0
+                assert await read_all(third.stdout_fd) == b"three\n"
+            assert machine.output(spec.id) == "one\ntwo\nthree\n"
             await runtime.delete(spec.id)
 
     asyncio.run(story())

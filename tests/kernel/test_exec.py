@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +14,10 @@ import pytest
 from runtime.io.client import Runtime
 from runtime.joining import ExecSpec, refusal_code
 from swarm.errors import Invalid, KernelRefused, Missing, Refused
-from tests.kernel.joined import read_all, read_until, run, running
+from tests.kernel.joined import read_all, read_until, run, running, tell
 from tests.kernel.machine import REPOSITORY, Machine, eventually, exit_of, failure_of
 
 pytestmark = pytest.mark.kernel
-
-Story = Callable[[Runtime, str], Awaitable[None]]
-
-
-@contextlib.asynccontextmanager
-async def container(
-    machine: Machine, *args: str, **fields: Any
-) -> AsyncIterator[tuple[Runtime, str]]:
-    """A running container, deleted in the end."""
-    async with machine.runtime() as runtime:
-        spec = machine.spec(*(args or ("sleep", "999")), **fields)
-        await runtime.run(spec)
-        try:
-            yield runtime, spec.id
-        finally:
-            await runtime.delete(spec.id)
-
-
-def tell(machine: Machine, story: Story, *args: str, **fields: Any) -> None:
-    """Run a story in a container of its own."""
-
-    async def told() -> None:
-        async with container(machine, *args, **fields) as (runtime, name):
-            await story(runtime, name)
-
-    asyncio.run(told())
 
 
 def test_streams_and_the_exit_code_are_the_programs(machine: Machine) -> None:
@@ -95,6 +68,17 @@ def test_it_can_be_another_user_elsewhere_with_more_variables(machine: Machine) 
     tell(machine, story, env=("PATH=/bin", "A=1", "B=2"))
 
 
+def test_privileged_has_every_capability_and_its_container_has_not(machine: Machine) -> None:
+    async def story(runtime: Runtime, name: str) -> None:
+        show = ("grep", "CapEff", "/proc/self/status")
+        _, plain, _ = await run(runtime, name, *show)
+        _, privileged, _ = await run(runtime, name, *show, privileged=True)
+        assert int(plain.split()[1], 16) == 0xA80425FB
+        assert int(privileged.split()[1], 16) > 1 << 37
+
+    tell(machine, story)
+
+
 @pytest.mark.parametrize(
     ("args", "fields", "code", "says"),
     [
@@ -102,6 +86,7 @@ def test_it_can_be_another_user_elsewhere_with_more_variables(machine: Machine) 
         (("/nothing",), {}, 127, "exec /nothing: no such file or directory"),
         (("/etc",), {}, 126, "exec /etc: permission denied"),
         (("sh",), {"user": "nobody-here"}, 126, "nobody-here"),
+        (("sh",), {"workdir": "/not/there"}, 126, "/not/there"),
     ],
 )
 def test_a_refusal_says_why_and_has_the_exit_code_of_docker(
@@ -313,7 +298,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("kind", ["pipes"])
+@pytest.mark.parametrize("kind", ["pipes", "tty"])
 def test_a_program_dies_with_a_client_that_is_killed(machine: Machine, kind: str) -> None:
     """An agent dies in the middle of an exec; nobody could ever reach the program again."""
 

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import wire
-from runtime.outcome import ContainerState, Exited
+from runtime.joining import ExecSpec
+from runtime.outcome import ContainerState, Exited, HealthChanged, HealthStatus
 
 STATE = ContainerState(container_id="c", pid=7, pid_started_ticks=9, started_at=1.5)
 REPORTS = [
@@ -13,6 +14,11 @@ REPORTS = [
     wire.Refused("exec", 2, "exec x: no such file or directory", "check"),
     wire.Ended(Exited(container_id="c", exit_code=137, signal=9, oom_killed=True)),
     wire.Answered(3, 22),
+    wire.Examined(HealthChanged(container_id="c", status=HealthStatus.UNHEALTHY, failing_streak=3)),
+    wire.Entered(77),
+    wire.Left(143),
+    wire.Attached(tty=True, input=False),
+    wire.Dropped(),
 ]
 
 
@@ -25,8 +31,23 @@ def test_a_state_that_is_encoded_already_makes_the_same_line() -> None:
     assert wire.running(msgspec.json.encode(STATE)) == wire.encode(wire.Running(STATE))
 
 
-def test_commands_survive_the_wire() -> None:
-    assert wire.decode_command(wire.encode(wire.Kill(1, 15))) == wire.Kill(1, 15)
+@pytest.mark.parametrize("command", [wire.Kill(1, 15), wire.EndInput(2)])
+def test_commands_survive_the_wire(command: wire.Command) -> None:
+    assert wire.decode_command(wire.encode(command)) == command
+
+
+def test_what_is_to_run_survives_the_wire() -> None:
+    spec = ExecSpec(args=("sh", "-c", "x\n"), env=("A=\n",), tty=True, rows=1, columns=2)
+
+    assert wire.decode_exec(wire.encode(spec)) == spec
+    assert wire.encode(spec).count(b"\n") == 1
+
+
+def test_a_purpose_is_one_byte_and_no_message() -> None:
+    purposes = {wire.WATCH, wire.EXEC, wire.ATTACH}
+
+    assert len(purposes) == 3
+    assert all(len(each) == 1 and each != b"{" for each in purposes)
 
 
 @given(st.lists(st.sampled_from(REPORTS)), st.integers(1, 50))
