@@ -26,9 +26,10 @@ READONLY_PATHS: Final = (
 )  # fmt: skip
 
 # Where the network is the container's own: any user may listen on low ports and ping there.
+PING_GROUPS: Final = "net.ipv4.ping_group_range"
 NETWORK_SYSCTLS: Final = {
     "net.ipv4.ip_unprivileged_port_start": "0",
-    "net.ipv4.ping_group_range": "0 2147483647",
+    PING_GROUPS: "0 2147483647",
 }
 
 # Name, major, minor: what every program expects to find in /dev.

@@ -20,6 +20,7 @@ from runtime.planning.place import (
     Extras,
     Place,
     has_user_namespace,
+    is_new,
     namespace_path,
     root_of,
 )
@@ -84,6 +85,7 @@ def make_plan(config: Config, place: Place, extras: Extras = NO_EXTRAS) -> Plan:
             *_outside_root(config, place, extras, arranged),
             *namespaces.join(config),
             *arranged.joined,
+            *_sysctls(config, joined=True),
             *namespaces.make(config),
             *namespaces.furnish(config),
             IsolateMounts(),
@@ -202,11 +204,20 @@ def _change_root(config: Config, extras: Extras) -> list[ContainerStep]:
     return steps
 
 
+def _sysctls(config: Config, *, joined: bool) -> list[ContainerStep]:
+    """Those of joined namespaces are for the host's root to set, as long as we are that."""
+    sysctls = sorted((config.linux or Linux()).sysctl.items())
+    mapped = has_user_namespace(config)
+    return [
+        WriteSysctl(name, value)
+        for name, value in sysctls
+        if joined is (mapped and not is_new(config, namespaces.of_sysctl(name)))
+    ]
+
+
 def _finish(config: Config, process: Process) -> list[ContainerStep]:
     linux = config.linux or Linux()
-    steps: list[ContainerStep] = [
-        WriteSysctl(name, value) for name, value in sorted(linux.sysctl.items())
-    ]
+    steps = _sysctls(config, joined=False)
     steps += [MaskPath(path) for path in linux.masked_paths]
     steps += [ProtectPath(path) for path in linux.readonly_paths]
     steps.append(MakeWorkdir(process.cwd))

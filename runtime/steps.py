@@ -136,6 +136,12 @@ class SetOomScore(Struct, frozen=True):
     score: int
 
 
+class GiveStreams(Struct, frozen=True):
+    """Have the standard streams belong to this user of the host, so that they can be opened."""
+
+    uid: int
+
+
 class SetAffinity(Struct, frozen=True):
     """Run on these CPUs only; `final` is in force no sooner than the program is."""
 
@@ -575,7 +581,8 @@ HostStep = (
 )  # fmt: skip
 Undo = RemoveTree | RemoveEmptyDir | RemoveCgroup
 ContainerStep = (
-    JoinCgroup | SetOomScore | SetAffinity | PrepareSeccomp | OpenProc | MakeUserNamespace
+    JoinCgroup | SetOomScore | GiveStreams | SetAffinity | PrepareSeccomp | OpenProc
+    | MakeUserNamespace
     | OpenUserNamespace | OpenBind | OpenFilesystem | EnterNamespaces | EnterContainer
     | EnterUserNamespace | Unshare | SetTimeOffsets | Fork | BecomeRoot | IsolateMounts
     | MountOverlay | MountMappedOverlay | OpenRoot | AttachRoot | CopyUp | LoopbackUp

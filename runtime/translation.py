@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from runtime.cgroups.layout import Layout
-from runtime.defaults import NETWORK_SYSCTLS
+from runtime.defaults import NETWORK_SYSCTLS, PING_GROUPS
 from runtime.joining import ExecSpec
 from runtime.oci.config import (
     VERSION,
@@ -198,10 +198,21 @@ def _linux(spec: ContainerSpec, known: Known) -> Linux:
             to_resources(spec.resources), devices=tuple(_device_rules(spec, known))
         ),
         seccomp=known.seccomp,
-        sysctl=({} if spec.host_network else NETWORK_SYSCTLS) | spec.sysctls,
+        sysctl=_sysctls(spec),
         masked_paths=() if spec.privileged else spec.masked_paths,
         readonly_paths=() if spec.privileged else spec.readonly_paths,
     )
+
+
+def _sysctls(spec: ContainerSpec) -> dict[str, str]:
+    """Groups that a new network namespace's user namespace has not got cannot be named there."""
+    if spec.host_network:
+        return spec.sysctls
+    defaults = NETWORK_SYSCTLS
+    if spec.user_namespace is not None and not spec.network_namespace:
+        last = max((each.container_id + each.size for each in spec.user_namespace.gids), default=1)
+        defaults = defaults | {PING_GROUPS: f"0 {last - 1}"}
+    return defaults | spec.sysctls
 
 
 def _device_rules(spec: ContainerSpec, known: Known) -> Iterator[DeviceRule]:

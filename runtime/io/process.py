@@ -145,6 +145,9 @@ def become(
         state = _identify(spec.id)
         directory = ContainerDir(around.run_root, spec.id)
         _claim(unclaimed_dir(around.run_root, state.pid), directory.path, raw, listener)
+        _say(pipes.report, _upkeep(spec, around.layout))
+        with contextlib.suppress(OSError):  # a client that has left learns it from the directory
+            link.sendall(encode(Claimed()))
         plan = plan_container(
             spec,
             directory.path,
@@ -152,9 +155,6 @@ def become(
             layout=around.layout,
             last_capability=around.last_capability,
         )
-        _say(pipes.report, _upkeep(spec, around.layout))
-        with contextlib.suppress(OSError):  # a client that has left learns it from the directory
-            link.sendall(encode(Claimed()))
         if spec.open_stdin and not spec.tty:
             _open_stdin(pipes.report)
         no = carry_out(plan, Inside(_Oversight(pipes.report, around.title, state)))

@@ -64,7 +64,7 @@ def make(config: Config) -> list[ContainerStep]:
     steps: list[ContainerStep] = []
     linux = config.linux or Linux()
     if has_user_namespace(config):
-        steps.append(EnterUserNamespace())
+        steps += [EnterUserNamespace(), BecomeRoot()]
     made = [kind for kind in _MADE if is_new(config, kind)]
     flags = sum(NAMESPACES[kind][0] for kind in made) & ~clone_flags(config)
     if flags:
@@ -80,8 +80,6 @@ def make(config: Config) -> list[ContainerStep]:
         )
     if needs_fork(config):
         steps.append(Fork())
-    if has_user_namespace(config):
-        steps.append(BecomeRoot())
     return steps
 
 
@@ -95,6 +93,13 @@ def furnish(config: Config) -> list[ContainerStep]:
     if config.domainname:
         steps.append(SetDomainname(config.domainname))
     return steps
+
+
+def of_sysctl(name: str) -> str:
+    """The kind of namespace that has a kernel parameter of its own."""
+    if name.startswith(("net.", "net/")):
+        return "network"
+    return "uts" if name.endswith(("hostname", "domainname")) else "ipc"
 
 
 def all_flags(config: Config) -> int:

@@ -16,13 +16,14 @@ from runtime.oci.names import (
     SCHEDULER_FLAGS,
     SCHEDULERS,
 )
-from runtime.planning.place import Extras, Place
+from runtime.planning.place import Extras, Place, root_of
 from runtime.seccomp.flags import filter_flags
 from runtime.steps import (
     ContainerStep,
     DropBounding,
     Execute,
     FindUser,
+    GiveStreams,
     JoinKeyring,
     LoadSeccomp,
     NoNewPrivileges,
@@ -66,6 +67,8 @@ def prepare(config: Config, process: Process, place: Place, *, mapped: bool) -> 
     if filter_ is not None:
         steps.append(PrepareSeccomp(filter_, place.seccomp_cache))
     if mapped:
+        # Its root has no rights over what belongs to ids that it has not got.
+        steps.append(GiveStreams(root_of((config.linux or Linux()).uid_mappings)))
         for limit in process.rlimits:
             name, number = _named(limit)
             steps.append(RaiseRlimit(name, number, _limit(limit.hard)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.machine import Machine, wait_for
+from tests.kernel.spawned import Bundle
 
 
 def open_descriptors() -> int:
@@ -31,3 +32,15 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         assert open_descriptors() <= before
     finally:
         made.close()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Iterator[Bundle]:
+    """A bundle's root file system; mounts, groups and descriptors must be gone after."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    before = open_descriptors()
+    made = Bundle(tmp_path / "b")
+    yield made
+    made.close()
+    assert open_descriptors() <= before

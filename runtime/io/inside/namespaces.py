@@ -124,7 +124,10 @@ def _become_root(_: Held, __: s.BecomeRoot) -> None:
 
 def _set_time_offsets(_: Held, step: s.SetTimeOffsets) -> None:
     lines = (f"{clock} {secs} {nanosecs}\n" for clock, secs, nanosecs in step.offsets)
+    # The file is the root's of the host, not of our user namespace, while we may not be dumped.
+    kernel.prctl(k.PR_SET_DUMPABLE, 1)
     write("/proc/self/timens_offsets", "".join(lines))
+    kernel.prctl(k.PR_SET_DUMPABLE, 0)
 
 
 def _fork(held: Held, _: s.Fork) -> None:

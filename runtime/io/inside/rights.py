@@ -173,6 +173,7 @@ def _load_seccomp(held: Held, step: s.LoadSeccomp) -> None:
 STEPS: dict[type[s.ContainerStep], Callable[[Held, Any], None]] = {
     s.JoinCgroup: _join_cgroup,
     s.SetOomScore: _set_oom_score,
+    s.GiveStreams: lambda _, step: _give_streams(step.uid),
     s.SetAffinity: _set_affinity,
     s.RaiseRlimit: _raise_rlimit,
     s.SetRlimit: lambda _, step: _setrlimit(step.number, step.soft, step.hard),
