@@ -18,6 +18,7 @@ from manager.io.leader import Leader
 from manager.io.mirror import Mirror
 from manager.io.preflights import Preflights
 from manager.store import Commit
+from runtime.seccomp import profiles
 from swarm.checks import check_service
 from swarm.errors import Conflict, Invalid, Unavailable
 from swarm.ids import ServiceId, make_id
@@ -127,7 +128,14 @@ class Services:
         raise Conflict("others keep changing the same objects", hint="repeat the command")
 
     def _check(self, spec: ServiceSpec) -> None:
-        problems = (*check_service(spec), *exceeded(self._mirror.view, spec.task))
+        problems = (
+            *check_service(spec),
+            *(
+                f"task.container.seccomp: {each}"
+                for each in profiles.problems(spec.task.container.seccomp)
+            ),
+            *exceeded(self._mirror.view, spec.task),
+        )
         _refuse(problems)
 
     async def _accept(

@@ -18,6 +18,7 @@ from runtime.oci.problem import Problem, one_of
 from runtime.oci.reading import read
 from runtime.oci.seccomp_checks import of_seccomp
 from runtime.seccomp.default import default_profile
+from swarm.errors import Invalid
 
 DEFAULT: Final = "default"
 UNCONFINED: Final = "unconfined"
@@ -114,6 +115,17 @@ def filter_for(asked: str, around: Surroundings) -> Seccomp | None:
 def read_profile(text: bytes | str) -> Profile:
     """Raise `Invalid` with every problem of the file, whichever conditions hold."""
     return read("seccomp profile", text, Profile, _problems)
+
+
+def problems(asked: str) -> tuple[str, ...]:
+    """What `filter_for` would refuse, whatever surrounds it; for whoever only passes it on."""
+    if asked in ("", DEFAULT, UNCONFINED):
+        return ()
+    try:
+        read_profile(asked)
+    except Invalid as err:
+        return err.problems
+    return ()
 
 
 def resolve(profile: Profile, around: Surroundings) -> Seccomp:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from runtime.seccomp.profiles import problems
 from swarm.errors import Invalid
-from swarm.seccomp import read_profile
+from swarm.seccomp import compact
 from swarmctl.security import seccomp_file
 
 
@@ -19,13 +20,15 @@ def _read(option: str) -> str:
         return option
     flag = f"--security-opt seccomp={path}"
     try:
-        profile = read_profile(Path(path).read_bytes())
+        profile = compact(Path(path).read_bytes())
     except (OSError, ValueError) as err:
         reason = err.strerror if isinstance(err, OSError) else str(err)
         raise Invalid(
             f"{flag}: {reason}", hint="give a file that can be read, or default or unconfined"
         ) from err
     except Invalid as err:
-        problems = tuple(f"{flag}: {each}" for each in err.problems)
-        raise Invalid(f"{flag}: {err.message}", hint=err.hint, problems=problems) from err
+        raise Invalid(f"{flag}: {err.message}", hint=err.hint) from err
+    if found := problems(profile):
+        told = tuple(f"{flag}: {each}" for each in found)
+        raise Invalid(told[0], problems=told)
     return f"seccomp={profile}"

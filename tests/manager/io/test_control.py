@@ -216,7 +216,7 @@ def test_a_removed_service_leaves_nothing_behind(tell: Tell) -> None:
 def test_every_problem_of_a_spec_is_named_and_nothing_stored(tell: Tell) -> None:
     async def story(swarm: Swarm) -> None:
         await swarm.join()
-        spec = service("-bad-")
+        spec = service("-bad-", seccomp='{"defaultAction": "X"}')
         limits = structs.replace(spec.task.limits, memory_bytes=1 << 50)
         spec = structs.replace(spec, task=structs.replace(spec.task, limits=limits))
 
@@ -225,6 +225,7 @@ def test_every_problem_of_a_spec_is_named_and_nothing_stored(tell: Tell) -> None
 
         assert [each.partition(":")[0] for each in caught.value.problems] == [
             "name",
+            "task.container.seccomp",
             "task.limits.memory_bytes",
         ]
         assert "1PiB is more than any node has; the largest, host, has 4GiB" in str(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runtime.oci.config import Seccomp
 from runtime.seccomp.default import default_profile
-from runtime.seccomp.profiles import filter_for, read_profile, resolve, surroundings
+from runtime.seccomp.profiles import filter_for, problems, read_profile, resolve, surroundings
 from swarm.errors import Invalid
 from tests.runtime.oci.test_reading import JSON
 
@@ -163,6 +163,14 @@ def test_a_text_that_is_no_profile_is_refused_in_a_sentence() -> None:
     for text in ("", "default.json", "[]", "{}"):
         with pytest.raises(Invalid, match="seccomp profile: "):
             filter_for(text, HERE)
+
+
+def test_whoever_passes_a_profile_on_is_told_the_same_problems() -> None:
+    assert problems("default") == problems("unconfined") == problems("") == ()
+    assert problems('{"defaultAction": "SCMP_ACT_LOG"}') == ()
+    with pytest.raises(Invalid) as caught:
+        filter_for('{"defaultAction": "X", "flags": ["Y"]}', HERE)
+    assert problems('{"defaultAction": "X", "flags": ["Y"]}') == caught.value.problems
 
 
 @given(JSON, JSON)
