@@ -91,6 +91,18 @@ def state_json(record: Record, status: Status) -> bytes:
     return msgspec.json.encode(state_of(record, status))
 
 
+def timeless_state(record: Record) -> bytes:
+    """Of that, what holds from beginning to end: neither pid nor status."""
+    return msgspec.json.encode(
+        {
+            "ociVersion": record.version,
+            "id": record.id,
+            "bundle": record.bundle,
+            "annotations": record.annotations,
+        }
+    )
+
+
 def state_of(record: Record, status: Status) -> State:
     """What hooks are told."""
     return State(

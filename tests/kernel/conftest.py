@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel.bundles import Bundles
 from tests.kernel.machine import Machine, wait_for
 from tests.kernel.spawned import Bundle
 
@@ -44,3 +45,18 @@ def bundle(tmp_path: Path) -> Iterator[Bundle]:
     yield made
     made.close()
     assert open_descriptors() <= before
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> Iterator[Bundles]:
+    """A state root for `swarm-runtime`; nothing may be left on it or on the host after."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    made = Bundles(tmp_path / "b")
+    try:
+        yield made
+        for name in made.run("list", "-q").stdout.split():
+            made.run("delete", "--force", name)
+        wait_for(f"nothing is left: {made.leaks()}", lambda: not made.leaks(), within_s=5)
+    finally:
+        made.close()

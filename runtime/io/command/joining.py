@@ -1,0 +1,67 @@
+"""Run one more program in a container that runs."""
+
+from runtime.command import program
+from runtime.command.parsing import Options
+from runtime.command.record import Record
+from runtime.io.command import foreground, terminal
+from runtime.io.command.caller import Caller
+from runtime.io.command.creating import write_pid_file
+from runtime.io.command.placing import config_of, place_of
+from runtime.io.spawning import Stdio, spawn
+from runtime.oci.config import Config, Process
+from runtime.oci.reading import read_process
+from runtime.oci.state import Status
+from runtime.plan import plan_exec
+from swarm.errors import Invalid, Missing, Refused
+
+
+def execute(caller: Caller, options: Options, container_id: str, words: tuple[str, ...]) -> int:
+    """The exit status of the program, 0 if it is left to itself."""
+    record = caller.store.read(container_id)
+    pid = _pid(caller, record, options)
+    config = config_of(caller, record)
+    process = _process(config, options, words)
+    detached = options.is_on("detach")
+    if not detached:
+        foreground.become_subreaper()
+    path = options.text("console-socket") if options.has("console-socket") else ""
+    console = terminal.console(path, terminal=process.terminal, detached=detached)
+    plan = plan_exec(config, process, place_of(caller, record), pid=pid)
+    preserve_fds = options.number("preserve-fds")
+    spawned = spawn(plan, Stdio(0, 1, 2, console.descriptor), preserve_fds=preserve_fds)
+    signals = None if detached else foreground.Signals()
+    master = console.master()
+    console.close()
+    if options.has("pid-file"):
+        write_pid_file(options.text("pid-file"), spawned.pid)
+    return 0 if signals is None else foreground.wait(spawned.pid, signals, master)
+
+
+def _pid(caller: Caller, record: Record, options: Options) -> int:
+    match caller.status(record):
+        case Status.STOPPED | Status.CREATING:
+            raise Refused(f"cannot exec in a stopped container: {record.id}", hint="start it")
+        case Status.PAUSED if not options.is_on("ignore-paused"):
+            raise Refused(
+                f"cannot exec in a paused container: {record.id}",
+                hint="resume it, or use --ignore-paused to wait",
+            )
+        case _:
+            assert record.init is not None
+            return record.init.pid
+
+
+def _process(config: Config, options: Options, words: tuple[str, ...]) -> Process:
+    if not options.has("process"):
+        assert config.process is not None
+        return program.from_flags(config.process, options, words)
+    path = options.text("process")
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except OSError as err:
+        raise Missing(f"--process: cannot read {path}: {(err.strerror or '').lower()}") from err
+    process = read_process(text)
+    if not process.args:
+        raise Invalid(f"--process: {path}: args: must name a program")
+    return process

@@ -1,0 +1,50 @@
+"""Start swarm-runtime: seal the executable if need be, then carry out the command line.
+
+Nothing is imported here but what every command needs. Commands that enter a container run from
+a copy of the interpreter that cannot be written (`runtime.io.sealing`): a program in there can
+open whatever executable its own process last ran, and would find the host's.
+"""
+
+# Plain strings: pathlib would cost every command time.
+# ruff: noqa: PTH100
+
+import os
+import sys
+from typing import NoReturn
+
+_ENTERING = ("create", "run", "exec")
+_WITH_VALUE = ("root", "log", "log-format", "rootless", "criu")
+
+
+def main() -> NoReturn:
+    """Run the command that `sys.argv` names, and end."""
+    words = sys.argv[1:]
+    if _command(words) in _ENTERING:
+        from runtime.io.sealing import run_sealed
+
+        run_sealed([sys.executable, "-IS", os.path.abspath(sys.argv[0]), *words])
+    # msgspec tries this module and does without it; it takes as long to load as all of msgspec.
+    sys.modules.setdefault("typing_extensions", None)  # type: ignore[arg-type]
+    from runtime.io.command.main import main as carry_out
+
+    status = carry_out(words)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        status = status or 1
+    os._exit(status)  # nothing is left to be tidied up, and Python's own end takes 5 ms
+
+
+def _command(words: list[str]) -> str:
+    """The first word that is neither a flag nor a flag's value; mistakes are for later."""
+    left = iter(words)
+    for word in left:
+        if not word.startswith("-"):
+            return word
+        if word.lstrip("-") in _WITH_VALUE:
+            next(left, "")
+    return ""
+
+
+if __name__ == "__main__":
+    main()
