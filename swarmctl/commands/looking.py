@@ -86,7 +86,7 @@ def stats(
 def pause(session: Session, /, *, tasks: Sequence[str]) -> None:
     """Hold all processes of tasks still.
 
-    The swarm takes such a task for running; a health check that it cannot answer fails it.
+    The swarm takes such a task for running, and nobody checks its health meanwhile.
     """
     _set_paused(session, tasks, paused=True)
 
