@@ -108,7 +108,7 @@ def _pair(one: int, other: int) -> str:
 def _size(count: int, base: int, units: tuple[str, ...], digits: int) -> str:
     """`count` bytes to so many significant digits."""
     value, unit = float(count), 0
-    while value >= base and unit < len(units) - 1:
+    while float(f"{value:.{digits}g}") >= base and unit < len(units) - 1:
         value /= base
         unit += 1
     return f"{value:.{digits}g}{units[unit]}"

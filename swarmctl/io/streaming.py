@@ -67,6 +67,7 @@ def converse(path: str, method: str, begin: pb.StreamInput, manner: Manner) -> O
     Raises what the other side failed with, `Unavailable` when it is lost, and
     `BrokenPipeError` when nobody reads our output any more.
     """
+    _open_closed_streams()
     with ExitStack() as stack:
         wanted = (*(_PASSED_ON if manner.passes_signals else _ENDING), signal.SIGWINCH)
         signals = Signals(wanted)
@@ -79,6 +80,15 @@ def converse(path: str, method: str, begin: pb.StreamInput, manner: Manner) -> O
         loop = _Loop(call, signals, sinks, manner, stack)
         call.send(begin.SerializeToString())
         return loop.run()
+
+
+def _open_closed_streams() -> None:
+    """Nothing that we open may take the number of a standard stream that is closed."""
+    for descriptor in (STDIN, STDOUT, STDERR):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 class _Loop:

@@ -7,7 +7,7 @@ the trailing metadata.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +28,7 @@ from swarm.api.v1 import (
     specs_pb2,
 )
 from swarm.codec import to_message
-from swarm.errors import Conflict, Invalid, Missing, Refused, SwarmError, Unavailable
+from swarm.errors import Conflict, Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
 from swarm.specs import ServiceSpec
 
 _STATUS = {
@@ -37,9 +37,13 @@ _STATUS = {
     Refused: grpc.StatusCode.FAILED_PRECONDITION,
     Conflict: grpc.StatusCode.ABORTED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
+    KernelRefused: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 NODE_ID = "n" * 24 + "1"
+
+Program = Callable[[Iterator[control_pb2.StreamInput]], Iterator[control_pb2.StreamOutput]]
+"""What a container does with its input."""
 
 
 class FakeSwarm(
@@ -50,6 +54,7 @@ class FakeSwarm(
     """`requests` holds every message received; `refuse` makes the next calls of a method fail."""
 
     def __init__(self) -> None:
+        self.server: grpc.Server | None = None
         self.requests: list[Any] = []
         self._methods: list[str] = []
         self._asked = Condition()
@@ -62,6 +67,11 @@ class FakeSwarm(
         self.progress_of_calls: list[list[control_pb2.ServiceProgress]] = []
         self.events: list[objects_pb2.Event] = []
         self.logs: list[control_pb2.LogBatch] = []
+        self.programs: list[Program] = []
+        self.inputs: list[control_pb2.StreamInput] = []
+        self.left = Event()
+        self.processes = control_pb2.ListProcessesResponse()
+        self.stats: list[control_pb2.StatsBatch] = []
         self.pulls: list[images_pb2.PullImageResponse] = []
         self.uploaded = b""
         self.node_id = NODE_ID
@@ -75,6 +85,11 @@ class FakeSwarm(
 
     def asked(self, kind: type[Any]) -> list[Any]:
         return [each for each in self.requests if isinstance(each, kind)]
+
+    def stop_serving(self) -> None:
+        """Go away in the middle of every call."""
+        assert self.server is not None
+        self.server.stop(grace=None)
 
     def wait_for(self, method: str) -> None:
         """Return once `method` was called."""
@@ -233,6 +248,54 @@ class FakeSwarm(
         self._take("ReadLogs", request, context)
         yield from self.logs
 
+    def Exec(self, requests: Any, context: Any) -> Iterator[Any]:
+        first = next(requests)
+        self._take("Exec", first, context)
+        return self._played(requests, context)
+
+    def Attach(self, requests: Any, context: Any) -> Iterator[Any]:
+        first = next(requests)
+        self._take("Attach", first, context)
+        return self._played(requests, context)
+
+    def _played(self, requests: Any, context: Any) -> Iterator[Any]:
+        context.add_callback(self.left.set)
+        program = self.programs.pop(0)
+        yield from program(self._heard(requests))
+        for _ in self._heard(requests):
+            pass  # like a manager, it hears its caller out
+
+    def _heard(self, requests: Any) -> Iterator[Any]:
+        for each in requests:
+            with self._asked:
+                self.inputs.append(each)
+                self._asked.notify_all()
+            yield each
+
+    def wait_for_input(self, kind: str) -> Any:
+        """The first input of its kind, once it is here."""
+
+        def found() -> Any:
+            return next((x for x in self.inputs if x.WhichOneof("message") == kind), None)
+
+        with self._asked:
+            assert self._asked.wait_for(found, timeout=20), kind
+            return found()
+
+    def ListProcesses(self, request: Any, context: Any) -> Any:
+        self._take("ListProcesses", request, context)
+        return self.processes
+
+    def PauseTask(self, request: Any, context: Any) -> Any:
+        self._take("PauseTask", request, context)
+        return control_pb2.PauseTaskResponse()
+
+    def WatchStats(self, request: Any, context: Any) -> Iterator[Any]:
+        self._take("WatchStats", request, context)
+        yield from self.stats
+        if not request.once:
+            self._linger(context)
+
     # Images
 
     def LoadImage(self, requests: Any, context: Any) -> Any:
@@ -301,7 +364,7 @@ def serving(path: Path, swarm: FakeSwarm | None = None) -> Iterator[FakeSwarm]:
     """A fake swarm that listens on `path` until the block ends."""
     swarm = swarm or FakeSwarm()
     pool = ThreadPoolExecutor(8)
-    server = grpc.server(pool)
+    server = swarm.server = grpc.server(pool)
     control_pb2_grpc.add_ControlServicer_to_server(swarm, server)
     daemon_pb2_grpc.add_DaemonServicer_to_server(swarm, server)
     images_pb2_grpc.add_ImagesServicer_to_server(swarm, server)

@@ -161,6 +161,42 @@ def test_what_was_read_makes_room_again() -> None:
     assert room == {0: WINDOW_BYTES, 1: WINDOW_BYTES}
 
 
+def test_a_patient_reader_gives_room_only_for_what_was_dealt_with() -> None:
+    """1. The window is full, and nothing is said to the peer.
+    2. What was received is dealt with: it may send as much again.
+    3. Dealing with it twice gives no further room.
+    """
+    window = 1 << 17
+    connection = Connection(window_bytes=window, is_eager=False)
+    connection.begin("/a/b")
+    connection.receive(HEAD)
+    connection.take()
+    for _ in range(window // (1 << 14)):
+        connection.receive(frame(DATA, 0, message(b"x" * ((1 << 14) - 5))))
+
+    assert not connection.take()
+
+    connection.make_room()
+    room = {0: 0, 1: 0}
+    for kind, _, stream, payload in frames(connection.take()):
+        assert kind == WINDOW_UPDATE
+        room[stream] += int.from_bytes(payload, "big")
+    assert room == {0: window, 1: window}
+    connection.make_room()
+    assert not connection.take()
+
+
+def test_a_patient_reader_of_a_call_that_ended_gives_no_room() -> None:
+    connection = Connection(window_bytes=1 << 17, is_eager=False)
+    connection.begin("/a/b")
+    connection.receive(ANSWER)
+    connection.take()
+
+    connection.make_room()
+
+    assert not connection.take()
+
+
 def test_the_status_and_its_details_end_a_call() -> None:
     trailers = [
         (":status", "200"),
