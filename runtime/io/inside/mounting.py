@@ -51,6 +51,10 @@ def attach(held: Held, mount: int, target: str, *, strict: bool = False) -> None
     found = find_or_make(held.root, target, is_dir=is_dir, strict=strict)
     try:
         kernel.move_mount(mount, found)
+    except OSError as err:
+        if err.errno == errno.EINVAL and stat.S_ISDIR(os.fstat(found).st_mode) is not is_dir:
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), target) from err
+        raise
     finally:
         os.close(found)
     forget_directory(held)
