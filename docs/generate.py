@@ -35,8 +35,8 @@ Under the names and labels of cAdvisor, so that dashboards made for it work. The
 is asked only when somebody scrapes; a thousand containers take some tenths of a second. Each has
 the labels `id` (the task), `name` (`web.1.<task>`), `image`, `service_id` and `service_name`.
 Containers with the host's network have no network metrics. `cpu_cfs` counts only where there is a
-CPU limit. Where the controllers are those of cgroup v1, block devices are counted only once a
-limit of their speed was set on the device, on kernels since 6.10.
+CPU limit. Cgroup v1 counts direct and synchronous input and output of block devices, not what the
+kernel writes out later.
 """
 
 

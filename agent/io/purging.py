@@ -13,9 +13,9 @@ import structlog
 
 from agent.config import Config
 from agent.io import lock
-from runtime.cgroups.layout import read_layout
-from runtime.io import host, leftovers
+from runtime.io import leftovers
 from runtime.io.client import Runtime
+from runtime.io.hierarchies import host_layout
 from swarm.errors import SwarmError, Unavailable
 
 LOCKED_WITHIN_S = 5.0
@@ -30,7 +30,7 @@ async def purge(config: Config, log: structlog.stdlib.BoundLogger) -> None:
         count = await delete_all(runtime, log)
     finally:
         await runtime.close()
-    leftovers.remove_parents(config.cgroup_parent, read_layout(host.read("/proc/self/mountinfo")))
+    leftovers.remove_parents(config.cgroup_parent, host_layout())
     await asyncio.to_thread(shutil.rmtree, config.containers, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
         config.managers_file.unlink()

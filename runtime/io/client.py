@@ -15,7 +15,7 @@ from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM
 from msgspec.structs import replace
 
 from runtime import wire
-from runtime.cgroups.layout import Layout, read_layout
+from runtime.cgroups.layout import Layout
 from runtime.cgroups.stats import NetworkUsage, Stats
 from runtime.checks import check
 from runtime.io import (
@@ -23,7 +23,6 @@ from runtime.io import (
     calling,
     execution,
     freezing,
-    host,
     leftovers,
     pausing,
     usage,
@@ -31,6 +30,7 @@ from runtime.io import (
 from runtime.io.attachment import Attachment
 from runtime.io.container import Container, Vanished
 from runtime.io.execution import Exec
+from runtime.io.hierarchies import host_layout
 from runtime.io.launching import Launching
 from runtime.io.link import Link
 from runtime.joining import ExecSpec
@@ -62,7 +62,7 @@ class Runtime:
         self._run_root = str(run_root)
         self._launching = Launching(str(launcher_socket))
         self._launcher_timeout_s = launcher_timeout_s
-        self._layout: Layout = read_layout(host.read("/proc/self/mountinfo"))
+        self._layout: Layout = host_layout()
         self._containers: dict[str, Container] = {}
         self._parents: set[str] = set()
         self._exits: asyncio.Queue[Exited] = asyncio.Queue()

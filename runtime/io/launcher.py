@@ -25,8 +25,8 @@ from typing import Final, NoReturn
 import msgspec
 from msgspec import Struct
 
-from runtime.cgroups.layout import read_layout
-from runtime.io import host, kernel, shim, sockets
+from runtime.io import host, kernel, preparing, shim, sockets
+from runtime.io.hierarchies import host_layout
 from runtime.io.process import Surroundings
 from runtime.io.title import arguments
 from runtime.layout import containers_dir
@@ -284,7 +284,7 @@ def main() -> None:
     os.makedirs(containers_dir(options.run_root), 0o700, exist_ok=True)
     around = Surroundings(
         run_root=options.run_root,
-        layout=read_layout(host.read("/proc/self/mountinfo")),
+        layout=host_layout(),
         last_capability=int(host.read("/proc/sys/kernel/cap_last_cap")),
         title=arguments(),
     )
@@ -293,6 +293,7 @@ def main() -> None:
         launcher.watch(*options.respawn)
     _keep_output()
     kernel.set_name("swarmd-launcher")
+    preparing.prepare(around.layout)  # what it opens stays open as long as we are here
     # A collection would touch, and so copy, every page that the shims share with us.
     gc.collect()
     gc.disable()
