@@ -29,6 +29,13 @@ async def concatenate(requests: AsyncIterator[bytes], context: object) -> bytes:
     return b"".join([each async for each in requests])
 
 
+async def answer_each(
+    requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
+) -> AsyncIterator[bytes]:
+    async for each in requests:
+        yield each
+
+
 async def refuse(request: bytes, context: object) -> bytes:
     raise Missing("no such thing", hint="look elsewhere")
 
@@ -40,6 +47,7 @@ def target() -> grpc.GenericRpcHandler:
             "Echo": grpc.unary_unary_rpc_method_handler(echo),
             "Count": grpc.unary_stream_rpc_method_handler(count),
             "Concatenate": grpc.stream_unary_rpc_method_handler(concatenate),
+            "Exec": grpc.stream_stream_rpc_method_handler(answer_each),
             "Refuse": grpc.unary_unary_rpc_method_handler(refuse),
         },
     )
@@ -86,6 +94,20 @@ def test_every_kind_of_call_is_passed_on(tmp_path: Path) -> None:
         joined = await channel.stream_unary("/swarm.api.v1.Control/Concatenate")(three())
 
         assert (one, many, joined) == (b"hello", [b"0", b"1", b"2"], b"abc")
+
+    relayed(tmp_path, story)
+
+
+def test_a_conversation_is_passed_on_message_by_message(tmp_path: Path) -> None:
+    """Each word is answered before the next one is said."""
+
+    async def story(channel: grpc.aio.Channel) -> None:
+        call = channel.stream_stream("/swarm.api.v1.Control/Exec")()
+        for word in (b"hello", b"again"):
+            await call.write(word)
+            assert await asyncio.wait_for(call.read(), 5) == word
+        await call.done_writing()
+        assert await asyncio.wait_for(call.read(), 5) is grpc.aio.EOF
 
     relayed(tmp_path, story)
 
