@@ -25,7 +25,7 @@ from typing import Final, NoReturn
 import msgspec
 from msgspec import Struct
 
-from runtime.io import host, kernel, preparing, shim, sockets
+from runtime.io import host, kernel, preparing, sealing, shim, sockets
 from runtime.io.hierarchies import host_layout
 from runtime.io.process import Surroundings
 from runtime.io.title import arguments
@@ -277,6 +277,8 @@ def _keep_output() -> None:
 def main() -> None:
     """Parse the command line and serve."""
     options = _parse(sys.argv[1:])
+    # Our forks run programs in containers, which could otherwise write what we are executed from.
+    sealing.run_sealed([sys.executable, *sys.orig_argv[1:]])
     with contextlib.suppress(PermissionError):
         os.setsid()  # so that Ctrl-C in swarmd's terminal is swarmd's alone
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims reap themselves
