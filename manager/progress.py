@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from msgspec import Struct, field
 
 from manager.view import ClusterView
-from swarm.constraints import Constraint, parse_stored
+from swarm.constraints import Constraint, constraints_of
 from swarm.ids import NodeId, ServiceId
 from swarm.objects import Service, Task
 from swarm.specs import Availability, Replicated, RestartCondition
@@ -74,7 +74,7 @@ def wanted_replicas(view: ClusterView, service: Service) -> int:
     """How many tasks ought to run; of a global service, one on every node that admits it."""
     if isinstance(service.spec.mode, Replicated):
         return service.spec.mode.replicas
-    constraints = parse_stored(service.spec.task.placement.constraints)
+    constraints = constraints_of(service.spec.task)
     keeping = {
         task.node_id
         for task in view.tasks_of(service.id).values()

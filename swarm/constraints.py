@@ -4,6 +4,7 @@ Values compare without regard to case, and so do the attributes' own names; the 
 label is exact, because labels that differ only in case are different labels. A label that a
 node does not have equals the empty value: `!=` holds for it and `==` does not. There are no
 globs: `*` is an ordinary character. Machine names have one spelling (`amd64` is `x86_64`).
+Some wishes of a task are constraints that nobody wrote: `constraints_of` knows them.
 """
 
 import re
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from swarm.errors import Invalid
 from swarm.objects import Node
+from swarm.specs import TaskSpec
 
 _ATTRIBUTES = (
     "node.id",
@@ -20,16 +22,18 @@ _ATTRIBUTES = (
     "node.role",
     "node.platform.os",
     "node.platform.arch",
+    "node.userns",
 )
 _LABELS = ("node.labels.", "engine.labels.")
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386", "i686": "i386"}
 _LABEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _VALUE = re.compile(r"[A-Za-z0-9:_\s.*()?+\[\]\\^$|/@-]+")
 _ROLES = ("worker", "manager")
+_USERNS = ("host", "remapped")
 
 _HINT = (
     "write ATTRIBUTE==VALUE or ATTRIBUTE!=VALUE with node.id, node.hostname, node.role, "
-    "node.platform.os, node.platform.arch, node.labels.NAME or engine.labels.NAME"
+    "node.platform.os, node.platform.arch, node.userns, node.labels.NAME or engine.labels.NAME"
 )
 
 
@@ -48,6 +52,10 @@ class Constraint(Struct, frozen=True, kw_only=True):
         return (attribute_of(node, self.attribute) == self.value) is not self.negated
 
 
+OWN_IDS = Constraint(attribute="node.userns", value="host")
+"""Containers have the host's own ids; on other nodes `swarmd --userns-remap` gave them others."""
+
+
 def parse(text: str) -> Constraint:
     """Read one constraint; `Invalid` says which half is wrong."""
     found = re.search(r"==|!=", text)
@@ -63,7 +71,19 @@ def parse(text: str) -> Constraint:
         raise Invalid(
             f"constraint {text!r}: there is no role {value!r}", hint="use worker or manager"
         )
+    if attribute == "node.userns" and folded not in _USERNS:
+        raise Invalid(f"constraint {text!r}: {value!r} is neither", hint="use host or remapped")
     return Constraint(attribute=attribute, value=folded, negated=found.group() == "!=")
+
+
+def constraints_of(spec: TaskSpec) -> tuple[Constraint, ...]:
+    """Those that its operator wrote, and those that follow from what else it asks for."""
+    found = parse_stored(spec.placement.constraints)
+    container = spec.container
+    needs_own_ids = container.privileged or "host" in spec.networks
+    if needs_own_ids and not container.host_user_namespace:
+        return (*found, OWN_IDS)
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -93,6 +113,8 @@ def attribute_of(node: Node, attribute: str) -> str:
             return node.spec.role.word
         case "node.platform.os":
             return node.description.os.casefold()
+        case "node.userns":
+            return "remapped" if node.description.remaps_ids else "host"
         case _:
             return _fold("node.platform.arch", node.description.arch)
 

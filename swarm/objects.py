@@ -32,6 +32,11 @@ class NodeDescription(Struct, frozen=True, kw_only=True):
     addr: str = ""
     security_options: tuple[str, ...] = ()
 
+    @property
+    def remaps_ids(self) -> bool:
+        """Whether containers have other ids than the host's own."""
+        return any(each.startswith("name=userns") for each in self.security_options)
+
 
 class Node(Struct, frozen=True, kw_only=True):
     """A host that holds a certificate of the swarm. Without this object it is refused."""

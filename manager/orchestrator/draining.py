@@ -8,7 +8,7 @@ the current version: there is no other place to move to, and so nothing to roll.
 """
 
 from manager.view import ClusterView
-from swarm.constraints import Constraint, parse_stored
+from swarm.constraints import Constraint, constraints_of
 from swarm.ids import NodeId
 from swarm.objects import Service, Task
 from swarm.specs import Availability, Replicated
@@ -39,4 +39,4 @@ class Whereabouts:
 
     def _constraints(self, version: int) -> tuple[Constraint, ...]:
         spec = self._view.task_spec(self._service.id, version)
-        return parse_stored(spec.placement.constraints) if spec is not None else ()
+        return constraints_of(spec) if spec is not None else ()

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct
 
 from manager.scheduler.fleet import Fleet, Int, Mask
-from swarm.constraints import Constraint, parse_stored
+from swarm.constraints import OWN_IDS, Constraint, constraints_of
 from swarm.ids import ServiceId
 from swarm.specs import TaskSpec
 
@@ -40,7 +40,7 @@ def ask_for(service_id: ServiceId, spec: TaskSpec) -> Ask:
     """What tasks of `spec` want of a node."""
     return Ask(
         service_id=service_id,
-        constraints=parse_stored(spec.placement.constraints),
+        constraints=constraints_of(spec),
         cpu_millis=spec.reservations.cpu_millis,
         memory_bytes=spec.reservations.memory_bytes,
         max_per_node=spec.placement.max_replicas_per_node,
@@ -100,4 +100,6 @@ def explain(present: Mask, filters: Iterable[Filter]) -> str:
 
 
 def _unsatisfied(constraint: Constraint) -> Callable[[str], str]:
+    if constraint == OWN_IDS:
+        return lambda nodes: f"ids are remapped on {nodes}, which --userns host avoids"
     return lambda nodes: f"constraint {constraint} not satisfied on {nodes}"

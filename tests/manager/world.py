@@ -87,6 +87,7 @@ class World:
         availability: Availability = Availability.ACTIVE,
         labels: dict[str, str] | None = None,
         ready: bool = True,
+        security_options: tuple[str, ...] = (),
     ) -> NodeId:
         """Add a node, with a session unless it is not `ready`."""
         node = Node(
@@ -97,6 +98,7 @@ class World:
                 os="linux",
                 arch="x86_64",
                 resources=Resources(cpu_millis=cpu_millis, memory_bytes=memory_bytes),
+                security_options=security_options,
             ),
         )
         self.write((layout.node_key(node.id), node))

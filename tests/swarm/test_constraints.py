@@ -1,18 +1,23 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from swarm.constraints import parse, parse_stored
+from swarm.constraints import OWN_IDS, constraints_of, parse, parse_stored
 from swarm.errors import Invalid
 from swarm.ids import NodeId
 from swarm.objects import Node, NodeDescription
-from swarm.specs import NodeSpec, Role
+from swarm.specs import ContainerSpec, NodeSpec, Placement, Role, TaskSpec
 
 NODE = Node(
     id=NodeId("Abc123"),
     spec=NodeSpec(role=Role.MANAGER, labels={"Zone": "East", "disk": "ssd"}),
     description=NodeDescription(
-        hostname="Alpha", os="linux", arch="x86_64", engine_labels={"kernel": "6.18"}
+        hostname="Alpha",
+        os="linux",
+        arch="x86_64",
+        engine_labels={"kernel": "6.18"},
+        security_options=("name=seccomp,profile=builtin", "name=userns,uids=1:65536"),
     ),
 )
 
@@ -30,6 +35,8 @@ NODE = Node(
         "node.labels.Zone==east",
         "node.labels.disk!=hdd",
         "engine.labels.kernel==6.18",
+        "node.userns==Remapped",
+        "node.userns!=host",
     ],
 )
 def test_a_constraint_admits_the_node_it_describes(text: str) -> None:
@@ -38,7 +45,13 @@ def test_a_constraint_admits_the_node_it_describes(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["node.id!=abc123", "node.role==worker", "node.platform.arch==arm64", "node.labels.disk==s*"],
+    [
+        "node.id!=abc123",
+        "node.role==worker",
+        "node.platform.arch==arm64",
+        "node.labels.disk==s*",
+        "node.userns==host",
+    ],
 )
 def test_a_constraint_refuses_other_nodes(text: str) -> None:
     assert not parse(text).admits(NODE)
@@ -58,6 +71,7 @@ def test_a_label_that_is_not_there_differs_from_every_value() -> None:
     [
         ("node.role=manager", "neither == nor !="),
         ("node.role==boss", "no role 'boss'"),
+        ("node.userns==both", "'both' is neither"),
         ("node.color==red", "no attribute 'node.color'"),
         ("==red", "no attribute ''"),
         ("node.labels.==x", "label name '' is malformed"),
@@ -71,6 +85,25 @@ def test_a_malformed_constraint_says_what_is_wrong_and_how_to_write_it(
     with pytest.raises(Invalid, match=problem) as caught:
         parse(text)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("spec", "implied"),
+    [
+        (TaskSpec(), False),
+        (TaskSpec(networks=("none",)), False),
+        (TaskSpec(networks=("host",)), True),
+        (TaskSpec(container=ContainerSpec(privileged=True)), True),
+        (TaskSpec(container=ContainerSpec(privileged=True, host_user_namespace=True)), False),
+    ],
+)
+def test_some_wishes_of_a_task_are_constraints(spec: TaskSpec, implied: bool) -> None:
+    written = replace(spec, placement=Placement(constraints=("node.role==worker",)))
+
+    found = constraints_of(written)
+
+    assert found[0] == parse("node.role==worker")
+    assert (OWN_IDS in found) == implied
 
 
 def test_a_stored_constraint_that_cannot_be_read_admits_no_node() -> None:

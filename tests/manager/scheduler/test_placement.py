@@ -9,7 +9,7 @@ from manager.scheduler.placement import admitted_nodes, place
 from swarm.constraints import parse
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Task
-from swarm.specs import Availability, Placement, Resources, TaskSpec
+from swarm.specs import Availability, ContainerSpec, Placement, Resources, TaskSpec
 from tests.manager.world import MEBI, World
 
 WEB = ServiceId("s-web")
@@ -49,6 +49,27 @@ def test_every_refusal_names_the_filter_and_how_many_it_refused() -> None:
         "no suitable node (1 node not ready; 1 node paused or drained; "
         "constraint node.labels.zone==east not satisfied on 1 node; "
         "insufficient cpu on 2 nodes; insufficient memory on 1 node)"
+    )
+
+
+def test_what_needs_the_hosts_own_ids_goes_where_they_are() -> None:
+    world = World()
+    world.node("remapped", security_options=("name=seccomp", "name=userns,uids=1:65536"))
+    world.node("own")
+    privileged = TaskSpec(container=ContainerSpec(privileged=True))
+    on_host = TaskSpec(networks=("host",))
+    opted_out = TaskSpec(container=ContainerSpec(privileged=True, host_user_namespace=True))
+
+    for spec in (privileged, on_host):
+        placed = place(Fleet.of(world.view), ask_for(WEB, spec), 2)
+        assert placed.nodes == ("own", "own")
+    placed = place(Fleet.of(world.view), ask_for(WEB, opted_out), 2)
+    assert sorted(placed.nodes) == ["own", "remapped"]
+
+    world.set_node(NodeId("own"), availability=Availability.DRAIN)
+    assert place(Fleet.of(world.view), ask_for(WEB, on_host), 1).reason == (
+        "no suitable node (1 node paused or drained; "
+        "ids are remapped on 1 node, which --userns host avoids)"
     )
 
 
