@@ -26,6 +26,7 @@ def make(step: s.MakeCgroup) -> None:
         os.mkdir(step.path, 0o755)
     except FileExistsError:
         if not step.shared:
+            _remove_below(step.path)
             os.rmdir(step.path)
             os.mkdir(step.path, 0o755)
     for file in step.inherit:
@@ -114,7 +115,7 @@ def _surplus(listed: list[str], wanted: tuple[str, ...]) -> list[str]:
 
 
 def remove(undo: s.RemoveCgroup) -> None:
-    """Wait for the last process to be gone from the group."""
+    """Wait for the last process to be gone from the group, and from those made in it."""
     deadline = time.monotonic() + (0.0 if undo.shared else _BUSY_GROUP_S)
     while True:
         try:
@@ -124,9 +125,23 @@ def remove(undo: s.RemoveCgroup) -> None:
         except OSError as err:
             if err.errno != errno.EBUSY or time.monotonic() >= deadline:
                 raise
-            select.select((), (), (), 0.002)
+            if undo.shared or not _remove_below(undo.path):
+                select.select((), (), (), 0.002)
         else:
             return
+
+
+def _remove_below(path: str) -> bool:
+    """Remove what the container has made in its own group; whether there was anything."""
+    removed = False
+    with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _remove_below(entry.path)
+                with contextlib.suppress(OSError):
+                    os.rmdir(entry.path)
+                    removed = True
+    return removed
 
 
 def kill(kill_file: str) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from runtime import logs
 from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
-from runtime.io import freezing, host
+from runtime.io import cgroups, freezing, host, usage
 from runtime.layout import ContainerDir, containers_dir, unclaimed_by
 from runtime.outcome import ContainerState, Exited, HealthRecord
 from runtime.spec import ContainerSpec, Log
@@ -121,27 +121,23 @@ def remove_parents(parent: str, layout: Layout) -> None:
 
 async def kill_all(spec: ContainerSpec, layout: Layout) -> None:
     """Kill every process in the container's groups and wait until none is left."""
-    procs = groups.procs_file(layout, group_path(spec))
+    group = group_path(spec)
     deadline = time.monotonic() + _DYING_S
-    host.kill_group(groups.kill_file(layout, group_path(spec)))
-    while (pids := _pids(procs)) and time.monotonic() < deadline:
+    cgroups.kill(groups.kill_file(layout, group))
+    while (pids := usage.pids(layout, group)) and time.monotonic() < deadline:
         descriptors = [d for pid in pids if (d := _open(pid)) >= 0]
         # A pid may have ended and been given to a stranger between the two readings; what is
         # still listed now is what the descriptor stands for.
-        still = _pids(procs)
+        still = usage.pids(layout, group)
         for descriptor in descriptors:
             if _pid_of(descriptor) in still:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         with contextlib.suppress(KernelRefused):  # v1 keeps what is paused from dying
-            freezing.ask(layout, group_path(spec), frozen=False)
+            freezing.ask(layout, group, frozen=False)
         for descriptor in descriptors:
             await _gone(descriptor, deadline - time.monotonic())
             os.close(descriptor)
-
-
-def _pids(procs: str) -> set[int]:
-    return {int(pid) for pid in host.read(procs).split()}
 
 
 def _open(pid: int) -> int:

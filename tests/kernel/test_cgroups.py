@@ -322,3 +322,24 @@ def test_a_group_in_use_is_not_taken_over(group: Group) -> None:
         group.make(Resources())
 
     assert process.poll() is None
+
+
+def test_groups_that_a_container_made_in_its_own_go_with_it(group: Group) -> None:
+    """As systemd or a container engine does in a container."""
+    group.make(Resources())
+    for path in groups.paths(LAYOUT, group.path, Resources()):
+        host.apply(MakeCgroup(f"{path}/system.slice", shared=True))
+        host.apply(MakeCgroup(f"{path}/system.slice/cron.service", shared=True))
+    process = group.start(
+        f"echo $$ > {Path(groups.procs_file(LAYOUT, group.path)).parent}"
+        "/system.slice/cron.service/cgroup.procs; echo ready; exec sleep 60"
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    assert process.pid in usage.pids(LAYOUT, group.path)
+
+    process.kill()
+    process.wait()
+    group.close()
+
+    assert not any(Path(p).exists() for p in groups.paths(LAYOUT, group.path, Resources()))
