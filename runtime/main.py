@@ -1,8 +1,9 @@
 """Start swarm-runtime: seal the executable if need be, then carry out the command line.
 
-Nothing is imported here but what every command needs. Commands that enter a container run from
-a copy of the interpreter that cannot be written (`runtime.io.sealing`): a program in there can
-open whatever executable its own process last ran, and would find the host's.
+Commands that enter a container run from a copy of the interpreter that cannot be written
+(`runtime.io.sealing`): a program in there can open whatever executable its own process last ran,
+and would find the host's. Before that next to nothing is imported, not even `typing`, as it is
+imported twice.
 """
 
 # Plain strings: pathlib would cost every command time.
@@ -10,13 +11,12 @@ open whatever executable its own process last ran, and would find the host's.
 
 import os
 import sys
-from typing import NoReturn
 
 _ENTERING = ("create", "run", "exec")
 _WITH_VALUE = ("root", "log", "log-format", "rootless", "criu")
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Run the command that `sys.argv` names, and end."""
     words = sys.argv[1:]
     if _command(words) in _ENTERING:

@@ -45,7 +45,7 @@ def kill_everyone(record: Record, layout: Layout) -> None:
     deadline = time.monotonic() + _DYING_S
     signal_process(record.init.pid, record.init, signal.SIGKILL)
     if not record.is_complete or record.shares_pids:
-        host.kill_group(groups.kill_file(layout, record.group))
+        cgroups.kill(groups.kill_file(layout, record.group))
     while True:
         with contextlib.suppress(KernelRefused):
             freezing.thaw(layout, record.group)

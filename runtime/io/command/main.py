@@ -7,7 +7,6 @@ A failure is one message and the exit status 1; of `exec`, 255, since 1 could be
 import gc
 import sys
 
-from runtime.command import helping
 from runtime.command.parsing import Line, Options, parse
 from runtime.command.table import find
 from runtime.io.command.caller import Caller
@@ -32,6 +31,9 @@ def main(words: list[str]) -> int:
         return 0 if _answer(line) else _carry_out(line, messages)
     except SwarmError as err:
         messages.error(_worded(name, err))
+    except OSError as err:  # such as a full disk, wherever it shows
+        where = f": {err.filename}" if err.filename else ""
+        messages.error(_worded(name, Refused(f"{(err.strerror or str(err)).lower()}{where}")))
     except KeyboardInterrupt:
         messages.error(f"{name}: interrupted")
     return 255 if name == "exec" else 1
@@ -47,6 +49,11 @@ def _worded(name: str, err: SwarmError) -> str:
 def _answer(line: Line) -> bool:
     """Whether help or the version was asked for, and printed."""
     command = line.command
+    asks = command is None or line.options.is_on("help") or command.name in ("help", "completion")
+    if not asks:
+        return False
+    from runtime.command import helping  # seldom needed
+
     if line.globals.is_on("version"):
         from runtime.io.command.describing import version
 
@@ -59,13 +66,11 @@ def _answer(line: Line) -> bool:
         if line.arguments not in ((), ("bash",)):
             raise Invalid(f"no completion for {line.arguments[0]}", hint="there is one for bash")
         sys.stdout.write(helping.bash())
-    elif command.name == "help":
+    else:
         asked = find(line.arguments[0]) if line.arguments else None
         if line.arguments and asked is None:
             raise Invalid(f'no such command: "{line.arguments[0]}"')
         sys.stdout.write(helping.help_of(asked) if asked else helping.overview())
-    else:
-        return False
     return True
 
 
