@@ -391,6 +391,10 @@ def test_a_cpu_hog_is_held_to_its_quota(cell: Machine) -> None:
 # --- the runtime's own executable -------------------------------------------------------------
 
 
+# A read-only mount of the executable, or a sealed copy in memory.
+SEALED = (errno.EROFS, errno.EPERM)
+
+
 def interpreter_environment() -> tuple[tuple[str, ...], tuple[Mount, ...]]:
     """What the runtime's interpreter needs to run inside: an image may well contain that."""
     prefix = sys.base_prefix
@@ -443,7 +447,7 @@ def test_the_runtime_cannot_be_overwritten_by_an_image_that_runs_it(cell: Machin
 
     answer = last_answer(output)  # so it did run: our interpreter, in the container
     assert exited.exit_code == 0
-    assert answer == {"succeeded": False, "errno": errno.EROFS}
+    assert (answer["succeeded"], answer["errno"] in SEALED) == (False, True)
 
 
 def visited(cell: Machine, visit: Visit, **fields: Any) -> Answer:
@@ -496,12 +500,12 @@ def test_an_exec_gives_nothing_away(cell: Machine) -> None:
     capable = {"capabilities": (*CAPABILITIES, "CAP_SYS_PTRACE"), "seccomp": "unconfined"}
 
     for fields, expected in (
-        ({}, errno.EACCES),
-        (capable, errno.EROFS),
-        (PRIVILEGED, errno.EROFS),
+        ({}, (errno.EACCES,)),
+        (capable, SEALED),
+        (PRIVILEGED, SEALED),
     ):
         answer = visited(cell, visit_by_exec, **fields)
-        assert (answer["succeeded"], answer["errno"]) == (False, expected)
+        assert (answer["succeeded"], answer["errno"] in expected) == (False, True)
 
 
 # --- races and descriptors --------------------------------------------------------------------

@@ -11,6 +11,7 @@ a file that could be opened for writing is closed again.
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -385,7 +386,8 @@ def overwrite_kept(descriptor, seconds):
     """Second stage: wait until nobody executes the file, then nothing keeps it from being written.
 
     While other containers run it stays busy. Then its mode is set to what it is, which needs
-    the same permission, and nobody has to wait for.
+    the same permission, and nobody has to wait for. A sealed file in memory would let us, but
+    its content can never be changed.
     """
     path, deadline = f"/proc/self/fd/{descriptor}", time.monotonic() + float(seconds)
     while True:
@@ -398,11 +400,22 @@ def overwrite_kept(descriptor, seconds):
                 break
         else:
             return os.readlink(path)
+    if is_sealed(int(descriptor)):
+        raise Refused(errno.EPERM)
     try:
         os.chmod(path, os.stat(path).st_mode & 0o7777)
     except OSError as err:
         raise Refused(err.errno) from None
     return os.readlink(path)
+
+
+def is_sealed(descriptor):
+    """Whether its content can be neither written nor cut."""
+    needed = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & needed == needed
+    except OSError:
+        return False
 
 
 def catch_visitors(seconds, ready):
