@@ -177,11 +177,6 @@ def _remove_empty_dir(undo: s.RemoveEmptyDir) -> None:
     os.rmdir(undo.path)
 
 
-def kill_group(kill_file: str) -> None:
-    """Have the kernel kill a whole v2 group, if it can."""
-    cgroups.kill(kill_file)
-
-
 def replace_file(path: str, content: bytes) -> None:
     """Write a file of root's in one step: nobody ever reads half of it."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC

@@ -18,7 +18,7 @@ from typing import Final
 from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
 from runtime.command.record import Record, state_json
-from runtime.io import host
+from runtime.io import cgroups, host
 from runtime.io.command import freezing
 from runtime.io.command.caller import Caller
 from runtime.io.command.observing import identify, lives
