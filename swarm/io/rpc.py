@@ -8,9 +8,10 @@ when the garbage collector finds it.
 
 from __future__ import annotations  # grpc's handlers are generic in its stubs only
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -32,6 +33,8 @@ Around = Callable[[Context], AbstractAsyncContextManager[None]]
 Continuation = Callable[
     [grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Request, Response] | None"]
 ]
+
+HEARD_WITHIN_S = 1.0
 
 _CODES: tuple[tuple[type[SwarmError], grpc.StatusCode], ...] = (
     (Invalid, grpc.StatusCode.INVALID_ARGUMENT),
@@ -171,17 +174,21 @@ class RoleInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Request, Response] | None:
         method = handler_call_details.method
+        handler = await continuation(handler_call_details)
+        sends_stream = handler is not None and handler.request_streaming
 
         @asynccontextmanager
         async def around(context: Context) -> AsyncGenerator[None, None]:
             try:
                 caller = self._admit(context, method)
             except Refused as err:
+                if sends_stream:
+                    await _hear_first(context)
                 await abort(context, err, code=grpc.StatusCode.PERMISSION_DENIED)
             _PEER.set(caller)
             yield
 
-        return _wrap(await continuation(handler_call_details), around)
+        return _wrap(handler, around)
 
     def _admit(self, context: Context, method: str) -> Peer:
         certificates = list(context.auth_context().get("x509_pem_cert", ()))
@@ -195,6 +202,13 @@ class RoleInterceptor(grpc.aio.ServerInterceptor):
         if reason is not None:
             raise Refused(reason, hint=remedy(caller))
         return caller
+
+
+async def _hear_first(context: Context) -> None:
+    """Take a caller's first message: refused under it, gRPC's client would forget why."""
+    with suppress(TimeoutError, grpc.aio.BaseError):
+        async with asyncio.timeout(HEARD_WITHIN_S):
+            await context.read()
 
 
 def _wrap(

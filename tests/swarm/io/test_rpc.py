@@ -207,6 +207,45 @@ def test_a_caller_that_goes_away_ends_the_handler_at_once() -> None:
     asyncio.run(main())
 
 
+async def _nothing(context) -> None:
+    """A handler that nobody reaches."""
+
+
+def _gate() -> RoleInterceptor:
+    """Lets nobody in."""
+    swarm = Swarm(1_800_000_000.0)
+    return RoleInterceptor(
+        access={},
+        anchors=lambda: swarm.anchors,
+        role_of=lambda node_id: Role.MANAGER,
+        now=lambda: swarm.now,
+    )
+
+
+@pytest.mark.parametrize("kind", ["stream_unary", "stream_stream"])
+def test_a_refused_stream_knows_why_even_if_it_has_much_to_say(kind: str) -> None:
+    """gRPC's client forgets how a call ended under a message that it is sending."""
+
+    async def main() -> None:
+        async with _serving(_nothing, _gate()) as (channel, _):
+            for _ in range(20):
+                call = getattr(channel, kind)(f"/swarm.test.Echo/{kind}")(timeout=10)
+                await call.write(bytes(1 << 20))
+                assert await call.code() is grpc.StatusCode.PERMISSION_DENIED
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", ["stream_unary", "stream_stream"])
+def test_a_refused_stream_that_says_nothing_is_not_waited_for(kind: str) -> None:
+    async def main() -> None:
+        async with _serving(_nothing, _gate()) as (channel, _):
+            call = getattr(channel, kind)(f"/swarm.test.Echo/{kind}")(timeout=10)
+            assert await call.code() is grpc.StatusCode.PERMISSION_DENIED
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_caller_without_a_certificate_reaches_no_handler(kind: str) -> None:
     swarm, reached = Swarm(1_800_000_000.0), []
