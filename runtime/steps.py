@@ -550,14 +550,15 @@ class SetLabel(Struct, frozen=True):
 
 
 class LoadSeccomp(Struct, frozen=True):
-    """Filter system calls from here on, as prepared.
+    """Filter system calls from here on: as prepared, or by a compiled `program`.
 
     `state` (JSON, without `pid` and `status`) goes to whoever listens for notifications.
     """
 
-    flags: int
-    listener_metadata: str
-    state: str
+    flags: int = 0
+    listener_metadata: str = ""
+    state: str = "{}"
+    program: bytes = b""
 
 
 class WaitAtGate(Struct, frozen=True):

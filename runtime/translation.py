@@ -52,11 +52,13 @@ _FENCED: Final = ("nosuid", "noexec", "nodev")
 class Known(Struct, frozen=True, kw_only=True):
     """What the host knows and a spec does not say.
 
-    `devices` come with their path on the host and what may be done with them.
+    `filter` is a compiled seccomp filter, in place of `seccomp`. `devices` come with their path
+    on the host and what may be done with them.
     """
 
     seccomp: Seccomp | None = None
     seccomp_cache: str = ""
+    filter: bytes = b""
     devices: tuple[tuple[str, str, Device], ...] = ()
 
 
@@ -73,7 +75,7 @@ def to_plan(
 ) -> Plan:
     """Plan the container of `spec`; `directory` is its own below the run root."""
     place = _place(spec, layout, directory, last_capability, known)
-    return make_plan(to_config(spec, known), place, to_extras(spec))
+    return make_plan(to_config(spec, known), place, to_extras(spec, known))
 
 
 def to_exec_plan(
@@ -93,6 +95,7 @@ def to_exec_plan(
         user=program.user or spec.user,
         additional_groups=spec.additional_groups,
         state=to_extras(spec).state,
+        filter=known.filter,
     )
     return plan_exec(config, process, place, extras, pid=1, fork=False)
 
@@ -128,7 +131,7 @@ def _place(
     )
 
 
-def to_extras(spec: ContainerSpec) -> Extras:
+def to_extras(spec: ContainerSpec, known: Known = NOTHING) -> Extras:
     """What the config does not say."""
     return Extras(
         overlay=spec.rootfs,
@@ -141,6 +144,7 @@ def to_extras(spec: ContainerSpec) -> Extras:
         user=spec.user,
         additional_groups=spec.additional_groups,
         init=spec.init,
+        filter=known.filter,
         state=msgspec.json.encode(
             {"ociVersion": VERSION, "id": spec.id, "bundle": "", "annotations": spec.annotations}
         ).decode(),

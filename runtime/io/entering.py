@@ -160,5 +160,6 @@ def _join(
         run_root=around.run_root,
         layout=around.layout,
         last_capability=around.last_capability,
+        default_filter=around.default_filter,
     )
     return carry_out(plan, Inside(_Oversight(report, streams, around.title)))

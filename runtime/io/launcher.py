@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from runtime.io import host, kernel, preparing, sealing, shim, sockets
 from runtime.io.hierarchies import host_layout
+from runtime.io.planning import default_filter
 from runtime.io.process import Surroundings
 from runtime.io.title import arguments
 from runtime.layout import containers_dir
@@ -289,6 +290,7 @@ def main() -> None:
         layout=host_layout(),
         last_capability=int(host.read("/proc/sys/kernel/cap_last_cap")),
         title=arguments(),
+        default_filter=default_filter(options.run_root),
     )
     launcher = Launcher(listen(options.socket), around)
     if options.respawn:

@@ -13,15 +13,19 @@ import stat
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from runtime.cgroups.layout import Layout
+from runtime.defaults import CAPABILITIES
+from runtime.io import seccomp
 from runtime.joining import ExecSpec
 from runtime.layout import seccomp_cache
 from runtime.oci.config import Device, Seccomp
 from runtime.plan import Plan
-from runtime.seccomp.profiles import filter_for, surroundings
+from runtime.seccomp.profiles import DEFAULT, filter_for, surroundings
 from runtime.spec import ContainerSpec
-from runtime.translation import Known, to_exec_plan, to_plan
-from swarm.errors import Invalid, KernelRefused
+from runtime.translation import NOTHING, Known, to_exec_plan, to_plan
+from swarm.errors import Invalid, KernelRefused, Refused
 
 _DEV: Final = "/dev"
 # What a container has of its own, and what udev and init systems keep beside devices.
@@ -29,16 +33,25 @@ _OWN: Final = ("pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", "
 
 
 def plan_container(
-    spec: ContainerSpec, directory: str, *, run_root: str, layout: Layout, last_capability: int
+    spec: ContainerSpec,
+    directory: str,
+    *,
+    run_root: str,
+    layout: Layout,
+    last_capability: int,
+    default_filter: bytes,
 ) -> Plan:
-    """Plan the container of `spec`. Raises `KernelRefused` for what this host has not."""
+    """Plan the container of `spec`. Raises `KernelRefused` for what this host has not.
+
+    `default_filter` is what `default_filter()` has found, or empty.
+    """
     return to_plan(
         spec,
         directory=directory,
         layout=layout,
         last_capability=last_capability,
-        known=Known(
-            seccomp=_filter(spec), seccomp_cache=seccomp_cache(run_root), devices=_devices(spec)
+        known=msgspec.structs.replace(
+            _filter(spec, run_root, default_filter), devices=_devices(spec)
         ),
     )
 
@@ -51,9 +64,10 @@ def plan_program(
     run_root: str,
     layout: Layout,
     last_capability: int,
+    default_filter: bytes,
 ) -> Plan:
     """Plan one more program of a running container, for a process in its pid namespace."""
-    known = Known(seccomp=_filter(spec), seccomp_cache=seccomp_cache(run_root))
+    known = _filter(spec, run_root, default_filter)
     return to_exec_plan(
         spec,
         program,
@@ -64,15 +78,48 @@ def plan_program(
     )
 
 
-def _filter(spec: ContainerSpec) -> Seccomp | None:
-    if spec.privileged:
-        return None
+def default_filter(run_root: str) -> bytes:
+    """The compiled filter of most containers, to be kept; empty if there can be none.
+
+    A child compiles it, so that the library and what it needs are not kept as well.
+    """
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(Invalid, Refused, OSError):
+            _compile_default(run_root)
+        os._exit(0)
+    with contextlib.suppress(ChildProcessError):  # where children are not waited for at all
+        os.waitpid(pid, 0)
+    kept = seccomp.kept_filter(_default(), seccomp_cache(run_root))
+    return kept or b""
+
+
+def _compile_default(run_root: str) -> None:
+    seccomp.compile_filter(_default(), seccomp_cache(run_root))
+
+
+def _default() -> Seccomp:
+    found = _resolve(DEFAULT, CAPABILITIES)
+    assert found is not None
+    return found
+
+
+def _resolve(asked: str, capabilities: tuple[str, ...]) -> Seccomp | None:
     machine = os.uname()
-    around = surroundings(spec.capabilities, machine.machine, machine.release)
+    return filter_for(asked, surroundings(capabilities, machine.machine, machine.release))
+
+
+def _filter(spec: ContainerSpec, run_root: str, default_filter: bytes) -> Known:
+    """What is compiled already is not looked at again."""
+    if spec.privileged:
+        return NOTHING
+    if default_filter and spec.seccomp == DEFAULT and spec.capabilities == CAPABILITIES:
+        return Known(filter=default_filter)
     try:
-        return filter_for(spec.seccomp, around)
+        asked = _resolve(spec.seccomp, spec.capabilities)
     except Invalid as err:
         raise KernelRefused("read seccomp profile", errno.EINVAL, err.message) from err
+    return Known(seccomp=asked, seccomp_cache=seccomp_cache(run_root))
 
 
 def _devices(spec: ContainerSpec) -> tuple[tuple[str, str, Device], ...]:

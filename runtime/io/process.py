@@ -29,7 +29,7 @@ from runtime.io.planning import plan_container
 from runtime.layout import SOCKET_NAME, SPEC_NAME, ContainerDir, unclaimed_dir
 from runtime.outcome import ContainerState
 from runtime.spec import ContainerSpec, Health, Log
-from runtime.steps import RemoveCgroup, own, undo
+from runtime.steps import RemoveCgroup
 from runtime.translation import group_path, to_resources
 from runtime.wire import Claimed, Refused, encode
 from swarm.errors import KernelRefused
@@ -38,7 +38,10 @@ _SPEC_TIMEOUT_S: Final = 10.0
 _SPEC_BYTES: Final = 1 << 18
 _BACKLOG: Final = 16
 # What Python and the launcher have changed from what a program expects.
-_IGNORED: Final = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT)
+_IGNORED: Final = tuple(
+    int(each) for each in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT)
+)
+_SIGKILL: Final = int(signal.SIGKILL)
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
@@ -48,6 +51,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     layout: Layout
     last_capability: int
     title: tuple[int, int]
+    default_filter: bytes = b""
 
 
 class Upkeep(Struct, frozen=True, kw_only=True, tag="upkeep"):
@@ -154,6 +158,7 @@ def become(
             run_root=around.run_root,
             layout=around.layout,
             last_capability=around.last_capability,
+            default_filter=around.default_filter,
         )
         if spec.open_stdin and not spec.tty:
             _open_stdin(pipes.report)
@@ -203,14 +208,16 @@ def _claim(unclaimed: str, claimed: str, raw: bytes, listener: socket.socket) ->
 
 
 def _upkeep(spec: ContainerSpec, layout: Layout) -> Upkeep:
-    made = groups.make(layout, group_path(spec), to_resources(spec.resources))
     return Upkeep(
         container_id=spec.id,
         log=spec.log,
         health=spec.health,
         group=group_path(spec),
         oom_file=groups.oom_file(layout, group_path(spec)),
-        groups=tuple(each for each in undo(own(made)) if isinstance(each, RemoveCgroup)),
+        groups=tuple(
+            RemoveCgroup(path, shared=False)
+            for path in groups.paths(layout, group_path(spec), to_resources(spec.resources))
+        ),
     )
 
 
@@ -243,7 +250,7 @@ def _open_stdin(report: int) -> None:
 
 def _die_with_parent() -> None:
     """Until the program runs, nobody but the shim knows how to undo what we do."""
-    kernel.prctl(k.PR_SET_PDEATHSIG, signal.SIGKILL)
+    kernel.prctl(k.PR_SET_PDEATHSIG, _SIGKILL)
 
 
 def _prepare(pipes: Pipes) -> None:
@@ -252,6 +259,6 @@ def _prepare(pipes: Pipes) -> None:
     os.dup2(pipes.stdout, 1, inheritable=True)
     os.dup2(pipes.stderr, 2, inheritable=True)
     for number in _IGNORED:
-        signal.signal(number, signal.SIG_DFL)
+        kernel.reset_signal(number)
     kernel.reset_internal_signals()
     os.umask(0)

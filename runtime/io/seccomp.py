@@ -51,18 +51,27 @@ def compile_filter(seccomp: Seccomp, cache: str) -> bytes:
     """
     if not cache:
         return _compile(seccomp)
-    # The listener's address has nothing to do with the program.
-    plain = msgspec.structs.replace(seccomp, listener_path="", listener_metadata="")
-    key = blake2b(
-        msgspec.json.encode(plain), key=_FORMAT, digest_size=_DIGEST_BYTES, salt=_machine()
-    ).hexdigest()
-    path = f"{cache}/{key}"
+    path = _path(seccomp, cache)
     found = _kept(path)
     if found is None:
         found = _compile(seccomp)
         with contextlib.suppress(OSError):  # without the file the next one compiles again
             _keep(cache, path, found)
     return found
+
+
+def kept_filter(seccomp: Seccomp, cache: str) -> bytes | None:
+    """What `compile_filter` has kept in `cache`, if it has."""
+    return _kept(_path(seccomp, cache))
+
+
+def _path(seccomp: Seccomp, cache: str) -> str:
+    """The listener's address has nothing to do with the program."""
+    plain = msgspec.structs.replace(seccomp, listener_path="", listener_metadata="")
+    key = blake2b(
+        msgspec.json.encode(plain), key=_FORMAT, digest_size=_DIGEST_BYTES, salt=_machine()
+    ).hexdigest()
+    return f"{cache}/{key}"
 
 
 def load(program: bytes, flags: int) -> int:

@@ -45,8 +45,9 @@ class Extras(Struct, frozen=True, kw_only=True):
 
     `overlay` is the root file system, `files` are written by us and bound over their paths
     unless something else is mounted there. `user` (as in `ContainerSpec`) and
-    `additional_groups` are resolved in the image and replace `process.user`. `state` is the
-    container's state as JSON, without pid and status, for hooks and seccomp listeners.
+    `additional_groups` are resolved in the image and replace `process.user`. `filter` is a
+    compiled seccomp filter, in place of the config's. `state` is the container's state as JSON,
+    without pid and status, for hooks and seccomp listeners.
     """
 
     overlay: Overlay | None = None
@@ -57,6 +58,7 @@ class Extras(Struct, frozen=True, kw_only=True):
     init: bool = False
     no_pivot: bool = False
     no_new_keyring: bool = False
+    filter: bytes = b""
     state: str = "{}"
 
 

@@ -156,8 +156,8 @@ def _last(
 ) -> list[ContainerStep]:
     """What is left once the user is who it will be."""
     capabilities = SetCapabilities(sets.effective, sets.permitted, sets.inheritable, sets.ambient)
-    filter_ = linux.seccomp
-    is_late = filter_ is not None and not process.no_new_privileges
+    load = _load_filter(linux, extras)
+    is_late = bool(load) and not process.no_new_privileges
     steps: list[ContainerStep] = [] if is_late else [capabilities]
     if process.no_new_privileges:
         steps.append(NoNewPrivileges())
@@ -170,12 +170,20 @@ def _last(
         steps.append(SetLabel("apparmor", process.apparmor_profile))
     if process.selinux_label:
         steps.append(SetLabel("selinux", process.selinux_label))
-    if filter_ is not None:
-        steps.append(LoadSeccomp(filter_flags(filter_), filter_.listener_metadata, extras.state))
+    steps += load
     if is_late:
         steps.append(capabilities)
     steps.append(Execute(process.args, process.env, extras.init))
     return steps
+
+
+def _load_filter(linux: Linux, extras: Extras) -> list[ContainerStep]:
+    wanted = linux.seccomp
+    if extras.filter:
+        return [LoadSeccomp(program=extras.filter)]
+    if wanted is None:
+        return []
+    return [LoadSeccomp(filter_flags(wanted), wanted.listener_metadata, extras.state)]
 
 
 def cpus(listed: str) -> tuple[int, ...]:

@@ -162,7 +162,7 @@ def _load_seccomp(held: Held, step: s.LoadSeccomp) -> None:
     if held.listener is not None:
         pid = int(os.readlink("self", dir_fd=held.proc))
         told = process_state(step.state, pid=pid, metadata=step.listener_metadata)
-    descriptor = seccomp.load(held.filter, step.flags)
+    descriptor = seccomp.load(step.program or held.filter, step.flags)
     if descriptor >= 0:
         if held.listener is not None:
             socket.send_fds(held.listener, [told], [descriptor])
