@@ -10,6 +10,7 @@ from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Signal, Start,
 from agent.events import (
     Abandoned,
     Event,
+    Examined,
     Exited,
     GraceExpired,
     Prepared,
@@ -31,18 +32,20 @@ from swarm.dispatch import (
 from swarm.ids import NodeId, TaskId
 from swarm.objects import NodeDescription, Task
 from swarm.specs import Resources
+from swarm.states import HealthState
 from tests.sim.engine import Engine
 from tests.sim.manager import Manager
 from tests.sim.network import Network, Stream
 
 
 class Container(Struct):
-    """What is left of a container on its host."""
+    """What is left of a container on its host; its `health`, if it has a check."""
 
     task: Task
     pid: int
     started_at: float
     exit: Exited | None = None
+    health: Examined | None = None
 
 
 class Node:
@@ -93,7 +96,13 @@ class Node:
         self._life += 1
         self.is_up = True
         strays = [
-            Stray(task_id=task_id, pid=each.pid, started_at=each.started_at, exit=each.exit)
+            Stray(
+                task_id=task_id,
+                pid=each.pid,
+                started_at=each.started_at,
+                exit=each.exit,
+                examined=each.health,
+            )
             for task_id, each in sorted(self.containers.items())
         ]
         self.tasks = Tasks(strays)
@@ -133,6 +142,15 @@ class Node:
         container.exit = Exited(exit_code=exit_code, finished_at=self._at())
         self._tell(f"container {task_id[:6]} exits with {exit_code}")
         self._happened(task_id, container.exit)
+
+    def examine(self, task_id: TaskId, health: HealthState) -> None:
+        """A container's health check finds something out, whoever listens."""
+        container = self.containers.get(task_id)
+        if container is None or container.exit is not None:
+            return
+        container.health = Examined(health=health)
+        self._tell(f"container {task_id[:6]} is {health.word}")
+        self._happened(task_id, container.health)
 
     # -- the session ---------------------------------------------------------------------
 
@@ -292,8 +310,26 @@ class Node:
         container = Container(task=wanted.task, pid=self._pid, started_at=self._at())
         self.containers[task_id] = container
         self._started(self, container)
-        started = Started(pid=container.pid, started_at=container.started_at)
+        self._begin_checks(container)
+        started = Started(
+            pid=container.pid,
+            started_at=container.started_at,
+            is_checked=container.health is not None,
+        )
         self._answer(0.002, task_id, started)
+
+    def _begin_checks(self, container: Container) -> None:
+        """Every third container has a check; some never get healthy, some do not stay so."""
+        engine, task_id = self._engine, container.task.id
+        if engine.random.random() > 0.33:
+            return
+        container.health = Examined(health=HealthState.STARTING)
+        never, later = engine.fault(0.1), engine.fault(0.1)
+        found = HealthState.UNHEALTHY if never else HealthState.HEALTHY
+        engine.after(engine.between(0.0, 1.0), lambda: self.examine(task_id, found))
+        if later:
+            ill = HealthState.UNHEALTHY
+            engine.after(engine.between(1.0, 8.0), lambda: self.examine(task_id, ill))
 
     def _answer(self, delay_s: float, task_id: TaskId, event: Event) -> None:
         self._after(delay_s, lambda: self._happened(task_id, event))

@@ -9,7 +9,9 @@ from swarm.checks import check_service
 from swarm.errors import Invalid
 from swarm.specs import (
     ContainerSpec,
+    Device,
     Global,
+    Healthcheck,
     Limits,
     Mount,
     MountKind,
@@ -52,6 +54,7 @@ SPEC = ServiceSpec(
             sysctls={"net.a": "1"},
             ulimits=(Ulimit(name="core", soft=1, hard=1),),
             hosts=("db:10.0.0.1", "mq:10.0.0.2"),
+            devices=(Device(source="/dev/zero", target="/dev/z"),),
         ),
         placement=Placement(constraints=("node.role==worker", "node.labels.zone != east")),
         networks=("host",),
@@ -215,10 +218,53 @@ def changed(**fields: Any) -> ServiceSpec:
             {"ulimits": (Ulimit(name="core", soft=2, hard=2),)},
         ),
         ({"ulimit_rm": ("core",)}, {"ulimits": ()}),
+        (
+            {"device_add": ("/dev/fuse:/dev/z:r", "/dev/kvm")},
+            {
+                "devices": (
+                    Device(source="/dev/fuse", target="/dev/z", access="r"),
+                    Device(source="/dev/kvm", target="/dev/kvm"),
+                )
+            },
+        ),
+        ({"device_rm": ("/dev/z",)}, {"devices": ()}),
     ],
 )
 def test_an_update_changes_what_its_flags_name(own: dict[str, Any], fields: dict[str, Any]) -> None:
     assert update(**own) == changed(**fields)
+
+
+def test_an_update_of_rights_and_health_keeps_what_it_does_not_name() -> None:
+    spec = create(
+        {
+            "cap_drop": ("ALL",),
+            "security_opt": ("seccomp=unconfined", "apparmor=mine"),
+            "health_cmd": "true",
+            "privileged": True,
+            "userns": "host",
+        }
+    )
+
+    again = update(
+        spec,
+        {
+            "cap_add": ("KILL",),
+            "security_opt": ("seccomp=default",),
+            "health_retries": 2,
+            "privileged": False,
+            "userns": "private",
+        },
+    )
+
+    assert again.task.container == replace(
+        spec.task.container,
+        cap_add=("CAP_KILL",),
+        seccomp="",
+        health=Healthcheck(test=("CMD-SHELL", "true"), retries=2),
+        privileged=False,
+        host_user_namespace=False,
+    )
+    assert again.task.container.apparmor == "mine"
 
 
 def test_service_labels_constraints_and_networks_have_pairs() -> None:
