@@ -35,12 +35,12 @@ def send(record: Record, layout: Layout, number: int, *, to_all: bool) -> None:
     That a container without processes is told to end is fine if all of them are meant: who
     asks for that wants none to be left.
     """
+    if not to_all and not _is_alive(record, layout):
+        raise _not_running(record)
     if to_all or (number == signal.SIGKILL and record.shares_pids):
         for pid in members(layout, record.group):
             signal_process(pid, identify(pid), number)
-        if not to_all and not _is_alive(record, layout):
-            raise _not_running(record)
-    elif not _is_alive(record, layout) or not _signal_init(record, number):
+    elif not _signal_init(record, number):
         raise _not_running(record)
     if number == signal.SIGKILL:  # a frozen process of cgroup v1 dies when it goes on
         with contextlib.suppress(KernelRefused):
