@@ -10,7 +10,14 @@ from runtime.spec import UserNamespace
 from swarmd.remapping import Range, of_owner, of_range, parse_remap, require_kernel
 
 
-def resolve(text: str) -> UserNamespace | None:
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def resolve(text: str, *, read: Callable[[str], str] = _read) -> UserNamespace | None:
     """What `--userns-remap` means here; None when it was not given."""
     if not text:
         return None
@@ -22,8 +29,8 @@ def resolve(text: str) -> UserNamespace | None:
         wanted,
         users=_names(wanted.user, _user),
         groups=_names(wanted.group, _group),
-        subuid=_read("/etc/subuid"),
-        subgid=_read("/etc/subgid"),
+        subuid=read("/etc/subuid"),
+        subgid=read("/etc/subgid"),
     )
 
 
@@ -44,10 +51,3 @@ def _user(text: str) -> tuple[str, int]:
 def _group(text: str) -> tuple[str, int]:
     found = grp.getgrgid(int(text)) if text.isdecimal() else grp.getgrnam(text)
     return found.gr_name, found.gr_gid
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""

@@ -132,6 +132,27 @@ def test_failures_in_the_start_period_do_not_count(host: Host) -> None:
     assert task["Health"] == "healthy"
 
 
+def test_a_rollout_goes_on_when_the_new_task_is_healthy(host: Host) -> None:
+    """Two replicas that need a second until they work, replaced one at a time.
+
+    At no moment is there none that works.
+    """
+    host.ctl(
+        "service", "create", "-q", "--name", "rolled", "--replicas", "2", *PROBE,
+        "--health-retries", "1000", "plain:1", "sh", "-c", f"sleep 1; touch /tmp/well; {SLEEP}",
+    )  # fmt: skip
+    before = {task["ID"] for task in tasks(host, "rolled")}
+
+    host.ctl("service", "update", "-q", "-d", "--env-add", "COLOR=blue", "rolled")
+    least, found = 2, set[str]()
+    while len(found - before) < 2:
+        healthy = [task for task in tasks(host, "rolled") if task["Health"] == "healthy"]
+        found = {task["ID"] for task in healthy}
+        least = min(least, len(found))
+
+    assert least == 1
+
+
 def test_an_images_own_check_counts_unless_it_is_silenced(host: Host) -> None:
     host.ctl("service", "create", "-d", "-q", "--name", "probed", "probed:1")
     host.ctl("service", "create", "-q", "--name", "silent", "--no-healthcheck", "probed:1")
