@@ -25,7 +25,7 @@ def test_an_owner_is_found_by_name_and_by_number() -> None:
     lines = "nobody:300000:65536\n"
 
     by_name = remapping.resolve("nobody:nogroup", read=lambda _: lines + "nogroup:5:70000\n")
-    by_number = remapping.resolve("65534:65534", read=lambda _: lines + "nogroup:5:70000\n")
+    by_number = remapping.resolve("65534:nogroup", read=lambda _: lines + "nogroup:5:70000\n")
 
     assert by_name == by_number
     assert by_name is not None
