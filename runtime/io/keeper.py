@@ -5,7 +5,6 @@ runs. What it knows is on disk before anyone is told, so an exit that nobody hea
 whoever comes next.
 """
 
-import contextlib
 import errno
 import os
 import socket
@@ -24,9 +23,10 @@ from runtime.io.entering import Entrance
 from runtime.io.execs import Execs
 from runtime.io.output import Output
 from runtime.io.polling import Poll
-from runtime.io.process import Upkeep
+from runtime.io.process import Burial
 from runtime.layout import ContainerDir
 from runtime.outcome import ContainerState, Exited
+from runtime.spec import Health
 
 _READ_BYTES: Final = 65536
 _BACKLOG: Final = 128
@@ -48,6 +48,18 @@ class Process(Struct, frozen=True):
     stdin: int = -1
 
 
+class Upkeep(Struct, frozen=True):
+    """How to keep the container, as JSON, for most of it is needed late or never.
+
+    Of a `Log`, a `Burial`, and a `Health` or nothing; and the path of its control groups.
+    """
+
+    log: bytes
+    burial: bytes
+    health: bytes
+    group: bytes
+
+
 class Keeper:
     """A running container and those who watch it.
 
@@ -59,7 +71,7 @@ class Keeper:
         directory: ContainerDir,
         upkeep: Upkeep,
         process: Process,
-        listener: socket.socket,
+        listener: socket.SocketType,
         entrance: Entrance,
     ) -> None:
         self._directory = directory
@@ -74,14 +86,15 @@ class Keeper:
         self._checking: Checking | None = None
         self._ended = False
         host.replace_file(directory.state_file, process.state)
-        if upkeep.health is not None:
+        if upkeep.health:
+            group = upkeep.group.decode()
             self._checking = Checking(
                 self._poll,
-                upkeep.container_id,
-                upkeep.health,
+                directory.container_id,
+                msgspec.json.decode(upkeep.health, type=Health),
                 file=directory.health_file,
                 become=entrance.check,
-                is_paused=lambda: freezing.is_pausing(entrance.layout, upkeep.group),
+                is_paused=lambda: freezing.is_pausing(entrance.layout, group),
                 changed=self._tell,
             )
 
@@ -94,10 +107,11 @@ class Keeper:
 
     def serve(self) -> None:
         """Go on until the container has ended and everyone knows."""
-        self._listener.setblocking(False)
-        self._listener.listen(_BACKLOG)
+        listener = self._listener
+        os.set_blocking(listener.fileno(), False)
+        listener.listen(_BACKLOG)
         self._poll.watch(os.pidfd_open(self._process.pid), self._reap)
-        self._poll.watch(self._listener.fileno(), self._accept)
+        self._poll.watch(listener.fileno(), self._accept)
         self._output.begin()
         while not self._ended:
             if self._checking is None:
@@ -108,11 +122,16 @@ class Keeper:
 
     # --- who comes ------------------------------------------------------------------------------
 
-    def _accept(self, _: int) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-            newcomer = self._listener.accept()[0].detach()
-            os.set_blocking(newcomer, False)
-            self._poll.watch(newcomer, self._greet)
+    def _accept(self, descriptor: int) -> None:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)
+        try:
+            newcomer = listener.accept()[0].detach()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        finally:
+            listener.detach()
+        os.set_blocking(newcomer, False)
+        self._poll.watch(newcomer, self._greet)
 
     def _greet(self, newcomer: int) -> None:
         """The first byte says what for; what follows it is not ours to read yet."""
@@ -218,20 +237,21 @@ class Keeper:
         _, status = os.waitpid(self._process.pid, 0)
         self._output.drain()
         state = msgspec.json.decode(self._process.state, type=ContainerState)
-        exited = self._exit(status, time.time())  # not before its last line
+        burial = msgspec.json.decode(self._upkeep.burial, type=Burial)
+        exited = self._exit(status, burial, time.time())  # not before its last line
         ended = msgspec.structs.replace(state, exited=exited)
         host.replace_file(self._directory.state_file, msgspec.json.encode(ended))
-        host.revert(self._upkeep.groups)
+        host.revert(burial.groups)
         self._tell(wire.encode(wire.Ended(exited)))
         self._ended = True
 
-    def _exit(self, status: int, now: float) -> Exited:
+    def _exit(self, status: int, burial: Burial, now: float) -> Exited:
         code = os.waitstatus_to_exitcode(status)
         return Exited(
             container_id=self._directory.container_id,
             exit_code=code if code >= 0 else 128 - code,
             signal=max(0, -code),
-            oom_killed=memory.oom_kills(host.read(self._upkeep.oom_file)) > 0,
+            oom_killed=memory.oom_kills(host.read(burial.oom_file)) > 0,
             finished_at=now,
         )
 

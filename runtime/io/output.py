@@ -9,6 +9,8 @@ import os
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from runtime.io.logfile import LogFile
 from runtime.io.polling import Poll
 from runtime.spec import Log
@@ -19,9 +21,12 @@ _TIOCGPTPEER = 0x5441  # the other side of a terminal, whatever is mounted where
 
 
 class Output:
-    """The reading ends of a container's output. A terminal is one of them, `stdout`."""
+    """The reading ends of a container's output. A terminal is one of them, `stdout`.
 
-    def __init__(self, poll: Poll, log: Log, *, stdout: int, stderr: int) -> None:
+    `log` is a `Log` as JSON: a container that prints nothing needs none.
+    """
+
+    def __init__(self, poll: Poll, log: bytes, *, stdout: int, stderr: int) -> None:
         self._poll = poll
         self._log = log
         self._streams = {stdout: STDOUT} | ({stderr: STDERR} if stderr >= 0 else {})
@@ -81,7 +86,7 @@ class Output:
             self._end(descriptor)
             return False
         if self._file is None:
-            self._file = LogFile(self._log)
+            self._file = LogFile(msgspec.json.decode(self._log, type=Log))
         self._file.feed(stream, output, now_ns=time.time_ns())
         for client in list(self._attached):
             self._tee(client, stream, output)

@@ -2,8 +2,8 @@
 
 All work is done here, planning and the steps of the host too: what this process touches is
 gone with its exec, while every page that the shim touched would stay for as long as the
-container runs. The shim is told how far it came over a pipe that closes on exec, one JSON
-message a line; if `Executing` is the last of them, the program runs.
+container runs. The shim is told how far it came over a socket that closes on exec, line by
+line; if `EXECUTING` is the last of them, the program runs.
 """
 
 # Plain strings: pathlib would cost every shim memory.
@@ -28,7 +28,7 @@ from runtime.io.inside.applying import Inside, carry_out
 from runtime.io.planning import plan_container
 from runtime.layout import SOCKET_NAME, SPEC_NAME, ContainerDir, unclaimed_dir
 from runtime.outcome import ContainerState
-from runtime.spec import ContainerSpec, Health, Log
+from runtime.spec import ContainerSpec
 from runtime.steps import RemoveCgroup
 from runtime.translation import group_path, to_resources
 from runtime.wire import Claimed, Refused, encode
@@ -54,39 +54,25 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     default_filter: bytes = b""
 
 
-class Upkeep(Struct, frozen=True, kw_only=True, tag="upkeep"):
-    """The container's directory is ours; what the shim needs from now to the end."""
+class Burial(Struct, frozen=True, kw_only=True):
+    """What the shim needs when the program has ended, and not before."""
 
-    container_id: str
-    log: Log
-    health: Health | None
-    group: str
     oom_file: str
     groups: tuple[RemoveCgroup, ...]
 
 
-class Executing(Struct, frozen=True, tag="executing"):
-    """Every step was carried out; what follows is the program, or `Refused` by its exec.
-
-    `state` is an encoded `ContainerState`, ready for the shim to keep and to pass on.
-    """
-
-    state: msgspec.Raw
-
-
-class Forked(Struct, frozen=True, tag="forked"):
-    """Process 1 is this one, by the host's number, and no longer the one that reported first."""
-
-    pid: int
-
-
-class Passing(Struct, frozen=True, tag="passing"):
-    """A descriptor comes along: of the terminal's master, or of the end to write input to."""
-
-    is_terminal: bool
-
-
-Fate = Upkeep | Forked | Passing | Executing | Refused
+# What process 1 tells the shim: one line each, of which the first byte says what follows. What
+# is JSON is decoded when it is needed; a shim that decodes more weighs more.
+CLAIMED: Final = b"c"  # the id: the container's directory is ours
+LOG: Final = b"l"  # a `Log`
+HEALTH: Final = b"h"  # a `Health`, and
+GROUP: Final = b"g"  # the path of the groups, if there is one
+BURIAL: Final = b"b"  # a `Burial`
+FORKED: Final = b"f"  # a pid: process 1 is this one, and no longer the one that reported first
+TERMINAL: Final = b"t"  # a descriptor comes along: the terminal's master
+INPUT: Final = b"i"  # a descriptor comes along: the end to write input to
+EXECUTING: Final = b"x"  # a `ContainerState`: what follows is the program, or
+REFUSED: Final = b"r"  # a `Refused` as a line for the client
 
 
 class Pipes(Struct, frozen=True):
@@ -118,14 +104,14 @@ class _Oversight:
         """/proc is still the host's."""
         _die_with_parent()
         self._state = _identify(self._state.container_id)
-        _say(self._report, Forked(self._state.pid))
+        _say(self._report, FORKED, b"%d" % self._state.pid)
 
     def created(self) -> None:
         """There is nobody to wait for."""
 
     def terminal(self, master: int) -> None:
         """The shim keeps it."""
-        _pass(self._report, master, is_terminal=True)
+        _pass(self._report, TERMINAL, master)
 
     def ready(self) -> None:
         """There is no gate."""
@@ -134,11 +120,11 @@ class _Oversight:
         """The last word, unless the exec fails."""
         kernel.prctl(k.PR_SET_PDEATHSIG, 0)
         state = msgspec.structs.replace(self._state, started_at=time.time())
-        _say(self._report, Executing(msgspec.Raw(msgspec.json.encode(state))))
+        _say(self._report, EXECUTING, msgspec.json.encode(state))
 
 
 def become(
-    link_descriptor: int, listener: socket.socket, pipes: Pipes, around: Surroundings
+    link_descriptor: int, listener: socket.SocketType, pipes: Pipes, around: Surroundings
 ) -> NoReturn:
     """Be a container, or say why not and leave it to the shim to undo what was done."""
     link = socket.socket(fileno=link_descriptor)
@@ -149,7 +135,7 @@ def become(
         state = _identify(spec.id)
         directory = ContainerDir(around.run_root, spec.id)
         _claim(unclaimed_dir(around.run_root, state.pid), directory.path, raw, listener)
-        _say(pipes.report, _upkeep(spec, around.layout))
+        _say_upkeep(pipes.report, spec, around.layout)
         with contextlib.suppress(OSError):  # a client that has left learns it from the directory
             link.sendall(encode(Claimed()))
         plan = plan_container(
@@ -167,7 +153,8 @@ def become(
         no = failure
     except BaseException as bug:  # nobody above us: unsaid, it would look like a kill
         no = KernelRefused("start", errno.EIO, f"bug: {bug!r}")
-    _say(pipes.report, Refused(no.step, no.errno, no.message, no.hint))
+    refused = Refused(no.step, no.errno, no.message, no.hint)
+    _say(pipes.report, REFUSED, encode(refused).rstrip())
     os._exit(127)
 
 
@@ -192,7 +179,7 @@ def _decode(raw: bytes) -> ContainerSpec:
         raise KernelRefused("read spec", errno.EINVAL, f"spec: {err}") from err
 
 
-def _claim(unclaimed: str, claimed: str, raw: bytes, listener: socket.socket) -> None:
+def _claim(unclaimed: str, claimed: str, raw: bytes, listener: socket.SocketType) -> None:
     """Make the container's directory appear whole, or raise `KernelRefused` if it exists."""
     try:
         os.mkdir(unclaimed, 0o700)
@@ -207,18 +194,18 @@ def _claim(unclaimed: str, claimed: str, raw: bytes, listener: socket.socket) ->
         raise KernelRefused("claim", number, text) from err
 
 
-def _upkeep(spec: ContainerSpec, layout: Layout) -> Upkeep:
-    return Upkeep(
-        container_id=spec.id,
-        log=spec.log,
-        health=spec.health,
-        group=group_path(spec),
+def _say_upkeep(report: int, spec: ContainerSpec, layout: Layout) -> None:
+    _say(report, CLAIMED, spec.id.encode())
+    _say(report, LOG, msgspec.json.encode(spec.log))
+    if spec.health is not None:
+        _say(report, HEALTH, msgspec.json.encode(spec.health))
+        _say(report, GROUP, group_path(spec).encode())
+    paths = groups.paths(layout, group_path(spec), to_resources(spec.resources))
+    burial = Burial(
         oom_file=groups.oom_file(layout, group_path(spec)),
-        groups=tuple(
-            RemoveCgroup(path, shared=False)
-            for path in groups.paths(layout, group_path(spec), to_resources(spec.resources))
-        ),
+        groups=tuple(RemoveCgroup(path, shared=False) for path in paths),
     )
+    _say(report, BURIAL, msgspec.json.encode(burial))
 
 
 def _identify(container_id: str) -> ContainerState:
@@ -230,13 +217,13 @@ def _identify(container_id: str) -> ContainerState:
     )
 
 
-def _say(report: int, message: Fate) -> None:
-    os.write(report, encode(message))
+def _say(report: int, word: bytes, what: bytes) -> None:
+    os.write(report, word + what + b"\n")
 
 
-def _pass(report: int, descriptor: int, *, is_terminal: bool) -> None:
+def _pass(report: int, word: bytes, descriptor: int) -> None:
     with socket.socket(fileno=os.dup(report)) as link:
-        socket.send_fds(link, [encode(Passing(is_terminal))], [descriptor])
+        socket.send_fds(link, [word + b"\n"], [descriptor])
 
 
 def _open_stdin(report: int) -> None:
@@ -244,7 +231,7 @@ def _open_stdin(report: int) -> None:
     reading, writing = os.pipe()
     os.dup2(reading, 0, inheritable=True)
     os.close(reading)
-    _pass(report, writing, is_terminal=False)
+    _pass(report, INPUT, writing)
     os.close(writing)
 
 

@@ -10,7 +10,9 @@ import errno
 import os
 import signal
 import socket
+import sys
 import traceback
+from _socket import socketpair  # without the objects around it, which shims need not carry
 from typing import Final, NoReturn
 
 import msgspec
@@ -18,10 +20,11 @@ import msgspec
 from runtime import constants as k
 from runtime import wire
 from runtime.io import host, kernel
+from runtime.io import process as p
 from runtime.io.entering import Entrance
-from runtime.io.keeper import Keeper, Process
-from runtime.io.process import Executing, Fate, Forked, Passing, Pipes, Surroundings, Upkeep, become
-from runtime.io.title import set_title
+from runtime.io.keeper import Keeper, Process, Upkeep
+from runtime.io.process import Pipes, Surroundings, become
+from runtime.io.title import set_title_through_proc
 from runtime.layout import ContainerDir, unclaimed_dir
 from runtime.spec import ContainerSpec
 from runtime.steps import own, undo
@@ -29,7 +32,9 @@ from runtime.translation import container_steps
 
 _MAX_DESCRIPTOR: Final = 65536
 _SIGCHLD: Final = int(signal.SIGCHLD)
-_FATES: Final[msgspec.json.Decoder[Fate]] = msgspec.json.Decoder(Fate)
+_UNIX, _STREAM = int(socket.AF_UNIX), int(socket.SOCK_STREAM)
+_TOLD_BYTES: Final = 65536
+_ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
 
 
 def main(link: int, around: Surroundings, *, mapped: bool) -> NoReturn:
@@ -68,10 +73,10 @@ def _start(link: int, around: Surroundings, *, mapped: bool) -> Keeper | None:
     With a user namespace of its own a container's pid namespace has to belong to that, so
     then what we fork is not process 1 yet, and tells who is.
     """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)  # bound by process 1
+    listener = socket.SocketType(_UNIX, _STREAM)  # bound by process 1
     stdout, out = os.pipe()
     stderr, err = os.pipe()
-    fate, report = socket.socketpair()
+    fate, report = socketpair(_UNIX, _STREAM)
     if not mapped:
         kernel.unshare(k.CLONE_NEWPID)
     pid = os.fork()
@@ -81,85 +86,77 @@ def _start(link: int, around: Surroundings, *, mapped: bool) -> Keeper | None:
     os.close(err)
     report.close()
     told, passed = _hear(fate)
+    if p.EXECUTING not in told or p.REFUSED in told:
+        status = _reap(pid, told)
+        host.remove_tree(unclaimed_dir(around.run_root, pid))
+        _give_up(link, told, os.waitstatus_to_exitcode(status), around)
+        return None
     fate.close()
-    match told:
-        case [Upkeep() as upkeep, *between, Executing(state=state)]:
-            set_title("swarmd-shim", upkeep.container_id, around.run_root, place=around.title)
-            directory = ContainerDir(around.run_root, upkeep.container_id)
-            streams = _streams(between, passed, stdout, stderr)
-            process = Process(_first(pid, between), *streams[:2], bytes(state), streams[2])
-            entrance = Entrance(directory, around)
-            keeper = Keeper(directory, upkeep, process, listener, entrance)
-            keeper.adopt(link)
-            return keeper
-        case _:
-            status = _reap(pid, told)
-            host.remove_tree(unclaimed_dir(around.run_root, pid))
-            _give_up(link, told, os.waitstatus_to_exitcode(status), around)
-            return None
+    container_id = told[p.CLAIMED].decode()
+    set_title_through_proc("swarmd-shim", container_id, around.run_root, place=around.title)
+    directory = ContainerDir(around.run_root, container_id)
+    process = _process(_first(pid, told), told, passed, stdout, stderr)
+    upkeep = Upkeep(told[p.LOG], told[p.BURIAL], told.get(p.HEALTH, b""), told.get(p.GROUP, b""))
+    keeper = Keeper(directory, upkeep, process, listener, Entrance(directory, around))
+    keeper.adopt(link)
+    return keeper
 
 
-def _hear(fate: socket.socket) -> tuple[list[Fate], list[int]]:
-    """All that is said, and the descriptors that came along."""
-    told, passed = b"", list[int]()
+def _hear(fate: socket.SocketType) -> tuple[dict[bytes, bytes], int]:
+    """All that is said, by its first byte, and the descriptor that came along, or -1."""
+    told, passed = b"", -1
     while True:
-        part, descriptors, _, _ = socket.recv_fds(fate, 65536, 1)
-        passed += descriptors
+        part, ancillary, _, _ = fate.recvmsg(_TOLD_BYTES, _ONE_DESCRIPTOR)
+        for _, _, raw in ancillary:
+            passed = int.from_bytes(raw[:4], sys.byteorder)
         if not part:
-            return [_FATES.decode(line) for line in told.splitlines()], passed
+            return {line[:1]: line[1:] for line in told.split(b"\n")}, passed
         told += part
 
 
-def _streams(told: list[Fate], passed: list[int], stdout: int, stderr: int) -> tuple[int, int, int]:
-    """Our ends of the container's standard output, error and input, -1 for none."""
-    stdin = -1
-    for message in told:
-        if isinstance(message, Passing):
-            stdin = passed.pop(0)
-            if message.is_terminal:
-                os.close(stdout)
-                os.close(stderr)
-                stdout, stderr = stdin, -1
-    return stdout, stderr, stdin
+def _process(pid: int, told: dict[bytes, bytes], passed: int, stdout: int, stderr: int) -> Process:
+    """Process 1, and our ends of its streams."""
+    if p.TERMINAL in told:
+        os.close(stdout)
+        os.close(stderr)
+        stdout, stderr = passed, -1
+    return Process(pid, stdout, stderr, told[p.EXECUTING], passed)
 
 
-def _first(pid: int, told: list[Fate]) -> int:
+def _first(pid: int, told: dict[bytes, bytes]) -> int:
     """Process 1, where the container's own pid namespace is: our children are born there."""
-    for message in told:
-        if isinstance(message, Forked):
-            os.waitpid(pid, 0)
-            namespace = os.open(f"/proc/{message.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-            kernel.setns(namespace, k.CLONE_NEWPID)
-            os.close(namespace)
-            return message.pid
-    return pid
+    if p.FORKED not in told:
+        return pid
+    os.waitpid(pid, 0)
+    first = int(told[p.FORKED])
+    namespace = os.open(f"/proc/{first}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    kernel.setns(namespace, k.CLONE_NEWPID)
+    os.close(namespace)
+    return first
 
 
-def _reap(pid: int, told: list[Fate]) -> int:
+def _reap(pid: int, told: dict[bytes, bytes]) -> int:
     """Wait for the last one that was to become the program: how it ended."""
     _, status = os.waitpid(pid, 0)
-    for message in told:
-        if isinstance(message, Forked):
-            _, status = os.waitpid(message.pid, 0)
+    if p.FORKED in told:
+        _, status = os.waitpid(int(told[p.FORKED]), 0)
     return status
 
 
-def _give_up(link: int, told: list[Fate], code: int, around: Surroundings) -> None:
+def _give_up(link: int, told: dict[bytes, bytes], code: int, around: Surroundings) -> None:
     """Undo what was done, and then say why."""
-    if told and isinstance(told[0], Upkeep):
-        _undo(ContainerDir(around.run_root, told[0].container_id), around)
-    match told:
-        case [*_, wire.Refused() as no]:
-            pass
-        case [] if code == 0:
-            return  # the client left before it had said what to run
-        case _:
-            no = wire.Refused(
-                "start", errno.EIO, f"process 1 ended with {code} before its program could run",
-                hint="a memory limit that is too low for a start does this",
-            )  # fmt: skip
+    if p.CLAIMED in told:
+        _undo(ContainerDir(around.run_root, told[p.CLAIMED].decode()), around)
+    elif p.REFUSED not in told and code == 0:
+        return  # the client left before it had said what to run
+    no = wire.encode(
+        wire.Refused(
+            "start", errno.EIO, f"process 1 ended with {code} before its program could run",
+            hint="a memory limit that is too low for a start does this",
+        )
+    )  # fmt: skip
     with contextlib.suppress(OSError):
-        os.write(link, wire.encode(no))
+        os.write(link, told[p.REFUSED] + b"\n" if p.REFUSED in told else no)
 
 
 def _undo(directory: ContainerDir, around: Surroundings) -> None:

@@ -13,7 +13,7 @@ import socket
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def bind(link: socket.socket, path: str, backlog: int) -> None:
+def bind(link: socket.SocketType, path: str, backlog: int) -> None:
     """Listen at `path`, for root only. Raises `OSError` if `path` exists."""
     directory = os.open(os.path.dirname(path), _DIRECTORY)
     mask = os.umask(0o177)

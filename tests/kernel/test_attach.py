@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.spec import Log
 from swarm.errors import Missing, Unavailable
 from tests.kernel.joined import attached, read_all, read_until, write_all
 from tests.kernel.machine import Machine, eventually, exit_of, failure_of
@@ -61,9 +62,10 @@ def test_whoever_does_not_read_is_dropped_and_told_and_the_container_goes_on(
 ) -> None:
     async def story() -> None:
         async with machine.runtime() as runtime:
-            spec = machine.spec(
-                "sh", "-c", "yes | dd bs=4000 count=1000 2>/dev/null; echo done; sleep 99"
-            )
+            much = "dd if=/dev/zero bs=1000000 count=4 2>/dev/null | tr '\\000' y"
+            log = Log(path=str(machine.log("slow")), max_bytes=0)
+            script = f"{much}; echo; echo done; sleep 99"
+            spec = machine.spec("sh", "-c", script, log=log, name="slow")
             await runtime.run(spec)
             async with attached(runtime, spec.id) as view:
                 no = await failure_of(view.wait(), Unavailable)
