@@ -99,6 +99,13 @@ def prctl(option: int, *arguments: int) -> None:
     _check(_LIBC.prctl(option, *padded))
 
 
+def death_signal() -> int:
+    """prctl(2): what this process is sent when its parent dies, 0 for nothing."""
+    number = ctypes.c_int()
+    _check(_LIBC.prctl(k.PR_GET_PDEATHSIG, ctypes.byref(number), 0, 0, 0))
+    return number.value
+
+
 def set_name(name: str) -> None:
     """Name this thread, as ps and top show it: at most 15 bytes."""
     _check(_LIBC.prctl(k.PR_SET_NAME, name.encode()[:15], 0, 0, 0))

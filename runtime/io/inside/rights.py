@@ -87,7 +87,11 @@ def _in_image(held: Held, path: str) -> str:
 
 
 def _set_identity(held: Held, step: s.SetIdentity) -> None:
-    """Permitted capabilities are kept: which of them stay is decided by a step of its own."""
+    """Permitted capabilities are kept: which of them stay is decided by a step of its own.
+
+    The kernel forgets that we die with our parent when we become somebody else.
+    """
+    dying_by = kernel.death_signal()
     if step.uid >= 0:
         home = home_of(step.uid, _in_image(held, "/etc/passwd"))
         held.identity = Identity(step.uid, step.gid, step.groups, home)
@@ -97,6 +101,7 @@ def _set_identity(held: Held, step: s.SetIdentity) -> None:
     os.setgroups(who.groups)
     os.setresgid(who.gid, who.gid, who.gid)
     os.setresuid(who.uid, who.uid, who.uid)
+    kernel.prctl(k.PR_SET_PDEATHSIG, dying_by)
     kernel.prctl(k.PR_SET_KEEPCAPS, 0)
     if who.uid:
         _effective, permitted, inheritable = kernel.capget()
