@@ -51,6 +51,7 @@ from runtime.steps import (
     WriteFile,
     WriteSysctl,
 )
+from swarm.errors import Invalid
 
 __all__ = ["Extras", "Place", "Plan", "host_steps", "make_plan", "plan_exec"]
 
@@ -68,9 +69,17 @@ class Plan(Struct, frozen=True):
 
 
 def make_plan(config: Config, place: Place, extras: Extras = NO_EXTRAS) -> Plan:
-    """Plan a container and its process 1; `config.process` must be there."""
+    """Plan a container and its process 1; `config.process` must be there.
+
+    Raises `Invalid` without a mount namespace: the host would get the container's mounts.
+    """
     process = config.process
     assert process is not None, "a container without a process can only be described"
+    if namespace_path(config, "mount") is None:
+        raise Invalid(
+            "linux.namespaces: without one of type mount the host would get the container's mounts",
+            hint='add {"type": "mount"}',
+        )
     linux = config.linux or Linux()
     mapped = has_user_namespace(config)
     arranged = mounts.arrange(config, place, extras)

@@ -8,7 +8,7 @@ makes the pid namespace (`Plan.clone`), and it may, nobody in between is needed.
 
 from runtime import constants as k
 from runtime.oci.config import Config, Linux
-from runtime.oci.names import CLOCKS, NAMESPACES
+from runtime.oci.names import CLOCKS, NAMESPACES, dotted
 from runtime.planning.place import has_user_namespace, is_new, namespace_path
 from runtime.steps import (
     BecomeRoot,
@@ -97,7 +97,7 @@ def furnish(config: Config) -> list[ContainerStep]:
 
 def of_sysctl(name: str) -> str:
     """The kind of namespace that has a kernel parameter of its own."""
-    if name.startswith(("net.", "net/")):
+    if dotted(name).startswith("net."):
         return "network"
     return "uts" if name.endswith(("hostname", "domainname")) else "ipc"
 

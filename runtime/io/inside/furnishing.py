@@ -23,6 +23,7 @@ from runtime.io.inside.held import Held
 from runtime.io.inside.mounting import attach, make_filesystem
 from runtime.io.inside.targets import directory_for, find, find_or_make
 from runtime.io.inside.writing import write
+from runtime.oci.names import sysctl_file
 
 _KINDS: Final = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 _NULL: Final = os.makedev(1, 3)
@@ -114,8 +115,8 @@ def _open_proc(held: Held, _: s.OpenProc) -> None:
 
 def _write_sysctl(held: Held, step: s.WriteSysctl) -> None:
     """Through the host's procfs: it shows each process the parameters of its own namespaces."""
-    path = step.name.replace(".", "/")
-    if ".." in step.name:
+    path = sysctl_file(step.name)
+    if ".." in path.split("/"):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), step.name)
     write(f"sys/{path}", step.value, directory=held.proc)
 

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import os
 import resource
-import socket
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from runtime.io.inside.targets import find
 from runtime.io.inside.writing import read, write
 from runtime.seccomp.listening import process_state
 from runtime.users import Identity, home_of, resolve
-from swarm.errors import Invalid, KernelRefused, Refused
+from swarm.errors import Invalid, KernelRefused, Refused, Unavailable
 
 _OOM_SCORE: Final = "/proc/self/oom_score_adj"
 _MOST_BYTES: Final = 1 << 20
@@ -155,13 +154,20 @@ def _prepare_seccomp(held: Held, step: s.PrepareSeccomp) -> None:
     except (Invalid, Refused) as err:
         raise KernelRefused(s.name(step), errno.EINVAL, err.message, hint=err.hint) from err
     if step.filter.listener_path:
-        held.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        held.listener.connect(step.filter.listener_path)
+        from runtime.io import listener
+
+        try:
+            held.listener = listener.connect(step.filter.listener_path)
+        except Unavailable as err:
+            raise KernelRefused(
+                s.name(step), errno.ECONNREFUSED, err.message, hint=err.hint
+            ) from err
 
 
 def _load_seccomp(held: Held, step: s.LoadSeccomp) -> None:
     """From here on the program's filter is ours, too."""
     from runtime.io import seccomp
+    from runtime.io.listener import hand_over
 
     told = b""
     if held.listener is not None:
@@ -170,8 +176,7 @@ def _load_seccomp(held: Held, step: s.LoadSeccomp) -> None:
     descriptor = seccomp.load(step.program or held.filter, step.flags)
     if descriptor >= 0:
         if held.listener is not None:
-            socket.send_fds(held.listener, [told], [descriptor])
-            held.listener.close()
+            hand_over(held.listener, descriptor, told)
         os.close(descriptor)
 
 
