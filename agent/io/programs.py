@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from agent.io.conversations import LET_GO_WITHIN_S, Talk
-from agent.io.streams import Reader, write_all
+from agent.io.streams import Reader, widen, write_all
 from runtime.io.attachment import Attachment
 from runtime.io.execution import Exec
 from runtime.joining import ExecSpec
@@ -165,6 +165,9 @@ class _Executed:
     def __init__(self, program: Exec) -> None:
         self._program = program
         self.tty = program.tty
+        for each in (program.stdin_fd, program.stdout_fd):
+            if each >= 0:
+                widen(each)
 
     @property
     def stdin(self) -> int:

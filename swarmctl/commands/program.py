@@ -74,8 +74,8 @@ def exec_(
     from swarmctl.detaching import parse_keys
     from swarmctl.io.streaming import Manner
 
-    if detach and (interactive or tty):
-        raise Refused("--detach leaves nobody to type: -i and -t do not go with it")
+    if detach:
+        interactive = tty = False  # `-dit` is typed by habit, and nobody will be there
     if interactive and tty and not os.isatty(0):
         raise Refused("the input device is not a TTY", hint="leave out -t to pass on a pipe")
     start = control_pb2.ExecStart(

@@ -23,8 +23,8 @@ from swarmctl.wire.ending import OK, Ended
 from swarmctl.wire.faults import failure
 
 STDIN, STDOUT, STDERR = 0, 1, 2
-_CHUNK_BYTES = 1 << 16
-_WAITING_BYTES = 1 << 17
+_CHUNK_BYTES = 1 << 18
+_WAITING_BYTES = 1 << 18
 _FAREWELL_MS = 2000
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PASSED_ON = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)

@@ -21,6 +21,7 @@ from swarm.errors import Unavailable
 from swarmctl.wire.ending import INTERNAL, UNAVAILABLE, Ended, of_headers, of_reset
 
 WINDOW_BYTES = 1 << 24
+FRAME_BYTES = 1 << 18
 
 
 class Message(Struct, frozen=True):
@@ -45,8 +46,13 @@ class Connection:
         self.is_leaving = False
         """Whether the peer said goodbye: the call under way may end, the next needs another."""
         self._h2 = _Frames(H2Configuration(header_encoding=None))
-        room = {SettingCodes.ENABLE_PUSH: 0, SettingCodes.INITIAL_WINDOW_SIZE: window_bytes}
+        room = {
+            SettingCodes.ENABLE_PUSH: 0,
+            SettingCodes.INITIAL_WINDOW_SIZE: window_bytes,
+            SettingCodes.MAX_FRAME_SIZE: FRAME_BYTES,
+        }
         self._h2.local_settings = Settings(initial_values=room)
+        self._h2.max_inbound_frame_size = FRAME_BYTES
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(window_bytes - 65_535)
         self._is_eager = is_eager

@@ -163,6 +163,16 @@ def test_flags_reach_the_program(swarm: FakeSwarm, socket: Path, tmp_path: Path)
     assert not start.HasField("size")
 
 
+def test_a_detached_program_has_nobody_to_type(swarm: FakeSwarm, socket: Path) -> None:
+    swarm.programs = [saying(ended())]
+
+    done = run(socket, "exec", "-dit", "web.1", "sleep", "9")
+
+    (start,) = [each.exec for each in swarm.asked(Input)]
+    assert (start.detach, start.tty, start.open_stdin) == (True, False, False)
+    assert (done.returncode, done.stdout) == (0, b"")
+
+
 def test_input_passes_and_its_end_is_told(swarm: FakeSwarm, socket: Path) -> None:
     swarm.programs = [echo]
 
@@ -296,7 +306,6 @@ def test_a_call_that_ends_without_an_exit_code_is_a_failure(swarm: FakeSwarm, so
     ("words", "message"),
     [
         (("exec", "-it", "web.1", "sh"), "the input device is not a TTY"),
-        (("exec", "-d", "-i", "web.1", "sh"), "--detach leaves nobody to type"),
         (("exec", "-t", "--detach-keys", "ctrl-", "web.1", "sh"), "'ctrl-' is not a key"),
         (("exec", "-e", "=x", "web.1", "sh"), "has no name"),
         (("exec", "--env-file", "/nowhere", "web.1", "sh"), "/nowhere: No such file"),
