@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from runtime import constants as k
 from runtime import steps as s
-from runtime.io import kernel
+from runtime.io import kernel, listener
 from runtime.io.inside.furnishing import verify_workdir
 from runtime.io.inside.held import Held
 from runtime.io.inside.targets import find
@@ -154,8 +154,6 @@ def _prepare_seccomp(held: Held, step: s.PrepareSeccomp) -> None:
     except (Invalid, Refused) as err:
         raise KernelRefused(s.name(step), errno.EINVAL, err.message, hint=err.hint) from err
     if step.filter.listener_path:
-        from runtime.io import listener
-
         try:
             held.listener = listener.connect(step.filter.listener_path)
         except Unavailable as err:
@@ -166,8 +164,7 @@ def _prepare_seccomp(held: Held, step: s.PrepareSeccomp) -> None:
 
 def _load_seccomp(held: Held, step: s.LoadSeccomp) -> None:
     """From here on the program's filter is ours, too."""
-    from runtime.io import seccomp
-    from runtime.io.listener import hand_over
+    from runtime.io import seccomp  # has been imported: its file is out of sight by now
 
     told = b""
     if held.listener is not None:
@@ -176,7 +173,7 @@ def _load_seccomp(held: Held, step: s.LoadSeccomp) -> None:
     descriptor = seccomp.load(step.program or held.filter, step.flags)
     if descriptor >= 0:
         if held.listener is not None:
-            hand_over(held.listener, descriptor, told)
+            listener.hand_over(held.listener, descriptor, told)
         os.close(descriptor)
 
 
