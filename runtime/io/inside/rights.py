@@ -164,7 +164,7 @@ def _prepare_seccomp(held: Held, step: s.PrepareSeccomp) -> None:
 
 def _load_seccomp(held: Held, step: s.LoadSeccomp) -> None:
     """From here on the program's filter is ours, too."""
-    from runtime.io import seccomp  # has been imported: its file is out of sight by now
+    from runtime.io import seccomp
 
     told = b""
     if held.listener is not None:
@@ -173,7 +173,9 @@ def _load_seccomp(held: Held, step: s.LoadSeccomp) -> None:
     descriptor = seccomp.load(step.program or held.filter, step.flags)
     if descriptor >= 0:
         if held.listener is not None:
-            listener.hand_over(held.listener, descriptor, told)
+            from runtime.io.listener import hand_over  # there since the host was in sight
+
+            hand_over(held.listener, descriptor, told)
         os.close(descriptor)
 
 
