@@ -386,9 +386,11 @@ def overwrite_kept(descriptor, seconds):
     """Second stage: wait until nobody executes the file, then nothing keeps it from being written.
 
     While other containers run it stays busy. Then its mode is set to what it is, which needs
-    the same permission, and nobody has to wait for. A sealed file in memory would let us, but
-    its content can never be changed.
+    the same permission, and nobody has to wait for. A sealed file in memory could be opened,
+    but its content can never be changed.
     """
+    if is_sealed(int(descriptor)):
+        raise Refused(errno.EPERM)
     path, deadline = f"/proc/self/fd/{descriptor}", time.monotonic() + float(seconds)
     while True:
         try:
@@ -400,8 +402,6 @@ def overwrite_kept(descriptor, seconds):
                 break
         else:
             return os.readlink(path)
-    if is_sealed(int(descriptor)):
-        raise Refused(errno.EPERM)
     try:
         os.chmod(path, os.stat(path).st_mode & 0o7777)
     except OSError as err:
