@@ -24,9 +24,11 @@ from runtime.io.command.caller import Caller
 from runtime.io.command.messages import now
 from runtime.io.command.observing import identify, own_id
 from runtime.io.command.placing import place_of
+from runtime.io.command.signalling import members
 from runtime.io.command.store import Held
 from runtime.io.hooks import run_hook
 from runtime.io.spawning import Stdio, spawn
+from runtime.oci.checks import check_startable
 from runtime.oci.config import Config, Namespace
 from runtime.oci.reading import read_config
 from runtime.oci.state import Status
@@ -63,8 +65,7 @@ def read_bundle(options: Options) -> tuple[str, Config]:
         reason = (err.strerror or "").lower()
         raise Invalid(f"cannot read {bundle}/config.json: {reason}") from err
     config = read_config(text)
-    if config.process is None:
-        raise Invalid("process: must be set, or there is nothing to run")
+    check_startable(config)
     if config.root is None:
         raise Invalid("root: must be set")
     return bundle, config
@@ -105,10 +106,22 @@ def want(
     )
 
 
+def check_preserved(count: int) -> None:
+    """Before we open any ourselves: only what the caller handed on may be handed on."""
+    if count < 0:
+        raise Invalid(f"--preserve-fds: must not be negative, is {count}")
+    for descriptor in range(3, 3 + count):
+        try:
+            os.fstat(descriptor)
+        except OSError as err:
+            raise Invalid(
+                f"--preserve-fds: descriptor {descriptor} is not open",
+                hint=f"{count} were promised, from 3 on",
+            ) from err
+
+
 def _with_listen_fds(config: Config, preserve_fds: int) -> tuple[Config, int]:
     """Pass on the sockets that systemd passed to us (sd_listen_fds(3)): they come first."""
-    if preserve_fds < 0:
-        raise Invalid(f"--preserve-fds: must not be negative, is {preserve_fds}")
     count = os.environ.get(_SYSTEMD_FDS, "")
     process = config.process
     if not count.isdecimal() or int(count) == 0 or process is None:
@@ -125,6 +138,7 @@ def create(caller: Caller, wanted: Wanted) -> tuple[Held, int]:
     """
     held = _claim(caller, wanted)
     try:
+        _check_group(caller, wanted)
         pid = _make(caller, held, wanted)
         if wanted.pid_file:
             write_pid_file(wanted.pid_file, pid)
@@ -134,6 +148,16 @@ def create(caller: Caller, wanted: Wanted) -> tuple[Held, int]:
             ending.erase(caller, held)
         raise
     return held, pid
+
+
+def _check_group(caller: Caller, wanted: Wanted) -> None:
+    """Somebody else's group is not to be limited by us, nor to be removed when we are done."""
+    found = members(caller.layout, wanted.record.group)
+    if found:
+        raise Refused(
+            f"linux.cgroupsPath: group /{wanted.record.group} is in use by process {found[0]}",
+            hint="choose another path, or delete the container that is in it",
+        )
 
 
 def _claim(caller: Caller, wanted: Wanted) -> Held:

@@ -28,7 +28,7 @@ from runtime.io.command.store import Held
 from runtime.io.hooks import run_hook
 from runtime.oci.config import Hook
 from runtime.oci.state import Status
-from runtime.steps import RemoveCgroup
+from runtime.steps import RemoveCgroup, Undo
 from swarm.errors import KernelRefused, Missing, Refused, Unavailable
 
 _DYING_S: Final = 10.0
@@ -78,6 +78,8 @@ def erase(caller: Caller, held: Held) -> None:
     """
     record, undos = held.record, undos_of(caller, held.record)
     kill_everyone(record, caller.layout)
+    if record.init is None:  # the groups may be another's: they go only if nobody is in them
+        undos = tuple(_gently(each) for each in undos)
     host.revert(each for each in undos if isinstance(each, RemoveCgroup))
     for each in undos:
         if record.init is not None and isinstance(each, RemoveCgroup) and os.path.exists(each.path):
@@ -89,6 +91,10 @@ def erase(caller: Caller, held: Held) -> None:
     if record.init is not None:
         state = state_json(record, Status.STOPPED)
         run_late_hooks(caller, record.hooks.poststop, state, "poststop", record.bundle)
+
+
+def _gently(undo: Undo) -> Undo:
+    return RemoveCgroup(undo.path, shared=True) if isinstance(undo, RemoveCgroup) else undo
 
 
 def run_late_hooks(

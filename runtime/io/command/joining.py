@@ -5,7 +5,7 @@ from runtime.command.parsing import Options
 from runtime.command.record import Record
 from runtime.io.command import foreground, terminal
 from runtime.io.command.caller import Caller
-from runtime.io.command.creating import write_pid_file
+from runtime.io.command.creating import check_preserved, write_pid_file
 from runtime.io.command.placing import config_of, place_of
 from runtime.io.spawning import Stdio, spawn
 from runtime.oci.config import Config, Process
@@ -17,6 +17,8 @@ from swarm.errors import Invalid, Missing, Refused
 
 def execute(caller: Caller, options: Options, container_id: str, words: tuple[str, ...]) -> int:
     """The exit status of the program, 0 if it is left to itself."""
+    preserve_fds = options.number("preserve-fds")
+    check_preserved(preserve_fds)
     record = caller.store.read(container_id)
     pid = _pid(caller, record, options)
     config = config_of(caller, record)
@@ -27,7 +29,6 @@ def execute(caller: Caller, options: Options, container_id: str, words: tuple[st
     path = options.text("console-socket") if options.has("console-socket") else ""
     console = terminal.console(path, terminal=process.terminal, detached=detached)
     plan = plan_exec(config, process, place_of(caller, record), pid=pid)
-    preserve_fds = options.number("preserve-fds")
     spawned = spawn(plan, Stdio(0, 1, 2, console.descriptor), preserve_fds=preserve_fds)
     signals = None if detached else foreground.Signals()
     master = console.master()

@@ -3,6 +3,7 @@
 Callers such as conmon and containerd's shim read the file to learn why a command failed.
 """
 
+import fcntl
 import os
 import time
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from runtime.command import loglines
 from swarm.errors import Invalid
 
+_HIGH: Final = 100
 _STANDARD_ERROR: Final = ("", "/dev/stderr")
 
 
@@ -23,10 +25,13 @@ class Messages:
         if path not in _STANDARD_ERROR:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
             try:
-                self._file = os.open(path, flags, 0o644)
+                opened = os.open(path, flags, 0o644)
             except OSError as err:
                 reason = (err.strerror or "").lower()
                 raise Invalid(f"--log: cannot open {path}: {reason}") from err
+            # Out of the way of those that --preserve-fds counts.
+            self._file = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+            os.close(opened)
 
     def debug(self, message: str) -> None:
         """What is being done; only with --debug."""

@@ -30,6 +30,7 @@ def create(caller: Caller, options: Options, container_id: str) -> None:
 def _prepared(
     options: Options, container_id: str, *, detached: bool
 ) -> Generator[tuple[Wanted, Console]]:
+    creating.check_preserved(options.number("preserve-fds"))
     bundle, config = creating.read_bundle(options)
     has_terminal = config.process is not None and config.process.terminal
     path = options.text("console-socket") if options.has("console-socket") else ""

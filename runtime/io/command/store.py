@@ -51,7 +51,7 @@ class Held:
 
     def remove(self) -> None:
         """Remove the directory: its name first, so that nobody finds half of it."""
-        away = f"{os.path.dirname(self.directory)}/{_hidden(own_id(), self.record.id)}"
+        away = f"{os.path.dirname(self.directory)}/{_hidden(own_id(), 'old')}"
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.directory, away)
             host.remove_tree(away)
@@ -79,7 +79,7 @@ class Store:
         """Have the directory of a new container. Raises `Refused` if there is one."""
         directory = self.directory(record.id)
         os.makedirs(self.root, 0o700, exist_ok=True)
-        hidden = f"{self.root}/{_hidden(record.creator, record.id)}"
+        hidden = f"{self.root}/{_hidden(record.creator, 'new')}"
         os.mkdir(hidden, 0o711)
         descriptor = os.open(hidden, _DIRECTORY)
         held = Held(hidden, descriptor, record)
@@ -185,9 +185,9 @@ def _is_at(descriptor: int, directory: str) -> bool:
         return False
 
 
-def _hidden(owner: ProcessId, container_id: str) -> str:
+def _hidden(owner: ProcessId, purpose: str) -> str:
     """An id contains no comma, so no container's name looks like this."""
-    return f",{owner.pid},{owner.ticks},{container_id}"
+    return f",{owner.pid},{owner.ticks},{purpose}"
 
 
 def _owner(name: str) -> ProcessId | None:

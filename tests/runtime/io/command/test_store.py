@@ -134,12 +134,12 @@ def test_what_a_killed_command_left_hidden_goes_with_the_next_listing(store: Sto
     store.claim(record("c1"), CONFIG).release()
     dead, me = dead_process(), own_id()
     for owner in (dead, me):
-        (Path(store.root) / f",{owner.pid},{owner.ticks},c2").mkdir()
+        (Path(store.root) / f",{owner.pid},{owner.ticks},new").mkdir()
     (Path(store.root) / ",seccomp").mkdir()
 
     assert store.ids() == ["c1"]
 
-    assert names(store) == sorted([f",{me.pid},{me.ticks},c2", ",seccomp", "c1"])
+    assert names(store) == sorted([f",{me.pid},{me.ticks},new", ",seccomp", "c1"])
 
 
 def test_a_process_is_not_another_of_its_number() -> None:
