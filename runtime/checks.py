@@ -7,11 +7,13 @@ exists is not asked here: only the kernel's own answer at the moment of mounting
 import re
 from collections.abc import Iterator
 
+from runtime import health
 from runtime.defaults import CAPABILITY_NAMES, RLIMIT_NAMES
 from runtime.spec import ContainerSpec, File, Mount, MountKind, Overlay, Resources, Rlimit
 from swarm.errors import Invalid
 from swarm.specs import LEAST_CPU_MILLIS, LEAST_MEMORY_BYTES, LONGEST_HOSTNAME
 
+_MOST_CHARACTERS = 0xFFFF
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 _IPC_SYSCTLS = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem")
@@ -53,10 +55,19 @@ def _problems(spec: ContainerSpec) -> Iterator[str]:
         yield from _mount(f"mounts[{number}]", mount)
     for number, file in enumerate(spec.files):
         yield from _file(f"files[{number}]", file)
+    yield from _while_running(spec)
     yield from _resources(spec.resources)
     yield from _rights(spec)
     for name in spec.sysctls:
         yield from _sysctl(name, spec)
+
+
+def _while_running(spec: ContainerSpec) -> Iterator[str]:
+    if spec.health is not None:
+        yield from health.problems(spec.health)
+    for name, count in (("rows", spec.rows), ("columns", spec.columns)):
+        if not 0 <= count <= _MOST_CHARACTERS:
+            yield f"{name}: must be between 0 and {_MOST_CHARACTERS}, is {count}"
 
 
 def _strings(spec: ContainerSpec) -> Iterator[str]:

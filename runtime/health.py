@@ -6,6 +6,8 @@ was healthy once has started, and its failures count like any other's. While a c
 paused nobody is asked, and a check that was caught by the pause says nothing.
 """
 
+import math
+from collections.abc import Iterator
 from typing import Final, assert_never
 
 from msgspec import Struct
@@ -17,6 +19,7 @@ from runtime.spec import Health
 OUTPUT_BYTES: Final = 4096
 RESULTS: Final = 5
 NO_EXIT_CODE: Final = -1
+SHORTEST_S: Final = 0.001
 
 
 class Vitals(Struct, frozen=True, kw_only=True):
@@ -157,6 +160,26 @@ def recorded(record: HealthRecord, vitals: Vitals, new: HealthResult) -> HealthR
         failing_streak=vitals.failing_streak,
         results=(*record.results, new)[-RESULTS:],
     )
+
+
+def problems(health: Health) -> Iterator[str]:
+    """Everything that is wrong with a health check, each with its path."""
+    if not health.args or not health.args[0]:
+        yield "health.args: must name a command"
+    if any("\0" in text for text in health.args):
+        yield "health.args: must not contain a null character"
+    times = {
+        "interval_s": health.interval_s,
+        "timeout_s": health.timeout_s,
+        "start_interval_s": health.start_interval_s,
+    }
+    for name, value in times.items():
+        if not SHORTEST_S <= value < math.inf:
+            yield f"health.{name}: must be at least {SHORTEST_S:g} s, is {value:g}"
+    if not 0 <= health.start_period_s < math.inf:
+        yield f"health.start_period_s: must not be negative, is {health.start_period_s:g}"
+    if health.retries < 1:
+        yield f"health.retries: must be at least 1, is {health.retries}"
 
 
 def check(vitals: Vitals, health: Health) -> None:

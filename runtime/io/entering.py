@@ -30,7 +30,7 @@ from swarm.errors import KernelRefused
 _REQUEST_TIMEOUT_S: Final = 10.0
 _REQUEST_BYTES: Final = 1 << 18
 _MAX_DESCRIPTOR: Final = 65536
-_IGNORED: Final = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT)
+_IGNORED: Final = (int(signal.SIGPIPE), int(signal.SIGXFSZ))  # by Python
 
 
 class Entrance:
@@ -61,7 +61,7 @@ class Entrance:
             os.setsid()
             report, client, streams = _keep_only(report, client, streams)
             for number in _IGNORED:
-                signal.signal(number, signal.SIG_DFL)
+                kernel.reset_signal(number)
             kernel.reset_internal_signals()
             if program is None:
                 program = decode_exec(_receive(client))

@@ -41,7 +41,7 @@ def test_it_is_in_the_container_with_its_rights_and_limits(machine: Machine) -> 
     """Namespaces, groups, capabilities, limits, user and environment are process 1's."""
     script = (
         "for n in cgroup ipc mnt net pid uts; do readlink /proc/self/ns/$n; done; "
-        "grep -E '^(Cap|NoNewPrivs|Seccomp:|Groups|Uid)' /proc/self/status; "
+        "grep -E '^(Cap|Sig(Blk|Ign|Cgt)|NoNewPrivs|Seccomp:|Groups|Uid)' /proc/self/status; "
         "cat /proc/self/oom_score_adj /proc/self/cgroup; ulimit -n; pwd; echo $A $B $HOME; umask; "
         "ls /proc/self/fd | wc -l; echo end"
     )

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from runtime.checks import check
-from runtime.spec import File, Log, Mount, MountKind, Overlay, Resources, Rlimit
+from runtime.spec import File, Health, Log, Mount, MountKind, Overlay, Resources, Rlimit
 from swarm.errors import Invalid
 from tests.runtime.specs import make_spec
 
@@ -56,6 +56,15 @@ def test_every_problem_is_told_at_once() -> None:
         ),
         ({"resources": Resources(pids_limit=-1)}, "resources.pids_limit: "),
         ({"resources": Resources(cpuset_cpus="0-")}, "resources.cpuset_cpus: "),
+        ({"health": Health(args=())}, "health.args: "),
+        ({"health": Health(args=("a\0",))}, "health.args: "),
+        ({"health": Health(args=("a",), interval_s=0.0)}, "health.interval_s: "),
+        ({"health": Health(args=("a",), timeout_s=-1.0)}, "health.timeout_s: "),
+        ({"health": Health(args=("a",), start_interval_s=0.0)}, "health.start_interval_s: "),
+        ({"health": Health(args=("a",), start_period_s=-1.0)}, "health.start_period_s: "),
+        ({"health": Health(args=("a",), retries=0)}, "health.retries: "),
+        ({"rows": 70000}, "rows: "),
+        ({"columns": -1}, "columns: "),
         ({"capabilities": ("CAP_FLY",)}, "capabilities[0]: "),
         ({"rlimits": (Rlimit(name="files", soft=1, hard=1),)}, "rlimits[0].name: "),
         ({"rlimits": (Rlimit(name="nofile", soft=2, hard=1),)}, "rlimits[0]: soft limit 2"),
