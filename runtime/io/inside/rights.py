@@ -173,9 +173,7 @@ def _load_seccomp(held: Held, step: s.LoadSeccomp) -> None:
     descriptor = seccomp.load(step.program or held.filter, step.flags)
     if descriptor >= 0:
         if held.listener is not None:
-            from runtime.io.listener import hand_over  # there since the host was in sight
-
-            hand_over(held.listener, descriptor, told)
+            listener.hand_over(held.listener, descriptor, told)
         os.close(descriptor)
 
 
