@@ -86,6 +86,8 @@ def _writing(file: str, value: str, number: int) -> Words:
         return Words(hint="they must be there, and the parent group's")
     if file.startswith("cpu.cfs_quota") and number == errno.EINVAL:
         return Words(hint="at least 1000, and no more of a CPU than the parent group has")
+    if file == "cpu.rt_runtime_us" and number == errno.EINVAL:
+        return Words(hint="the parent group has not that much to give: set its cpu.rt_runtime_us")
     if number == errno.ENODEV:
         return Words(f"{file}: there is no such device: {value}")
     return Words()

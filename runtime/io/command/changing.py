@@ -2,13 +2,12 @@
 
 import sys
 
-from runtime.cgroups import groups
 from runtime.command import limits
 from runtime.command.parsing import Options
 from runtime.command.record import Record
-from runtime.io import host
 from runtime.io.command import freezing
 from runtime.io.command.caller import Caller
+from runtime.io.limits import update as change_limits
 from runtime.oci.config import Resources
 from runtime.oci.state import Status
 from swarm.errors import Missing, Refused
@@ -39,11 +38,7 @@ def update(caller: Caller, options: Options, container_id: str) -> None:
         now = caller.status(held.record)
         if now in (Status.STOPPED, Status.CREATING):
             raise _not_running(held.record, now)
-        for step in groups.update(caller.layout, held.record.group, resources):
-            try:
-                host.apply(step)
-            except OSError as err:
-                raise host.refusal(step, err) from err
+        change_limits(caller.layout, held.record.group, resources)
 
 
 def _not_running(record: Record, now: Status) -> Refused:
