@@ -9,6 +9,7 @@ imported twice.
 # Plain strings: pathlib would cost every command time.
 # ruff: noqa: PTH100
 
+import gc
 import os
 import sys
 
@@ -23,8 +24,10 @@ def main() -> None:
         from runtime.io.sealing import run_sealed
 
         run_sealed([sys.executable, "-IS", os.path.abspath(sys.argv[0]), *words])
-    # msgspec tries this module and does without it; it takes as long to load as all of msgspec.
-    sys.modules.setdefault("typing_extensions", None)  # type: ignore[arg-type]
+    gc.disable()  # a short life, in which collecting would be most of the work
+    from runtime.light import load_msgspec
+
+    load_msgspec()
     from runtime.io.command.main import main as carry_out
 
     status = carry_out(words)

@@ -4,7 +4,6 @@ Every command loads what it needs and nothing else, for most are over in a few m
 A failure is one message and the exit status 1; of `exec`, 255, since 1 could be the program's.
 """
 
-import gc
 import sys
 
 from runtime.command.parsing import Line, Options, parse
@@ -16,7 +15,6 @@ from swarm.errors import Invalid, Refused, SwarmError
 
 def main(words: list[str]) -> int:
     """The exit status."""
-    gc.disable()  # a short life, in which collecting would be most of the work
     messages = Messages()
     name = ""
     try:
