@@ -110,10 +110,26 @@ class Conversations:
         self._sessions = sessions
         self._numbers = count(1)
         self._open: dict[str, Conversation] = {}
+        self._arrived = asyncio.Event()
 
     def is_here(self, node_id: NodeId) -> bool:
         """Whether the node's agent is connected to this manager."""
         return node_id in self._sessions()
+
+    async def arrival(self, node_id: NodeId, *, within_s: float) -> bool:
+        """Wait for the node's agent to be connected; False when it does not come in time."""
+        try:
+            async with asyncio.timeout(within_s):
+                while not self.is_here(node_id):
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def session_began(self) -> None:
+        """A node is here (again)."""
+        self._arrived.set()
 
     async def open(
         self,

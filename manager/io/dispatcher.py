@@ -188,6 +188,7 @@ class Dispatcher:
         self._opened.set()
         self._mirror.metrics.sessions.set(len(self.lines))
         self.logs.session_began()
+        self.conversations.session_began()
 
     def _leave(self, line: Line) -> None:
         """The stream is over; the node may still come back in time."""

@@ -49,7 +49,7 @@ class Looking:
     ) -> control_pb2.ListProcessesResponse:
         """The processes of a task's container."""
         task = running_task(self._mirror.view, request.task)
-        if address := self._reach.elsewhere(task.node_id, is_relayed=is_relayed):
+        if address := await self._reach.elsewhere(task.node_id, is_relayed=is_relayed):
             async with self._reach.asking(address, caller) as (stub, metadata):
                 return await stub.ListProcesses(request, metadata=metadata)
         asked = dispatch_pb2.ProcessesQuestion(task_id=task.id)
@@ -66,7 +66,7 @@ class Looking:
         if not response.task.observation.health:
             return response
         try:
-            if address := self._reach.elsewhere(task.node_id, is_relayed=is_relayed):
+            if address := await self._reach.elsewhere(task.node_id, is_relayed=is_relayed):
                 async with self._reach.asking(address, caller) as (stub, metadata):
                     return await stub.InspectTask(request, metadata=metadata)
             asked = dispatch_pb2.HealthQuestion(task_id=task.id)
@@ -81,7 +81,7 @@ class Looking:
     ) -> control_pb2.PauseTaskResponse:
         """Stop or continue every process of a task's container."""
         task = running_task(self._mirror.view, request.task)
-        if address := self._reach.elsewhere(task.node_id, is_relayed=is_relayed):
+        if address := await self._reach.elsewhere(task.node_id, is_relayed=is_relayed):
             async with self._reach.asking(address, caller) as (stub, metadata):
                 return await stub.PauseTask(request, metadata=metadata)
         asked = dispatch_pb2.PauseQuestion(task_id=task.id, paused=request.paused, caller=caller)

@@ -20,12 +20,13 @@ from manager.io.conversations import Conversation
 from manager.io.mirror import Mirror
 from manager.io.reach import Reach
 from swarm.api.v1 import control_pb2, dispatch_pb2
-from swarm.errors import Invalid, SwarmError
+from swarm.errors import Invalid, SwarmError, Unavailable
 from swarm.objects import Event, Task
 
 # A call that ends under a message that is being sent loses its status (see `swarm.io.rpc`), so
 # callers are heard out after the last answer: what they still send is dropped.
 SETTLED_WITHIN_S = 5.0
+STARTED_WITHIN_S = 30.0
 
 Inputs = AsyncIterator[control_pb2.StreamInput]
 Outputs = AsyncGenerator[control_pb2.StreamOutput]
@@ -52,7 +53,7 @@ class Programs:
         start = begin.exec if kind == "exec" else begin.attach
         task = running_task(self._mirror.view, start.task)
         start.task, start.caller = task.id, caller
-        address = self._reach.elsewhere(task.node_id, is_relayed=is_relayed)
+        address = await self._reach.elsewhere(task.node_id, is_relayed=is_relayed)
         if address:
             outputs = self._hand_on(address, kind, begin, inputs, caller)
         else:
@@ -86,14 +87,15 @@ class Programs:
         conversation = await self._reach.conversations.open(task.node_id, question)
         pumping = asyncio.ensure_future(_pump(inputs, conversation))
         try:
+            output = await _first(conversation)
             while True:
-                output = (await conversation.next()).stream
                 account.heard(output)
                 yield output
                 if output.WhichOneof("message") == "ended":
                     conversation.close()
                     await asyncio.wait({pumping}, timeout=SETTLED_WITHIN_S)
                     return
+                output = (await conversation.next()).stream
         except SwarmError as err:
             account.failed(err.message)
             raise
@@ -158,6 +160,17 @@ class _Account:
     def _event(self, action: str, attributes: dict[str, str]) -> None:
         found = {"by": self._caller, "command": self._command, **attributes}
         self._tell(program_event(self._task, action, found, now=self._now()))
+
+
+async def _first(conversation: Conversation) -> control_pb2.StreamOutput:
+    try:
+        async with asyncio.timeout(STARTED_WITHIN_S):
+            return (await conversation.next()).stream
+    except TimeoutError as err:
+        raise Unavailable(
+            f"node {conversation.node_id} did not start it within {STARTED_WITHIN_S:.0f} s",
+            hint="is its host overloaded?",
+        ) from err
 
 
 async def _beginning(kind: str, inputs: Inputs) -> control_pb2.StreamInput:

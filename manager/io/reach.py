@@ -21,6 +21,8 @@ from swarm.errors import Unavailable
 from swarm.ids import NodeId
 from swarm.io.rpc import failure, peer
 
+BACK_S = 3.0
+
 Dial = Callable[[str], grpc.aio.Channel]
 Metadata = tuple[tuple[str, str], ...]
 
@@ -36,11 +38,17 @@ class Reach:
         self._node_id = node_id
         self._dial = dial
 
-    def elsewhere(self, node_id: NodeId, *, is_relayed: bool) -> str:
-        """The address of the manager to ask about a node, empty when it is this one."""
-        if self.conversations.is_here(node_id):
+    async def elsewhere(self, node_id: NodeId, *, is_relayed: bool) -> str:
+        """The address of the manager to ask about a node, empty when it is this one.
+
+        A node whose session broke a moment ago, or whose manager has just started, is about
+        to come back: it is given a little time.
+        """
+        view, here = self._mirror.view, self.conversations
+        session = view.sessions.get(node_id)
+        is_ours = session is not None and session.manager_id == self._node_id
+        if here.is_here(node_id) or (is_ours and await here.arrival(node_id, within_s=BACK_S)):
             return ""
-        view = self._mirror.view
         session = view.sessions.get(node_id)
         address = view.managers.get(session.manager_id, "") if session is not None else ""
         if session is None or not address or session.manager_id == self._node_id:

@@ -251,6 +251,27 @@ def test_what_the_node_refuses_arrives_as_it_was_raised(tell: Tell) -> None:
     tell(story)
 
 
+def test_a_node_that_never_starts_the_program_is_given_up(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("manager.io.programs.STARTED_WITHIN_S", 0.2)
+
+    async def hang(talk: Talk, question: dispatch_pb2.Question) -> None:
+        await asyncio.sleep(3600)
+
+    async def story(swarm: Swarm) -> None:
+        node = await running(swarm)
+        node.agent.respond["stream"] = hang
+        async with Caller(swarm) as caller:
+            await caller.begin("web.1")
+            error = await asyncio.wait_for(caller.error(), 5)
+
+        assert isinstance(error, Unavailable)
+        assert "did not start it" in error.message
+
+    tell(story)
+
+
 def test_a_caller_that_leaves_ends_the_conversation(tell: Tell) -> None:
     async def story(swarm: Swarm) -> None:
         node = await running(swarm)
@@ -326,17 +347,50 @@ def test_a_node_that_falls_silent_ends_the_call_within_its_session(tell: Tell) -
     tell(story, heartbeat_s=0.2)
 
 
-def test_a_node_without_a_session_is_not_waited_for(tell: Tell) -> None:
+def test_a_node_that_does_not_come_back_is_not_waited_for_long(tell: Tell) -> None:
     async def story(swarm: Swarm) -> None:
         node = await running(swarm)
         await node.agent.disconnect()
         await until(lambda: not swarm.manager.dispatcher.lines)
         async with Caller(swarm) as caller:
             await caller.begin("web.1")
-            error = await asyncio.wait_for(caller.error(), 2)
+            error = await asyncio.wait_for(caller.error(), 5)
 
         assert isinstance(error, Unavailable)
         assert "node host cannot be reached" in error.message
+
+    tell(story)
+
+
+def test_a_node_that_is_down_is_refused_at_once(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        node = await running(swarm)
+        await node.agent.disconnect()
+        await until(lambda: node.agent.node_id not in swarm.view.sessions)
+        async with Caller(swarm) as caller:
+            await caller.begin("web.1")
+            error = await asyncio.wait_for(caller.error(), 1)
+
+        assert "it is down" in error.message
+
+    tell(story, heartbeat_s=0.1)
+
+
+def test_a_node_that_comes_back_in_a_moment_is_waited_for(tell: Tell) -> None:
+    """Its agent, or this manager, was restarted: to the caller, that is a short delay."""
+
+    async def story(swarm: Swarm) -> None:
+        node = await running(swarm)
+        await node.agent.disconnect()
+        await until(lambda: not swarm.manager.dispatcher.lines)
+        async with Caller(swarm) as caller:
+            await caller.begin("web.1")
+            await asyncio.sleep(0.1)
+            await node.agent.connect(swarm.address)
+            await caller.call.write(Input(stdin_end=control_pb2.StdinEnd()))
+            outputs = await asyncio.wait_for(caller.outputs(), 5)
+
+        assert outputs[-1].ended.exit_code == 7
 
     tell(story)
 
@@ -394,9 +448,7 @@ def test_an_agent_cannot_take_a_call_that_is_not_its_own(tell: Tell) -> None:
     tell(story)
 
 
-def test_a_node_that_does_not_call_back_is_given_up(
-    tell: Tell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_that_does_not_call_back_is_given_up(tell: Tell) -> None:
     async def story(swarm: Swarm) -> None:
         owner = (await running(swarm)).agent
         owner._conversations.call_back = lambda *_: None  # type: ignore[method-assign]
