@@ -486,6 +486,51 @@ def test_attach_passes_signals_on_and_ends_with_the_task(swarm: Swarm, target: s
     assert process.returncode == 6
 
 
+def test_attach_to_a_terminal_is_shared_and_left_by_keys(swarm: Swarm) -> None:
+    """1. A task has a terminal; two people join it.
+    2. What one types, both see; the size follows.
+    3. One leaves by the keys, the other ends the shell: its exit code is hers.
+    """
+    swarm.manager.ctl(
+        "service", "create", "-q", "--name", "shell", "--tty", "--restart-condition", "none",
+        "--constraint", "node.hostname==host3", swarm.image, "sh",
+    )  # fmt: skip
+    try:
+        with (
+            terminal(swarm.manager, "attach", "shell.1") as one,
+            terminal(swarm.manager, "attach", "shell") as other,
+        ):
+            wait_for("one hears", lambda: _typed(one, b"echo $((40+2))\r", b"42\r\n"), within_s=10)
+            wait_for(
+                "other hears", lambda: _typed(other, b"echo $((50+5))\r", b"55\r\n"), within_s=10
+            )
+            one.see(b"55\r\n")
+            other.resize(21, 77)
+            wait_for("resized", lambda: _typed(other, b"stty size\r", b"21 77\r\n"), within_s=10)
+            one.type(b"\x10\x11")
+            assert one.wait() == 0
+            assert one.is_as_before()
+            other.type(b"exit 11\r")
+            assert other.wait() == 11
+            assert other.is_as_before()
+    finally:
+        swarm.manager.ctl("service", "rm", "shell")
+
+
+def test_attach_writes_to_a_task_that_listens(swarm: Swarm) -> None:
+    swarm.manager.ctl(
+        "service", "create", "-q", "--name", "listener", "--interactive",
+        "--restart-condition", "none", "--constraint", "node.hostname==host3",
+        swarm.image, "sh", "-c", "while read line; do echo got $line; done; exit 4",
+    )  # fmt: skip
+    try:
+        done = swarm.manager.ctl("attach", "listener", stdin=b"one\ntwo\n", check=False)
+    finally:
+        swarm.manager.ctl("service", "rm", "listener")
+
+    assert (done.stdout, done.returncode) == ("got one\ngot two\n", 4)
+
+
 def _resident(pid: int) -> int:
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
