@@ -7,17 +7,16 @@ paused nobody is asked, and a check that was caught by the pause says nothing.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from runtime.outcome import HealthRecord, HealthResult, HealthStatus
+from runtime.outcome import HealthRecord, HealthResult, HealthStatus, KeptResult
 from runtime.spec import Health
 
 OUTPUT_BYTES: Final = 4096
-RESULTS: Final = 5
 NO_EXIT_CODE: Final = -1
 SHORTEST_S: Final = 0.001
 
@@ -153,12 +152,15 @@ def result(
     )
 
 
-def recorded(record: HealthRecord, vitals: Vitals, new: HealthResult) -> HealthRecord:
-    """The record with one more result, and without those that are too old."""
+def recorded(kept: Iterable[KeptResult]) -> HealthRecord:
+    """What the last results say together, in whatever order they were found."""
+    results = sorted(kept, key=lambda each: each.number)
+    if not results:
+        return HealthRecord()
     return HealthRecord(
-        status=vitals.status,
-        failing_streak=vitals.failing_streak,
-        results=(*record.results, new)[-RESULTS:],
+        status=results[-1].status,
+        failing_streak=results[-1].failing_streak,
+        results=tuple(each.result for each in results),
     )
 
 

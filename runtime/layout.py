@@ -30,11 +30,12 @@ class ContainerDir(Struct, frozen=True):
         return f"{self.path}/state.json"
 
     @property
-    def health_file(self) -> str:
-        """What the last health checks found; there is none without health checks."""
-        return f"{self.path}/health.json"
+    def health_files(self) -> tuple[str, ...]:
+        """What the last health checks found, one each, in turns; none without health checks."""
+        return tuple(f"{self.path}/health.{number}.json" for number in range(HEALTH_RESULTS))
 
 
+HEALTH_RESULTS = 5
 SOCKET_NAME = "shim.sock"
 SPEC_NAME = "spec.json"
 

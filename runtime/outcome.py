@@ -70,6 +70,15 @@ class HealthResult(Struct, frozen=True, kw_only=True):
     output: str = ""
 
 
+class KeptResult(Struct, frozen=True):
+    """A result as it is kept, with what was known after it; `number` counts the checks."""
+
+    number: int
+    status: HealthStatus
+    failing_streak: int
+    result: HealthResult
+
+
 class HealthRecord(Struct, frozen=True, kw_only=True):
     """What is kept of a container's health; `results` has the newest last, five at most."""
 

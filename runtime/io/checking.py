@@ -2,14 +2,15 @@
 
 What a check prints is kept up to a limit and read to the end all the same, so no check ever
 waits for us. Results are on disk before anyone is told, and nowhere else: the shim remembers
-only what the next decision needs (`runtime.health`).
+only what the next decision needs (`runtime.health`). Each has a file of its own, which the
+fifth after it replaces, so that keeping one means reading none.
 """
 
 import contextlib
 import os
 import time
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import msgspec
 
@@ -20,12 +21,12 @@ from runtime.io import host
 from runtime.io.polling import Poll
 from runtime.io.program import Program, fork_refused
 from runtime.joining import ExecSpec
-from runtime.outcome import HealthChanged, HealthRecord, HealthResult
+from runtime.layout import ContainerDir
+from runtime.outcome import HealthChanged, HealthResult, KeptResult
 from runtime.spec import Health
 
 _READ_BYTES = 4096
 _PIPE_BYTES = 65536
-_RECORDS: Final = msgspec.json.Decoder(HealthRecord)
 Become = Callable[[int, ExecSpec, int], NoReturn]
 
 
@@ -35,19 +36,18 @@ class Checking:
     def __init__(
         self,
         poll: Poll,
-        container_id: str,
+        directory: ContainerDir,
         health: Health,
         *,
-        file: str,
         become: Become,
         is_paused: Callable[[], bool],
         changed: Callable[[bytes], None],
     ) -> None:
         """`become` is called in a fork: with its report, the program, and where output goes."""
         self._poll = poll
-        self._container_id = container_id
+        self._directory = directory
         self._health = health
-        self._file = file
+        self._count = 0
         self._become = become
         self._is_paused = is_paused
         self._changed = changed
@@ -68,7 +68,7 @@ class Checking:
         return wire.encode(
             wire.Examined(
                 HealthChanged(
-                    container_id=self._container_id,
+                    container_id=self._directory.container_id,
                     status=self._vitals.status,
                     failing_streak=self._vitals.failing_streak,
                 )
@@ -93,9 +93,11 @@ class Checking:
     def entered(self, pid: int) -> None:
         """The check runs."""
 
-    def refused(self, no: wire.Refused) -> None:
+    def refused(self, no: bytes) -> None:
         """The check could not start, which is a failure like another."""
-        self._answer(machine.NO_EXIT_CODE, no.message)
+        told = wire.decode_report(no)
+        assert isinstance(told, wire.Refused)
+        self._answer(machine.NO_EXIT_CODE, told.message)
 
     def left(self, exit_code: int) -> None:
         """The check has ended."""
@@ -166,10 +168,8 @@ class Checking:
 
     def _keep(self, result: HealthResult) -> None:
         """A full disk must not make a program unhealthy."""
-        try:
-            record = _RECORDS.decode(host.read(self._file) or "{}")
-        except msgspec.DecodeError:
-            record = HealthRecord()
+        self._count += 1
+        kept = KeptResult(self._count, self._vitals.status, self._vitals.failing_streak, result)
+        file = self._directory.health_files[self._count % len(self._directory.health_files)]
         with contextlib.suppress(OSError):
-            record = machine.recorded(record, self._vitals, result)
-            host.replace_file(self._file, msgspec.json.encode(record))
+            host.replace_file(file, msgspec.json.encode(kept))

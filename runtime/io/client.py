@@ -40,7 +40,6 @@ from runtime.outcome import (
     Exited,
     HealthChanged,
     HealthRecord,
-    HealthStatus,
     Started,
 )
 from runtime.spec import ContainerSpec
@@ -178,7 +177,7 @@ class Runtime:
             raise Missing(f"container {container_id} does not exist")
         if spec.health is None:
             return None
-        return leftovers.read_health(directory) or HealthRecord(status=HealthStatus.STARTING)
+        return leftovers.read_health(directory)
 
     async def healths(self) -> AsyncIterator[HealthChanged]:
         """Every change of a container's health, and after `adopt` how each one stands.

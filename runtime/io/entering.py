@@ -21,10 +21,11 @@ from runtime.io import host, kernel
 from runtime.io.inside.applying import Inside, carry_out
 from runtime.io.planning import plan_program
 from runtime.io.process import Surroundings
+from runtime.io.program import ENTERED, REFUSED
 from runtime.joining import ExecSpec
 from runtime.layout import ContainerDir
 from runtime.spec import ContainerSpec
-from runtime.wire import Entered, Refused, decode_exec, encode
+from runtime.wire import Refused, decode_exec, encode
 from swarm.errors import KernelRefused
 
 _REQUEST_TIMEOUT_S: Final = 10.0
@@ -70,7 +71,7 @@ class Entrance:
             no = failure
         except BaseException as bug:  # nobody above us: unsaid, it would look like a kill
             no = KernelRefused("exec", errno.EIO, f"bug: {bug!r}")
-        os.write(report, encode(Refused(no.step, no.errno, no.message, no.hint)))
+        os.write(report, REFUSED + encode(Refused(no.step, no.errno, no.message, no.hint)))
         os._exit(127)
 
 
@@ -137,7 +138,7 @@ class _Oversight:
 
     def executing(self) -> None:
         """The last word, unless the exec fails."""
-        os.write(self._report, encode(Entered(self._pid)))
+        os.write(self._report, ENTERED + b"%d\n" % self._pid)
 
 
 def _own_pid() -> int:

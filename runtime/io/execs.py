@@ -33,7 +33,7 @@ class Execs:
         try:
             self._running.add(_Exec(self._poll, client, streams, self._become, self._forget))
         except OSError as err:
-            _send(client, wire.encode(fork_refused(err)))
+            _send(client, fork_refused(err))
             os.close(client)
         for descriptor in streams:
             os.close(descriptor)
@@ -76,9 +76,9 @@ class _Exec:
             self._poll.watch(self._client, self._hear)
             _send(self._client, wire.encode(wire.Entered(pid)))
 
-    def refused(self, no: wire.Refused) -> None:
+    def refused(self, no: bytes) -> None:
         """It could not start."""
-        self._close(wire.encode(no))
+        self._close(no)
 
     def left(self, exit_code: int) -> None:
         """It has ended."""

@@ -90,9 +90,8 @@ class Keeper:
             group = upkeep.group.decode()
             self._checking = Checking(
                 self._poll,
-                directory.container_id,
+                directory,
                 msgspec.json.decode(upkeep.health, type=Health),
-                file=directory.health_file,
                 become=entrance.check,
                 is_paused=lambda: freezing.is_pausing(entrance.layout, group),
                 changed=self._tell,

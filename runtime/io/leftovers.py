@@ -15,19 +15,19 @@ from typing import TypeVar
 
 import msgspec
 
-from runtime import logs
+from runtime import health, logs
 from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
 from runtime.io import cgroups, freezing, host, usage
 from runtime.layout import ContainerDir, containers_dir, unclaimed_by
-from runtime.outcome import ContainerState, Exited, HealthRecord
+from runtime.outcome import ContainerState, Exited, HealthRecord, KeptResult
 from runtime.spec import ContainerSpec, Log
 from runtime.steps import own, undo
 from runtime.translation import container_steps, group_path, to_resources
 from swarm.errors import KernelRefused
 
 _DYING_S = 10.0
-_Kept = TypeVar("_Kept", ContainerSpec, ContainerState, HealthRecord)
+_Kept = TypeVar("_Kept", ContainerSpec, ContainerState, KeptResult)
 
 
 def read_spec(directory: ContainerDir) -> ContainerSpec | None:
@@ -40,9 +40,10 @@ def read_state(directory: ContainerDir) -> ContainerState | None:
     return _read(directory.state_file, ContainerState)
 
 
-def read_health(directory: ContainerDir) -> HealthRecord | None:
-    """What its health checks found; None if there was none yet."""
-    return _read(directory.health_file, HealthRecord)
+def read_health(directory: ContainerDir) -> HealthRecord:
+    """What its health checks found; nothing if there was none yet."""
+    kept = (_read(file, KeptResult) for file in directory.health_files)
+    return health.recorded(each for each in kept if each is not None)
 
 
 def _read(path: str, kind: type[_Kept]) -> _Kept | None:

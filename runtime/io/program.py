@@ -1,8 +1,8 @@
 """Follow one program in the container, from its fork in the shim to its end.
 
-The forked child does all the work and tells over a pipe that closes on exec how far it came;
-`Entered` as its last word means that the program runs. The kernel kills it with the
-container, and process 1 is not gone before we have reaped it.
+The forked child does all the work and tells over a pipe that closes on exec how far it came:
+lines whose first byte says what follows. The kernel kills it with the container, and process 1
+is not gone before we have reaped it.
 """
 
 # Plain strings: pathlib would cost every shim memory.
@@ -14,20 +14,19 @@ import signal
 from collections.abc import Callable
 from typing import Final, NoReturn, Protocol
 
-import msgspec
-
 from runtime.io.polling import Poll
-from runtime.wire import Entered, Refused
+from runtime.wire import Refused, encode
 
+ENTERED: Final = b"e"  # its pid: it will run, unless it is
+REFUSED: Final = b"r"  # a `Refused`, as a client is told
 _READ_BYTES: Final = 4096
-_TOLD: Final[msgspec.json.Decoder[Entered | Refused]] = msgspec.json.Decoder(Entered | Refused)
 
 
 class Follower(Protocol):
-    """Who wants to know. Either `refused` or `left` comes last, once."""
+    """Who wants to know. Either `refused` (with a `Refused` as a line) or `left` comes last."""
 
     def entered(self, pid: int) -> None: ...
-    def refused(self, no: Refused) -> None: ...
+    def refused(self, no: bytes) -> None: ...
     def left(self, exit_code: int) -> None: ...
 
 
@@ -37,7 +36,7 @@ class _Nobody:
     def entered(self, pid: int) -> None:
         raise AssertionError("it has ended")
 
-    def refused(self, no: Refused) -> None:
+    def refused(self, no: bytes) -> None:
         raise AssertionError("it has ended")
 
     def left(self, exit_code: int) -> None:
@@ -91,15 +90,13 @@ class Program:
             return
         self._poll.forget(report)
         os.close(report)
-        match [_TOLD.decode(line) for line in self._told.splitlines()]:
-            case [Entered(pid=pid)]:
-                self._enter(pid)
-            case [*_, Refused() as no]:
-                os.waitpid(self._pid, 0)
-                self._part().refused(no)
-            case _:
-                _, status = os.waitpid(self._pid, 0)
-                self._part().refused(_silent(os.waitstatus_to_exitcode(status)))
+        words = {line[:1]: line[1:] for line in self._told.split(b"\n")}
+        if ENTERED in words and REFUSED not in words:
+            self._enter(int(words[ENTERED]))
+            return
+        _, status = os.waitpid(self._pid, 0)
+        no = words.get(REFUSED) or _silent(os.waitstatus_to_exitcode(status))
+        self._part().refused(no + b"\n")
 
     def _enter(self, pid: int) -> None:
         if pid != self._pid:  # it took one more fork; what we forked has nothing more to do
@@ -122,16 +119,17 @@ class Program:
         return follower
 
 
-def fork_refused(err: OSError) -> Refused:
+def fork_refused(err: OSError) -> bytes:
     """Say why there could be no child: the kernel has no memory for one that joins the dead."""
     number = err.errno or errno.EIO
-    if number == errno.ENOMEM:
-        return Refused("fork", number, "the container is ending")
-    return Refused("fork", number, f"fork: {os.strerror(number).lower()}")
+    text = "the container is ending" if number == errno.ENOMEM else os.strerror(number).lower()
+    return encode(Refused("fork", number, f"fork: {text}"))
 
 
-def _silent(code: int) -> Refused:
-    return Refused(
-        "start", errno.EIO, f"it ended with {code} before its program could run",
-        hint="the container may be ending, or its memory limit may be too low",
-    )  # fmt: skip
+def _silent(code: int) -> bytes:
+    return encode(
+        Refused(
+            "start", errno.EIO, f"it ended with {code} before its program could run",
+            hint="the container may be ending, or its memory limit may be too low",
+        )
+    ).rstrip()  # fmt: skip

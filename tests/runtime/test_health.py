@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from runtime import health as machine
 from runtime.health import Answered, Ask, Event, Interrupt, Tell, Woke
-from runtime.outcome import HealthRecord, HealthStatus
+from runtime.outcome import HealthRecord, HealthResult, HealthStatus, KeptResult
 from runtime.spec import Health
 
 STARTING, HEALTHY, UNHEALTHY = HealthStatus.STARTING, HealthStatus.HEALTHY, HealthStatus.UNHEALTHY
@@ -159,18 +159,16 @@ def test_a_check_that_was_caught_by_a_pause_says_nothing() -> None:
     assert story.vitals.status is STARTING
 
 
-def test_the_record_keeps_the_last_five_results() -> None:
-    story, record = Story(), HealthRecord()
-    for number in range(8):
-        story.check(number % 2)
-        new = machine.result(
-            story.vitals, story.health,
-            started_at=number, finished_at=number, exit_code=number % 2, output=f"{number}",
-        )  # fmt: skip
-        record = machine.recorded(record, story.vitals, new)
+def test_a_record_is_what_its_newest_result_says_whichever_is_found_first() -> None:
+    def kept(number: int, status: HealthStatus, streak: int) -> KeptResult:
+        result = HealthResult(started_at=1.0, finished_at=2.0, exit_code=streak, output=f"{number}")
+        return KeptResult(number, status, streak, result)
 
-    assert [each.output for each in record.results] == ["3", "4", "5", "6", "7"]
-    assert (record.status, record.failing_streak) == (HEALTHY, 1)
+    record = machine.recorded([kept(11, UNHEALTHY, 2), kept(9, HEALTHY, 0), kept(10, HEALTHY, 1)])
+
+    assert [each.output for each in record.results] == ["9", "10", "11"]
+    assert (record.status, record.failing_streak) == (UNHEALTHY, 2)
+    assert machine.recorded([]) == HealthRecord(status=STARTING)
 
 
 SPECS = st.builds(
