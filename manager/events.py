@@ -79,6 +79,19 @@ def task_state_event(task: Task, state: TaskState, seen: Observation, *, now: fl
     )
 
 
+def health_event(task: Task, seen: Observation, *, now: float) -> Event:
+    """A task's health check has come to another result; the action is Docker's."""
+    found = {"failing_streak": str(seen.failing_streak)} if seen.failing_streak else {}
+    return Event(
+        at=now,
+        kind="task",
+        action=f"health_status: {seen.health.word}",
+        id=task.id,
+        name=task_name(task),
+        attributes=_whereabouts(task) | found,
+    )
+
+
 def program_event(task: Task, action: str, attributes: dict[str, str], *, now: float) -> Event:
     """Somebody ran a program in a task's container, joined it or held it still."""
     found = {name: value[:LONGEST_ATTRIBUTE] for name, value in attributes.items() if value}

@@ -20,6 +20,7 @@ from manager import layout
 from manager.applied import Applied, Notes
 from manager.decoding import Key, Value, read_key, read_value
 from manager.events import (
+    health_event,
     node_event,
     node_state_event,
     service_event,
@@ -326,6 +327,8 @@ class ClusterView:
             return
         notes.task(task.id)
         notes.progressed.add(task.service_id)
+        if seen.health and (old is None or old.health != seen.health):
+            notes.event(health_event(task, seen, now=notes.now))
         if old is not None and old.state == seen.state:
             return
         self._recount(task)

@@ -4,11 +4,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from manager import layout
+from manager.applied import Applied
 from manager.view import ClusterView
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Observation, Task
 from swarm.specs import Availability, Global
-from swarm.states import NodeState, TaskState
+from swarm.states import HealthState, NodeState, TaskState
 from tests.manager.world import Changed, World
 
 
@@ -114,6 +115,23 @@ def test_an_end_makes_its_service_dirty_and_those_that_wait_for_room() -> None:
 
     assert applied.services == {"s-web", "s-waiting"}
     assert applied.events[0].attributes["exit_code"] == "3"
+
+
+def test_health_is_an_event_when_it_changes_and_calls_for_no_planning() -> None:
+    world, task = running_world()
+
+    def reported(health: HealthState, streak: int = 0) -> Applied:
+        return world.report(task, TaskState.RUNNING, health=health, failing_streak=streak)
+
+    well = reported(HealthState.HEALTHY)
+    failing = reported(HealthState.HEALTHY, 1)
+    ill = reported(HealthState.UNHEALTHY, 3)
+
+    assert [event.action for event in well.events] == ["health_status: healthy"]
+    assert failing.events == ()
+    assert [event.action for event in ill.events] == ["health_status: unhealthy"]
+    assert ill.events[0].attributes["failing_streak"] == "3"
+    assert not well.services | ill.services
 
 
 def test_states_that_come_late_are_dropped() -> None:
