@@ -27,7 +27,7 @@ from runtime.io.client import Runtime
 from runtime.joining import ExecSpec
 from runtime.spec import Mount, Resources
 from swarm.errors import KernelRefused, SwarmError
-from tests.kernel.machine import Machine, eventually, exit_of
+from tests.kernel.machine import PATIENCE, Machine, eventually, exit_of
 
 pytestmark = pytest.mark.kernel
 
@@ -71,8 +71,9 @@ def attempt(cell: Machine, *words: str, **fields: Any) -> Answer:
 def on_the_host(*words: str) -> Answer:
     """The same program outside of any container, as root."""
     found = subprocess.run(
-        [PYTHON, "-IS", str(ATTACK), *words], capture_output=True, text=True, timeout=60, check=True
-    )
+        [PYTHON, "-IS", str(ATTACK), *words],
+        capture_output=True, text=True, timeout=60 * PATIENCE, check=True,
+    )  # fmt: skip
     return last_answer(found.stdout)
 
 
@@ -411,7 +412,7 @@ def test_an_ordinary_executable_can_be_overwritten_once_nobody_runs_it(tmp_path:
     found = subprocess.run(
         [str(copy), "-IS", str(ATTACK), "keep_own_executable",
          PYTHON, "-IS", str(ATTACK), "overwrite_kept", "FD", "10"],
-        capture_output=True, text=True, timeout=30, check=True,
+        capture_output=True, text=True, timeout=30 * PATIENCE, check=True,
         env={"PYTHONHOME": "/usr"},
     )  # fmt: skip
 
@@ -457,7 +458,7 @@ def visited(cell: Machine, visit: Visit, **fields: Any) -> Answer:
     (signal / "ready.stop").unlink(missing_ok=True)
     (signal / "ready").unlink(missing_ok=True)
     shared = (Mount(source=str(signal), target="/signal"),)
-    command, fields = attacker("catch_visitors", "60", "/signal/ready", mounts=shared, **fields)
+    command, fields = attacker("catch_visitors", "600", "/signal/ready", mounts=shared, **fields)
 
     async def story() -> str:
         async with cell.runtime() as runtime:
@@ -600,6 +601,41 @@ def test_no_descriptor_of_the_runtime_can_be_a_working_directory(
             seen.append(output)
 
     assert not [each for each in seen if "of-the-host" in each or "root" in each.split()]
+
+
+def test_no_descriptor_of_the_shim_can_be_the_working_directory_of_an_exec(cell: Machine) -> None:
+    """The shim has open what a container needs, and forks whoever joins it."""
+    (cell.base / "of-the-host").touch()
+    script = "ls -a . .. ../.. ../../.. 2>&1; true"
+
+    async def story() -> list[bytes]:
+        seen: list[bytes] = []
+        async with cell.runtime() as runtime:
+            spec = cell.spec("sleep", "600")
+            await runtime.run(spec)
+            for workdir in ("/data", *(f"/proc/self/fd/{number}" for number in range(3, 24))):
+                asked = ExecSpec(args=("/bin/sh", "-c", script), workdir=workdir)
+                with contextlib.suppress(SwarmError):
+                    program = await runtime.exec(spec.id, asked)
+                    seen.append(await asyncio.to_thread(read_all, program.stdout_fd))
+                    await program.wait()
+                    program.close()
+            await runtime.kill(spec.id, 9)
+            await exit_of(runtime)
+            await runtime.delete(spec.id)
+        return seen
+
+    seen = asyncio.run(story())
+    assert b"inner" in seen[0]  # an ordinary directory
+    assert not [each for each in seen if b"of-the-host" in each or b"boot" in each]
+
+
+def read_all(descriptor: int) -> bytes:
+    os.set_blocking(descriptor, True)
+    parts: list[bytes] = []
+    while not parts or parts[-1]:
+        parts.append(os.read(descriptor, 1 << 16))
+    return b"".join(parts)
 
 
 def test_all_of_this_leaves_the_host_as_it_was(cell: Machine) -> None:

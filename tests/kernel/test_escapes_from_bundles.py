@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.kernel.bundles import Bundles, Config
-from tests.kernel.machine import wait_for
+from tests.kernel.machine import PATIENCE, wait_for
 from tests.kernel.test_escapes import (
     ATTACK,
     PYTHON,
@@ -91,7 +91,7 @@ def test_an_exec_gives_nothing_away(cell: Bundles, capable: bool) -> None:
             sets = config["process"]["capabilities"]
             config["process"]["capabilities"] = {each: ALL_CAPABILITIES for each in sets}
 
-    command = (PYTHON, "-IS", "/attack/attack.py", "catch_visitors", "60", "/signal/ready")
+    command = (PYTHON, "-IS", "/attack/attack.py", "catch_visitors", "600", "/signal/ready")
     name = cell.bundle(*command, change=change)
     output = cell.base / "output"
     with output.open("wb") as file:
@@ -101,7 +101,7 @@ def test_an_exec_gives_nothing_away(cell: Bundles, capable: bool) -> None:
         for _ in range(5):
             cell.run("exec", name, "true")
         (signal / "ready.stop").touch()
-        assert waiting.wait(20) == 0
+        assert waiting.wait(20 * PATIENCE) == 0
     finally:
         waiting.kill()
         waiting.wait()

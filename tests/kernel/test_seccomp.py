@@ -17,6 +17,7 @@ from runtime.oci.config import Seccomp, Syscall, SyscallArg
 from runtime.seccomp.flags import filter_flags
 from runtime.seccomp.listening import process_state
 from swarm.errors import Unavailable
+from tests.kernel.machine import PATIENCE
 
 pytestmark = pytest.mark.kernel
 
@@ -36,7 +37,7 @@ def run(wanted: Seccomp, script: str, *words: str) -> subprocess.CompletedProces
         [sys.executable, str(FILTERED), msgspec.json.encode(wanted).decode(), script, *words],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=30 * PATIENCE,
         check=False,
         cwd=ROOT,
         env=ENVIRONMENT,
@@ -171,7 +172,7 @@ def test_somebody_else_answers_for_the_calls_that_it_is_asked_about(tmp_path: Pa
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
         agent.bind(path)
         agent.listen()
-        agent.settimeout(20)
+        agent.settimeout(20 * PATIENCE)
         process = subprocess.Popen(
             [sys.executable, str(FILTERED), msgspec.json.encode(wanted).decode(), PRIORITY],
             stdout=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT,
@@ -179,14 +180,14 @@ def test_somebody_else_answers_for_the_calls_that_it_is_asked_about(tmp_path: Pa
         try:
             connection, _ = agent.accept()
             with connection:
-                connection.settimeout(20)
+                connection.settimeout(20 * PATIENCE)
                 message, (listener, *more), _, _ = socket.recv_fds(connection, 1 << 16, 4)
                 assert connection.recv(1) == b""
             try:
                 answer_once(listener, errno=77)
             finally:
                 os.close(listener)
-            output, _ = process.communicate(timeout=20)
+            output, _ = process.communicate(timeout=20 * PATIENCE)
         finally:
             process.kill()
             process.wait()
