@@ -17,6 +17,7 @@ from typing import Any
 from runtime import constants as k
 from runtime import steps as s
 from runtime.io import kernel
+from runtime.io.inside.dying import still_dying
 from runtime.io.inside.held import Held
 from runtime.io.inside.writing import write
 from runtime.oci.config import IdMapping
@@ -80,8 +81,9 @@ def _enter_namespaces(_: Held, step: s.EnterNamespaces) -> None:
     try:
         for flag, path in step.paths:
             opened.append((flag, os.open(path, os.O_RDONLY | os.O_CLOEXEC)))
-        for flag, descriptor in opened:
-            kernel.setns(descriptor, flag)
+        with still_dying():
+            for flag, descriptor in opened:
+                kernel.setns(descriptor, flag)
     finally:
         for _flag, descriptor in opened:
             os.close(descriptor)
@@ -92,7 +94,8 @@ def _enter_container(held: Held, step: s.EnterContainer) -> None:
     kernel.prctl(k.PR_SET_DUMPABLE, 0)
     pidfd = step.pidfd if step.pidfd >= 0 else os.pidfd_open(step.pid)
     try:
-        kernel.setns(pidfd, step.flags)
+        with still_dying():
+            kernel.setns(pidfd, step.flags)
     except OSError as err:
         # The kernel refuses a process its own user namespace, which a path may have named.
         if err.errno != errno.EINVAL or not step.flags & k.CLONE_NEWUSER:
@@ -107,7 +110,8 @@ def _enter_container(held: Held, step: s.EnterContainer) -> None:
 
 
 def _enter_user_namespace(held: Held, _: s.EnterUserNamespace) -> None:
-    kernel.setns(held.user_namespace, k.CLONE_NEWUSER)
+    with still_dying():
+        kernel.setns(held.user_namespace, k.CLONE_NEWUSER)
 
 
 def _become_root(_: Held, __: s.BecomeRoot) -> None:
@@ -116,7 +120,8 @@ def _become_root(_: Held, __: s.BecomeRoot) -> None:
         os.setgroups([])
     for become in (os.setresgid, os.setresuid):
         try:
-            become(0, 0, 0)
+            with still_dying():
+                become(0, 0, 0)
         except OSError as err:
             if err.errno != errno.EINVAL:
                 raise

@@ -10,6 +10,7 @@ from typing import Any, Final
 from runtime import constants as k
 from runtime import steps as s
 from runtime.io import kernel, listener
+from runtime.io.inside.dying import still_dying
 from runtime.io.inside.furnishing import verify_workdir
 from runtime.io.inside.held import Held
 from runtime.io.inside.targets import find
@@ -86,11 +87,7 @@ def _in_image(held: Held, path: str) -> str:
 
 
 def _set_identity(held: Held, step: s.SetIdentity) -> None:
-    """Permitted capabilities are kept: which of them stay is decided by a step of its own.
-
-    The kernel forgets that we die with our parent when we become somebody else.
-    """
-    dying_by = kernel.death_signal()
+    """Permitted capabilities are kept: which of them stay is decided by a step of its own."""
     if step.uid >= 0:
         home = home_of(step.uid, _in_image(held, "/etc/passwd"))
         held.identity = Identity(step.uid, step.gid, step.groups, home)
@@ -98,9 +95,9 @@ def _set_identity(held: Held, step: s.SetIdentity) -> None:
     _give_streams(who.uid)
     kernel.prctl(k.PR_SET_KEEPCAPS, 1)
     os.setgroups(who.groups)
-    os.setresgid(who.gid, who.gid, who.gid)
-    os.setresuid(who.uid, who.uid, who.uid)
-    kernel.prctl(k.PR_SET_PDEATHSIG, dying_by)
+    with still_dying():
+        os.setresgid(who.gid, who.gid, who.gid)
+        os.setresuid(who.uid, who.uid, who.uid)
     kernel.prctl(k.PR_SET_KEEPCAPS, 0)
     if who.uid:
         _effective, permitted, inheritable = kernel.capget()
