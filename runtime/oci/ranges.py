@@ -15,6 +15,8 @@ from runtime.oci.problem import Problem
 _Value: TypeAlias = "str | int | float | Struct | tuple[_Value, ...] | dict[str, _Value] | None"
 
 _UINT32: Final = (0, 2**32 - 1)
+# Not the last one: to the kernel it is -1, and says that an id stays as it is.
+_ID: Final = (0, 2**32 - 2)
 _UINT64: Final = (0, 2**64 - 1)
 _INT64: Final = (-(2**63), 2**63 - 1)
 _MODE: Final = (0, 0o7777)
@@ -26,10 +28,10 @@ _RANGES: Final[dict[tuple[type[Struct], str], tuple[int, int]]] = {
     (oci.IdMapping, "size"): (1, 2**32 - 1),
     (oci.ConsoleSize, "height"): (0, 2**16 - 1),
     (oci.ConsoleSize, "width"): (0, 2**16 - 1),
-    (oci.User, "uid"): _UINT32,
-    (oci.User, "gid"): _UINT32,
+    (oci.User, "uid"): _ID,
+    (oci.User, "gid"): _ID,
     (oci.User, "umask"): (0, 0o777),
-    (oci.User, "additional_gids"): _UINT32,
+    (oci.User, "additional_gids"): _ID,
     (oci.Rlimit, "soft"): _UINT64,
     (oci.Rlimit, "hard"): _UINT64,
     (oci.Process, "oom_score_adj"): (-1000, 1000),

@@ -61,11 +61,13 @@ FORBIDDEN = [
     (process(args=["a\0b"]), "process.args[0]: must not contain a null character"),
     (process(cwd=""), "process.cwd: must be an absolute path"),
     (process(env=["A"]), "process.env[0]: must be NAME=VALUE"),
-    (process(user={"uid": -1}), "process.user.uid: must be between 0 and 4294967295"),
+    (process(user={"uid": -1}), "process.user.uid: must be between 0 and 4294967294"),
+    (process(user={"uid": 2**32 - 1}), "process.user.uid: must be between 0 and 4294967294"),
+    (process(user={"gid": 2**32 - 1}), "process.user.gid: must be between 0 and 4294967294"),
     (process(user={"umask": 512}), "process.user.umask: must be between 0 and 511"),
     (
         process(user={"additionalGids": [0, 2**32]}),
-        "process.user.additionalGids[1]: must be between 0 and 4294967295",
+        "process.user.additionalGids[1]: must be between 0 and 4294967294",
     ),
     (process(oomScoreAdj=1001), "process.oomScoreAdj: must be between -1000 and 1000"),
     (
