@@ -54,9 +54,11 @@ class Machine:
         self._names = 0
         make_image(self.image)
 
-    def start_launcher(self, *flags: str) -> subprocess.Popen[bytes]:
+    def start_launcher(
+        self, *flags: str, module: str = "runtime.io.launcher"
+    ) -> subprocess.Popen[bytes]:
         launcher = subprocess.Popen(
-            [sys.executable, "-m", "runtime.io.launcher", "--socket", str(self.socket),
+            [sys.executable, "-m", module, "--socket", str(self.socket),
              "--run-root", str(self.run_root), *flags],
             cwd=REPOSITORY, stdin=subprocess.DEVNULL,
         )  # fmt: skip
@@ -181,13 +183,15 @@ async def eventually(what: str, condition: Callable[[], Any], within_s: float = 
     return found
 
 
-async def failure_of(action: Awaitable[object], kind: type[Exception]) -> Any:
+async def failure_of(
+    action: Awaitable[object], kind: type[Exception] | tuple[type[Exception], ...]
+) -> Any:
     """The failure that `action` ends with."""
     try:
         await action
     except kind as err:
         return err
-    raise AssertionError(f"no {kind.__name__}")
+    raise AssertionError(f"no {kind}")
 
 
 def make_image(root: Path) -> None:
