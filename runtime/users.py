@@ -12,6 +12,10 @@ from msgspec import Struct
 
 from swarm.errors import KernelRefused
 
+# One more is -1 to the kernel: an id that is to stay as it is, which is root's.
+_LAST_ID = 2**32 - 2
+_DIGITS = 10
+
 
 class Identity(Struct, frozen=True):
     """Whom a process runs as."""
@@ -36,13 +40,16 @@ def resolve(user: str, additional: tuple[str, ...], passwd: str, group: str) -> 
     if entry is None:
         if not wanted.isdecimal():
             raise _unknown("user", wanted, "/etc/passwd")
-        entry = _Entry("", int(wanted), 0, "/")
+        entry = _Entry("", _number(wanted), 0, "/")
     if colon and wanted_group:
         gid, groups = _find_gid(wanted_group, group), set[int]()
     else:
         gid = entry.gid
         groups = {each for _, each, members in _groups(group) if entry.name in members}
     groups |= {_find_gid(each, group) for each in additional}
+    for number in (entry.uid, gid, *groups):
+        if number > _LAST_ID:
+            raise _too_large(number)
     return Identity(entry.uid, gid, tuple(sorted(groups - {gid} | {gid})), entry.home or "/")
 
 
@@ -57,7 +64,7 @@ def _find_user(wanted: str, passwd: str) -> _Entry | None:
     for entry in entries:
         if entry.name == wanted:
             return entry
-    number = int(wanted) if wanted.isdecimal() else None
+    number = _number(wanted) if wanted.isdecimal() else None
     found = next((entry for entry in entries if entry.uid == number), None)
     return found if found or number != 0 else _Entry("root", 0, 0, "/root")
 
@@ -67,7 +74,7 @@ def _find_gid(wanted: str, group: str) -> int:
         if name == wanted:
             return gid
     if wanted.isdecimal():
-        return int(wanted)
+        return _number(wanted)
     raise _unknown("group", wanted, "/etc/group")
 
 
@@ -75,7 +82,7 @@ def _users(passwd: str) -> Iterator[_Entry]:
     for line in passwd.splitlines():
         fields = line.split(":")
         if len(fields) >= 6 and fields[2].isdecimal() and fields[3].isdecimal():
-            yield _Entry(fields[0], int(fields[2]), int(fields[3]), fields[5])
+            yield _Entry(fields[0], _number(fields[2]), _number(fields[3]), fields[5])
 
 
 def _groups(group: str) -> Iterator[tuple[str, int, tuple[str, ...]]]:
@@ -83,7 +90,19 @@ def _groups(group: str) -> Iterator[tuple[str, int, tuple[str, ...]]]:
         fields = line.split(":")
         if len(fields) >= 3 and fields[2].isdecimal():
             members = tuple(filter(None, fields[3].split(","))) if len(fields) > 3 else ()
-            yield fields[0], int(fields[2]), members
+            yield fields[0], _number(fields[2]), members
+
+
+def _number(digits: str) -> int:
+    """Python refuses to read thousands of digits, and nobody has such a number."""
+    return int(digits) if len(digits) <= _DIGITS else _LAST_ID + 1
+
+
+def _too_large(number: int) -> KernelRefused:
+    return KernelRefused(
+        "set user", EINVAL, f"no user or group can have the number {number}",
+        hint=f"use one between 0 and {_LAST_ID}",
+    )  # fmt: skip
 
 
 def _unknown(kind: str, name: str, file: str) -> KernelRefused:

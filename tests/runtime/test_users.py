@@ -50,6 +50,32 @@ def test_an_unknown_name_is_refused_by_name(user: str, groups: tuple[str, ...], 
     assert "use a number" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("user", "groups"),
+    [("4294967295", ()), ("4294967296", ()), ("0:4294967295", ()), ("0", ("4294967295",)),
+     ("9" * 5000, ()), ("0:" + "9" * 5000, ()), ("evil", ()), ("evil:0", ()), ("member", ())],
+)  # fmt: skip
+def test_no_number_that_the_kernel_takes_for_none_is_anyones(
+    user: str, groups: tuple[str, ...]
+) -> None:
+    """4294967295 is -1: asked to become that, a process stays root."""
+    passwd = f"evil:x:4294967295:0::/:\nmember:x:5:5::/:\nlong:x:{'9' * 5000}:0::/:\n"
+
+    with pytest.raises(KernelRefused, match="no user or group can have the number"):
+        resolve(user, groups, passwd, "all:x:4294967295:member\n")
+
+
+@given(st.text(), st.text(), st.text())
+def test_law_whatever_an_image_says_is_an_identity_or_refused(
+    user: str, passwd: str, grp: str
+) -> None:
+    try:
+        identity = resolve(user, (), passwd, grp)
+    except KernelRefused:
+        return
+    assert all(0 <= number < 2**32 - 1 for number in (identity.uid, identity.gid))
+
+
 @given(st.integers(0, 2**31), st.integers(0, 2**31), st.text(), st.text())
 def test_law_numbers_hold_whatever_the_files_say(uid: int, gid: int, passwd: str, grp: str) -> None:
     identity = resolve(f"{uid}:{gid}", (), f"x{passwd}", f"x{grp}")
