@@ -198,6 +198,22 @@ def test_exec_reads_the_process_from_a_file(bundles: Bundles) -> None:
     assert {"PATH=/bin", "X=y"} <= set(out.split())
 
 
+def test_exec_can_run_in_a_group_below_the_containers(bundles: Bundles) -> None:
+    name = bundles.launch("sleep", "1000")
+    for group in bundles.groups(name):
+        (group / "inner").mkdir()
+        if (group / "cpuset.cpus").exists() and bundles.layout.v1:
+            for file in ("cpuset.cpus", "cpuset.mems"):
+                (group / "inner" / file).write_text((group / file).read_text())
+
+    groups = bundles.run("exec", "--cgroup", "inner", name, "cat", "/proc/self/cgroup").stdout
+    missing = bundles.run("exec", "--cgroup", "none", name, "true", ok=False)
+
+    assert "/inner\n" in groups
+    assert missing.returncode == 255
+    assert "none" in missing.stderr
+
+
 def test_a_detached_exec_leaves_its_pid(bundles: Bundles) -> None:
     name = bundles.launch("sleep", "1000")
     file = bundles.base / "pid"

@@ -1,17 +1,21 @@
 """Run one more program in a container that runs."""
 
+import os
+
 from runtime.command import program
 from runtime.command.parsing import Options
-from runtime.command.record import Record
+from runtime.command.record import ProcessId, Record, timeless_state
+from runtime.command.subgroups import redirected, subgroups
 from runtime.io.command import foreground, terminal
 from runtime.io.command.caller import Caller
 from runtime.io.command.creating import check_preserved, write_pid_file
+from runtime.io.command.observing import identify
 from runtime.io.command.placing import config_of, place_of
 from runtime.io.spawning import Stdio, spawn
 from runtime.oci.config import Config, Process
 from runtime.oci.reading import read_process
 from runtime.oci.state import Status
-from runtime.plan import plan_exec
+from runtime.plan import Extras, plan_exec
 from swarm.errors import Invalid, Missing, Refused
 
 
@@ -20,7 +24,7 @@ def execute(caller: Caller, options: Options, container_id: str, words: tuple[st
     preserve_fds = options.number("preserve-fds")
     check_preserved(preserve_fds)
     record = caller.store.read(container_id)
-    pid = _pid(caller, record, options)
+    init = _init(caller, record, options)
     config = config_of(caller, record)
     process = _process(config, options, words)
     detached = options.is_on("detach")
@@ -28,8 +32,12 @@ def execute(caller: Caller, options: Options, container_id: str, words: tuple[st
         foreground.become_subreaper()
     path = options.text("console-socket") if options.has("console-socket") else ""
     console = terminal.console(path, terminal=process.terminal, detached=detached)
-    plan = plan_exec(config, process, place_of(caller, record), pid=pid)
+    pidfd = _open(record, init)
+    extras = Extras(state=timeless_state(record).decode())
+    plan = plan_exec(config, process, place_of(caller, record), extras, pid=init.pid, pidfd=pidfd)
+    plan = redirected(plan, record.group, subgroups(options.many("cgroup"), caller.layout))
     spawned = spawn(plan, Stdio(0, 1, 2, console.descriptor), preserve_fds=preserve_fds)
+    os.close(pidfd)
     signals = None if detached else foreground.Signals()
     master = console.master()
     console.close()
@@ -38,7 +46,18 @@ def execute(caller: Caller, options: Options, container_id: str, words: tuple[st
     return 0 if signals is None else foreground.wait(spawned.pid, signals, master)
 
 
-def _pid(caller: Caller, record: Record, options: Options) -> int:
+def _open(record: Record, init: ProcessId) -> int:
+    """Process 1 as a descriptor, so that no other process of its number is joined."""
+    try:
+        descriptor = os.pidfd_open(init.pid)
+    except ProcessLookupError:
+        descriptor = -1
+    if descriptor < 0 or identify(init.pid) != init:
+        raise Refused(f"cannot exec in a stopped container: {record.id}", hint="start it")
+    return descriptor
+
+
+def _init(caller: Caller, record: Record, options: Options) -> ProcessId:
     match caller.status(record):
         case Status.STOPPED | Status.CREATING:
             raise Refused(f"cannot exec in a stopped container: {record.id}", hint="start it")
@@ -49,7 +68,7 @@ def _pid(caller: Caller, record: Record, options: Options) -> int:
             )
         case _:
             assert record.init is not None
-            return record.init.pid
+            return record.init
 
 
 def _process(config: Config, options: Options, words: tuple[str, ...]) -> Process:
