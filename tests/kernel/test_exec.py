@@ -13,6 +13,8 @@ import pytest
 
 from runtime.io.client import Runtime
 from runtime.joining import ExecSpec, refusal_code
+from runtime.oci.config import IdMapping
+from runtime.spec import Rlimit, UserNamespace
 from swarm.errors import Invalid, KernelRefused, Missing, Refused
 from tests.kernel.joined import read_all, read_until, run, running, tell
 from tests.kernel.machine import REPOSITORY, Machine, eventually, exit_of, failure_of
@@ -37,25 +39,43 @@ def test_without_stdin_there_is_nothing_to_read(machine: Machine) -> None:
     tell(machine, story)
 
 
-def test_it_is_in_the_container_with_its_rights_and_limits(machine: Machine) -> None:
-    """Namespaces, groups, capabilities, limits, user and environment are process 1's."""
-    script = (
-        "for n in cgroup ipc mnt net pid uts; do readlink /proc/self/ns/$n; done; "
-        "grep -E '^(Cap|Sig(Blk|Ign|Cgt)|NoNewPrivs|Seccomp:|Groups|Uid)' /proc/self/status; "
-        "cat /proc/self/oom_score_adj /proc/self/cgroup; ulimit -n; pwd; echo $A $B $HOME; umask; "
-        "ls /proc/self/fd | wc -l; echo end"
-    )
+SHOW = (
+    "for n in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$n; done; "
+    "grep -E '^(Cap|Sig(Blk|Ign|Cgt)|NoNewPrivs|Seccomp:|Groups|Uid)' /proc/self/status; "
+    "cat /proc/self/oom_score_adj /proc/self/cgroup; ulimit -n; pwd; echo $A $B $HOME; umask; "
+    "ls /proc/self/fd | wc -l; echo end"
+)
+MAPPED = (IdMapping(container_id=0, host_id=100_000, size=65_536),)
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "user": {
+        "env": ("PATH=/bin", "A=1", "B=2"), "user": "1000:1001", "additional_groups": ("7",),
+        "workdir": "/tmp", "oom_score_adj": 100, "hostname": "h",
+    },
+    "limits": {"rlimits": (Rlimit(name="nofile", soft=77, hard=99),), "umask": 0o077},
+    "privileged": {"privileged": True},
+    "no capability": {"capabilities": (), "no_new_privs": False},
+    "unconfined": {"seccomp": "unconfined", "no_new_privs": False},
+    "host network": {"host_network": True},
+    "mapped": {"user_namespace": UserNamespace(uids=MAPPED, gids=MAPPED)},
+    "mapped user": {"user_namespace": UserNamespace(uids=MAPPED, gids=MAPPED), "user": "1000"},
+    "init": {"init": True},
+    "read-only": {"read_only_rootfs": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_has_the_namespaces_rights_and_limits_of_process_one(
+    machine: Machine, kind: str
+) -> None:
+    """Groups, filters, signals, user, directory and environment too, in every kind."""
 
     async def story(runtime: Runtime, name: str) -> None:
         await eventually("all is said", lambda: machine.output(name).endswith("end\n"))
         first = machine.output(name).encode()
-        assert await run(runtime, name, "sh", "-c", script) == (0, first, b"")
+        assert await run(runtime, name, "sh", "-c", SHOW) == (0, first, b"")
 
-    tell(
-        machine, story, "sh", "-c", f"{script}; exec sleep 999",
-        env=("PATH=/bin", "A=1", "B=2"), user="1000:1001", additional_groups=("7",),
-        workdir="/tmp", oom_score_adj=100, hostname="h",
-    )  # fmt: skip
+    tell(machine, story, "sh", "-c", f"{SHOW}; exec sleep 999", **KINDS[kind])
 
 
 def test_it_can_be_another_user_elsewhere_with_more_variables(machine: Machine) -> None:
