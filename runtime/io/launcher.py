@@ -8,8 +8,8 @@ but requests that nobody has acted on, and their clients see their socket close.
 usage: python -m runtime.io.launcher --socket PATH --run-root DIR [--respawn PID FILE]
 """
 
-# Plain strings: pathlib would cost every shim memory.
-# ruff: noqa: PTH100, PTH103, PTH105, PTH108
+# Plain strings: pathlib would cost every shim memory. What is loaded first is the point of it.
+# ruff: noqa: E402, PTH100, PTH103, PTH105, PTH108
 
 import contextlib
 import gc
@@ -22,12 +22,16 @@ import sys
 import time
 from typing import Final, NoReturn
 
+from runtime.light import load_msgspec
+
+load_msgspec()  # each fork copies the page tables of all that we have
+
 import msgspec
 from msgspec import Struct
 
 from runtime.io import host, kernel, preparing, sealing, shim, sockets
 from runtime.io.hierarchies import host_layout
-from runtime.io.planning import default_filter
+from runtime.io.planning import default_filter, rehearse
 from runtime.io.process import Surroundings
 from runtime.io.title import arguments
 from runtime.layout import containers_dir
@@ -298,6 +302,7 @@ def main() -> None:
     _keep_output()
     kernel.set_name("swarmd-launcher")
     preparing.prepare(around.layout)  # what it opens stays open as long as we are here
+    rehearse(run_root=around.run_root, layout=around.layout, last_capability=around.last_capability)
     # A collection would touch, and so copy, every page that the shims share with us.
     gc.collect()
     gc.disable()

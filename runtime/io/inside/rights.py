@@ -161,7 +161,7 @@ def _prepare_seccomp(held: Held, step: s.PrepareSeccomp) -> None:
 
 def _load_seccomp(held: Held, step: s.LoadSeccomp) -> None:
     """From here on the program's filter is ours, too."""
-    from runtime.io import seccomp
+    from runtime.io import seccomp  # has been imported: its file is out of sight by now
 
     told = b""
     if held.listener is not None:
