@@ -56,6 +56,7 @@ class Held:
         self.null = -1
         self.bare = -1
         self.filter = b""
+        self.is_filtered = False
         self.listener: socket | None = None  # who answers a filter's notifications
         self.unreached_workdir = ""
         self.identity = Identity()

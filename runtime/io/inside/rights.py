@@ -11,6 +11,7 @@ from runtime import constants as k
 from runtime import steps as s
 from runtime.io import kernel, listener
 from runtime.io.inside.dying import still_dying
+from runtime.io.inside.executing import close_on_exec
 from runtime.io.inside.furnishing import verify_workdir
 from runtime.io.inside.held import Held
 from runtime.io.inside.targets import find
@@ -167,6 +168,8 @@ def _load_seccomp(held: Held, step: s.LoadSeccomp) -> None:
     if held.listener is not None:
         pid = int(os.readlink("self", dir_fd=held.proc))
         told = process_state(step.state, pid=pid, metadata=step.listener_metadata)
+    close_on_exec(held)
+    held.is_filtered = True
     descriptor = seccomp.load(step.program or held.filter, step.flags)
     if descriptor >= 0:
         if held.listener is not None:
