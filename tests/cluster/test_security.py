@@ -211,6 +211,23 @@ def test_root_inside_is_nobody_outside(pair: Pair) -> None:
     assert {each.stat().st_uid for each in layers.rglob("busybox")} == {0}
 
 
+def test_what_joins_a_container_is_fenced_as_it_is(pair: Pair) -> None:
+    """A health check and an exec have the ids and the rights of the container, and no more."""
+    fences = "grep -E '^(Uid|CapEff|NoNewPrivs|Seccomp):' /proc/self/status"
+    pair.create(
+        pair.remapped, "--cap-drop", "ALL", "--health-cmd", f"{fences} > /tmp/check",
+        "--health-interval", "200ms", script=f"{fences}; {SLEEP}",
+    )  # fmt: skip
+
+    own = pair.said(4)
+    joined = pair.plain.ctl("exec", "one", "sh", "-c", fences).stdout.splitlines()
+    checked = pair.plain.ctl("exec", "one", "cat", "/tmp/check").stdout.splitlines()
+
+    assert own[1] == f"CapEff:\t{'0' * 16}"
+    assert joined == own
+    assert checked == own
+
+
 def test_a_bind_keeps_its_owners_so_a_remapped_root_cannot_write_it(pair: Pair) -> None:
     source = pair.lan.base / "source"
     source.mkdir(mode=0o755)
