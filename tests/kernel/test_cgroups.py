@@ -345,20 +345,20 @@ def test_groups_that_a_container_made_in_its_own_go_with_it(group: Group) -> Non
     assert not any(Path(p).exists() for p in groups.paths(LAYOUT, group.path, Resources()))
 
 
-def test_a_threaded_parent_takes_no_container_and_is_named(group: Group) -> None:
-    if not LAYOUT.unified:
-        pytest.skip("only cgroup v2 has threaded groups")
-    parent = Path(LAYOUT.unified, group.path).parent / "threaded"
-    group.make(Resources())
-    host.apply(MakeCgroup(str(parent)))
-    host.apply(WriteKernelFile(f"{parent}/cgroup.type", ("threaded",)))
-    inner = JoinCgroup(f"{parent}/t2")
-    host.apply(MakeCgroup(inner.path))
+def test_a_threaded_parent_takes_no_container_and_is_named() -> None:
+    if os.geteuid() != 0 or not LAYOUT.unified:
+        pytest.skip("needs root and cgroup v2, which alone has threaded groups")
+    parent = f"{LAYOUT.unified}/swarmtest{os.getpid()}-threaded"
+    inner = JoinCgroup(f"{parent}/t1")
     try:
+        host.apply(MakeCgroup(parent))
+        host.apply(WriteKernelFile(f"{parent}/cgroup.type", ("threaded",)))
+        host.apply(MakeCgroup(inner.path))
+
         with pytest.raises(OSError) as failure:
             cgroups.write_values(f"{inner.path}/cgroup.procs", ("0",))
+
         assert "threaded" in host.refusal(inner, failure.value).message
     finally:
-        host.revert(
-            [RemoveCgroup(inner.path, shared=False), RemoveCgroup(str(parent), shared=False)]
-        )
+        host.revert([RemoveCgroup(parent, shared=False)])
+    assert not Path(parent).exists()
