@@ -19,6 +19,7 @@ from runtime.oci.config import DeviceRule
 
 ANY: Final = -1
 _ALL_ACCESS: Final = "rwm"
+_OPENING: Final = frozenset("rw")
 _MOST: Final = 1 << 32  # device numbers are 32 bits
 
 # What every container may use besides: making nodes is allowed for all, what counts is opening.
@@ -137,7 +138,10 @@ def _take_back(found: dict[tuple[str, int, int], Rule], rule: Rule) -> Refusal |
 
 
 def _join(found: dict[tuple[str, int, int], Rule]) -> None:
-    """Have one exception allow by itself what several allow together: the kernel asks one."""
+    """Have one exception allow by itself what several allow together: the kernel asks one.
+
+    It asks for reading and writing at once, but never for more along with making a node.
+    """
     changed = True
     while changed:
         changed = False
@@ -148,10 +152,10 @@ def _join(found: dict[tuple[str, int, int], Rule]) -> None:
                     one.kind,
                     max(one.major, other.major),
                     max(one.minor, other.minor),
-                    one.access | other.access,
+                    (one.access | other.access) & _OPENING,
                 )
-                before = found.get(_key(both))
-                if before is None or not both.access <= before.access:
+                before = found.get(_key(both), one)
+                if not any(both.access <= each.access for each in (one, other, before)):
                     _add(found, both)
                     changed = True
 
