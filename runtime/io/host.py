@@ -67,6 +67,10 @@ def _hint(step: s.HostStep | s.ContainerStep, number: int) -> str:
             return "id-mapped layers need Linux 5.19, and ext4, xfs or btrfs below them"
         case s.OpenBind(translate=translate) if translate and number == errno.EINVAL:
             return "its file system cannot be id-mapped: ext4, xfs, btrfs and tmpfs can"
+        case s.MountFilesystem(filesystem=filesystem) if number == errno.EINVAL and any(
+            option.startswith("context=") for option in filesystem.data
+        ):
+            return "a mount label needs a kernel with SELinux: leave linux.mountLabel out"
         case s.SetTimeOffsets() if number == errno.ERANGE:
             return "no clock may be set before the start of the host"
         case _:

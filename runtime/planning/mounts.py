@@ -40,6 +40,7 @@ from runtime.steps import (
 # Where the image must not have put a link: we would take its own files for the kernel's.
 _STRICT_KINDS: Final = ("proc", "sysfs")
 _STRICT_TARGETS: Final = ("/proc", "/sys", "/dev")
+_LABELLED: Final = ("tmpfs", "devpts", "ramfs")
 _SHARED: Final = (k.MS_SHARED, k.MS_SHARED | k.MS_REC)
 # The namespace that a file system shows, where that is another than the mount's own.
 _SHOWN: Final = {"sysfs": "network", "mqueue": "ipc"}
@@ -178,7 +179,7 @@ def _filesystem(arranged: Arranged, config: Config, mount: Mount, options: Optio
         source=mount.source,
         flags=options.flags,
         attributes=attributes,
-        data=options.data,
+        data=(*options.data, *_labels(config, mount.type)),
     )
     strict = mount.type in _STRICT_KINDS or target in _STRICT_TARGETS
     shown = _SHOWN.get(mount.type)
@@ -197,6 +198,12 @@ def _filesystem(arranged: Arranged, config: Config, mount: Mount, options: Optio
             propagation=options.propagation,
         )
     )
+
+
+def _labels(config: Config, kind: str) -> tuple[str, ...]:
+    """What is written into a fresh file system is labelled as the container's."""
+    label = config.linux.mount_label if config.linux else ""
+    return (f"context={label}",) if label and kind in _LABELLED else ()
 
 
 def _cgroup(

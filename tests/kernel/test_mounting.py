@@ -309,3 +309,13 @@ def test_a_long_option_is_no_hindrance(bundle: Bundle) -> None:
     )
 
     assert bundle.run(config("ls", "/m", mounts=(mount,)))[1].split() == ["0", "1", "2", "3"]
+
+
+def test_a_mount_label_that_the_kernel_cannot_give_is_refused(bundle: Bundle) -> None:
+    if Path("/sys/fs/selinux").exists():
+        pytest.skip("this kernel has SELinux")
+
+    with pytest.raises(KernelRefused) as err:
+        bundle.run(config("true", linux={"mount_label": "system_u:object_r:container_file_t:s0"}))
+
+    assert "SELinux" in err.value.hint
