@@ -6,6 +6,7 @@ off, when the session is over, and when this agent stops. A failure is the last 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ from swarm.dispatch import CallBack, CallOff
 from swarm.errors import Refused, SwarmError
 
 LET_GO_WITHIN_S = 5.0
+
+# How gRPC says that a call has ended, or its channel: a status, or a complaint about the asking.
+_OVER = (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
 
 Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
 Call = grpc.aio.StreamStreamCall[dispatch_pb2.Answer, dispatch_pb2.Question]
@@ -44,13 +48,14 @@ class Talk:
             await self._write(answer)
             if not self.is_over:
                 self.is_over = True
-                await self._call.done_writing()
+                with contextlib.suppress(*_OVER):
+                    await self._call.done_writing()
 
     async def hear(self) -> dispatch_pb2.Question | None:
         """The next thing that is asked; None once nobody will ask any more."""
         try:
             heard = await self._call.read()
-        except grpc.RpcError:
+        except _OVER:
             return None
         return heard if isinstance(heard, dispatch_pb2.Question) else None
 
@@ -59,7 +64,7 @@ class Talk:
             return
         try:
             await self._call.write(dispatch_pb2.Answer(**answer))
-        except (grpc.RpcError, asyncio.InvalidStateError):
+        except _OVER:
             self.is_over = True  # whoever hears finds out as well
 
 
@@ -100,7 +105,10 @@ class Conversations:
                 task.cancel()
 
     async def _converse(self, link: Link, call_id: str) -> None:
-        call = link.dispatcher.Converse()
+        try:
+            call = link.dispatcher.Converse()
+        except grpc.aio.BaseError:
+            return  # the session has just ended
         talk = Talk(call)
         try:
             await talk.say(call_id=call_id)

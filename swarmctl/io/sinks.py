@@ -7,6 +7,7 @@ ready always has room for (pipe(7), PIPE_BUF).
 """
 
 import os
+import select
 import socket
 import stat
 from contextlib import suppress
@@ -60,8 +61,13 @@ class Sink:
     def finish(self) -> None:
         """Write all that is left, however long that takes."""
         rest, self._backlog = bytes(self._backlog), bytearray()
+        room = select.poll()
+        room.register(self._descriptor, select.POLLOUT)
         while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+            try:
+                rest = rest[os.write(self._descriptor, rest) :]
+            except BlockingIOError:  # somebody else has made it so
+                room.poll()
 
     def close(self) -> None:
         """Let go of what was opened beside the output."""

@@ -2,14 +2,15 @@
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
+from agent.io.conversations import Conversations
 from agent.io.link import Link
 from agent.io.logs import Publisher
-from swarm.dispatch import FromManager, Hello, LogSubscription, Welcome
+from swarm.dispatch import CallBack, FromManager, Hello, LogSubscription, Welcome
 from swarm.errors import SwarmError
 from swarm.ids import TaskId
 from tests.agent.managers import FakeManager
@@ -80,5 +81,25 @@ def test_logs_that_nobody_reads_any_more_leave_no_task_behind() -> None:
         with pytest.raises(SwarmError):
             await running
         await until(lambda: not others() - before - {running})
+
+    assert played(story) == []
+
+
+def test_a_conversation_that_comes_too_late_is_none() -> None:
+    """The session ended in the moment in which we were called back; that is nobody's bug."""
+
+    async def story(manager: FakeManager) -> None:
+        link, running = await session(manager, [])
+        await manager.stop()
+        with pytest.raises(SwarmError):
+            await running
+        works: list[asyncio.Task[None]] = []
+
+        def spawn(work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+            works.append(asyncio.get_running_loop().create_task(work))
+            return works[-1]
+
+        Conversations({}, spawn=spawn, log=LOG).call_back(link, CallBack(call_id="c1"))
+        await asyncio.wait_for(works[0], 5)
 
     assert played(story) == []

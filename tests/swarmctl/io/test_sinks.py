@@ -1,6 +1,7 @@
 import os
 import pty
 import socket
+import threading
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -134,3 +135,24 @@ def test_what_is_left_is_written_in_the_end(tmp_path: Path) -> None:
         found.finish()
 
         assert drained(reading) == b"first then"
+
+
+def test_an_output_that_others_made_non_blocking_is_written_whole() -> None:
+    """A neighbour in the pipeline may have done that to the file that we share."""
+    with piped() as (reading, writing), sink(writing) as found:
+        os.set_blocking(writing, False)
+        found.put(bytes(1 << 20))
+        seen: list[bytes] = []
+        draining = threading.Thread(target=lambda: seen.append(_all(reading, 1 << 20)))
+        draining.start()
+        found.finish()
+        draining.join()
+
+    assert seen == [bytes(1 << 20)]
+
+
+def _all(reading: int, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        found += os.read(reading, 1 << 16)
+    return found
