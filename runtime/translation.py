@@ -89,12 +89,13 @@ def to_exec_plan(
 ) -> Plan:
     """Plan `program` in the container of `spec`, for a process in its pid namespace."""
     place = _place(spec, layout, directory, last_capability, known)
-    config = to_config(spec, known)
-    process = _joining(config.process or Process(), program)
+    # What is mounted is of no interest any more, and health checks are many.
+    config = Config(oci_version=VERSION, linux=_linux(spec, known))
+    process = _joining(_process(spec), program)
     extras = Extras(
         user=program.user or spec.user,
         additional_groups=spec.additional_groups,
-        state=to_extras(spec).state,
+        state=_state(spec),
         filter=known.filter,
     )
     return plan_exec(config, process, place, extras, pid=1, fork=False)
@@ -145,10 +146,15 @@ def to_extras(spec: ContainerSpec, known: Known = NOTHING) -> Extras:
         additional_groups=spec.additional_groups,
         init=spec.init,
         filter=known.filter,
-        state=msgspec.json.encode(
-            {"ociVersion": VERSION, "id": spec.id, "bundle": "", "annotations": spec.annotations}
-        ).decode(),
+        state=_state(spec),
     )
+
+
+def _state(spec: ContainerSpec) -> str:
+    """What is known of a container for hooks and listeners."""
+    return msgspec.json.encode(
+        {"ociVersion": VERSION, "id": spec.id, "bundle": "", "annotations": spec.annotations}
+    ).decode()
 
 
 def to_config(spec: ContainerSpec, known: Known = NOTHING) -> Config:
