@@ -19,7 +19,7 @@ import structlog
 
 from agent import preflight
 from agent.config import Config
-from agent.events import Event, Examined, Exited
+from agent.events import Event, Exited
 from agent.exposition import Exposed
 from agent.images.io.store import ImageStore
 from agent.io import devices, host, lock, memory, volumes
@@ -60,7 +60,6 @@ from swarm.ids import TaskId
 from swarm.io.identity import IdentityFiles
 from swarm.io.metrics import serve as serve_metrics
 from swarm.io.rpc import ErrorInterceptor
-from swarm.states import HealthState
 
 LOCKED_WITHIN_S = 5.0
 LEFT_WITHIN_S = 3.0  # swarmd waits five seconds before it kills us
@@ -80,6 +79,7 @@ class Service:
         self._runtime = Runtime(
             run_root=Path(config.run_root), launcher_socket=Path(config.launcher_socket)
         )
+        self._examining = Examining(self._runtime, self._metrics, log)
         self._supply = Supply(
             self._store,
             insecure_registries=config.insecure_registries,
@@ -160,7 +160,7 @@ class Service:
                 "processes": looking.processes,
                 "pause": looking.pause,
                 "stats": sampling.respond,
-                "health": Examining(self._runtime).respond,
+                "health": self._examining.respond,
             },
             spawn=spawn,
             log=log,
@@ -226,42 +226,17 @@ class Service:
         self._conversations.left(link)
 
     async def _watch_healths(self) -> None:
-        async for changed in self._runtime.healths():
-            examined = await self._examined(changed.container_id, changed)
-            if examined.health is HealthState.UNHEALTHY:
-                self._metrics.unhealthy.inc()
-                self._log.warning(
-                    "container.unhealthy",
-                    task_id=changed.container_id,
-                    failing_streak=changed.failing_streak,
-                )
-            self.agent.tell(TaskId(changed.container_id), examined)
-
-    async def _examined(
-        self, container_id: str, found: outcome.HealthChanged | outcome.HealthRecord
-    ) -> Examined:
-        """What is told of a container's health; of an illness also what the check printed."""
-        output = ""
-        if found.status is outcome.HealthStatus.UNHEALTHY:
-            with contextlib.suppress(SwarmError):
-                record = await self._runtime.health(container_id)
-                output = record.results[-1].output if record and record.results else ""
-        return Examined(
-            health=HealthState[found.status.name],
-            failing_streak=found.failing_streak,
-            output=output,
-        )
+        async for task_id, examined in self._examining.changes():
+            self.agent.tell(task_id, examined)
 
     async def _stray(self, state: outcome.ContainerState) -> Stray:
-        record = None
-        with contextlib.suppress(SwarmError):
-            record = await self._runtime.health(state.container_id)
+        task_id = TaskId(state.container_id)
         return Stray(
-            task_id=TaskId(state.container_id),
+            task_id=task_id,
             pid=state.pid,
             started_at=state.started_at,
             exit=_exit(state.exited) if state.exited else None,
-            examined=await self._examined(state.container_id, record) if record else None,
+            examined=await self._examining.stands(task_id),
         )
 
     def _answer(self, link: Link, message: Asked) -> None:

@@ -132,8 +132,8 @@ class Host:
         found: dict[str, int] = {}
         for directory in root.iterdir() if root.is_dir() else ():
             procs = [int(pid) for pid in _read(directory / "cgroup.procs").split()]
-            if procs:
-                found[directory.name] = min(procs)
+            if first := next(filter(_is_first, procs), 0):
+                found[directory.name] = first
         return found
 
     def cut(self) -> None:
@@ -266,6 +266,13 @@ def remove_cgroups(parent: str) -> None:
     roots = [root for each in _controllers() if (root := CONTROLLERS / each / parent).is_dir()]
     for root in roots:
         wait_for(f"{root} removed", lambda root=root: _removed(root), within_s=5)
+
+
+def _is_first(pid: int) -> bool:
+    """Whether it is process 1 of a pid namespace below ours; numbers wrap, so none tells."""
+    _, _, ids = _read(Path(f"/proc/{pid}/status")).partition("NSpid:")
+    numbers = ids.partition("\n")[0].split()
+    return len(numbers) > 1 and numbers[-1] == "1"
 
 
 def _removed(root: Path) -> bool:
