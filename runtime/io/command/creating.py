@@ -195,8 +195,12 @@ def _created(held: Held, pid: int) -> None:
     """Process 1 is there: from now on it may have to be killed. Then the hooks may see it."""
     held.save(msgspec.structs.replace(held.record, init=identify(pid)))
     hooks, bundle = held.record.hooks, held.record.bundle
-    state = state_json(held.record, Status.CREATING)
-    for kind, each in (("prestart", hooks.prestart), ("createRuntime", hooks.create_runtime)):
+    # Hooks of the older kind were called by `start` once, and are still told so.
+    for kind, each, status in (
+        ("prestart", hooks.prestart, Status.CREATED),
+        ("createRuntime", hooks.create_runtime, Status.CREATING),
+    ):
+        state = state_json(held.record, status)
         for hook in each:
             run_hook(hook, state, kind=kind, directory=bundle)
 
