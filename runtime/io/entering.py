@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from runtime.cgroups.layout import Layout
-from runtime.io import host, kernel
+from runtime.io import kernel
 from runtime.io.inside.applying import Inside, carry_out
 from runtime.io.planning import plan_program
 from runtime.io.process import Surroundings
@@ -32,6 +32,7 @@ from swarm.errors import KernelRefused
 _REQUEST_TIMEOUT_MS: Final = 10_000
 _REQUEST_BYTES: Final = 1 << 18
 _MAX_DESCRIPTOR: Final = 65536
+_SPECS: Final = msgspec.json.Decoder(ContainerSpec)
 _IGNORED: Final = (int(signal.SIGPIPE), int(signal.SIGXFSZ))  # by Python
 
 
@@ -91,6 +92,15 @@ def _keep_only(
         start = descriptor + 1
     os.closerange(start, _MAX_DESCRIPTOR)
     return report, client, streams
+
+
+def _read(path: str) -> bytes:
+    """All of a file, without the objects that open() makes: each is pages to copy."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
 
 
 def _receive(client: int) -> bytes:
@@ -153,7 +163,7 @@ def _join(
     report: int,
     streams: tuple[int, ...],
 ) -> KernelRefused:
-    spec = msgspec.json.decode(host.read(directory.spec_file), type=ContainerSpec)
+    spec = _SPECS.decode(_read(directory.spec_file))
     plan = plan_program(
         spec,
         program,
