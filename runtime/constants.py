@@ -77,8 +77,3 @@ PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 # Magic numbers of file systems, as statfs(2) tells them.
 PROC_SUPER_MAGIC: Final = 0x9FA0
 DEVPTS_SUPER_MAGIC: Final = 0x1CD1
-
-BPF_PROG_LOAD: Final = 5
-BPF_PROG_ATTACH: Final = 8
-BPF_PROG_TYPE_CGROUP_DEVICE: Final = 15
-BPF_CGROUP_DEVICE: Final = 6

@@ -1,7 +1,8 @@
-"""Call the kernel where Python does not: mounts, namespaces, capabilities, keys, BPF.
+"""Call the kernel where Python does not: mounts, namespaces, capabilities, keys.
 
-The only module with ctypes in it. Every function is one system call, named after it, and
-raises `OSError` with the kernel's error number; what to do about that is decided above.
+Beside those of BPF and seccomp the only module with ctypes in it. Every function is one system
+call, named after it, and raises `OSError` with the kernel's error number; what to do about that
+is decided above.
 """
 
 import ctypes
@@ -29,10 +30,10 @@ for _name in (
 # Numbers from 424 on are the same everywhere; older ones differ.
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
 _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
-_KEYCTL, _BPF, _RT_SIGACTION, _CLONE, _IOPRIO_SET, _SCHED_SETATTR = {
-    "x86_64": (250, 321, 13, 56, 251, 314),
-    "aarch64": (219, 280, 134, 220, 30, 274),
-}.get(os.uname().machine, (0, 0, 0, 0, 0, 0))
+_KEYCTL, _RT_SIGACTION, _CLONE, _IOPRIO_SET, _SCHED_SETATTR = {
+    "x86_64": (250, 13, 56, 251, 314),
+    "aarch64": (219, 134, 220, 30, 274),
+}.get(os.uname().machine, (0, 0, 0, 0, 0))
 _DEFAULT_ACTION: Final = bytes(32)  # struct sigaction as the kernel has it: SIG_DFL, no flags
 _KEYCTL_JOIN_SESSION_KEYRING: Final = 1
 _CLOSE_RANGE_CLOEXEC: Final = 4
@@ -266,26 +267,6 @@ def close_range_on_exec(first: int) -> None:
 def join_session_keyring() -> None:
     """keyctl(2): a fresh anonymous session keyring."""
     _check(_SYSCALL(_KEYCTL, _KEYCTL_JOIN_SESSION_KEYRING, None))
-
-
-def attach_device_program(program: bytes, group: int) -> None:
-    """bpf(2): load a device program and attach it to the cgroup open as `group`."""
-    code = ctypes.create_string_buffer(program, len(program))
-    licence = ctypes.create_string_buffer(b"Apache-2.0")
-    load = struct.pack(
-        "<IIQQIIQII",
-        k.BPF_PROG_TYPE_CGROUP_DEVICE,
-        len(program) // 8,
-        ctypes.addressof(code),
-        ctypes.addressof(licence),
-        0, 0, 0, 0, 0,
-    )  # fmt: skip
-    descriptor = _check(_SYSCALL(_BPF, k.BPF_PROG_LOAD, load, len(load)))
-    try:
-        attach = struct.pack("<4I", group, descriptor, k.BPF_CGROUP_DEVICE, 0)
-        _check(_SYSCALL(_BPF, k.BPF_PROG_ATTACH, attach, len(attach)))
-    finally:
-        os.close(descriptor)
 
 
 def inotify_init() -> int:

@@ -226,7 +226,7 @@ def test_an_update_of_devices_replaces_all_rules_at_once() -> None:
     (v1,), (v2,) = groups.update(V1, "a/t", rules), groups.update(V2, "a/t", rules)
 
     assert isinstance(v1, ReplaceDevices)
-    assert (v1.path, v1.allow, "c 10:200 rwm" in v1.exceptions) == ("/cg/devices/a/t", False, True)
+    assert (v1.path, v1.allow, "c 10:200 rw" in v1.exceptions) == ("/cg/devices/a/t", False, True)
     assert isinstance(v2, FilterDevices)
 
 
