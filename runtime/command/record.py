@@ -34,6 +34,7 @@ class Record(Struct, frozen=True, kw_only=True):
 
     `group` is its control group, relative to every hierarchy. `owner` is a user id.
     `shares_pids`: it has no pid namespace of its own, so its other processes outlive process 1.
+    Without `has_program` its config names none, so that it can be created but never started.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Record(Struct, frozen=True, kw_only=True):
     annotations: dict[str, str] = {}
     hooks: Hooks = Hooks()
     shares_pids: bool = False
+    has_program: bool = True
     creator: ProcessId
     init: ProcessId | None = None
     gate: int = 0

@@ -65,7 +65,7 @@ def test_hooks_run_in_order_with_the_state_of_their_moment(bundles: Bundles) -> 
     told = dict(noted(bundles))
     inside = json.loads((bundles.rootfs / "noted").read_text().split(" ", 1)[1])
     assert [told[kind]["status"] for kind in OUTSIDE] == [
-        "creating", "creating", "creating", "running", "stopped",
+        "created", "creating", "creating", "running", "stopped",
     ]  # fmt: skip
     assert inside["status"] == "created"
     for kind in ("prestart", "createRuntime", "poststart"):

@@ -48,7 +48,6 @@ def test_a_long_root_works(bundles: Bundles) -> None:
         ("{}", "ociVersion"),
         ('{"ociVersion":"2.0.0"}', "ociVersion"),
         ('{"ociVersion":"1.0.0"}', "root: is missing"),
-        ('{"ociVersion":"1.0.0","root":{"path":"/"}}', "process: is missing"),
         ("\0\xff", "config.json"),
     ],
 )
@@ -67,6 +66,17 @@ def test_a_bundle_without_config_is_named(bundles: Bundles) -> None:
     done = bundles.run("create", "-b", str(bundles.base), "c", ok=False)
 
     assert f"no config.json in {bundles.base}" in done.stderr
+
+
+def test_what_names_no_program_can_be_created_and_not_started(bundles: Bundles) -> None:
+    name = bundles.bundle("true", change=lambda config: config.pop("process"))
+
+    assert "process: is missing" in bundles.foreground(name).stderr
+    bundles.create(name)
+    assert bundles.status(name) == "created"
+    assert "process: is missing" in bundles.run("start", name, ok=False).stderr
+    assert bundles.status(name) == "stopped"
+    bundles.run("delete", name)
 
 
 def test_all_problems_are_told_at_once(bundles: Bundles) -> None:

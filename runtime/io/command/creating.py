@@ -28,8 +28,7 @@ from runtime.io.command.signalling import members
 from runtime.io.command.store import Held
 from runtime.io.hooks import run_hook
 from runtime.io.spawning import Stdio, spawn
-from runtime.oci.checks import check_startable
-from runtime.oci.config import Config, Namespace
+from runtime.oci.config import Config, Namespace, Process
 from runtime.oci.reading import read_config
 from runtime.oci.state import Status
 from runtime.plan import Extras, make_plan
@@ -65,7 +64,6 @@ def read_bundle(options: Options) -> tuple[str, Config]:
         reason = (err.strerror or "").lower()
         raise Invalid(f"cannot read {bundle}/config.json: {reason}") from err
     config = read_config(text)
-    check_startable(config)
     if config.root is None:
         raise Invalid("root: must be set")
     return bundle, config
@@ -81,6 +79,9 @@ def want(
     if not os.path.isdir(rootfs):
         raise Invalid(f"root.path: no such directory: {rootfs}", hint="unpack the image there")
     linux = config.linux
+    has_program = config.process is not None
+    if config.process is None:
+        config = msgspec.structs.replace(config, process=Process())
     record = Record(
         id=container_id,
         version=config.oci_version,
@@ -93,6 +94,7 @@ def want(
         hooks=config.hooks,
         shares_pids=Namespace(type="pid") not in (linux.namespaces if linux else ()),
         creator=own_id(),
+        has_program=has_program,
     )
     config, preserve_fds = _with_listen_fds(config, options.number("preserve-fds"))
     return Wanted(

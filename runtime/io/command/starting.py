@@ -15,23 +15,26 @@ from runtime.io.command.creating import Wanted
 from runtime.io.command.store import Held
 from runtime.io.command.terminal import Console
 from runtime.io.spawning import open_gate
+from runtime.oci.checks import check_startable
 from runtime.oci.state import Status
 from swarm.errors import Missing, Refused
 
 
 def create(caller: Caller, options: Options, container_id: str) -> None:
     """Make a container whose program waits."""
-    with _prepared(options, container_id, detached=True) as (wanted, _):
+    with _prepared(options, container_id, detached=True, starts=False) as (wanted, _):
         held, _ = creating.create(caller, wanted)
         held.release()
 
 
 @contextlib.contextmanager
 def _prepared(
-    options: Options, container_id: str, *, detached: bool
+    options: Options, container_id: str, *, detached: bool, starts: bool
 ) -> Generator[tuple[Wanted, Console]]:
     creating.check_preserved(options.number("preserve-fds"))
     bundle, config = creating.read_bundle(options)
+    if starts or config.process is not None:
+        check_startable(config)
     has_terminal = config.process is not None and config.process.terminal
     path = options.text("console-socket") if options.has("console-socket") else ""
     console = terminal.console(path, terminal=has_terminal, detached=detached)
@@ -51,6 +54,12 @@ def start(caller: Caller, container_id: str) -> None:
             )
         if now is not Status.CREATED:
             raise Refused(f"cannot start an already running container: {container_id}")
+        if not held.record.has_program:
+            ending.kill_everyone(held.record, caller.layout)
+            raise Refused(
+                "process: is missing from config.json, so there is nothing to start",
+                hint="delete the container and create another",
+            )
         _start(caller, held)
 
 
@@ -69,7 +78,7 @@ def run(caller: Caller, options: Options, container_id: str) -> int:
     detached = options.is_on("detach")
     if not detached and not options.is_on("no-subreaper"):
         foreground.become_subreaper()
-    with _prepared(options, container_id, detached=detached) as (wanted, console):
+    with _prepared(options, container_id, detached=detached, starts=True) as (wanted, console):
         held, pid = creating.create(caller, wanted)
         with held:
             signals = None if detached else foreground.Signals()

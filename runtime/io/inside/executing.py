@@ -42,7 +42,8 @@ def close_on_exec(held: Held) -> None:
 def wait_at_gate(held: Held, step: s.WaitAtGate) -> None:
     """Where nobody waits for a gate, the exec that follows will tell what is wrong."""
     if held.overseer.has_gate:
-        _check_program(step.args[0], _path(step.env))
+        if step.args:  # or it may wait, but not go on
+            _check_program(step.args[0], _path(step.env))
         held.overseer.ready()
 
 
