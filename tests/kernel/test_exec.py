@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -333,6 +334,53 @@ def test_a_program_dies_with_a_client_that_is_killed(machine: Machine, kind: str
             client.kill()
         await eventually("only process 1 is left", lambda: len(_pids(machine, name)) == 1)
         assert await run(runtime, name, "true") == (0, b"", b"")
+
+    tell(machine, story)
+
+
+def test_a_program_killed_at_any_moment_is_refused_or_has_ended(machine: Machine) -> None:
+    """The moment is drawn at random; every outcome is fine but a leak, a lie or a silence."""
+    random = Random("exec")
+
+    async def story(runtime: Runtime, name: str) -> None:
+        shim = machine.shim_of(name)
+        (first,) = _children(shim)
+        for _ in range(20):
+            asked = asyncio.create_task(runtime.exec(name, ExecSpec(args=("sleep", "99"))))
+            await eventually("it is forked", lambda: len(_children(shim)) == 2)
+            await asyncio.sleep(random.random() * 0.01)
+            for pid in set(_children(shim)) - {first}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            await asyncio.wait((asked,), timeout=10)
+            err = asked.exception()
+            if err is None:
+                assert await asyncio.wait_for(asked.result().wait(), 10) == 137
+                asked.result().close()
+            else:
+                assert isinstance(err, KernelRefused)
+                assert "ended with -9" in err.message
+        assert await run(runtime, name, "echo", "fine") == (0, b"fine\n", b"")
+        await eventually("all are reaped", lambda: _children(shim) == [first])
+
+    tell(machine, story)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_requests_that_are_given_up_leave_no_program(machine: Machine) -> None:
+    async def story(runtime: Runtime, name: str) -> None:
+        random = Random("given up")
+        for _ in range(20):
+            asked = asyncio.create_task(runtime.exec(name, ExecSpec(args=("sleep", "99"))))
+            await asyncio.sleep(random.random() * 0.02)
+            asked.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                (await asked).close()
+        await eventually("only process 1 is left", lambda: len(_pids(machine, name)) == 1)
+        assert len(_children(machine.shim_of(name))) == 1
 
     tell(machine, story)
 
