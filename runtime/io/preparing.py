@@ -17,6 +17,7 @@ from runtime.io import kernel
 from runtime.io.cgroups import read, write_values
 
 OWN_GROUP: Final = "swarmd.init"
+COUNTING_GROUP: Final = "swarmd.counting"
 _DISKS: Final = "/sys/block"
 _TRIES: Final = 10
 
@@ -25,7 +26,8 @@ def prepare(layout: Layout) -> int:
     """Prepare the host. The descriptor is to be kept open; -1 if there is nothing to keep."""
     with contextlib.suppress(OSError):
         make_room(layout)
-    count_io(layout)
+    with contextlib.suppress(OSError):
+        count_io(layout)
     return quicken(layout)
 
 
@@ -60,21 +62,29 @@ def quicken(layout: Layout) -> int:
 def count_io(layout: Layout) -> None:
     """Have v1 count what containers read and write: since 6.10 it begins with the first limit.
 
-    A limit of 0 is none. It is written to a group that goes at once; the counting stays.
+    A limit of 0 is none. It is written to a group that goes at once; the counting stays until
+    the next boot, so all but the first launcher find nothing to do.
     """
     root = layout.v1.get("blkio")
     if root is None:
         return
-    group = f"{root}/swarmd.counting.{os.getpid()}"
-    with contextlib.suppress(OSError):
-        os.mkdir(group, 0o755)
-        for disk in os.listdir(_DISKS):
-            if read(f"{_DISKS}/{disk}/size").strip() not in ("", "0"):
-                number = read(f"{_DISKS}/{disk}/dev").strip()
-                with contextlib.suppress(OSError):
-                    write_values(f"{group}/blkio.throttle.read_bps_device", (f"{number} 0",))
-    with contextlib.suppress(OSError):
+    group = f"{root}/{COUNTING_GROUP}"
+    if disks := _uncounted(root):
+        with contextlib.suppress(FileExistsError):  # another launcher's
+            os.mkdir(group, 0o755)
+        for disk in disks:
+            with contextlib.suppress(OSError):
+                write_values(f"{group}/blkio.throttle.read_bps_device", (f"{disk} 0",))
+    with contextlib.suppress(OSError):  # one that was killed may have left it, too
         os.rmdir(group)
+
+
+def _uncounted(root: str) -> list[str]:
+    """The numbers of disks that nothing is known of yet."""
+    counted = read(f"{root}/blkio.throttle.io_service_bytes").split()
+    sized = [disk for disk in os.listdir(_DISKS) if read(f"{_DISKS}/{disk}/size").strip() != "0"]
+    numbers = (read(f"{_DISKS}/{disk}/dev").strip() for disk in sized)
+    return [each for each in numbers if each and each not in counted]
 
 
 def make_room(layout: Layout) -> None:

@@ -155,4 +155,4 @@ def test_what_containers_write_is_counted(tmp_path: Path) -> None:
         assert usage.read_stats(LAYOUT, path, details=False).io.write_bytes == 8 << 20
     finally:
         host.revert(undo(steps))
-    assert not list(Path("/sys/fs/cgroup").glob(f"*/swarmd.counting.{os.getpid()}"))
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/{preparing.COUNTING_GROUP}"))
