@@ -379,8 +379,9 @@ def test_requests_that_are_given_up_leave_no_program(machine: Machine) -> None:
             asked.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 (await asked).close()
-        await eventually("only process 1 is left", lambda: len(_pids(machine, name)) == 1)
-        assert len(_children(machine.shim_of(name))) == 1
+        shim = machine.shim_of(name)
+        await eventually("only process 1 is left", lambda: len(_children(shim)) == 1)
+        assert len(_pids(machine, name)) == 1
 
     tell(machine, story)
 
