@@ -15,7 +15,8 @@ from typing import Protocol
 import structlog
 
 from agent.io.conversations import LET_GO_WITHIN_S, Talk
-from agent.io.streams import Reader, widen, write_all
+from agent.io.joining import Attached, Executed, Joined
+from agent.io.streams import Reader, write_all
 from runtime.io.attachment import Attachment
 from runtime.io.execution import Exec
 from runtime.joining import ExecSpec
@@ -40,22 +41,6 @@ class Runtime(Protocol):
     async def kill(self, container_id: str, signal: int) -> None:
         """Send a signal to process 1."""
         ...
-
-
-class Joined(Protocol):
-    """A program and its streams, whoever started it."""
-
-    tty: bool
-
-    @property
-    def stdin(self) -> int: ...
-    @property
-    def outputs(self) -> tuple[tuple[str, int], ...]: ...
-    async def ended(self) -> int: ...
-    async def end_input(self) -> None: ...
-    async def signal(self, number: int) -> None: ...
-    def resize(self, rows: int, columns: int) -> None: ...
-    def close(self) -> None: ...
 
 
 class Parting(Enum):
@@ -109,7 +94,7 @@ class Programs:
             privileged=start.privileged,
             detach=start.detach,
         )
-        joined = _Executed(program)
+        joined = Executed(program)
         if not start.detach:
             await self._carry(talk, joined, log, "task.exec_ended")
             return
@@ -123,7 +108,7 @@ class Programs:
         attachment = await self._runtime.attach(task_id)
         log = self._log.bind(task_id=task_id, caller=start.caller)
         log.info("task.attach_started")
-        joined = _Attached(attachment, self._runtime, may_write=start.open_stdin)
+        joined = Attached(attachment, self._runtime, may_write=start.open_stdin)
         if start.HasField("size"):
             joined.resize(start.size.rows, start.size.columns)
         await self._carry(talk, joined, log, "task.attach_ended")
@@ -157,78 +142,6 @@ class Programs:
                 self._spawn(_see_out(joined, running, log))
             else:
                 await _part(joined, running, feeding)
-
-
-class _Executed:
-    """A program that was started for its caller."""
-
-    def __init__(self, program: Exec) -> None:
-        self._program = program
-        self.tty = program.tty
-        for each in (program.stdin_fd, program.stdout_fd):
-            if each >= 0:
-                widen(each)
-
-    @property
-    def stdin(self) -> int:
-        return self._program.stdin_fd
-
-    @property
-    def outputs(self) -> tuple[tuple[str, int], ...]:
-        return _present(stdout=self._program.stdout_fd, stderr=self._program.stderr_fd)
-
-    async def ended(self) -> int:
-        return await self._program.wait()
-
-    async def end_input(self) -> None:
-        self._program.close_stdin()
-
-    async def signal(self, number: int) -> None:
-        await self._program.kill(number)
-
-    def resize(self, rows: int, columns: int) -> None:
-        self._program.resize(rows, columns)
-
-    def close(self) -> None:
-        self._program.close()
-
-
-class _Attached:
-    """A container's own program, which its caller only joins."""
-
-    def __init__(self, attachment: Attachment, runtime: Runtime, *, may_write: bool) -> None:
-        self._attachment = attachment
-        self._runtime = runtime
-        self._may_write = may_write
-        self.tty = attachment.tty
-
-    @property
-    def stdin(self) -> int:
-        return self._attachment.stdin_fd if self._may_write else -1
-
-    @property
-    def outputs(self) -> tuple[tuple[str, int], ...]:
-        return _present(stdout=self._attachment.stdout_fd, stderr=self._attachment.stderr_fd)
-
-    async def ended(self) -> int:
-        return (await self._attachment.wait()).exit_code
-
-    async def end_input(self) -> None:
-        if self._may_write:
-            await self._attachment.end_input()
-
-    async def signal(self, number: int) -> None:
-        await self._runtime.kill(self._attachment.container_id, number)
-
-    def resize(self, rows: int, columns: int) -> None:
-        self._attachment.resize(rows, columns)
-
-    def close(self) -> None:
-        self._attachment.close()
-
-
-def _present(**descriptors: int) -> tuple[tuple[str, int], ...]:
-    return tuple((name, number) for name, number in descriptors.items() if number >= 0)
 
 
 async def _run_out(talk: Talk, joined: Joined) -> int:

@@ -1,4 +1,11 @@
-from manager.events import node_event, service_event, task_name, task_state_event
+from manager.events import (
+    LONGEST_ATTRIBUTE,
+    node_event,
+    program_event,
+    service_event,
+    task_name,
+    task_state_event,
+)
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Node, NodeDescription, Observation, Service, Task
 from swarm.specs import Availability, NodeSpec, ServiceSpec
@@ -55,3 +62,17 @@ def test_a_global_task_is_called_after_its_node() -> None:
     task = Task(id=TaskId("t"), service_id=SERVICE.id, service_name="web", node_id=NODE.id)
 
     assert task_name(task) == "web.a"
+
+
+def test_a_program_is_told_with_its_task_and_without_its_whole_script() -> None:
+    task = Task(id=TaskId("t"), service_id=SERVICE.id, service_name="web", slot=3, node_id=NODE.id)
+
+    event = program_event(task, "exec_start", {"command": "x" * 9999, "reason": ""}, now=5.0)
+
+    assert (event.kind, event.action, event.id, event.name) == ("task", "exec_start", "t", "web.3")
+    assert event.attributes == {
+        "service_id": "s",
+        "slot": "3",
+        "node_id": "a",
+        "command": "x" * LONGEST_ATTRIBUTE,
+    }
