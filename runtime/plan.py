@@ -27,7 +27,9 @@ from runtime.planning.place import (
 from runtime.steps import (
     Announce,
     AttachRoot,
+    AttachRootOnHost,
     Attributes,
+    ChangeRoot,
     ContainerStep,
     EnterContainer,
     EnterWorkdir,
@@ -36,6 +38,7 @@ from runtime.steps import (
     IsolateMounts,
     MakeDir,
     MakeWorkdir,
+    MarkMounts,
     MaskPath,
     MountMappedOverlay,
     MountOverlay,
@@ -71,18 +74,20 @@ class Plan(Struct, frozen=True):
 def make_plan(config: Config, place: Place, extras: Extras = NO_EXTRAS) -> Plan:
     """Plan a container and its process 1; `config.process` must be there.
 
-    Raises `Invalid` without a mount namespace: the host would get the container's mounts.
+    Raises `Invalid` for namespaces that do not go together.
     """
     process = config.process
     assert process is not None, "a container without a process can only be described"
-    if namespace_path(config, "mount") is None:
-        raise Invalid(
-            "linux.namespaces: without one of type mount the host would get the container's mounts",
-            hint='add {"type": "mount"}',
-        )
     linux = config.linux or Linux()
     mapped = has_user_namespace(config)
+    if mapped and namespace_path(config, "mount") is None:
+        raise Invalid(
+            "linux.namespaces: the root of a user namespace may not mount in the host's",
+            hint='add {"type": "mount"}',
+        )
     arranged = mounts.arrange(config, place, extras)
+    # What is opened in another mount namespace than it is attached in cannot be renewed then.
+    is_early = mapped or bool(namespace_path(config, "mount"))
     return Plan(
         host=host_steps(config, place, extras),
         container=(
@@ -90,14 +95,15 @@ def make_plan(config: Config, place: Place, extras: Extras = NO_EXTRAS) -> Plan:
             *rights.prepare(config, process, place, mapped=mapped),
             OpenProc(),
             *namespaces.open_user(config),
-            *arranged.outside,
+            *(arranged.outside if is_early else ()),
             *_outside_root(config, place, extras, arranged),
             *namespaces.join(config),
             *arranged.joined,
             *_sysctls(config, joined=True),
             *namespaces.make(config),
             *namespaces.furnish(config),
-            IsolateMounts(),
+            *(() if is_early else arranged.outside),
+            *_isolate(config),
             *_inside_root(config, place, extras, arranged),
             *arranged.inside,
             *_terminal(process, console=devices.are_made(config)),
@@ -120,6 +126,8 @@ def host_steps(config: Config, place: Place, extras: Extras) -> tuple[HostStep, 
         parents = dict.fromkeys(path.rpartition("/")[0] for path in (upper, work))
         steps += [MakeDir(parent, 0o700, owned=False) for parent in parents]
         steps += [MakeDir(upper, uid=uid, gid=gid), MakeDir(work)]
+    if namespace_path(config, "mount") is None:
+        steps.append(MarkMounts(_mark(place)))
     if not place.rootfs:
         steps.append(MakeDir(root_path(place)))
     if extras.files:
@@ -192,8 +200,19 @@ def _inside_root(
             overlay.lower_dirs, overlay.upper_dir, overlay.work_dir, root_path(place)
         )
         return [root, *arranged.filled]
+    if namespace_path(config, "mount") is None:
+        return [AttachRootOnHost(root_path(place), _mark(place))]
     # In a mount namespace that was there before, we stand somewhere else.
     return [AttachRoot(root_path(place) if namespace_path(config, "mount") else "")]
+
+
+def _isolate(config: Config) -> list[ContainerStep]:
+    return [] if namespace_path(config, "mount") is None else [IsolateMounts()]
+
+
+def _mark(place: Place) -> str:
+    """Tells the container's mounts from all others, where it has no mount namespace."""
+    return place.directory
 
 
 def _terminal(process: Process, *, console: bool) -> list[ContainerStep]:
@@ -209,8 +228,9 @@ def _change_root(config: Config, extras: Extras) -> list[ContainerStep]:
     steps: list[ContainerStep] = [Announce()]
     if hooks.create_container:
         steps.append(RunHooks("createContainer", hooks.create_container, extras.state, "creating"))
-    steps.append(MoveRoot() if extras.no_pivot else PivotRoot())
-    return steps
+    if namespace_path(config, "mount") is None:
+        return [*steps, ChangeRoot()]
+    return [*steps, MoveRoot() if extras.no_pivot else PivotRoot()]
 
 
 def _sysctls(config: Config, *, joined: bool) -> list[ContainerStep]:

@@ -39,6 +39,12 @@ class WriteFile(Struct, frozen=True):
     gid: int = 0
 
 
+class MarkMounts(Struct, frozen=True):
+    """Say that mounts will be made over a tmpfs of this name. What a crash left of it goes."""
+
+    mark: str
+
+
 class MakeCgroup(Struct, frozen=True):
     """Make a control group. A `shared` one is a parent, and stays while it has children.
 
@@ -106,6 +112,12 @@ class RemoveTree(Struct, frozen=True):
     """Remove a directory with everything in it."""
 
     path: str
+
+
+class ReleaseMounts(Struct, frozen=True):
+    """Unmount what is mounted over a tmpfs of the name `mark`, and that too."""
+
+    mark: str
 
 
 class RemoveEmptyDir(Struct, frozen=True):
@@ -193,7 +205,7 @@ class Translate(Struct, frozen=True, kw_only=True):
 class OpenBind(Struct, frozen=True, kw_only=True):
     """Take a detached copy of the mount at `source`, to be attached as number `number`.
 
-    It happens before the container has namespaces, so that `rshared` is shared with the host.
+    It happens before our mounts are isolated, so that `rshared` is shared with the host.
     Unless `shared`, nothing that is mounted in it later reaches the host. `propagation` are
     flags of mount(2), each with MS_REC or not. A `device` has to be one.
     """
@@ -304,6 +316,13 @@ class AttachRoot(Struct, frozen=True):
     """Attach the open root over `path`, or where we stand if that is empty."""
 
     path: str = ""
+
+
+class AttachRootOnHost(Struct, frozen=True):
+    """Attach the open root over `path` where the host sees it, over a tmpfs of the name `mark`."""
+
+    path: str
+    mark: str
 
 
 class CopyUp(Struct, frozen=True):
@@ -420,6 +439,10 @@ class PivotRoot(Struct, frozen=True):
 
 class MoveRoot(Struct, frozen=True):
     """The same where the host's root is one that cannot be pivoted: it stays out of reach."""
+
+
+class ChangeRoot(Struct, frozen=True):
+    """Make the container's root ours, in mounts that are the host's as well."""
 
 
 class WriteSysctl(Struct, frozen=True):
@@ -577,22 +600,21 @@ class Execute(Struct, frozen=True):
 
 
 HostStep = (
-    MakeDir | WriteFile | MakeCgroup | WriteKernelFile | CheckUsage | RefuseLimit | FilterDevices
-    | ReplaceDevices
+    MakeDir | WriteFile | MarkMounts | MakeCgroup | WriteKernelFile | CheckUsage | RefuseLimit
+    | FilterDevices | ReplaceDevices
 )  # fmt: skip
-Undo = RemoveTree | RemoveEmptyDir | RemoveCgroup
+Undo = RemoveTree | RemoveEmptyDir | RemoveCgroup | ReleaseMounts
 ContainerStep = (
     JoinCgroup | SetOomScore | GiveStreams | SetAffinity | PrepareSeccomp | OpenProc
-    | MakeUserNamespace
-    | OpenUserNamespace | OpenBind | OpenFilesystem | EnterNamespaces | EnterContainer
-    | EnterUserNamespace | Unshare | SetTimeOffsets | Fork | BecomeRoot | IsolateMounts
-    | MountOverlay | MountMappedOverlay | OpenRoot | AttachRoot | CopyUp | LoopbackUp
-    | SetHostname | SetDomainname | MountFilesystem | AttachBind | SetAttributes | MakeNode
-    | Link | OpenTerminal | Announce | RunHooks | PivotRoot | MoveRoot | WriteSysctl
-    | ProtectPath | MaskPath | MakeWorkdir | EnterWorkdir | RaiseRlimit | SetRlimit
-    | SetScheduler | SetIoPriority | SetPersonality | JoinKeyring | DropBounding | FindUser
-    | SetIdentity | SetCapabilities | NoNewPrivileges | SetUmask | SetLabel | LoadSeccomp
-    | WaitAtGate | Execute
+    | MakeUserNamespace | OpenUserNamespace | OpenBind | OpenFilesystem | EnterNamespaces
+    | EnterContainer | EnterUserNamespace | Unshare | SetTimeOffsets | Fork | BecomeRoot
+    | IsolateMounts | MountOverlay | MountMappedOverlay | OpenRoot | AttachRoot | AttachRootOnHost
+    | CopyUp | LoopbackUp | SetHostname | SetDomainname | MountFilesystem | AttachBind
+    | SetAttributes | MakeNode | Link | OpenTerminal | Announce | RunHooks | PivotRoot | MoveRoot
+    | ChangeRoot | WriteSysctl | ProtectPath | MaskPath | MakeWorkdir | EnterWorkdir | RaiseRlimit
+    | SetRlimit | SetScheduler | SetIoPriority | SetPersonality | JoinKeyring | DropBounding
+    | FindUser | SetIdentity | SetCapabilities | NoNewPrivileges | SetUmask | SetLabel
+    | LoadSeccomp | WaitAtGate | Execute
 )  # fmt: skip
 
 
@@ -610,6 +632,8 @@ def undo(steps: Iterable[HostStep]) -> tuple[Undo, ...]:
                 found.append(RemoveTree(path))
             case MakeDir(path=path):
                 found.append(RemoveEmptyDir(path))
+            case MarkMounts(mark=mark):
+                found.append(ReleaseMounts(mark))
             case MakeCgroup(path=path, shared=shared):
                 found.append(RemoveCgroup(path, shared))
             case WriteFile() | WriteKernelFile() | FilterDevices() | ReplaceDevices():

@@ -14,10 +14,13 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from runtime import constants as k
 from runtime import steps as s
 from runtime.cgroups.refusals import explain
-from runtime.io import cgroups
+from runtime.io import cgroups, kernel
 from swarm.errors import KernelRefused
+
+_ESCAPED = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\043", "#"), ("\\134", "\\"))
 
 
 def apply(step: s.HostStep) -> None:
@@ -177,6 +180,28 @@ def _moved_up(name: str, directory: int, top: int) -> str:
     raise AssertionError("there is always a next number")
 
 
+def _release_mounts(undo: s.ReleaseMounts | s.MarkMounts) -> None:
+    """The topmost goes first, and the marked one last, so nothing that lies below is touched."""
+    while point := _marked(undo.mark):
+        kernel.unmount(point, k.MNT_DETACH | k.UMOUNT_NOFOLLOW)
+
+
+def _marked(mark: str) -> str:
+    """Where the mark is mounted; the kernel writes odd characters as octal numbers."""
+    for line in read("/proc/self/mountinfo").splitlines():
+        mount, _, filesystem = line.partition(" - ")
+        kind, source, *_ = filesystem.split(" ")
+        if kind == "tmpfs" and _plain(source) == mark:
+            return _plain(mount.split(" ")[4])
+    return ""
+
+
+def _plain(escaped: str) -> str:
+    for number, character in _ESCAPED:
+        escaped = escaped.replace(number, character)
+    return escaped
+
+
 def _remove_empty_dir(undo: s.RemoveEmptyDir) -> None:
     os.rmdir(undo.path)
 
@@ -204,6 +229,7 @@ def read(path: str) -> str:
 _APPLY: dict[type[s.HostStep], Callable[[Any], None]] = {
     s.MakeDir: _make_dir,
     s.WriteFile: _write_file,
+    s.MarkMounts: _release_mounts,
     s.MakeCgroup: cgroups.make,
     s.WriteKernelFile: cgroups.write,
     s.CheckUsage: cgroups.check_usage,
@@ -215,5 +241,6 @@ _APPLY: dict[type[s.HostStep], Callable[[Any], None]] = {
 _REVERT: dict[type[s.Undo], Callable[[Any], None]] = {
     s.RemoveTree: _remove_tree,
     s.RemoveEmptyDir: _remove_empty_dir,
+    s.ReleaseMounts: _release_mounts,
     s.RemoveCgroup: cgroups.remove,
 }

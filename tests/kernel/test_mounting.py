@@ -1,12 +1,14 @@
 """Every option that a mount of an OCI config may have, as the kernel then shows it."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from runtime.io.spawning import Stdio, spawn
 from runtime.oci.config import IdMapping, Mount, Namespace, Root
-from runtime.plan import Extras
+from runtime.plan import Extras, make_plan
 from swarm.errors import KernelRefused
 from tests.kernel.spawned import MAPPED, NEW, Bundle, config
 
@@ -319,3 +321,59 @@ def test_a_mount_label_that_the_kernel_cannot_give_is_refused(bundle: Bundle) ->
         bundle.run(config("true", linux={"mount_label": "system_u:object_r:container_file_t:s0"}))
 
     assert "SELinux" in err.value.hint
+
+
+def test_mounts_are_listed_in_the_order_of_the_config(bundle: Bundle) -> None:
+    mounts = (
+        bind(bundle, "shared"),
+        Mount(destination="/a", type="tmpfs"),
+        Mount(destination="/b", type="bind", source="/etc", options=("rbind", "rslave")),
+        Mount(destination="/c", type="tmpfs"),
+        Mount(destination="/d", type="bind", source="/etc", options=("bind", "private")),
+    )
+
+    _, output = bundle.run(config("cat", "/proc/self/mountinfo", mounts=mounts))
+
+    targets = [line.split()[4] for line in output.splitlines()]
+    assert [each for each in targets if each in ("/m", "/a", "/b", "/c", "/d")] == [
+        "/m", "/a", "/b", "/c", "/d",
+    ]  # fmt: skip
+
+
+def test_without_a_mount_namespace_the_hosts_mounts_are_as_before_afterwards(
+    bundle: Bundle,
+) -> None:
+    before = Path("/proc/self/mountinfo").read_text()
+    kinds = tuple(kind for kind in NEW if kind != "mount")
+    wanted = config("sleep", "99", namespaces=kinds, linux={"masked_paths": ("/proc/keys",)})
+
+    with bundle.spawned(wanted) as (made, _):
+        theirs = Path(f"/proc/{made.pid}/ns/mnt").readlink()
+        _, output = bundle.join(wanted, made.pid, "sh", "-c", "ls /; wc -c < /proc/keys")
+        root = Path(f"/proc/{made.pid}/root").readlink()
+
+    assert theirs == Path("/proc/self/ns/mnt").readlink()
+    assert root == bundle.rootfs
+    assert {"data", "bin"} <= set(output.split())
+    assert "home" not in output.split()
+    assert output.split()[-1] == "0"
+    assert (bundle.rootfs / "bin/busybox").exists()
+    assert Path("/proc/self/mountinfo").read_text().count("\n") == before.count("\n")
+
+
+def test_mounts_that_a_crash_left_are_released_and_no_others(bundle: Bundle) -> None:
+    kinds = tuple(kind for kind in NEW if kind != "mount")
+    wanted = config("true", namespaces=kinds)
+    subprocess.run(["mount", "--bind", str(bundle.rootfs), str(bundle.rootfs)], check=True)
+    try:
+        plan = make_plan(wanted, bundle.place)
+        os.waitpid(spawn(plan, Stdio()).pid, 0)
+        left = [line for line in bundle.leaks() if str(bundle.rootfs) in line]
+        bundle.clean(wanted, Extras())
+        bundle.clean(wanted, Extras())
+        kept = [line for line in bundle.leaks() if str(bundle.rootfs) in line]
+    finally:
+        subprocess.run(["umount", str(bundle.rootfs)], check=True)
+
+    assert len(left) > 5
+    assert len(kept) == 1

@@ -91,9 +91,17 @@ def test_clocks_are_set_before_anyone_can_read_them() -> None:
     assert position(plan, s.Unshare) < position(plan, s.SetTimeOffsets) < position(plan, s.Fork)
 
 
-def test_without_a_mount_namespace_nothing_is_planned() -> None:
-    with pytest.raises(Invalid, match="type mount"):
-        make_plan(config(linux={"namespaces": (Namespace(type="pid"),)}), PLACE)
+def test_without_a_mount_namespace_mounts_are_marked_and_released() -> None:
+    plan = make_plan(config(linux={"namespaces": (Namespace(type="pid"),)}), PLACE)
+
+    assert every(plan, s.AttachRootOnHost) == [s.AttachRootOnHost("/b/rootfs", "/run/x")]
+    assert not every(plan, s.IsolateMounts) + every(plan, s.PivotRoot)
+    assert s.ReleaseMounts("/run/x") in s.undo(plan.host)
+
+
+def test_a_user_namespaces_root_cannot_mount_where_the_host_does() -> None:
+    with pytest.raises(Invalid, match="user namespace"):
+        make_plan(config(linux={"namespaces": (Namespace(type="user"),)}), PLACE)
 
 
 def test_what_needs_the_hosts_root_is_opened_before_it_is_given_up() -> None:

@@ -85,8 +85,9 @@ def test_binds_are_opened_before_the_host_is_gone_and_attached_after() -> None:
 
     plan = plan_of(make_spec(mounts=mounts))
 
-    assert position(plan, s.OpenBind) < position(plan, s.Unshare)
-    assert position(plan, s.Unshare) < position(plan, s.AttachBind) < position(plan, s.PivotRoot)
+    assert position(plan, s.OpenBind) < position(plan, s.IsolateMounts)
+    assert position(plan, s.MountOverlay) < position(plan, s.AttachBind)
+    assert position(plan, s.AttachBind) < position(plan, s.PivotRoot)
     assert every(plan, s.OpenBind)[0].propagation == (k.MS_SHARED | k.MS_REC,)
 
 

@@ -216,11 +216,39 @@ def _map_ids(mount: int, namespace: int, *, recursive: bool = False) -> None:
 
 
 def _attach_bind(held: Held, step: s.AttachBind) -> None:
-    mount = held.mounts.pop(step.number)
+    mount = _renewed(held.mounts.pop(step.number))
     try:
         attach(held, mount, step.target, strict=step.strict)
     finally:
         os.close(mount)
+
+
+def _renewed(mount: int) -> int:
+    """A copy as it would be if it were made now, where the kernel can copy what is detached.
+
+    Since Linux 6.8 mounts are listed by age, and readers of the list expect the config's order.
+    """
+    try:
+        copy = kernel.open_tree("", directory=mount)
+    except OSError:  # before 6.15, or from another mount namespace
+        return mount
+    os.close(mount)
+    return copy
+
+
+def _attach_root_on_host(held: Held, step: s.AttachRootOnHost) -> None:
+    """The mark below it stays until the last of our mounts is gone."""
+    kernel.mount(step.mark, step.path, "tmpfs", 0, "size=0k,mode=700")
+    os.chdir(step.path)
+    kernel.mount("", ".", "", k.MS_PRIVATE)
+    kernel.move_mount(held.root, k.AT_FDCWD)
+
+
+def _change_root(held: Held, _: s.ChangeRoot) -> None:
+    forget_directory(held)
+    os.fchdir(held.root)
+    os.chroot(".")
+    os.chdir("/")
 
 
 def _set_attributes(held: Held, step: s.SetAttributes) -> None:
@@ -347,6 +375,8 @@ STEPS: dict[type[s.ContainerStep], Callable[[Held, Any], None]] = {
     s.MountMappedOverlay: _mount_mapped_overlay,
     s.OpenRoot: _open_root,
     s.AttachRoot: _attach_root,
+    s.AttachRootOnHost: _attach_root_on_host,
+    s.ChangeRoot: _change_root,
     s.PivotRoot: _pivot_root,
     s.MoveRoot: _move_root,
     s.CopyUp: _copy_up,

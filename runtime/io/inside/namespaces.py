@@ -93,6 +93,8 @@ def _enter_container(held: Held, step: s.EnterContainer) -> None:
     """Nothing in there may look into this process, as long as it is still one of the host's."""
     kernel.prctl(k.PR_SET_DUMPABLE, 0)
     pidfd = step.pidfd if step.pidfd >= 0 else os.pidfd_open(step.pid)
+    path = "/" if step.flags & k.CLONE_NEWNS else f"/proc/{step.pid}/root"
+    root = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with still_dying():
             kernel.setns(pidfd, step.flags)
@@ -104,7 +106,13 @@ def _enter_container(held: Held, step: s.EnterContainer) -> None:
     finally:
         if step.pidfd < 0:
             os.close(pidfd)
-    held.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    if step.flags & k.CLONE_NEWNS:  # our root is that of its mounts now
+        os.close(root)
+        root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    else:
+        os.fchdir(root)
+        os.chroot(".")
+    held.root = root
     if step.flags & k.CLONE_NEWUSER:
         _become_root(held, s.BecomeRoot())
 
