@@ -375,11 +375,15 @@ class MountFilesystem(Struct, frozen=True, kw_only=True):
 
 
 class AttachBind(Struct, frozen=True):
-    """Attach what was opened; a missing target is made, as file or directory."""
+    """Attach what was opened; a missing target is made, as file or directory.
+
+    `propagation` is what it has only from now on: nothing unbindable could be attached.
+    """
 
     number: int
     target: str
     strict: bool = False
+    propagation: tuple[int, ...] = ()
 
 
 class SetAttributes(Struct, frozen=True):

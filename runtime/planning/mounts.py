@@ -119,14 +119,15 @@ def _bind(
         source=_source(mount, place),
         recursive=options.is_recursive,
         attributes=options.attributes,
-        propagation=_propagation(options),
+        propagation=_propagation(tuple(each for each in options.propagation if not _is_last(each))),
         translate=_translate(mount, options),
     )
     if filling is None:
         arranged.outside.append(opening)
     else:  # which replaces the directory, so opening it earlier would open the old one
         arranged.filled += [filling, opening]
-    arranged.inside.append(AttachBind(number, _target(mount)))
+    last = tuple(each for each in options.propagation if _is_last(each))
+    arranged.inside.append(AttachBind(number, _target(mount), propagation=last))
 
 
 def _copy_up(config: Config, place: Place, mount: Mount, up: CopyingUp) -> CopyUp:
@@ -146,11 +147,15 @@ def _source(mount: Mount, place: Place) -> str:
     return _plain(mount.source if is_absolute else f"{place.bundle}/{mount.source}")
 
 
-def _propagation(options: Options) -> tuple[int, ...]:
+def _is_last(propagation: int) -> bool:
+    return bool(propagation & k.MS_UNBINDABLE)
+
+
+def _propagation(asked: tuple[int, ...]) -> tuple[int, ...]:
     """Nothing below reaches the host, or comes from it, that was not asked for."""
-    if any(each in _SHARED for each in options.propagation):
-        return options.propagation
-    return (k.MS_SLAVE | k.MS_REC, *options.propagation)
+    if any(each in _SHARED for each in asked):
+        return asked
+    return (k.MS_SLAVE | k.MS_REC, *asked)
 
 
 def _translate(mount: Mount, options: Options) -> Translate | None:

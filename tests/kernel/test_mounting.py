@@ -329,7 +329,7 @@ def test_mounts_are_listed_in_the_order_of_the_config(bundle: Bundle) -> None:
         Mount(destination="/a", type="tmpfs"),
         Mount(destination="/b", type="bind", source="/etc", options=("rbind", "rslave")),
         Mount(destination="/c", type="tmpfs"),
-        Mount(destination="/d", type="bind", source="/etc", options=("bind", "private")),
+        Mount(destination="/d", type="bind", source="/etc", options=("bind", "unbindable")),
     )
 
     _, output = bundle.run(config("cat", "/proc/self/mountinfo", mounts=mounts))

@@ -218,6 +218,8 @@ def _map_ids(mount: int, namespace: int, *, recursive: bool = False) -> None:
 def _attach_bind(held: Held, step: s.AttachBind) -> None:
     mount = _renewed(held.mounts.pop(step.number))
     try:
+        for each in step.propagation:
+            _spread(mount, each)
         attach(held, mount, step.target, strict=step.strict)
     finally:
         os.close(mount)
