@@ -9,6 +9,7 @@ import select
 from collections.abc import Callable
 
 Ready = Callable[[int], object]
+_LONGEST_MS = 86_400_000
 
 
 class Poll:
@@ -36,8 +37,14 @@ class Poll:
         return descriptor in self._ready
 
     def turn(self, timeout_s: float | None) -> None:
-        """Wait until something is ready, `timeout_s` at most, and tell who watches it."""
-        timeout_ms = None if timeout_s is None else max(0, int(timeout_s * 1000) + 1)
+        """Wait until something is ready, `timeout_s` at most, and tell who watches it.
+
+        Without a limit it waits for ever, and never for more than a day else: the kernel's own
+        limit is 24 days.
+        """
+        timeout_ms = None
+        if timeout_s is not None:
+            timeout_ms = min(max(0, int(timeout_s * 1000) + 1), _LONGEST_MS)
         for descriptor, _ in self._poll.poll(timeout_ms):
             ready = self._ready.get(descriptor)
             if ready is not None:

@@ -65,7 +65,8 @@ def test_a_terminal_shows_takes_input_and_has_a_size(machine: Machine) -> None:
     asyncio.run(story())
 
 
-def test_control_c_in_a_terminal_interrupts_the_program(machine: Machine) -> None:
+@pytest.mark.parametrize("init", [False, True])
+def test_control_c_in_a_terminal_interrupts_the_program(machine: Machine, init: bool) -> None:
     async def story() -> None:
         async with machine.runtime() as runtime:
             script = "trap 'echo interrupted; exit 9' INT; echo up; while :; do sleep 0.01; done"

@@ -30,6 +30,19 @@ def test_a_turn_ends_when_time_is_up_and_not_before() -> None:
     assert 0.05 <= time.monotonic() - began < 5
 
 
+def test_no_time_is_too_long_for_the_kernel() -> None:
+    poll, called = Poll(), list[int]()
+    reading, writing = os.pipe()
+    poll.watch(reading, called.append)
+    os.write(writing, b"x")
+
+    poll.turn(1e12)
+
+    assert called == [reading]
+    os.close(reading)
+    os.close(writing)
+
+
 def test_what_was_forgotten_in_the_same_turn_is_not_called() -> None:
     poll, called = Poll(), list[int]()
     pipes = [os.pipe() for _ in range(2)]
