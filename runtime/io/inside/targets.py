@@ -8,6 +8,7 @@ time, each in a directory that is open already.
 
 # Plain strings: pathlib would cost every start time.
 
+import contextlib
 import errno
 import os
 import stat
@@ -37,11 +38,33 @@ def find_or_make(root: int, path: str, *, is_dir: bool, strict: bool = False) ->
     try:
         found = find(root, path, os.O_PATH | (os.O_NOFOLLOW if strict else 0))
     except FileNotFoundError:
-        return _Walk(root, path).make(is_dir=is_dir)
+        return _make_last(root, path, is_dir=is_dir)
     if strict and stat.S_ISLNK(os.fstat(found).st_mode):
         os.close(found)
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
     return found
+
+
+def _make_last(root: int, path: str, *, is_dir: bool) -> int:
+    """Mostly only the last name is missing, and no link is where it should be."""
+    above, _, name = path.rstrip("/").rpartition("/")
+    if name not in ("", ".", ".."):
+        with contextlib.suppress(OSError):
+            parent = find(root, above or "/")
+            try:
+                return _make_entry(parent, name, is_dir=is_dir)
+            finally:
+                os.close(parent)
+    return _Walk(root, path).make(is_dir=is_dir)
+
+
+def _make_entry(parent: int, name: str, *, is_dir: bool) -> int:
+    """Raises `FileExistsError` for whatever is there, a link that leads nowhere too."""
+    if is_dir:
+        os.mkdir(name, 0o755, dir_fd=parent)
+        return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(name, flags, 0o644, dir_fd=parent)
 
 
 def directory_for(held: Held, path: str) -> tuple[int, str]:
@@ -93,18 +116,11 @@ class _Walk:
         try:
             found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
         except FileNotFoundError:
-            found = self._missing(here, name, is_dir=is_dir or bool(self._left))
+            found = _make_entry(here, name, is_dir=is_dir or bool(self._left))
         if stat.S_ISLNK(os.fstat(found).st_mode):
             return self._follow(here, found)
         self._done.append(name)
         return self._replace(here, found)
-
-    def _missing(self, here: int, name: str, *, is_dir: bool) -> int:
-        if is_dir:
-            os.mkdir(name, 0o755, dir_fd=here)
-            return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(name, flags, 0o644, dir_fd=here)
 
     def _follow(self, here: int, link: int) -> int:
         target = os.readlink("", dir_fd=link)
