@@ -29,10 +29,9 @@ class ContainerDir(Struct, frozen=True):
         """Written when the container runs, and again when it has exited."""
         return f"{self.path}/state.json"
 
-    @property
-    def health_files(self) -> tuple[str, ...]:
-        """What the last health checks found, one each, in turns; none without health checks."""
-        return tuple(f"{self.path}/health.{number}.json" for number in range(HEALTH_RESULTS))
+    def health_file(self, number: int) -> str:
+        """What health check `number` found, until the check that is HEALTH_RESULTS later."""
+        return f"{self.path}/health.{number % HEALTH_RESULTS}.json"
 
 
 HEALTH_RESULTS = 5

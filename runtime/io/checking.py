@@ -6,7 +6,6 @@ only what the next decision needs (`runtime.health`). Each has a file of its own
 fifth after it replaces, so that keeping one means reading none.
 """
 
-import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -170,6 +169,7 @@ class Checking:
         """A full disk must not make a program unhealthy."""
         self._count += 1
         kept = KeptResult(self._count, self._vitals.status, self._vitals.failing_streak, result)
-        file = self._directory.health_files[self._count % len(self._directory.health_files)]
-        with contextlib.suppress(OSError):
-            host.replace_file(file, msgspec.json.encode(kept))
+        try:
+            host.replace_file(self._directory.health_file(self._count), msgspec.json.encode(kept))
+        except OSError:
+            return

@@ -19,7 +19,7 @@ from runtime import health, logs
 from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
 from runtime.io import cgroups, freezing, host, usage
-from runtime.layout import ContainerDir, containers_dir, unclaimed_by
+from runtime.layout import HEALTH_RESULTS, ContainerDir, containers_dir, unclaimed_by
 from runtime.outcome import ContainerState, Exited, HealthRecord, KeptResult
 from runtime.spec import ContainerSpec, Log
 from runtime.steps import own, undo
@@ -42,7 +42,8 @@ def read_state(directory: ContainerDir) -> ContainerState | None:
 
 def read_health(directory: ContainerDir) -> HealthRecord:
     """What its health checks found; nothing if there was none yet."""
-    kept = (_read(file, KeptResult) for file in directory.health_files)
+    files = [directory.health_file(number) for number in range(HEALTH_RESULTS)]
+    kept = (_read(file, KeptResult) for file in files)
     return health.recorded(each for each in kept if each is not None)
 
 
