@@ -32,6 +32,10 @@ _READ_BYTES: Final = 65536
 _BACKLOG: Final = 128
 _STREAMS: Final = 3  # the most that a newcomer passes
 _PASSED_BYTES: Final = socket.CMSG_SPACE(4 * _STREAMS)
+# Made once, by the launcher: making one costs a shim more than all that it decodes.
+_STATES: Final = msgspec.json.Decoder(ContainerState)
+_BURIALS: Final = msgspec.json.Decoder(Burial)
+_HEALTHS: Final = msgspec.json.Decoder(Health)
 
 
 class Process(Struct, frozen=True):
@@ -91,7 +95,7 @@ class Keeper:
             self._checking = Checking(
                 self._poll,
                 directory,
-                msgspec.json.decode(upkeep.health, type=Health),
+                _HEALTHS.decode(upkeep.health),
                 become=entrance.check,
                 is_paused=lambda: freezing.is_pausing(entrance.layout, group),
                 changed=self._tell,
@@ -235,8 +239,8 @@ class Keeper:
         """All others in its pid namespace are dead and reaped: the kernel had it wait for them."""
         _, status = os.waitpid(self._process.pid, 0)
         self._output.drain()
-        state = msgspec.json.decode(self._process.state, type=ContainerState)
-        burial = msgspec.json.decode(self._upkeep.burial, type=Burial)
+        state = _STATES.decode(self._process.state)
+        burial = _BURIALS.decode(self._upkeep.burial)
         exited = self._exit(status, burial, time.time())  # not before its last line
         ended = msgspec.structs.replace(state, exited=exited)
         host.replace_file(self._directory.state_file, msgspec.json.encode(ended))

@@ -8,6 +8,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,7 @@ from runtime.spec import Log
 
 STDOUT, STDERR = "stdout", "stderr"
 _READ_BYTES = 65536
+_LOGS: Final = msgspec.json.Decoder(Log)
 _TIOCGPTPEER = 0x5441  # the other side of a terminal, whatever is mounted where it once was
 
 
@@ -86,7 +88,7 @@ class Output:
             self._end(descriptor)
             return False
         if self._file is None:
-            self._file = LogFile(msgspec.json.decode(self._log, type=Log))
+            self._file = LogFile(_LOGS.decode(self._log))
         self._file.feed(stream, output, now_ns=time.time_ns())
         for client in list(self._attached):
             self._tee(client, stream, output)
