@@ -28,7 +28,7 @@ for _name in (
     getattr(_LIBC, _name)
 
 # Numbers from 424 on are the same everywhere; older ones differ.
-_OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
+_OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _FSPICK = 428, 429, 430, 431, 432, 433
 _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
 _KEYCTL, _RT_SIGACTION, _CLONE, _IOPRIO_SET, _SCHED_SETATTR = {
     "x86_64": (250, 13, 56, 251, 314),
@@ -43,6 +43,7 @@ _IOPRIO_CLASS_SHIFT: Final = 13
 _STATFS_BYTES: Final = 256  # more than any struct statfs has
 _FSMOUNT_CLOEXEC: Final = 1
 _FSOPEN_CLOEXEC: Final = 1
+_FSPICK_CLOEXEC: Final = 1
 _CAPABILITY_VERSION_3: Final = 0x20080522
 _MAX_UINT: Final = 0xFFFFFFFF
 
@@ -230,6 +231,11 @@ def move_mount(descriptor: int, target: int) -> None:
 def fsopen(kind: str) -> int:
     """fsopen(2): begin to make a file system."""
     return _check(_SYSCALL(_FSOPEN, kind.encode(), _FSOPEN_CLOEXEC))
+
+
+def fspick(path: str) -> int:
+    """fspick(2): begin to change the file system that is mounted at `path`."""
+    return _check(_SYSCALL(_FSPICK, k.AT_FDCWD, os.fsencode(path), _FSPICK_CLOEXEC), path)
 
 
 def fsconfig(context: int, command: int, key: str = "", value: str = "") -> None:

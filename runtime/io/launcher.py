@@ -301,7 +301,7 @@ def main() -> None:
         launcher.watch(*options.respawn)
     _keep_output()
     kernel.set_name("swarmd-launcher")
-    preparing.prepare(around.layout)  # what it opens stays open as long as we are here
+    preparing.prepare(around.layout)
     rehearse(run_root=around.run_root, layout=around.layout, last_capability=around.last_capability)
     # A collection would touch, and so copy, every page that the shims share with us.
     gc.collect()

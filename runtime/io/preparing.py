@@ -18,45 +18,47 @@ from runtime.io.cgroups import read, write_values
 
 OWN_GROUP: Final = "swarmd.init"
 COUNTING_GROUP: Final = "swarmd.counting"
+_QUICK: Final = "favordynmods"
 _DISKS: Final = "/sys/block"
 _TRIES: Final = 10
 
 
-def prepare(layout: Layout) -> int:
-    """Prepare the host. The descriptor is to be kept open; -1 if there is nothing to keep."""
-    with contextlib.suppress(OSError):
-        make_room(layout)
-    with contextlib.suppress(OSError):
-        count_io(layout)
-    return quicken(layout)
+def prepare(layout: Layout) -> None:
+    """Prepare the host, as far as it lets us."""
+    for part in (make_room, count_io, quicken):
+        with contextlib.suppress(OSError):
+            part(layout)
 
 
-def quicken(layout: Layout) -> int:
+def quicken(layout: Layout) -> None:
     """Have processes change groups without waiting for a grace period of RCU.
 
     The first process that changes its group after a pause waits for one, some 5 ms; starting
     a container is that. The kernel's remedy is the option `favordynmods` of any hierarchy, which
-    holds for all of them as long as that one exists. We make an empty one of our own that
-    nobody else sees mounted, and it goes with us. The price is a slightly slower fork, and a line
-    `name=swarmd` in /proc/<pid>/cgroup; so it is not done on hosts of v2 alone, where readers
-    may expect one line.
+    holds for all of them; the price is a slightly slower fork. Where v2 is there beside v1, we
+    give it to v2, and repeat the options that it has, which would else be lost. On a host of v2
+    alone that is the operator's to do.
     """
-    if not layout.v1:
-        return -1
+    if not layout.v1 or not layout.unified:
+        return
+    options = mount_options(read("/proc/self/mountinfo"), layout.unified)
+    context = kernel.fspick(layout.unified)
     try:
-        context = kernel.fsopen("cgroup")
-    except OSError:
-        return -1
-    try:
-        kernel.fsconfig(context, k.FSCONFIG_SET_FLAG, "none")
-        kernel.fsconfig(context, k.FSCONFIG_SET_STRING, "name", "swarmd")
-        kernel.fsconfig(context, k.FSCONFIG_SET_FLAG, "favordynmods")
-        kernel.fsconfig(context, k.FSCONFIG_CMD_CREATE)
-        return kernel.fsmount(context, 0)
-    except OSError:  # Linux before 6.0, or a container whose host has to do it
-        return -1
+        for option in (*options, _QUICK):
+            kernel.fsconfig(context, k.FSCONFIG_SET_FLAG, option)
+        kernel.fsconfig(context, k.FSCONFIG_CMD_RECONFIGURE)
     finally:
         os.close(context)
+
+
+def mount_options(mountinfo: str, point: str) -> tuple[str, ...]:
+    """The options of the file system mounted at `point`, but whether it is read-only."""
+    for line in mountinfo.splitlines():
+        mount, _, filesystem = line.partition(" - ")
+        if mount.split(" ")[4] == point:
+            asked = filesystem.split(" ")[-1].split(",")
+            return tuple(each for each in asked if each not in ("rw", "ro", _QUICK))
+    return ()
 
 
 def count_io(layout: Layout) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,24 +112,35 @@ def test_the_hosts_own_root_is_left_alone() -> None:
     } == before
 
 
-def test_quick_groups_last_as_long_as_somebody_holds_them() -> None:
-    if os.geteuid() != 0 or not LAYOUT.v1:
-        pytest.skip("needs root and cgroup v1")
-    script = (
-        "from runtime.io import hierarchies, preparing\n"
-        "held = preparing.quicken(hierarchies.host_layout())\n"
-        "print(held >= 0, 'name=swarmd:' in open('/proc/self/cgroup').read())\n"
+def test_groups_become_quick_to_join_without_a_trace_that_confuses() -> None:
+    """containerd looks for a mount of every hierarchy that /proc/<pid>/cgroup names."""
+    if os.geteuid() != 0 or not LAYOUT.v1 or not LAYOUT.unified:
+        pytest.skip("needs root, and cgroup v2 beside v1")
+    mountinfo, lines = Path("/proc/self/mountinfo"), Path("/proc/self/cgroup").read_text()
+    before = preparing.mount_options(mountinfo.read_text(), LAYOUT.unified)
+
+    try:
+        preparing.quicken(LAYOUT)
+    except OSError as err:
+        pytest.skip(f"this kernel has no favordynmods: {err}")
+
+    mine = [line for line in mountinfo.read_text().splitlines() if " - cgroup2 " in line]
+    assert all(line.endswith("favordynmods") or "favordynmods," in line for line in mine)
+    assert preparing.mount_options(mountinfo.read_text(), LAYOUT.unified) == before
+    assert Path("/proc/self/cgroup").read_text() == lines
+
+
+def test_the_options_of_a_mount_are_read() -> None:
+    mountinfo = (
+        "30 23 0:26 / /sys/fs rw - tmpfs tmpfs ro,mode=755\n"
+        "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 "
+        "rw,nsdelegate,favordynmods,memory_recursiveprot\n"
     )
 
-    found = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    ).stdout
+    found = preparing.mount_options(mountinfo, "/sys/fs/cgroup/unified")
 
-    if found.startswith("False"):
-        pytest.skip("this kernel has no favordynmods")
-    assert found == "True True\n"
-    mounts = Path("/proc/self/mountinfo").read_text()
-    assert "name=swarmd" not in mounts
+    assert found == ("nsdelegate", "memory_recursiveprot")
+    assert preparing.mount_options(mountinfo, "/nowhere") == ()
 
 
 def test_what_containers_write_is_counted(tmp_path: Path) -> None:
