@@ -25,12 +25,16 @@ def main() -> None:
 
         run_sealed([sys.executable, "-IS", os.path.abspath(sys.argv[0]), *words])
     gc.disable()  # a short life, in which collecting would be most of the work
+    from runtime import gathered
+
+    modules = gathered.install()
     from runtime.light import load_msgspec
 
     load_msgspec()
     from runtime.io.command.main import main as carry_out
 
     status = carry_out(words)
+    gathered.keep(modules)
     try:
         sys.stdout.flush()
     except OSError:
