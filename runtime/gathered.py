@@ -13,11 +13,8 @@ cannot be written or read, nothing is different at all.
 import marshal
 import os
 import sys
+from _frozen_importlib import ModuleSpec  # as importlib has it, and loaded already
 from types import ModuleType
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from importlib.machinery import ModuleSpec
 
 _Entry = tuple[str, bool, int, int, bytes]  # source, is it a package, mtime in ns, size, code
 
@@ -39,22 +36,20 @@ class Gathered:
 
     def find_spec(
         self, name: str, _path: object = None, _target: object = None
-    ) -> "ModuleSpec | None":
+    ) -> ModuleSpec | None:
         """The module's, if it was gathered from the source that is there now."""
         entry = self.entries.get(name)
         if entry is None or _version(entry[0]) != entry[2:4]:
             return None
         source, is_package = entry[:2]
-        make: type[ModuleSpec] = type(
-            getattr(sys, "__spec__", None)
-        )  # whose module would have to be loaded first
-        spec = make(name, self, origin=source, is_package=is_package)  # type: ignore[arg-type]
+        # The base class that is asked for would have to be loaded first.
+        spec = ModuleSpec(name, self, origin=source, is_package=is_package)  # type: ignore[arg-type]
         spec.has_location = True
         if is_package:
             spec.submodule_search_locations = [os.path.dirname(source)]
         return spec
 
-    def create_module(self, _spec: "ModuleSpec") -> None:
+    def create_module(self, _spec: ModuleSpec) -> None:
         """As Python would."""
 
     def exec_module(self, module: ModuleType) -> None:
