@@ -5,14 +5,14 @@ entering a user namespace. A start whose shim is killed after that would go on a
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from runtime import constants as k
 from runtime.io import kernel
 
 
 @contextlib.contextmanager
-def still_dying() -> Iterator[None]:
+def still_dying() -> Generator[None]:
     """Around what changes who this process is: what its parent's death does to it stays."""
     signal = kernel.death_signal()
     yield
