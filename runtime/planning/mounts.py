@@ -80,7 +80,7 @@ def arrange(config: Config, place: Place, extras: Extras) -> Arranged:
         elif mount.type == "cgroup":
             _cgroup(arranged, config, place, mount, options)
         else:
-            _filesystem(arranged, config, mount, options)
+            _filesystem(arranged, config, place, mount, options)
     _files(arranged, config, place, extras)
     _devices(arranged, config)
     return arranged
@@ -172,7 +172,9 @@ def _target(mount: Mount) -> str:
     return mount.destination if mount.destination.startswith("/") else f"/{mount.destination}"
 
 
-def _filesystem(arranged: Arranged, config: Config, mount: Mount, options: Options) -> None:
+def _filesystem(
+    arranged: Arranged, config: Config, place: Place, mount: Mount, options: Options
+) -> None:
     target, attributes = _target(mount), options.attributes.set
     is_late = mount.type == "tmpfs" and attributes & k.MOUNT_ATTR_RDONLY
     if is_late:
@@ -184,7 +186,7 @@ def _filesystem(arranged: Arranged, config: Config, mount: Mount, options: Optio
         source=mount.source,
         flags=options.flags,
         attributes=attributes,
-        data=(*options.data, *_labels(config, mount.type)),
+        data=(*options.data, *_labels(config, place, mount.type)),
     )
     strict = mount.type in _STRICT_KINDS or target in _STRICT_TARGETS
     shown = _SHOWN.get(mount.type)
@@ -205,9 +207,9 @@ def _filesystem(arranged: Arranged, config: Config, mount: Mount, options: Optio
     )
 
 
-def _labels(config: Config, kind: str) -> tuple[str, ...]:
+def _labels(config: Config, place: Place, kind: str) -> tuple[str, ...]:
     """What is written into a fresh file system is labelled as the container's."""
-    label = config.linux.mount_label if config.linux else ""
+    label = config.linux.mount_label if config.linux and place.labels else ""
     return (f"context={label}",) if label and kind in _LABELLED else ()
 
 

@@ -16,7 +16,8 @@ class Place(Struct, frozen=True, kw_only=True):
     if `Extras.overlay` makes it), `bundle` what relative sources of binds start from, `cgroup`
     its control group below every hierarchy (`swarmd/<id>`). `last_capability` is the highest
     number that the kernel knows: each one above the bounding set has to be dropped by its
-    number. `seccomp_cache` is a directory for compiled filters; empty keeps none.
+    number. `seccomp_cache` is a directory for compiled filters; empty keeps none. Without
+    `labels` the kernel has no SELinux, so labels of mounts would mean nothing to anybody.
     """
 
     directory: str
@@ -26,6 +27,7 @@ class Place(Struct, frozen=True, kw_only=True):
     layout: Layout
     last_capability: int
     seccomp_cache: str = ""
+    labels: bool = True
 
 
 class CopyingUp(Struct, frozen=True):

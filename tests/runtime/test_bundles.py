@@ -260,3 +260,13 @@ def test_law_the_last_steps_are_those_that_give_rights_up(wanted: Config) -> Non
     places = [position(plan, kind) for kind in order]
     assert places == sorted(places)
     assert places[-1] == len(plan.container) - 1
+
+
+def test_a_label_of_mounts_is_left_out_where_no_kernel_would_look_at_it() -> None:
+    made = config(mounts=(Mount(destination="/t", type="tmpfs"),), linux={"mount_label": "a:b:c"})
+
+    labelled = make_plan(made, PLACE)
+    without = make_plan(made, msgspec.structs.replace(PLACE, labels=False))
+
+    assert every(labelled, s.MountFilesystem)[0].filesystem.data == ("context=a:b:c",)
+    assert every(without, s.MountFilesystem)[0].filesystem.data == ()
