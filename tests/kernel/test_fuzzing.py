@@ -73,10 +73,8 @@ def is_harmless(config: Any) -> bool:
     namespaces = linux.get("namespaces") if isinstance(linux, dict) else None
     if not isinstance(namespaces, list):
         return False
-    kinds = {each.get("type") for each in namespaces if isinstance(each, dict) and len(each) == 1}
-    return {"pid", "network", "ipc", "uts", "mount"} <= {
-        each for each in kinds if isinstance(each, str)
-    }
+    kinds = [each.get("type") for each in namespaces if isinstance(each, dict) and len(each) == 1]
+    return all(kind in kinds for kind in ("pid", "network", "ipc", "uts", "mount"))
 
 
 def test_law_any_config_is_answered_in_words_and_leaves_nothing(bundles: Bundles) -> None:
