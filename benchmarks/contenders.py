@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.accounting import Account
 from benchmarks.container_start import spec
 from benchmarks.samples import Samples
 from runtime.io.client import Runtime
@@ -80,9 +81,12 @@ class Launched:
     def __init__(self, base: Path, layer: Path) -> None:
         self._base, self._layer = base, layer
         self._count = 0
+        self.account = Account("launcher")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "runtime.io.launcher",
-             "--socket", str(base / "launcher.sock"), "--run-root", str(base / "run")],
+            self.account.wrap(
+                sys.executable, "-m", "runtime.io.launcher",
+                "--socket", str(base / "launcher.sock"), "--run-root", str(base / "run"),
+            )
         )  # fmt: skip
         self.runtime = Runtime(run_root=base / "run", launcher_socket=base / "launcher.sock")
 
@@ -103,3 +107,4 @@ class Launched:
         await self.runtime.close()
         self.process.terminate()
         await asyncio.to_thread(self.process.wait)
+        self.account.close()

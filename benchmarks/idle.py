@@ -4,14 +4,12 @@ import asyncio
 import time
 from pathlib import Path
 
-import msgspec
-
-from benchmarks.container_start import cpu_of_machine, cpu_s, pss_kib, shims_of, spec
+from benchmarks.container_start import cpu_of_node, cpu_s, pss_kib, shims_of, spec
 from benchmarks.contenders import Launched
 from benchmarks.samples import percentile
 from runtime.io.client import Runtime
 from runtime.joining import ExecSpec
-from runtime.spec import ContainerSpec, Health
+from runtime.spec import ContainerSpec
 
 _AT_ONCE = 16
 _IDLE_S = 10.0
@@ -40,19 +38,18 @@ async def measure(base: Path, layer: Path, launched: Launched, count: int) -> No
 
 
 async def health(base: Path, layer: Path, launched: Launched, count: int) -> None:
-    """What a health check costs, by the machine's CPU time with and without them."""
-    check = Health(args=("/bin/true",), interval_s=_CHECK_S, start_interval_s=_CHECK_S)
+    """What a health check costs, by the node's CPU time with and without them."""
     costs: dict[str, float] = {}
-    for name, wanted in (("without", None), ("with", check)):
+    for name, interval_s in (("without", 0.0), ("with", _CHECK_S)):
         specs = [
-            msgspec.structs.replace(spec(base, layer, f"{name}{number}", "none"), health=wanted)
+            spec(base, layer, f"{name}{number}", "none", health_s=interval_s)
             for number in range(count)
         ]
         try:
             await _start(launched.runtime, specs)
-            busy = cpu_of_machine()
+            busy = cpu_of_node(launched.account)
             await asyncio.sleep(_IDLE_S)
-            costs[name] = cpu_of_machine() - busy
+            costs[name] = cpu_of_node(launched.account) - busy
         finally:
             await asyncio.gather(*(launched.runtime.delete(each.id) for each in specs))
     checks = count * _IDLE_S / _CHECK_S
