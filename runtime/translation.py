@@ -5,6 +5,7 @@ limit of 0 means. A mount over /a comes before one over /a/b, in whatever order 
 for. What an OCI config has no words for goes into `Extras`.
 """
 
+import functools
 from collections.abc import Iterator
 from typing import Final
 
@@ -164,7 +165,11 @@ def to_config(spec: ContainerSpec, known: Known = NOTHING) -> Config:
         root=Root(path="rootfs", readonly=spec.read_only_rootfs),
         process=_process(spec),
         hostname=spec.hostname,
-        mounts=(*_filesystems(spec), *_mounts(spec), *_bound_devices(spec, known)),
+        mounts=(
+            *_filesystems(privileged=spec.privileged),
+            *_mounts(spec),
+            *_bound_devices(spec, known),
+        ),
         annotations=spec.annotations,
         linux=_linux(spec, known),
     )
@@ -250,8 +255,9 @@ def _namespaces(spec: ContainerSpec) -> tuple[Namespace, ...]:
     return tuple(made)
 
 
-def _filesystems(spec: ContainerSpec) -> tuple[Mount, ...]:
-    shown = _FENCED if spec.privileged else (*_FENCED, "ro")
+@functools.cache
+def _filesystems(*, privileged: bool) -> tuple[Mount, ...]:
+    shown = _FENCED if privileged else (*_FENCED, "ro")
     return (
         Mount(destination="/proc", type="proc", source="proc", options=_FENCED),
         Mount(

@@ -45,6 +45,7 @@ _FSMOUNT_CLOEXEC: Final = 1
 _FSOPEN_CLOEXEC: Final = 1
 _FSPICK_CLOEXEC: Final = 1
 _CAPABILITY_VERSION_3: Final = 0x20080522
+_ZEROS: Final = (ctypes.c_ulong(0),) * 4
 _MAX_UINT: Final = 0xFFFFFFFF
 
 
@@ -97,8 +98,8 @@ def sethostname(hostname: str) -> None:
 
 def prctl(option: int, *arguments: int) -> None:
     """prctl(2) with numbers as arguments."""
-    padded = [ctypes.c_ulong(each) for each in (*arguments, 0, 0, 0, 0)[:4]]
-    _check(_LIBC.prctl(option, *padded))
+    given = [ctypes.c_ulong(each) for each in arguments]
+    _check(_LIBC.prctl(option, *given, *_ZEROS[len(given) :]))
 
 
 def death_signal() -> int:

@@ -6,6 +6,7 @@ here they are taken apart as the newer system calls want them. Access times are 
 several bits, which is cleared before it is set.
 """
 
+import functools
 from typing import Final
 
 from msgspec import Struct
@@ -56,6 +57,7 @@ class Options(Struct, frozen=True, kw_only=True):
     data: tuple[str, ...] = ()
 
 
+@functools.lru_cache(maxsize=256)  # those that every container has are read once
 def parse(options: tuple[str, ...]) -> Options:
     """Read the options of one mount."""
     flags, commands = 0, 0
