@@ -30,6 +30,7 @@ import msgspec
 from msgspec import Struct
 
 from runtime.io import host, kernel, preparing, sealing, shim, sockets
+from runtime.io.filling import fill
 from runtime.io.hierarchies import host_layout
 from runtime.io.planning import default_filter, rehearse
 from runtime.io.process import Surroundings
@@ -307,6 +308,7 @@ def main() -> None:
     gc.collect()
     gc.disable()
     gc.freeze()
+    _filled = fill()  # and kept
     launcher.serve()
 
 
