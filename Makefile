@@ -3,9 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
 PROTOS := $(wildcard proto/swarm/api/v1/*.proto)
-PACKAGES := busybox-static docker-registry etcd-server iproute2 nftables procps python3-venv \
-  skopeo umoci util-linux
-VM_PACKAGES := busybox-static e2fsprogs kmod qemu-system-x86
+PACKAGES := busybox-static docker-registry etcd-server iproute2 libseccomp2 nftables procps \
+  python3-venv skopeo umoci util-linux
+# For tests only: who else uses our runtime (whichever Docker is there stays), and another kernel.
+TEST_PACKAGES := conmon podman $(if $(shell command -v dockerd),,docker.io) \
+  e2fsprogs kmod qemu-system-x86
 
 help: ## show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -34,8 +36,9 @@ fmt: setup ## format the code
 check: setup ## lint and type-check everything
 	$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && $(BIN)/mypy && $(BIN)/pyright
 
-test: check ## lint, types and every test: core, simulation, contracts, kernel, cluster
+test: check .venv/.tests ## lint, types and every test: core, simulation, contracts, kernels, cluster
 	$(BIN)/pytest -q
+	$(BIN)/python -m tests.vm --quick
 
 core: setup ## the tests that need no root, no kernel and no cluster
 	$(BIN)/pytest -q -m "not kernel and not cluster"
@@ -46,14 +49,14 @@ sim: setup ## simulate a cluster; SEED=n replays one, SEEDS=n runs that many
 kernel: setup ## the tests against this machine's kernel
 	$(BIN)/pytest -q -m kernel
 
-kernel-v2: .venv/.vm ## the kernel tests in an emulated Debian kernel with cgroup v2; ARGS="-k name"
+kernel-v2: .venv/.tests ## the kernel tests in an emulated Debian kernel with cgroup v2; ARGS="-k name"
 	$(BIN)/python -m tests.vm $(ARGS)
 
-.venv/.vm: .venv/.ready
-	scripts/setup "$(PYTHON)" $(VM_PACKAGES)
+.venv/.tests: .venv/.ready
+	scripts/setup "$(PYTHON)" $(TEST_PACKAGES)
 	@touch $@
 
-cluster: setup ## the tests with real processes, etcd, registry and hosts
+cluster: .venv/.tests ## the tests with real processes, etcd, registry and hosts
 	$(BIN)/pytest -q -m cluster
 
 bench: setup ## measure, side by side with Docker Swarm where it can be installed

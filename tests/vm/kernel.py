@@ -4,13 +4,14 @@ The cloud flavour has everything that containers need and boots in three seconds
 hardware to look for. It is kept below `.cache/vm` until Debian has a newer one.
 """
 
-import platform
 import re
 import subprocess
 import tempfile
 from pathlib import Path
 
 from msgspec import Struct
+
+from swarm.errors import Missing
 
 CACHE = Path(__file__).parents[2] / ".cache" / "vm"
 FLAVOUR = "linux-image-cloud-amd64"
@@ -29,9 +30,7 @@ class Kernel(Struct, frozen=True):
 
 
 def kernel() -> Kernel:
-    """Debian's present kernel, from the cache if it is there."""
-    if platform.machine() != "x86_64":
-        raise SystemExit(f"kernel-v2 boots {FLAVOUR}, which this {platform.machine()} cannot")
+    """Debian's present kernel, from the cache if it is there. Raises `Missing`."""
     package = _package() or _newest_cached()
     directory = CACHE / package
     if not directory.exists():
@@ -56,7 +55,7 @@ def _package() -> str:
 def _newest_cached() -> str:
     cached = sorted(CACHE.glob("linux-image-*"), key=lambda path: path.stat().st_mtime)
     if not cached:
-        raise SystemExit(f"apt knows no package {FLAVOUR}; kernel-v2 needs Debian's package lists")
+        raise Missing(f"apt knows no package {FLAVOUR}", hint="it takes Debian's package lists")
     return cached[-1].name
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from swarm.errors import Missing
 from tests.vm import initramfs
 from tests.vm.kernel import Kernel
 
@@ -27,7 +28,10 @@ _DISK = 8 << 30
 
 
 def run(kernel: Kernel, command: list[str], *, timeout_s: float) -> int:
-    """Boot, run `command` in the repository with its output on ours; its exit code."""
+    """Boot, run `command` in the repository with its output on ours; its exit code.
+
+    Raises `Missing` if this host lacks what it takes.
+    """
     with tempfile.TemporaryDirectory(prefix="kernel-v2-") as temporary:
         directory = Path(temporary)
         disk = _disk(directory, command)
@@ -66,7 +70,7 @@ def _file_server(directory: Path) -> Iterator[Path]:
     """Serve the host's file system on a socket; it ends with its only client."""
     program = next((path for path in FILE_SERVERS if Path(path).exists()), None)
     if program is None:
-        raise SystemExit(f"none of {', '.join(FILE_SERVERS)} is there; install virtiofsd")
+        raise Missing(f"none of {', '.join(FILE_SERVERS)} is there", hint="install virtiofsd")
     share = directory / "share"
     with (directory / "share.log").open("wb") as log:
         server = subprocess.Popen(
