@@ -132,7 +132,8 @@ def test_a_client_that_returns_finds_what_runs_and_what_has_ended(machine: Machi
             await first.run(fails)
             await first.run(ended)
             await exit_of(first)
-        await eventually("its shim ended", lambda: not machine.shim_of(fails.id))
+        for each in (ended, fails):
+            await eventually("its shim ended", lambda name=each.id: not machine.shim_of(name))
 
         async with machine.runtime() as second:
             states = {state.container_id: state for state in await second.adopt()}
