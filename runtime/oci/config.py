@@ -106,7 +106,7 @@ class CpuAffinity(_Part, frozen=True):
 
 
 class Process(_Part, frozen=True):
-    """The program and its rights. `capabilities` None keeps those of the runtime."""
+    """The program and its rights. `capabilities` None means none."""
 
     args: tuple[str, ...] = ()
     cwd: str = "/"
