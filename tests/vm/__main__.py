@@ -4,7 +4,7 @@ usage: python -m tests.vm [--timeout SECONDS] [PYTEST-ARGUMENT...]
        python -m tests.vm [--timeout SECONDS] --quick
        python -m tests.vm [--timeout SECONDS] --shell COMMAND
 
-Without arguments: everything that needs a kernel, which takes a quarter of an hour. With
+Without arguments: everything that needs a kernel, which takes most of an hour. With
 `--quick`, what depends on the kernel most; where that cannot run, it says why and is content.
 The exit code is pytest's, or the command's.
 """
