@@ -7,6 +7,8 @@ import contextlib
 import os
 from collections.abc import Generator
 
+import msgspec
+
 from runtime.command.parsing import Options
 from runtime.command.record import GATE, state_json
 from runtime.io.command import creating, ending, foreground, terminal
@@ -35,6 +37,8 @@ def _prepared(
     bundle, config = creating.read_bundle(options)
     if starts or config.process is not None:
         check_startable(config)
+    if config.process is not None and not detached:
+        config = msgspec.structs.replace(config, process=terminal.with_size(config.process))
     has_terminal = config.process is not None and config.process.terminal
     path = options.text("console-socket") if options.has("console-socket") else ""
     console = terminal.console(path, terminal=has_terminal, detached=detached)

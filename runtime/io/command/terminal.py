@@ -10,15 +10,34 @@ import fcntl
 import os
 import select
 import socket
+import struct
 import termios
 import tty
 from collections.abc import Generator, Iterator
 from typing import Final
 
+import msgspec
+
 from runtime.io import sockets
+from runtime.oci.config import ConsoleSize, Process
 from swarm.errors import Invalid, Refused
 
 _READ_BYTES: Final = 65536
+
+
+def with_size(process: Process) -> Process:
+    """`process` with a terminal of the size of the caller's, if that is one.
+
+    It has to be so from the beginning: many programs look only once.
+    """
+    try:
+        rows, columns, _, _ = struct.unpack("4H", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
+    except OSError:
+        return process
+    if not process.terminal or not rows or not columns:
+        return process
+    size = ConsoleSize(height=rows, width=columns)
+    return msgspec.structs.replace(process, console_size=size)
 
 
 class Console:
