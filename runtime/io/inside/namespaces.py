@@ -32,7 +32,7 @@ def make_user_namespace(uids: tuple[IdMapping, ...], gids: tuple[IdMapping, ...]
     itself: we may be counting in another pid namespace than /proc does.
     """
     said, saying = os.pipe()
-    pid = os.fork()
+    pid = kernel.clone(0)
     if pid == 0:
         _be_in_user_namespace(saying)
     os.close(saying)
