@@ -32,7 +32,7 @@ def run_hook(hook: Hook, state: bytes, *, kind: str, directory: str = "") -> Non
     given = _file_with(state)
     output, told = os.pipe()
     try:
-        pid = os.fork()
+        pid = kernel.clone(0)
         if pid == 0:
             _become(hook, given, told, directory)
         os.close(told)

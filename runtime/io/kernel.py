@@ -143,7 +143,9 @@ def personality(persona: int) -> None:
 def clone(flags: int) -> int:
     """clone(2) as fork(2) uses it, with CLONE_* `flags`: 0 in the child.
 
-    With CLONE_PARENT the child is our parent's. Only for processes with a single thread.
+    With CLONE_PARENT the child is our parent's. Only for processes with a single thread. What
+    libraries do at a fork is left out: one that waits for its threads would wait forever in a
+    process that was made by this itself.
     """
     ctypes.pythonapi.PyOS_BeforeFork()
     pid = int(_LOCKED_SYSCALL(_CLONE, ctypes.c_ulong(flags | _CHILD_ENDED), None, None, None, None))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,11 @@ def test_several_see_the_same_and_one_that_leaves_disturbs_nobody(machine: Machi
 
 
 def _pipes(machine: Machine, name: str) -> int:
-    descriptors = Path(f"/proc/{machine.shim_of(name)}/fd").iterdir()
-    return sum(str(each.readlink()).startswith("pipe") for each in descriptors)
+    pipes = 0
+    for descriptor in Path(f"/proc/{machine.shim_of(name)}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            pipes += str(descriptor.readlink()).startswith("pipe")
+    return pipes
 
 
 def test_whoever_does_not_read_is_dropped_and_told_and_the_container_goes_on(

@@ -110,7 +110,7 @@ def _stay_behind(title: tuple[int, int]) -> None:
     """
     everything = signal.valid_signals()
     signal.pthread_sigmask(signal.SIG_SETMASK, everything)
-    child = os.fork()
+    child = kernel.clone(0)
     if child == 0:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _lead_terminal()
