@@ -7,6 +7,7 @@ else works without it, and `run` waits a moment for one that is being replaced.
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -202,7 +203,8 @@ class Runtime:
             await self._end(container, spec)
         elif spec is not None:
             await leftovers.kill_all(spec, self._layout)
-        await asyncio.to_thread(leftovers.erase, directory, self._layout, keep_log=keep_log)
+        spec = spec or leftovers.read_spec(directory)  # it may have been about to be claimed
+        await asyncio.to_thread(leftovers.erase, directory, spec, self._layout, keep_log=keep_log)
         self._forget(container_id, spec)
 
     async def exits(self) -> AsyncIterator[Exited]:
@@ -262,9 +264,14 @@ class Runtime:
         self._containers[spec.id] = container
         self._parents.add(spec.cgroup_parent)
         try:
-            ours = await self._launching.fork_shim(deadline, mapped=spec.user_namespace is not None)
-            container.link = Link(ours, container.heard)
-            await container.link.send(wire.encode(spec))
+            ours, theirs = socket.socketpair()
+            with theirs:
+                container.link = Link(ours, container.heard)
+                rest = container.link.send_now(wire.encode(spec))
+                await self._launching.fork_shim(
+                    theirs.fileno(), deadline, mapped=spec.user_namespace is not None
+                )
+            await container.link.send(rest)
         except BaseException as err:
             # A shim that got half a spec ends by itself.
             container.let_go()
@@ -322,7 +329,7 @@ class Runtime:
         if spec is not None:
             await leftovers.kill_all(spec, self._layout)
         if state is None or spec is None:
-            await asyncio.to_thread(leftovers.erase, directory, self._layout, keep_log=True)
+            await asyncio.to_thread(leftovers.erase, directory, spec, self._layout, keep_log=True)
             return None
         leftovers.remove_groups(spec, self._layout)
         return leftovers.record_loss(directory, state, _LOST)

@@ -29,11 +29,12 @@ load_msgspec()  # each fork copies the page tables of all that we have
 import msgspec
 from msgspec import Struct
 
-from runtime.io import host, kernel, preparing, sealing, shim, sockets
+from runtime.io import host, kernel, preparing, sealing, sockets
 from runtime.io.filling import fill
 from runtime.io.hierarchies import host_layout
-from runtime.io.planning import default_filter, rehearse
-from runtime.io.process import Surroundings
+from runtime.io.planning import default_filter
+from runtime.io.process import Surroundings, rehearse
+from runtime.io.spares import Spares
 from runtime.io.title import arguments
 from runtime.layout import containers_dir
 from runtime.respawn import Respawns, after_death
@@ -41,6 +42,8 @@ from runtime.wire import RUN, RUN_MAPPED, STOPPING, YIELD
 
 _BACKLOG: Final = 64
 _TAKE_OVER_S: Final = 2.0
+_REHEARSALS: Final = 20
+_QUIET_MS: Final = 12  # without a request: making a spare slows a start down
 _ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
 
@@ -58,7 +61,7 @@ class Launcher:
 
     def __init__(self, listener: socket.socket, around: Surroundings) -> None:
         self._listener = listener
-        self._around = around
+        self._spares = Spares(around)
         self._clients: dict[int, socket.socket] = {}
         self._poll = select.poll()
         self._poll.register(listener.fileno(), select.POLLIN)
@@ -74,8 +77,11 @@ class Launcher:
     def serve(self) -> None:
         """Go on until a new launcher takes over."""
         while not self._yielded:
-            for descriptor, _ in self._poll.poll(self._timeout_ms()):
+            ready = self._poll.poll(_QUIET_MS if self._spares.are_wanted else self._timeout_ms())
+            for descriptor, _ in ready:
                 self._ready(descriptor)
+            if not ready and self._spares.are_wanted:
+                self._spares.add()
             if self._watched is not None and self._watched.is_due(time.time()):
                 self._watched.start_again()
                 self._register_watched()
@@ -117,16 +123,15 @@ class Launcher:
             self._clients.pop(descriptor).close()
         elif message in (RUN, RUN_MAPPED) and passed:
             link = int.from_bytes(passed[0][2][:4], sys.byteorder)
-            self._fork(link, mapped=message == RUN_MAPPED)
+            self._run(link, mapped=message == RUN_MAPPED)
         elif message == STOPPING and self._watched is not None:
             self._watched.leave_alone()
         elif message == YIELD:
             self._yield()
 
-    def _fork(self, link: int, *, mapped: bool) -> None:
+    def _run(self, link: int, *, mapped: bool) -> None:
         try:
-            if os.fork() == 0:
-                shim.main(link, self._around, mapped=mapped)
+            self._spares.hand_over(link, mapped=mapped)
         except OSError as err:  # out of processes or memory: the client sees its end close
             sys.stderr.write(f"launcher: cannot fork a shim: {err}\n")
         os.close(link)
@@ -303,7 +308,8 @@ def main() -> None:
     _keep_output()
     kernel.set_name("swarmd-launcher")
     preparing.prepare(around.layout)
-    rehearse(run_root=around.run_root, layout=around.layout, last_capability=around.last_capability)
+    for _ in range(_REHEARSALS):
+        rehearse(around)
     # A collection would touch, and so copy, every page that the shims share with us.
     gc.collect()
     gc.disable()

@@ -36,25 +36,20 @@ class Launching:
             self._link.close()
             self._link = None
 
-    async def fork_shim(self, deadline: float, *, mapped: bool = False) -> socket.socket:
-        """Our end of the socket pair whose other end a new shim will hold.
+    async def fork_shim(self, link: int, deadline: float, *, mapped: bool = False) -> None:
+        """Have a new shim hold `link`, one end of a socket pair.
 
         `mapped` says whether the container will have a user namespace.
         Raises `Unavailable` if there is no launcher until `deadline` (monotonic).
         """
         while True:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                try:
-                    socket.send_fds(
-                        self._reach(), [RUN_MAPPED if mapped else RUN], [theirs.fileno()]
-                    )
-                except OSError as err:
-                    ours.close()
-                    if err.errno != errno.EAGAIN:  # its queue is full: it lives
-                        self.close()
-                else:
-                    return ours
+            try:
+                socket.send_fds(self._reach(), [RUN_MAPPED if mapped else RUN], [link])
+            except OSError as err:
+                if err.errno != errno.EAGAIN:  # its queue is full: it lives
+                    self.close()
+            else:
+                return
             self.check(deadline)
             await asyncio.sleep(_RETRY_S)
 

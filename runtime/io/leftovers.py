@@ -89,9 +89,10 @@ def record_loss(directory: ContainerDir, state: ContainerState, message: str) ->
     return lost
 
 
-def erase(directory: ContainerDir, layout: Layout, *, keep_log: bool) -> None:
+def erase(
+    directory: ContainerDir, spec: ContainerSpec | None, layout: Layout, *, keep_log: bool
+) -> None:
     """Remove everything the container left; its processes must be gone. Bears repeating."""
-    spec = read_spec(directory)
     if spec is not None:
         if not keep_log:
             _remove_log(spec.log)

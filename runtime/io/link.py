@@ -4,6 +4,7 @@ Reports are handed on as they come. Losing the shim is an event like the others,
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 
@@ -30,10 +31,16 @@ class Link:
         """Whether the shim may still be there."""
         return self._end.fileno() >= 0
 
+    def send_now(self, content: bytes) -> bytes:
+        """Send what can be sent without waiting; the rest of `content`."""
+        with contextlib.suppress(BlockingIOError):
+            return content[self._end.send(content) :]
+        return content
+
     async def send(self, content: bytes) -> None:
         """Write all of `content`; a shim that is gone is reported through `heard` alone."""
         try:
-            if self.is_open:
+            if content and self.is_open:
                 await self._loop.sock_sendall(self._end, content)
         except OSError:
             pass  # the reading side will find the end of file, after what was said before it

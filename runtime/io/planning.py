@@ -23,11 +23,10 @@ from runtime.layout import seccomp_cache
 from runtime.oci.config import Device, Seccomp
 from runtime.plan import Plan
 from runtime.seccomp.profiles import DEFAULT, filter_for, surroundings
-from runtime.spec import ContainerSpec, File, Log, Mount, MountKind, Overlay
+from runtime.spec import ContainerSpec
 from runtime.translation import NOTHING, Known, to_exec_plan, to_plan
 from swarm.errors import Invalid, KernelRefused, Refused
 
-_REHEARSALS: Final = 20
 _DEV: Final = "/dev"
 # What a container has of its own, and what udev and init systems keep beside devices.
 _OWN: Final = ("pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", ".udev")
@@ -93,36 +92,6 @@ def default_filter(run_root: str) -> bytes:
         os.waitpid(pid, 0)
     kept = seccomp.kept_filter(_default(), seccomp_cache(run_root))
     return kept or b""
-
-
-def rehearse(*, run_root: str, layout: Layout, last_capability: int) -> None:
-    """Plan a container for nobody, so that what runs now need not be made ready in each fork.
-
-    The interpreter writes into code as it learns what it is used for; in a fork each such page
-    would be copied.
-    """
-    overlay = Overlay(lower_dirs=("/l",), upper_dir="/u/u", work_dir="/u/w")
-    spec = ContainerSpec(
-        id="rehearsal",
-        args=("/x",),
-        env=("PATH=/bin",),
-        hostname="h",
-        rootfs=overlay,
-        log=Log(path="/u/log"),
-        files=(File(path="/etc/hosts", content=""),),
-        mounts=(Mount(source="/s", target="/t"), Mount(kind=MountKind.TMPFS, target="/v")),
-    )
-    raw = msgspec.json.encode(spec)
-    for _ in range(_REHEARSALS):
-        known = msgspec.json.decode(raw, type=ContainerSpec)
-        plan_container(
-            known,
-            "/d/rehearsal",
-            run_root=run_root,
-            layout=layout,
-            last_capability=last_capability,
-            default_filter=b"1",
-        )
 
 
 def _compile_default(run_root: str) -> None:

@@ -12,8 +12,10 @@ line; if `EXECUTING` is the last of them, the program runs.
 import contextlib
 import errno
 import os
+import select
 import signal
 import socket
+import sys
 import time
 from typing import Final, NoReturn
 
@@ -24,11 +26,14 @@ from runtime import constants as k
 from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
 from runtime.io import host, kernel, sockets
+from runtime.io.inside.ahead import fit, make_ahead
 from runtime.io.inside.applying import Inside, carry_out
+from runtime.io.inside.held import Ahead
 from runtime.io.planning import plan_container
 from runtime.layout import SOCKET_NAME, SPEC_NAME, ContainerDir, unclaimed_dir
 from runtime.outcome import ContainerState
-from runtime.spec import ContainerSpec
+from runtime.plan import Plan
+from runtime.spec import ContainerSpec, File, Log, Mount, MountKind, Overlay
 from runtime.steps import RemoveCgroup
 from runtime.translation import group_path, to_resources
 from runtime.wire import Claimed, Refused, encode
@@ -37,6 +42,8 @@ from swarm.errors import KernelRefused
 _SPEC_TIMEOUT_S: Final = 10.0
 _SPEC_BYTES: Final = 1 << 18
 _BACKLOG: Final = 16
+_ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
+ORDER: Final = b"."  # of the launcher: a descriptor comes along, the link to a client
 # What Python and the launcher have changed from what a program expects.
 _IGNORED: Final = tuple(
     int(each) for each in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT)
@@ -63,6 +70,7 @@ class Burial(Struct, frozen=True, kw_only=True):
 
 # What process 1 tells the shim: one line each, of which the first byte says what follows. What
 # is JSON is decoded when it is needed; a shim that decodes more weighs more.
+LINK: Final = b"o"  # a descriptor comes along: the link to the client that wants this
 CLAIMED: Final = b"c"  # the id: the container's directory is ours
 LOG: Final = b"l"  # a `Log`
 HEALTH: Final = b"h"  # a `Health`, and
@@ -124,31 +132,31 @@ class _Oversight:
 
 
 def become(
-    link_descriptor: int, listener: socket.SocketType, pipes: Pipes, around: Surroundings
+    orders: int, listener: socket.SocketType, pipes: Pipes, around: Surroundings
 ) -> NoReturn:
     """Be a container, or say why not and leave it to the shim to undo what was done."""
-    link = socket.socket(fileno=link_descriptor)
     try:
         _prepare(pipes)
+        identity = _identify()
+        unclaimed = unclaimed_dir(around.run_root, identity.pid)
+        with contextlib.suppress(OSError):  # whoever wants a container will be told
+            _make_door(unclaimed, listener)
+        ahead = Ahead() if _is_readable(orders) else _get_ready(around)
+        link = _receive_link(orders)
+        _pass(pipes.report, LINK, link.fileno())
         raw = _receive_spec(link)
         spec = _decode(raw)
-        state = _identify(spec.id)
+        state = msgspec.structs.replace(identity, container_id=spec.id)
         directory = ContainerDir(around.run_root, spec.id)
-        _claim(unclaimed_dir(around.run_root, state.pid), directory.path, raw, listener)
-        _say_upkeep(pipes.report, spec, around.layout)
+        _claim(unclaimed, directory.path, raw, listener)
+        os.write(pipes.report, _upkeep(spec, around.layout))
         with contextlib.suppress(OSError):  # a client that has left learns it from the directory
             link.sendall(encode(Claimed()))
-        plan = plan_container(
-            spec,
-            directory.path,
-            run_root=around.run_root,
-            layout=around.layout,
-            last_capability=around.last_capability,
-            default_filter=around.default_filter,
-        )
+        plan = _plan(spec, directory.path, around)
         if spec.open_stdin and not spec.tty:
             _open_stdin(pipes.report)
-        no = carry_out(plan, Inside(_Oversight(pipes.report, around.title, state)))
+        oversight = _Oversight(pipes.report, around.title, state)
+        no = carry_out(plan, Inside(oversight, fit(ahead, plan.container)))
     except KernelRefused as failure:
         no = failure
     except BaseException as bug:  # nobody above us: unsaid, it would look like a kill
@@ -156,6 +164,63 @@ def become(
     refused = Refused(no.step, no.errno, no.message, no.hint)
     _say(pipes.report, REFUSED, encode(refused).rstrip())
     os._exit(127)
+
+
+def _plan(spec: ContainerSpec, directory: str, around: Surroundings) -> Plan:
+    return plan_container(
+        spec,
+        directory,
+        run_root=around.run_root,
+        layout=around.layout,
+        last_capability=around.last_capability,
+        default_filter=around.default_filter,
+    )
+
+
+def rehearse(around: Surroundings) -> Plan:
+    """Plan a container for nobody, so that what runs need not be made ready for it any more.
+
+    The interpreter writes into code as it learns what it is used for; in a fork each such page
+    is copied at its first use.
+    """
+    overlay = Overlay(lower_dirs=("/l",), upper_dir="/u/u", work_dir="/u/w")
+    spec = ContainerSpec(
+        id="rehearsal",
+        args=("/x",),
+        env=("PATH=/bin",),
+        hostname="h",
+        rootfs=overlay,
+        log=Log(path="/u/log"),
+        files=(File(path="/etc/hosts", content=""),),
+        mounts=(Mount(source="/s", target="/t"), Mount(kind=MountKind.TMPFS, target="/v")),
+    )
+    known = _decode(msgspec.json.encode(spec))
+    encode(Claimed())
+    _upkeep(known, around.layout)
+    return _plan(known, "/d/rehearsal", msgspec.structs.replace(around, default_filter=b"1"))
+
+
+def _is_readable(descriptor: int) -> bool:
+    return bool(select.select((descriptor,), (), (), 0)[0])
+
+
+def _get_ready(around: Surroundings) -> Ahead:
+    """What a process does that has time until it is wanted. Nothing of it has to succeed."""
+    with contextlib.suppress(OSError):
+        return make_ahead(rehearse(around).container)
+    return Ahead()
+
+
+def _receive_link(orders: int) -> socket.socket:
+    """To the client that we are for."""
+    with socket.socket(fileno=orders) as order:
+        try:
+            message, passed, _, _ = order.recvmsg(len(ORDER), _ONE_DESCRIPTOR)
+        except ConnectionResetError:
+            message, passed = b"", []
+    if not message or not passed:  # the launcher is gone
+        os._exit(0)
+    return socket.socket(fileno=int.from_bytes(passed[0][2][:4], sys.byteorder))
 
 
 def _receive_spec(link: socket.socket) -> bytes:
@@ -179,36 +244,48 @@ def _decode(raw: bytes) -> ContainerSpec:
         raise KernelRefused("read spec", errno.EINVAL, f"spec: {err}") from err
 
 
+def _make_door(unclaimed: str, listener: socket.SocketType) -> None:
+    """Listen in a directory of our own. One that is there is of somebody who had our number."""
+    host.remove_tree(unclaimed)
+    os.mkdir(unclaimed, 0o700)
+    sockets.bind(listener, f"{unclaimed}/{SOCKET_NAME}", _BACKLOG)
+
+
 def _claim(unclaimed: str, claimed: str, raw: bytes, listener: socket.SocketType) -> None:
-    """Make the container's directory appear whole, or raise `KernelRefused` if it exists."""
+    """Make the container's directory appear whole, or raise `KernelRefused` if it exists.
+
+    What is left of it then is the shim's to remove.
+    """
     try:
-        os.mkdir(unclaimed, 0o700)
-        sockets.bind(listener, f"{unclaimed}/{SOCKET_NAME}", _BACKLOG)
+        if not listener.getsockname():
+            _make_door(unclaimed, listener)
         host.replace_file(f"{unclaimed}/{SPEC_NAME}", raw)
         os.rename(unclaimed, claimed)
     except OSError as err:
-        with contextlib.suppress(OSError):
-            host.remove_tree(unclaimed)
         number = err.errno or errno.EIO
         text = f"{claimed}: {os.strerror(number).lower()}"
         raise KernelRefused("claim", number, text) from err
 
 
-def _say_upkeep(report: int, spec: ContainerSpec, layout: Layout) -> None:
-    _say(report, CLAIMED, spec.id.encode())
-    _say(report, LOG, msgspec.json.encode(spec.log))
-    if spec.health is not None:
-        _say(report, HEALTH, msgspec.json.encode(spec.health))
-        _say(report, GROUP, group_path(spec).encode())
-    paths = groups.paths(layout, group_path(spec), to_resources(spec.resources))
+def _upkeep(spec: ContainerSpec, layout: Layout) -> bytes:
+    """That the container is claimed, and what it takes to keep it: `CLAIMED` to `BURIAL`."""
+    group = group_path(spec)
+    paths = groups.paths(layout, group, to_resources(spec.resources))
     burial = Burial(
-        oom_file=groups.oom_file(layout, group_path(spec)),
+        oom_file=groups.oom_file(layout, group),
         groups=tuple(RemoveCgroup(path, shared=False) for path in paths),
     )
-    _say(report, BURIAL, msgspec.json.encode(burial))
+    lines = [
+        CLAIMED + spec.id.encode(),
+        LOG + msgspec.json.encode(spec.log),
+        BURIAL + msgspec.json.encode(burial),
+    ]
+    if spec.health is not None:
+        lines += [HEALTH + msgspec.json.encode(spec.health), GROUP + group.encode()]
+    return b"\n".join((*lines, b""))
 
 
-def _identify(container_id: str) -> ContainerState:
+def _identify(container_id: str = "") -> ContainerState:
     """Who we are to the host. /proc is still the host's; our own number for us is 1 already."""
     pid = int(os.readlink("/proc/self"))
     fields = host.read("/proc/self/stat").rpartition(")")[2].split()

@@ -37,14 +37,16 @@ _TOLD_BYTES: Final = 65536
 _ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
 
 
-def main(link: int, around: Surroundings, *, mapped: bool) -> NoReturn:
-    """Be the shim of the container whose spec comes as the first line on `link`.
+def main(orders: int, around: Surroundings, *, mapped: bool) -> NoReturn:
+    """Be the shim of the container whose spec comes as the first line on a link to a client.
+
+    The link comes over the socket `orders`; if that is closed before, nobody needs us.
 
     `mapped` says whether it has a user namespace.
     """
     try:
-        _leave_launcher(link)
-        keeper = _start(link, around, mapped=mapped)
+        _leave_launcher(orders, around)
+        keeper = _start(orders, around, mapped=mapped)
         if keeper is not None:
             keeper.serve()
     except BaseException:  # top of the process: whoever finds the leftovers will want to know
@@ -59,15 +61,16 @@ def crash_file(run_root: str) -> str:
     return f"{run_root}/shim-crashes.log"
 
 
-def _leave_launcher(link: int) -> None:
+def _leave_launcher(orders: int, around: Surroundings) -> None:
     """Hold on to nothing of whoever started us: a pipe kept open would hang its reader."""
     os.setsid()
-    os.closerange(3, link)
-    os.closerange(link + 1, _MAX_DESCRIPTOR)
+    os.closerange(3, orders)
+    os.closerange(orders + 1, _MAX_DESCRIPTOR)
     kernel.reset_signal(_SIGCHLD)
+    set_title_through_proc("swarmd-spare", around.run_root, place=around.title)
 
 
-def _start(link: int, around: Surroundings, *, mapped: bool) -> Keeper | None:
+def _start(orders: int, around: Surroundings, *, mapped: bool) -> Keeper | None:
     """Fork process 1, and hear from it until its program runs.
 
     With a user namespace of its own a container's pid namespace has to belong to that, so
@@ -81,46 +84,78 @@ def _start(link: int, around: Surroundings, *, mapped: bool) -> Keeper | None:
         kernel.unshare(k.CLONE_NEWPID)
     pid = os.fork()
     if pid == 0:
-        become(link, listener, Pipes(out, err, report.detach()), around)
-    os.close(out)
-    os.close(err)
+        become(orders, listener, Pipes(out, err, report.detach()), around)
+    for descriptor in (orders, out, err):
+        os.close(descriptor)
     report.close()
-    told, passed = _hear(fate)
-    if p.EXECUTING not in told or p.REFUSED in told:
-        status = _reap(pid, told)
+    heard = _Heard(fate)
+    keeper = None
+    if heard.executing():  # or so it says: the kernel works on that while we get ready
+        directory = ContainerDir(around.run_root, heard.told[p.CLAIMED].decode())
+        set_title_through_proc(
+            "swarmd-shim", directory.container_id, around.run_root, place=around.title
+        )
+        process = _process(_first(pid, heard.told), heard, stdout, stderr)
+        keeper = Keeper(
+            directory, _upkeep(heard.told), process, listener, Entrance(directory, around)
+        )
+    link = heard.passed.get(p.LINK, -1)
+    if heard.refusal():
+        status = _reap(pid, heard.told)
         host.remove_tree(unclaimed_dir(around.run_root, pid))
-        _give_up(link, told, os.waitstatus_to_exitcode(status), around)
+        _give_up(link, heard.told, os.waitstatus_to_exitcode(status), around)
         return None
+    assert keeper is not None
     fate.close()
-    container_id = told[p.CLAIMED].decode()
-    set_title_through_proc("swarmd-shim", container_id, around.run_root, place=around.title)
-    directory = ContainerDir(around.run_root, container_id)
-    process = _process(_first(pid, told), told, passed, stdout, stderr)
-    upkeep = Upkeep(told[p.LOG], told[p.BURIAL], told.get(p.HEALTH, b""), told.get(p.GROUP, b""))
-    keeper = Keeper(directory, upkeep, process, listener, Entrance(directory, around))
     keeper.adopt(link)
     return keeper
 
 
-def _hear(fate: socket.SocketType) -> tuple[dict[bytes, bytes], int]:
-    """All that is said, by its first byte, and the descriptor that came along, or -1."""
-    told, passed = b"", -1
-    while True:
-        part, ancillary, _, _ = fate.recvmsg(_TOLD_BYTES, _ONE_DESCRIPTOR)
-        for _, _, raw in ancillary:
-            passed = int.from_bytes(raw[:4], sys.byteorder)
-        if not part:
-            return {line[:1]: line[1:] for line in told.split(b"\n")}, passed
-        told += part
+class _Heard:
+    """What process 1 has said, by its first byte, and what came along with it, likewise."""
+
+    def __init__(self, fate: socket.SocketType) -> None:
+        self.told: dict[bytes, bytes] = {}
+        self.passed: dict[bytes, int] = {}
+        self._fate = fate
+        self._rest = b""
+
+    def executing(self) -> bool:
+        """Listen until it is about to run its program; False if it never will be."""
+        while p.EXECUTING not in self.told and self._hear():
+            pass
+        return p.EXECUTING in self.told
+
+    def refusal(self) -> bool:
+        """Listen to the end; whether there is no program."""
+        while self._hear():
+            pass
+        return p.EXECUTING not in self.told or p.REFUSED in self.told
+
+    def _hear(self) -> bool:
+        """Listen for a while; whether it was not the end."""
+        part, ancillary, _, _ = self._fate.recvmsg(_TOLD_BYTES, _ONE_DESCRIPTOR)
+        *lines, self._rest = (self._rest + part).split(b"\n")
+        for line in lines:
+            self.told[line[:1]] = line[1:]
+        for _, _, raw in ancillary:  # with the last line: the kernel reads no further in one go
+            self.passed[lines[-1][:1]] = int.from_bytes(raw[:4], sys.byteorder)
+        return bool(part)
 
 
-def _process(pid: int, told: dict[bytes, bytes], passed: int, stdout: int, stderr: int) -> Process:
+def _upkeep(told: dict[bytes, bytes]) -> Upkeep:
+    return Upkeep(told[p.LOG], told[p.BURIAL], told.get(p.HEALTH, b""), told.get(p.GROUP, b""))
+
+
+def _process(pid: int, heard: _Heard, stdout: int, stderr: int) -> Process:
     """Process 1, and our ends of its streams."""
-    if p.TERMINAL in told:
+    stdin = heard.passed.get(p.INPUT, -1)
+    if p.TERMINAL in heard.passed:
         os.close(stdout)
         os.close(stderr)
-        stdout, stderr = passed, -1
-    return Process(pid, stdout, stderr, told[p.EXECUTING], passed)
+        stdin = stdout = heard.passed[p.TERMINAL]
+        stderr = -1
+    return Process(pid, stdout, stderr, heard.told[p.EXECUTING], stdin)
 
 
 def _first(pid: int, told: dict[bytes, bytes]) -> int:

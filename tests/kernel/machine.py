@@ -16,6 +16,7 @@ from typing import Any
 
 from runtime.cgroups.layout import read_layout
 from runtime.io.client import Runtime
+from runtime.layout import unclaimed_by
 from runtime.outcome import Exited
 from runtime.spec import ContainerSpec, Log, Overlay
 
@@ -136,15 +137,25 @@ class Machine:
     def leaks(self) -> list[str]:
         """Processes, namespaces, groups, mounts and files of this machine that are still there."""
         root = str(self.base).encode()
-        found = [f"process {pid} {line!r}" for pid, line in command_lines() if root in line]
+        ours = [(pid, line) for pid, line in command_lines() if root in line]
+        spares = self._spares(ours)
+        found = [f"process {pid} {line!r}" for pid, line in ours if pid not in spares]
         found += [f"namespace of {pid} {line!r}" for pid, line in isolated(root)]
         found += [f"cgroup {path}" for path in self.groups()]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         found += [f"mount {line}" for line in mounts if str(self.base) in line]
         containers = self.run_root / "containers"
-        found += [str(path) for path in containers.glob("*")] if containers.exists() else []
+        found += [
+            str(path) for path in containers.glob("*") if unclaimed_by(path.name) not in spares
+        ]
         found += [str(path) for path in (self.base / "containers").glob("*")]
         return found
+
+    def _spares(self, ours: list[tuple[int, bytes]]) -> set[int]:
+        """Those that wait for work as long as there is a launcher; not who is at work."""
+        if all(launcher.poll() is not None for launcher in self.launchers):
+            return set()
+        return {pid for pid, line in ours if line.startswith(b"swarmd-spare")}
 
     def close(self) -> None:
         """End whatever a failed test left."""

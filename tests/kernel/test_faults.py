@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from runtime.io.spares import KEPT as SPARES
 from runtime.oci.config import IdMapping
 from runtime.spec import (
     ContainerSpec,
@@ -34,6 +35,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
 
 # An emulated machine goes through a sample of the steps, another one each time by its offset.
 STRIDE = 1 if PATIENCE == 1 else 7
+PAUSE = "34"  # its number on x86
 VARIANTS = ("plain", "mapped", "terminal")
 
 
@@ -54,10 +56,12 @@ def faulty(faults: Faults, machine: Machine) -> Iterator[Machine]:
     machine.start_launcher(module="tests.kernel.faulty_launcher")
     wait_for("the faulty launcher listens", machine.socket.exists)
     machine.run("true")
-    before = descriptors(machine.launchers[-1].pid)
+    launcher = machine.launchers[-1]
+    wait_for("the spares are there", lambda: len(spares(launcher.pid)) == SPARES)
+    before = descriptors(launcher.pid)
     yield machine
-    if machine.launchers[-1].poll() is None:
-        assert descriptors(machine.launchers[-1].pid) == before
+    if launcher.poll() is None:
+        wait_for("the same descriptors", lambda: descriptors(launcher.pid) == before)
 
 
 def descriptors(pid: int) -> list[str]:
@@ -97,6 +101,15 @@ def large(machine: Machine, variant: str) -> ContainerSpec:
         fields["tty"] = True
         fields["init"] = True
     return machine.spec("sleep", "99", **fields)
+
+
+def spares(launcher: int) -> list[int]:
+    """The shims that wait for work."""
+    return [
+        pid
+        for pid, parent in parentage()
+        if parent == launcher and Path(f"/proc/{pid}/comm").read_text() == "swarmd-spare\n"
+    ]
 
 
 def left(machine: Machine) -> list[str]:
@@ -150,7 +163,7 @@ async def killed_at_a_step(machine: Machine, faults: Faults, victim: str, varian
     async with machine.runtime() as runtime:
         starting = asyncio.create_task(runtime.run(large(machine, variant)))
         await eventually("the step is reached", lambda: faults.reached or starting.done())
-        line = descendants(machine.launchers[-1].pid)
+        line = await eventually("somebody is held", lambda: held(machine.launchers[-1].pid))
         assert len(line) >= 2, line
         for pid in {"process 1": line[-1:], "its parent": line[-2:-1]}.get(victim, line):
             os.kill(pid, signal.SIGKILL)
@@ -162,14 +175,25 @@ async def killed_at_a_step(machine: Machine, faults: Faults, victim: str, varian
             assert await second.adopt() == []
 
 
-def descendants(pid: int) -> list[int]:
-    """The last child, its last child, and so on: shim, what forks process 1, process 1."""
-    found: list[int] = []
+def held(launcher: int) -> list[int]:
+    """From shim to process 1, of the container that waits at a step; others wait for work."""
     parents = {child: parent for child, parent in parentage()}
-    while children := sorted(child for child, parent in parents.items() if parent == pid):
-        pid = children[-1]
-        found.append(pid)
-    return found
+    for pid in parents:
+        line = [pid]
+        while line[0] in parents and parents[line[0]] != launcher:
+            line.insert(0, parents[line[0]])
+        if line[0] in parents and is_paused(pid):
+            return line
+    return []
+
+
+def is_paused(pid: int) -> bool:
+    """Whether it is in pause(2), which nobody but `Faults.begin` calls."""
+    try:
+        words = Path(f"/proc/{pid}/syscall").read_text().split()
+    except OSError:
+        return False
+    return words[0] == PAUSE
 
 
 def parentage() -> Iterator[tuple[int, int]]:

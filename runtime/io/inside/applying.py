@@ -15,7 +15,7 @@ from runtime import steps as s
 from runtime.io import host
 from runtime.io.hooks import run_hook
 from runtime.io.inside import executing, furnishing, mounting, namespaces, rights
-from runtime.io.inside.held import Held, Overseer
+from runtime.io.inside.held import Ahead, Held, Overseer
 from runtime.plan import Plan
 from swarm.errors import KernelRefused
 
@@ -23,8 +23,8 @@ from swarm.errors import KernelRefused
 class Inside:
     """A process on its way into a container."""
 
-    def __init__(self, overseer: Overseer) -> None:
-        self._held = Held(overseer)
+    def __init__(self, overseer: Overseer, ahead: Ahead | None = None) -> None:
+        self._held = Held(overseer, ahead or Ahead())
 
     def apply(self, step: s.ContainerStep) -> None:
         """Carry out one step; raises `OSError` or `KernelRefused`."""

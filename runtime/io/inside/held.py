@@ -3,6 +3,9 @@
 from socket import socket
 from typing import Protocol
 
+from msgspec import Struct
+
+from runtime.steps import Filesystem
 from runtime.users import Identity
 
 
@@ -43,11 +46,28 @@ class Overseer(Protocol):
         ...
 
 
+class Ahead(Struct):
+    """What a process has made before it knew what for (`runtime.io.inside.ahead`).
+
+    CLONE_NEW* flags of the namespaces that it is in; the host's own, each with its flag, to go
+    back to; file systems as detached mounts.
+    """
+
+    namespaces: int = 0
+    hosts: tuple[tuple[int, int], ...] = ()
+    filesystems: dict[Filesystem, int] = {}
+
+    def take(self, wanted: Filesystem) -> int:
+        """A file system like this, which is the caller's now; -1 if there is none."""
+        return self.filesystems.pop(wanted, -1)
+
+
 class Held:
     """The process's own side of things; -1 is nothing."""
 
-    def __init__(self, overseer: Overseer) -> None:
+    def __init__(self, overseer: Overseer, ahead: Ahead) -> None:
         self.overseer = overseer
+        self.ahead = ahead
         self.mounts: dict[int, int] = {}
         self.root = -1
         self.proc = -1

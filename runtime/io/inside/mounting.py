@@ -133,7 +133,9 @@ def _mount_filesystem(held: Held, step: s.MountFilesystem) -> None:
     if _is_old_fashioned(step.filesystem):
         _mount_old_fashioned(held, step)
         return
-    mount = make_filesystem(step.filesystem)
+    mount = -1 if step.copy_up else held.ahead.take(step.filesystem)
+    if mount < 0:
+        mount = make_filesystem(step.filesystem)
     try:
         for each in step.propagation:
             _spread(mount, each)

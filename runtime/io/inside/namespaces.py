@@ -169,7 +169,7 @@ STEPS: dict[type[s.ContainerStep], Callable[[Held, Any], None]] = {
     s.EnterNamespaces: _enter_namespaces,
     s.EnterContainer: _enter_container,
     s.EnterUserNamespace: _enter_user_namespace,
-    s.Unshare: lambda _, step: kernel.unshare(step.flags),
+    s.Unshare: lambda held, step: kernel.unshare(step.flags & ~held.ahead.namespaces),
     s.SetTimeOffsets: _set_time_offsets,
     s.Fork: _fork,
     s.BecomeRoot: _become_root,

@@ -1,0 +1,47 @@
+"""Do ahead what nearly every container needs, while nobody waits for it.
+
+Namespaces that are empty still, and file systems that nobody has seen, are as good as new. A
+container that wants others than those gives all of them back.
+"""
+
+# Plain strings: pathlib would cost every start time.
+
+import os
+from collections.abc import Iterable
+from typing import Final
+
+from runtime import constants as k
+from runtime import steps as s
+from runtime.io import kernel
+from runtime.io.inside.held import Ahead
+from runtime.io.inside.mounting import make_filesystem
+
+_NAMESPACES: Final = {k.CLONE_NEWNET: "net", k.CLONE_NEWIPC: "ipc", k.CLONE_NEWUTS: "uts"}
+_KINDS: Final = ("proc", "tmpfs", "devpts", "mqueue", "sysfs")
+
+
+def make_ahead(steps: Iterable[s.ContainerStep]) -> Ahead:
+    """Make what containers like that of `steps` need. Raises `OSError`."""
+    hosts = tuple(
+        (flag, os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
+        for flag, name in _NAMESPACES.items()
+    )
+    kernel.unshare(sum(_NAMESPACES))
+    made = Ahead(namespaces=sum(_NAMESPACES), hosts=hosts)
+    for step in steps:
+        match step:
+            case s.MountFilesystem(filesystem=each, copy_up=False) if each.kind in _KINDS:
+                made.filesystems[each] = make_filesystem(each)
+            case _:
+                pass
+    return made
+
+
+def fit(ahead: Ahead, steps: Iterable[s.ContainerStep]) -> Ahead:
+    """`ahead`, or nothing, and back in the host's namespaces, if `steps` make others."""
+    wanted = sum(step.flags for step in steps if isinstance(step, s.Unshare))
+    if not ahead.namespaces & ~wanted:
+        return ahead
+    for flag, namespace in ahead.hosts:
+        kernel.setns(namespace, flag)
+    return Ahead()  # the file systems show those namespaces; the exec closes them

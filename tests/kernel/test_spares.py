@@ -1,0 +1,102 @@
+"""Shims that are ready before anyone asks: used once, missed by nobody, gone with the launcher."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from runtime.io.spares import KEPT
+from tests.kernel.machine import Machine, command_lines, exit_of, wait_for
+
+pytestmark = pytest.mark.kernel
+
+
+def spares(machine: Machine) -> list[int]:
+    """Both processes of each."""
+    root = str(machine.base).encode()
+    return [
+        pid for pid, line in command_lines() if line.startswith(b"swarmd-spare") and root in line
+    ]
+
+
+def all_wait(machine: Machine) -> bool:
+    return len(spares(machine)) == 2 * KEPT
+
+
+def doors(machine: Machine) -> list[str]:
+    return [path.name for path in (machine.run_root / "containers").glob(".*")]
+
+
+def test_there_are_some_before_the_first_start_and_again_after_each(machine: Machine) -> None:
+    wait_for("spares wait", lambda: all_wait(machine))
+    before = set(spares(machine))
+
+    assert machine.run("true")[0].exit_code == 0
+
+    wait_for("spares wait again", lambda: all_wait(machine))
+    assert len(before & set(spares(machine))) == 2 * (KEPT - 1)
+    assert len(doors(machine)) == KEPT
+
+
+def test_they_end_with_a_launcher_that_is_killed(machine: Machine) -> None:
+    wait_for("spares wait", lambda: all_wait(machine))
+
+    machine.launchers[0].kill()
+    machine.launchers[0].wait()
+
+    wait_for("no spare is left", lambda: not spares(machine))
+    assert doors(machine) == []
+
+
+@pytest.mark.parametrize("victims", ["shims", "first processes", "both"])
+def test_those_that_are_killed_are_not_missed(machine: Machine, victims: str) -> None:
+    wait_for("spares wait", lambda: all_wait(machine))
+    inner = {int(name.removeprefix(".")) for name in doors(machine)}
+    for pid in spares(machine):
+        if victims == "both" or (pid in inner) is (victims == "first processes"):
+            os.kill(pid, signal.SIGKILL)
+
+    for _ in range(KEPT + 1):
+        assert machine.run("true")[0].exit_code == 0
+
+
+def test_a_container_in_the_hosts_network_is_given_that_again(machine: Machine) -> None:
+    wait_for("spares wait", lambda: all_wait(machine))
+
+    _, output = machine.run("readlink", "/proc/self/ns/net", host_network=True)
+    assert output.strip() == str(Path("/proc/self/ns/net").readlink())
+
+    _, output = machine.run("ls", "/sys/class/net", host_network=True)
+    assert output.split() == sorted(each.name for each in Path("/sys/class/net").iterdir())
+
+
+def test_one_that_waited_is_like_one_that_did_not(machine: Machine) -> None:
+    """What is mounted, and who is root of the namespaces, must not tell."""
+    script = "cat /proc/self/mountinfo; ls -l /dev /dev/shm /dev/pts; ls /sys/class/net; ip a"
+
+    async def story() -> None:
+        async with machine.runtime() as runtime:
+            for number in range(2 * KEPT + 2):  # quicker than spares are made
+                spec = machine.spec("sh", "-c", script, name=f"c{number}", hostname="same")
+                await runtime.run(spec)
+            for _ in range(2 * KEPT + 2):
+                assert (await exit_of(runtime)).exit_code == 0
+            seen = {_without_numbers(machine.output(f"c{n}"), f"c{n}") for n in range(2 * KEPT + 2)}
+            for number in range(2 * KEPT + 2):
+                await runtime.delete(f"c{number}")
+            assert len(seen) == 1
+
+    wait_for("spares wait", lambda: all_wait(machine))
+    asyncio.run(story())
+
+
+def _without_numbers(output: str, name: str) -> str:
+    """Without the numbers that the kernel counts up, in whose order mounts are listed."""
+    lines: list[str] = []
+    for line in output.replace(f"/{name}/", "/").splitlines():
+        words = line.split()
+        is_mount = len(words) > 6 and words[0].isdecimal() and ":" in words[2]
+        lines.append(" ".join(words[3:] if is_mount else words))
+    return "\n".join(sorted(lines))
