@@ -11,7 +11,7 @@ import mmap
 import os
 import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -89,3 +89,25 @@ def install() -> None:
     carried_out_inside: Callable[[Inside, Any], None] = Inside.apply
     host.apply = on_host
     Inside.apply = inside  # type: ignore[method-assign]
+
+
+def descendants(pid: int) -> list[int]:
+    """The last child, its last child, and so on."""
+    found: list[int] = []
+    parents = dict(parentage())
+    while children := sorted(child for child, parent in parents.items() if parent == pid):
+        pid = children[-1]
+        found.append(pid)
+    return found
+
+
+def parentage() -> Iterator[tuple[int, int]]:
+    """Every process that lives, with its parent."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] != "Z":
+                yield int(entry.name), int(fields[1])

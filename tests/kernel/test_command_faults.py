@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.bundles import Bundles, Config
-from tests.kernel.faults import VARIABLE, Faults, Kind
+from tests.kernel.faults import VARIABLE, Faults, Kind, descendants
 from tests.kernel.machine import PATIENCE, wait_for
-from tests.kernel.test_faults import descendants
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
 

@@ -28,7 +28,7 @@ from runtime.spec import (
     UserNamespace,
 )
 from swarm.errors import KernelRefused, Unavailable
-from tests.kernel.faults import VARIABLE, Faults, Kind
+from tests.kernel.faults import VARIABLE, Faults, Kind, parentage
 from tests.kernel.machine import PATIENCE, Machine, eventually, failure_of, wait_for
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
@@ -194,15 +194,3 @@ def is_paused(pid: int) -> bool:
     except OSError:
         return False
     return words[0] == PAUSE
-
-
-def parentage() -> Iterator[tuple[int, int]]:
-    """Every process that lives, with its parent."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if fields[0] != "Z":
-                yield int(entry.name), int(fields[1])

@@ -34,7 +34,7 @@ QUICK = tuple(
 def main() -> int:
     """Boot once, run, tell."""
     parser = argparse.ArgumentParser(prog="python -m tests.vm", description=__doc__)
-    parser.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS")
+    parser.add_argument("--timeout", type=float, default=5400.0, metavar="SECONDS")
     parser.add_argument("--shell", metavar="COMMAND", help="run this instead of pytest")
     parser.add_argument("--quick", action="store_true", help="run a choice, if possible")
     options, words = parser.parse_known_args()
