@@ -16,9 +16,12 @@ import sys
 from _frozen_importlib import ModuleSpec  # as importlib has it, and loaded already
 from types import ModuleType
 
-_Entry = tuple[str, bool, int, int, bytes]  # source, is it a package, mtime in ns, size, code
+# The source, whether it is a package, mtime in ns and size; where its code begins among all
+# that the file has, and its bytes.
+_Entry = tuple[str, bool, int, int, int, int]
 
-_FORMAT = 1
+_FORMAT = 2
+_SIZE_BYTES = 8
 _OTHERS_MAY_WRITE = 0o022
 
 
@@ -31,8 +34,16 @@ def path() -> str:
 class Gathered:
     """Finds and loads modules that were gathered: to stand before Python's own finders."""
 
-    def __init__(self, entries: dict[str, _Entry]) -> None:
+    def __init__(self, entries: dict[str, _Entry], file: int = -1, start: int = 0) -> None:
+        """The code of `entries` begins at `start` in the open `file`."""
         self.entries = entries
+        self._file = file
+        self._start = start
+
+    def code(self, name: str) -> bytes:
+        """The module's, marshalled. It is read only now: most is for other commands."""
+        offset, size = self.entries[name][4:]
+        return os.pread(self._file, size, self._start + offset)
 
     def find_spec(
         self, name: str, _path: object = None, _target: object = None
@@ -54,33 +65,46 @@ class Gathered:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's code."""
-        exec(marshal.loads(self.entries[module.__name__][4]), module.__dict__)
+        exec(marshal.loads(self.code(module.__name__)), module.__dict__)
 
 
 def install() -> Gathered:
     """Have modules come from the file from now on."""
-    gathered = Gathered(_read())
+    gathered = _read()
     sys.meta_path.insert(0, gathered)
     return gathered
 
 
 def keep(gathered: Gathered) -> None:
     """Add what had to be loaded in the usual way. Failing to write it down is no failure."""
-    found: dict[str, _Entry] = {}
+    found: dict[str, tuple[_Entry, bytes]] = {}
     for name, module in list(sys.modules.items()):
         entry = _entry(name, module, gathered)
         if entry is not None:
             found[name] = entry
     if not found:
         return
+    for name, known in gathered.entries.items():
+        found.setdefault(name, (known, gathered.code(name)))
+    index, codes = _laid_out(found)
     beside = f"{path()}.{os.getpid()}"
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with open(os.open(beside, flags, 0o644), "wb") as file:
-            marshal.dump(gathered.entries | found, file)
+            file.write(len(index).to_bytes(_SIZE_BYTES) + index + codes)
         os.replace(beside, path())
     except OSError:
         _remove(beside)
+
+
+def _laid_out(found: dict[str, tuple[_Entry, bytes]]) -> tuple[bytes, bytes]:
+    """The index, marshalled, and all code."""
+    entries: dict[str, _Entry] = {}
+    offset = 0
+    for name, (entry, code) in found.items():
+        entries[name] = (*entry[:4], offset, len(code))
+        offset += len(code)
+    return marshal.dumps(entries), b"".join(code for _, code in found.values())
 
 
 def _remove(beside: str) -> None:
@@ -90,7 +114,7 @@ def _remove(beside: str) -> None:
         return
 
 
-def _entry(name: str, module: object, gathered: Gathered) -> _Entry | None:
+def _entry(name: str, module: object, gathered: Gathered) -> tuple[_Entry, bytes] | None:
     """None if there is nothing to gather: it was, or it is not made of a source."""
     spec: ModuleSpec | None = getattr(module, "__spec__", None)
     loader: object = getattr(spec, "loader", None)
@@ -105,7 +129,7 @@ def _entry(name: str, module: object, gathered: Gathered) -> _Entry | None:
         code = marshal.dumps(getattr(loader, "get_code")(name))  # noqa: B009
     except (AttributeError, ImportError, OSError, ValueError):
         return None
-    return (source, spec.submodule_search_locations is not None, *version, code)
+    return (source, spec.submodule_search_locations is not None, *version, 0, 0), code
 
 
 def _version(source: str) -> tuple[int, int] | None:
@@ -116,14 +140,21 @@ def _version(source: str) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
-def _read() -> dict[str, _Entry]:
+def _read() -> Gathered:
     """Nothing if it cannot be read, or if somebody else could have written it."""
     try:
-        with open(path(), "rb") as file:
-            about = os.fstat(file.fileno())
-            if about.st_mode & _OTHERS_MAY_WRITE or about.st_uid not in (0, os.geteuid()):
-                return {}
-            found: dict[str, _Entry] = marshal.load(file)
-    except (OSError, EOFError, ValueError, TypeError):
-        return {}
-    return found
+        file = os.open(path(), os.O_RDONLY | os.O_CLOEXEC)
+        about = os.fstat(file)
+        if about.st_mode & _OTHERS_MAY_WRITE or about.st_uid not in (0, os.geteuid()):
+            return Gathered({})
+        size = int.from_bytes(os.read(file, _SIZE_BYTES))
+        index = os.read(file, size) if size < about.st_size else b""
+        entries: dict[str, _Entry] = marshal.loads(index)
+        if (
+            not entries
+            or _SIZE_BYTES + size + sum(entry[5] for entry in entries.values()) != about.st_size
+        ):
+            return Gathered({})
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, IndexError):
+        return Gathered({})
+    return Gathered(entries, file, _SIZE_BYTES + size)

@@ -3,7 +3,6 @@
 # Plain strings: pathlib would cost every start time.
 # ruff: noqa: PTH115
 
-import array
 import contextlib
 import errno
 import fcntl
@@ -156,7 +155,7 @@ def _fork(held: Held, _: s.Fork) -> None:
 
 def _loopback_up(_: Held, __: s.LoopbackUp) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
-        request = array.array("b", struct.pack("16sh14x", b"lo", 0) + bytes(8))
+        request = bytearray(struct.pack("16sh14x", b"lo", 0) + bytes(8))
         fcntl.ioctl(link, _SIOCGIFFLAGS, request)
         (flags,) = struct.unpack_from("h", request, 16)
         struct.pack_into("h", request, 16, flags | _IFF_UP)
