@@ -136,9 +136,12 @@ async def run_programs(runtime: Runtime, container_id: str, count: int, account:
 
 
 def rootfs(base: Path) -> Path:
-    """A layer with nothing but busybox."""
+    """A layer with nothing but busybox, and what images have for others to mount upon."""
     layer = base / "layer"
-    (layer / "bin").mkdir(parents=True)
+    for name in ("bin", "dev", "etc", "proc", "sys"):
+        (layer / name).mkdir(parents=True)
+    for name in ("hostname", "hosts", "resolv.conf"):
+        (layer / "etc" / name).touch()
     shutil.copy("/bin/busybox", layer / "bin" / "sleep")
     (layer / "bin" / "true").symlink_to("sleep")
     return layer

@@ -18,17 +18,18 @@ from benchmarks.container_start import spec
 from benchmarks.samples import Samples
 from runtime.io.client import Runtime
 
+_RESIDENT = "resident"
 WHOLE, CREATE, START, DELETE = "create to delete", "  create", "  start", "  delete"
 
 
 class CommandLine:
     """runc, crun and swarm-runtime."""
 
-    def __init__(self, name: str, program: str, base: Path, bundle: Path) -> None:
+    def __init__(self, name: str, program: str, state: Path, bundle: Path) -> None:
         self.name = name
-        self._words = [program, "--root", str(base / name)]
+        self._words = [program, "--root", str(state / name)]
         self._bundle = str(bundle)
-        self._pid_file = base / f"{name}.pid"
+        self._pid_file = state / f"{name}.pid"
         self._count = 0
 
     def works(self) -> str:
@@ -78,17 +79,27 @@ class Launched:
 
     name = "launcher"
 
-    def __init__(self, base: Path, layer: Path) -> None:
+    def __init__(self, base: Path, state: Path, layer: Path) -> None:
         self._base, self._layer = base, layer
+        self.run_root = state / "run"
         self._count = 0
         self.account = Account("launcher")
         self.process = subprocess.Popen(
             self.account.wrap(
                 sys.executable, "-m", "runtime.io.launcher",
-                "--socket", str(base / "launcher.sock"), "--run-root", str(base / "run"),
+                "--socket", str(state / "launcher.sock"), "--run-root", str(self.run_root),
             )
         )  # fmt: skip
-        self.runtime = Runtime(run_root=base / "run", launcher_socket=base / "launcher.sock")
+        self.runtime = Runtime(run_root=self.run_root, launcher_socket=state / "launcher.sock")
+
+    async def settle(self) -> None:
+        """Have one container that stays, as on a node that is used."""
+        await self.runtime.run(spec(self._base, self._layer, _RESIDENT, "none"))
+
+    async def unsettle(self) -> None:
+        """Have none again."""
+        await self.runtime.delete(_RESIDENT)
+        await anext(self.runtime.exits())
 
     async def whole(self, samples: Samples) -> None:
         """Run `/bin/true`, hear of its end, and delete it."""

@@ -24,7 +24,7 @@ async def measure(base: Path, layer: Path, launched: Launched, count: int) -> No
     try:
         wall = await _start(runtime, specs)
         print(f"{count} started in {wall:.1f} s: {count / wall:.0f}/s")
-        shims = shims_of(str(base / "run"))
+        shims = shims_of(str(launched.run_root))
         each = sum(pss_kib(pid) for pid in shims) / count
         grown = (pss_kib(launcher) - before) / count
         print(f"memory beyond the payload: {(each + grown) / 1024:.2f} MiB each (PSS)")

@@ -4,7 +4,8 @@ usage: python -m benchmarks.runtime [--rounds N] [--idle N] [--agent N] [--runc 
                                     [--crun PATH] [--json FILE]
 
 `create to delete` runs /bin/true to its end and removes it: `run` of a command line, and
-run, exit and delete through our launcher. The steps below it are a command line's own.
+run, exit and delete through our launcher. The steps below it are a command line's own. What
+a runtime keeps of its containers is in memory, as in /run; root file systems are on disk.
 `--idle` containers are then started on one node, and `--agent` replicas in a one-node swarm.
 """
 
@@ -41,22 +42,25 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="bench-runtime-"))
+    state = Path(tempfile.mkdtemp(prefix="bench-runtime-", dir="/dev/shm"))
     try:
-        samples = asyncio.run(containers(base, options))
+        samples = asyncio.run(containers(base, state, options))
     finally:
         shutil.rmtree(base, ignore_errors=True)
+        shutil.rmtree(state, ignore_errors=True)
     if options.agent:
         agent(options.agent)
     if options.json:
         options.json.write_text(json.dumps(samples.as_json(), indent=2))
 
 
-async def containers(base: Path, options: argparse.Namespace) -> Samples:
+async def containers(base: Path, state: Path, options: argparse.Namespace) -> Samples:
     """Everything that needs no swarm."""
     samples, layer = Samples(), rootfs(base)
-    launched = Launched(base, layer)
+    launched = Launched(base, state, layer)
     try:
-        lines = command_lines(base, options)
+        lines = command_lines(base, state, options)
+        await launched.settle()
         for number in range(options.rounds + _WARM):
             taken = samples if number >= _WARM else Samples()
             await launched.whole(taken)
@@ -66,6 +70,7 @@ async def containers(base: Path, options: argparse.Namespace) -> Samples:
             for each in lines:
                 each.steps(samples if number >= _WARM else Samples())
         print(samples.table(), flush=True)
+        await launched.unsettle()
         if options.idle:
             await idle.measure(base, layer, launched, options.idle)
         if options.health:
@@ -75,7 +80,7 @@ async def containers(base: Path, options: argparse.Namespace) -> Samples:
     return samples
 
 
-def command_lines(base: Path, options: argparse.Namespace) -> list[CommandLine]:
+def command_lines(base: Path, state: Path, options: argparse.Namespace) -> list[CommandLine]:
     """Those that run here; why not is said."""
     directory = bundle.make(base / "bundle", "/bin/true")
     programs = {
@@ -85,7 +90,7 @@ def command_lines(base: Path, options: argparse.Namespace) -> list[CommandLine]:
     }
     found: list[CommandLine] = []
     for name, program in programs.items():
-        each = CommandLine(name, program, base, directory)
+        each = CommandLine(name, program, state, directory)
         if why := each.works():
             print(f"without {name}: {why}")
         else:

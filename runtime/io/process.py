@@ -33,7 +33,7 @@ from runtime.io.planning import plan_container
 from runtime.layout import SOCKET_NAME, SPEC_NAME, ContainerDir, unclaimed_dir
 from runtime.outcome import ContainerState
 from runtime.plan import Plan
-from runtime.spec import ContainerSpec, File, Log, Mount, MountKind, Overlay
+from runtime.spec import ContainerSpec, File, Log, Mount, Overlay
 from runtime.steps import RemoveCgroup
 from runtime.translation import group_path, to_resources
 from runtime.wire import Claimed, Refused, encode
@@ -137,11 +137,11 @@ def become(
     """Be a container, or say why not and leave it to the shim to undo what was done."""
     try:
         _prepare(pipes)
-        identity = _identify()
+        identity = _identify("")  # while nobody waits for it
         unclaimed = unclaimed_dir(around.run_root, identity.pid)
         with contextlib.suppress(OSError):  # whoever wants a container will be told
             _make_door(unclaimed, listener)
-        ahead = Ahead() if _is_readable(orders) else _get_ready(around)
+        ahead = Ahead() if _is_readable(orders) else make_ahead(rehearse(around).container)
         link = _receive_link(orders)
         _pass(pipes.report, LINK, link.fileno())
         raw = _receive_spec(link)
@@ -192,7 +192,7 @@ def rehearse(around: Surroundings) -> Plan:
         rootfs=overlay,
         log=Log(path="/u/log"),
         files=(File(path="/etc/hosts", content=""),),
-        mounts=(Mount(source="/s", target="/t"), Mount(kind=MountKind.TMPFS, target="/v")),
+        mounts=(Mount(source="/s", target="/t"),),
     )
     known = _decode(msgspec.json.encode(spec))
     encode(Claimed())
@@ -202,13 +202,6 @@ def rehearse(around: Surroundings) -> Plan:
 
 def _is_readable(descriptor: int) -> bool:
     return bool(select.select((descriptor,), (), (), 0)[0])
-
-
-def _get_ready(around: Surroundings) -> Ahead:
-    """What a process does that has time until it is wanted. Nothing of it has to succeed."""
-    with contextlib.suppress(OSError):
-        return make_ahead(rehearse(around).container)
-    return Ahead()
 
 
 def _receive_link(orders: int) -> socket.socket:
@@ -285,7 +278,7 @@ def _upkeep(spec: ContainerSpec, layout: Layout) -> bytes:
     return b"\n".join((*lines, b""))
 
 
-def _identify(container_id: str = "") -> ContainerState:
+def _identify(container_id: str) -> ContainerState:
     """Who we are to the host. /proc is still the host's; our own number for us is 1 already."""
     pid = int(os.readlink("/proc/self"))
     fields = host.read("/proc/self/stat").rpartition(")")[2].split()

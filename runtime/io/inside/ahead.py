@@ -4,8 +4,7 @@ Namespaces that are empty still, and file systems that nobody has seen, are as g
 container that wants others than those gives all of them back.
 """
 
-# Plain strings: pathlib would cost every start time.
-
+import contextlib
 import os
 from collections.abc import Iterable
 from typing import Final
@@ -21,26 +20,31 @@ _KINDS: Final = ("proc", "tmpfs", "devpts", "mqueue", "sysfs")
 
 
 def make_ahead(steps: Iterable[s.ContainerStep]) -> Ahead:
-    """Make what containers like that of `steps` need. Raises `OSError`."""
-    hosts = tuple(
-        (flag, os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
-        for flag, name in _NAMESPACES.items()
-    )
-    kernel.unshare(sum(_NAMESPACES))
-    made = Ahead(namespaces=sum(_NAMESPACES), hosts=hosts)
-    for step in steps:
-        match step:
-            case s.MountFilesystem(filesystem=each, copy_up=False) if each.kind in _KINDS:
-                made.filesystems[each] = make_filesystem(each)
-            case _:
-                pass
+    """Make what containers like that of `steps` need, as far as the kernel lets us."""
+    made = Ahead()
+    with contextlib.suppress(OSError):
+        hosts = tuple(
+            (flag, os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
+            for flag, name in _NAMESPACES.items()
+        )
+        kernel.unshare(sum(_NAMESPACES))
+        made = Ahead(namespaces=sum(_NAMESPACES), hosts=hosts)
+        for step in steps:
+            if isinstance(step, s.MountFilesystem) and step.filesystem.kind in _KINDS:
+                made.filesystems[step.filesystem] = make_filesystem(step.filesystem)
     return made
 
 
 def fit(ahead: Ahead, steps: Iterable[s.ContainerStep]) -> Ahead:
-    """`ahead`, or nothing, and back in the host's namespaces, if `steps` make others."""
-    wanted = sum(step.flags for step in steps if isinstance(step, s.Unshare))
-    if not ahead.namespaces & ~wanted:
+    """`ahead`; or nothing, from the host's namespaces, if `steps` make others than it has.
+
+    Raises `OSError`.
+    """
+    missing = ahead.namespaces
+    for step in steps:
+        if isinstance(step, s.Unshare):
+            missing &= ~step.flags
+    if not missing:
         return ahead
     for flag, namespace in ahead.hosts:
         kernel.setns(namespace, flag)
