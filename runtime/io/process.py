@@ -313,6 +313,8 @@ def _die_with_parent() -> None:
 def _prepare(pipes: Pipes) -> None:
     os.setsid()
     _die_with_parent()
+    if _is_readable(pipes.report):  # nobody says anything there: our parent is dead already
+        os._exit(0)
     os.dup2(pipes.stdout, 1, inheritable=True)
     os.dup2(pipes.stderr, 2, inheritable=True)
     for number in _IGNORED:

@@ -84,6 +84,7 @@ def _start(orders: int, around: Surroundings, *, mapped: bool) -> Keeper | None:
         kernel.unshare(k.CLONE_NEWPID)
     pid = os.fork()
     if pid == 0:
+        fate.close()  # or it would not notice our death
         become(orders, listener, Pipes(out, err, report.detach()), around)
     for descriptor in (orders, out, err):
         os.close(descriptor)
