@@ -23,7 +23,7 @@ _LOCKED_SYSCALL.restype = ctypes.c_long
 for _name in (
     "mount", "umount2", "pivot_root", "unshare", "setns", "sethostname", "setdomainname",
     "prctl", "capset", "capget", "signal", "fstatfs", "personality",
-    "inotify_init1", "inotify_add_watch",
+    "inotify_init1", "inotify_add_watch", "accept4",
 ):  # fmt: skip
     getattr(_LIBC, _name)
 
@@ -94,6 +94,11 @@ def sethostname(hostname: str) -> None:
     """sethostname(2)."""
     raw = hostname.encode()
     _check(_LIBC.sethostname(raw, len(raw)))
+
+
+def accept(descriptor: int) -> int:
+    """accept4(2), close-on-exec, without the usual module for sockets around it."""
+    return _check(_LIBC.accept4(descriptor, None, None, os.O_CLOEXEC))
 
 
 def prctl(option: int, *arguments: int) -> None:

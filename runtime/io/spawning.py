@@ -14,7 +14,7 @@ import errno
 import fcntl
 import os
 import signal
-import socket
+from _socket import AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, SocketType, socketpair
 from collections.abc import Callable
 from typing import Final, NoReturn
 
@@ -89,7 +89,7 @@ def spawn(
     plan: Plan,
     stdio: Stdio,
     *,
-    gate: socket.socket | None = None,
+    gate: SocketType | None = None,
     on_created: Callable[[int], None] | None = None,
     preserve_fds: int = 0,
 ) -> Spawned:
@@ -99,7 +99,7 @@ def spawn(
     the host is still in sight. `preserve_fds` descriptors from 3 on are the program's. Raises
     `KernelRefused`, or what `on_created` raises.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
     following = _Following(ours, on_created)
     try:
         following.pids.append(kernel.clone(plan.clone))
@@ -122,7 +122,7 @@ def open_gate(path: str) -> None:
 
     Raises `KernelRefused` with what the process says, `OSError` if nobody waits there.
     """
-    with sockets.connect(path, socket.SOCK_STREAM) as link:
+    with contextlib.closing(sockets.connect_bare(path, SOCK_STREAM)) as link:
         link.setblocking(True)
         told = b""
         with contextlib.suppress(ConnectionResetError):
@@ -152,7 +152,7 @@ def _silent(step: str) -> KernelRefused:
 class _Following:
     """Our side of it."""
 
-    def __init__(self, link: socket.socket, on_created: Callable[[int], None] | None) -> None:
+    def __init__(self, link: SocketType, on_created: Callable[[int], None] | None) -> None:
         self.pids: list[int] = []
         self._link = link
         self._on_created = on_created
@@ -205,7 +205,7 @@ class _Oversight:
     """The child's side of it (`runtime.io.inside.held.Overseer`)."""
 
     def __init__(
-        self, link: socket.socket, gate: socket.socket | None, console: int, preserved: int
+        self, link: SocketType, gate: SocketType | None, console: int, preserved: int
     ) -> None:
         self.title = arguments()
         self.preserved = preserved
@@ -236,6 +236,8 @@ class _Oversight:
         """Pass it on."""
         if self._console < 0:
             raise OSError(errno.EBADF, "nobody takes the terminal's other side")
+        import socket  # for few, and it takes a while
+
         with socket.socket(fileno=os.dup(self._console)) as console:
             socket.send_fds(console, [_CONSOLE_NAME], [master])
 
@@ -245,7 +247,8 @@ class _Oversight:
         kernel.prctl(k.PR_SET_PDEATHSIG, 0)
         self.say(_Ready())
         self._link.close()
-        self._link, _ = self._gate.accept()
+        descriptor = kernel.accept(self._gate.fileno())
+        self._link = SocketType(AF_UNIX, SOCK_STREAM, 0, descriptor)
         self._gate.close()
 
     def executing(self) -> None:

@@ -10,7 +10,7 @@ of the end, as the specification asks.
 
 import contextlib
 import os
-import socket
+from _socket import AF_UNIX, SOCK_STREAM, SocketType
 from typing import Final
 
 import msgspec
@@ -173,8 +173,7 @@ def _claim(caller: Caller, wanted: Wanted) -> Held:
 
 
 def _make(caller: Caller, held: Held, wanted: Wanted) -> int:
-    gate = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with gate:
+    with contextlib.closing(SocketType(AF_UNIX, SOCK_STREAM)) as gate:
         sockets.bind(gate, f"{held.directory}/{GATE}", _BACKLOG)
         inode = os.fstat(gate.fileno()).st_ino
         held.save(msgspec.structs.replace(held.record, gate=inode))

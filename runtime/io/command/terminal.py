@@ -2,6 +2,7 @@
 
 The caller's own terminal is made raw, so that every key reaches the program, and is put back
 whatever happens; the container's follows its size. The bytes are copied without being looked at.
+Most commands have no terminal to do with, so what that takes is imported when there is one.
 """
 
 import contextlib
@@ -9,18 +10,19 @@ import errno
 import fcntl
 import os
 import select
-import socket
 import struct
-import termios
-import tty
+from _socket import SOCK_STREAM
 from collections.abc import Generator, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from runtime.io import sockets
 from runtime.oci.config import ConsoleSize, Process
 from swarm.errors import Invalid, Refused
+
+if TYPE_CHECKING:
+    import socket
 
 _READ_BYTES: Final = 65536
 
@@ -30,11 +32,15 @@ def with_size(process: Process) -> Process:
 
     It has to be so from the beginning: many programs look only once.
     """
+    if not process.terminal:
+        return process
+    import termios
+
     try:
         rows, columns, _, _ = struct.unpack("4H", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
     except OSError:
         return process
-    if not process.terminal or not rows or not columns:
+    if not rows or not columns:
         return process
     size = ConsoleSize(height=rows, width=columns)
     return msgspec.structs.replace(process, console_size=size)
@@ -44,7 +50,7 @@ class Console:
     """Where a new terminal's master end goes: to --console-socket, to us, or nowhere."""
 
     def __init__(
-        self, link: socket.socket | None = None, ours: socket.socket | None = None
+        self, link: "socket.socket | None" = None, ours: "socket.socket | None" = None
     ) -> None:
         self._link = link
         self._ours = ours
@@ -61,6 +67,8 @@ class Console:
         if self._link is not None:
             self._link.close()
             self._link = None
+        import socket
+
         _, passed, _, _ = socket.recv_fds(self._ours, 4096, 1)
         if not passed:
             raise Refused("the container's terminal was not handed over")
@@ -90,13 +98,15 @@ def console(path: str, *, terminal: bool, detached: bool) -> Console:
             "process.terminal: a detached program's terminal needs --console-socket",
             hint="give one, or set process.terminal to false",
         )
+    import socket
+
     theirs, ours = socket.socketpair()
     return Console(theirs, ours)
 
 
-def _connect(path: str) -> socket.socket:
+def _connect(path: str) -> "socket.socket":
     try:
-        link = sockets.connect(os.path.abspath(path), socket.SOCK_STREAM)  # noqa: PTH100
+        link = sockets.connect(os.path.abspath(path), SOCK_STREAM)  # noqa: PTH100
     except OSError as err:
         reason = (err.strerror or "").lower()
         raise Invalid(
@@ -117,6 +127,8 @@ class Copying:
 
     def resize(self) -> None:
         """Give the container's terminal the size of the caller's, if that is one."""
+        import termios
+
         with contextlib.suppress(OSError):
             size = fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))
             fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
@@ -164,6 +176,9 @@ class Copying:
 @contextlib.contextmanager
 def raw() -> Generator[None]:
     """Have the caller's terminal, if standard input is one, pass every key on."""
+    import termios
+    import tty
+
     try:
         before = termios.tcgetattr(0)
     except termios.error:

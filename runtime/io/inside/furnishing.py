@@ -12,7 +12,6 @@ import fcntl
 import os
 import stat
 import struct
-import termios
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,6 +28,8 @@ _KINDS: Final = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 _NULL: Final = os.makedev(1, 3)
 _PTMX: Final = os.makedev(5, 2)
 _TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
+# As termios has them, which would have to be loaded by every process 1.
+_TIOCSWINSZ, _TIOCSCTTY = 0x5414, 0x540E
 
 
 def _make_node(held: Held, step: s.MakeNode) -> None:
@@ -158,13 +159,13 @@ def _open_terminal(held: Held, step: s.OpenTerminal) -> None:
         terminal = fcntl.ioctl(master, _TIOCGPTPEER, flags)
         if step.rows or step.columns:
             size = struct.pack("4H", step.rows, step.columns, 0, 0)
-            fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
+            fcntl.ioctl(terminal, _TIOCSWINSZ, size)
         if step.console:
             _be_console(held, terminal)
         held.overseer.terminal(master)
     finally:
         os.close(master)
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    fcntl.ioctl(terminal, _TIOCSCTTY, 0)
     for number in (0, 1, 2):
         os.dup2(terminal, number, inheritable=True)
     os.close(terminal)

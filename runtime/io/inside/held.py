@@ -1,12 +1,14 @@
 """Hold what earlier steps leave for later ones: descriptors, the identity, a filter."""
 
-from socket import socket
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from runtime.steps import Filesystem
 from runtime.users import Identity
+
+if TYPE_CHECKING:
+    import socket
 
 
 class Overseer(Protocol):
@@ -77,6 +79,6 @@ class Held:
         self.bare = -1
         self.filter = b""
         self.is_filtered = False
-        self.listener: socket | None = None  # who answers a filter's notifications
+        self.listener: socket.socket | None = None  # who answers a filter's notifications
         self.unreached_workdir = ""
         self.identity = Identity()

@@ -8,8 +8,8 @@ import errno
 import fcntl
 import os
 import signal
-import socket
 import struct
+from _socket import AF_INET, SOCK_DGRAM, SocketType
 from collections.abc import Callable
 from typing import Any
 
@@ -154,7 +154,7 @@ def _fork(held: Held, _: s.Fork) -> None:
 
 
 def _loopback_up(_: Held, __: s.LoopbackUp) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+    with contextlib.closing(SocketType(AF_INET, SOCK_DGRAM)) as link:
         request = bytearray(struct.pack("16sh14x", b"lo", 0) + bytes(8))
         fcntl.ioctl(link, _SIOCGIFFLAGS, request)
         (flags,) = struct.unpack_from("h", request, 16)

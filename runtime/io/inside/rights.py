@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from runtime import constants as k
 from runtime import steps as s
-from runtime.io import kernel, listener
+from runtime.io import kernel
 from runtime.io.inside.dying import still_dying
 from runtime.io.inside.executing import close_on_exec
 from runtime.io.inside.furnishing import verify_workdir
@@ -152,6 +152,8 @@ def _prepare_seccomp(held: Held, step: s.PrepareSeccomp) -> None:
     except (Invalid, Refused) as err:
         raise KernelRefused(s.name(step), errno.EINVAL, err.message, hint=err.hint) from err
     if step.filter.listener_path:
+        from runtime.io import listener  # for few
+
         try:
             held.listener = listener.connect(step.filter.listener_path)
         except Unavailable as err:
@@ -173,6 +175,8 @@ def _load_seccomp(held: Held, step: s.LoadSeccomp) -> None:
     descriptor = seccomp.load(step.program or held.filter, step.flags)
     if descriptor >= 0:
         if held.listener is not None:
+            from runtime.io import listener  # has been imported, too
+
             listener.hand_over(held.listener, descriptor, told)
         os.close(descriptor)
 
