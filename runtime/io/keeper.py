@@ -89,7 +89,6 @@ class Keeper:
         self._execs = Execs(self._poll, entrance.serve)
         self._checking: Checking | None = None
         self._ended = False
-        host.replace_file(directory.state_file, process.state)
         if upkeep.health:
             group = upkeep.group.decode()
             self._checking = Checking(
@@ -100,6 +99,11 @@ class Keeper:
                 is_paused=lambda: freezing.is_pausing(entrance.layout, group),
                 changed=self._tell,
             )
+
+    def begin(self, client: int) -> None:
+        """The program runs, as `client` wanted."""
+        host.replace_file(self._directory.state_file, self._process.state)
+        self.adopt(client)
 
     def adopt(self, client: int) -> None:
         """Have one more client, which is told how things stand."""

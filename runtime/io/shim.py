@@ -108,7 +108,7 @@ def _start(orders: int, around: Surroundings, *, mapped: bool) -> Keeper | None:
         return None
     assert keeper is not None
     fate.close()
-    keeper.adopt(link)
+    keeper.begin(link)
     return keeper
 
 
