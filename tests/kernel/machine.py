@@ -137,6 +137,8 @@ class Machine:
     def leaks(self) -> list[str]:
         """Processes, namespaces, groups, mounts and files of this machine that are still there."""
         root = str(self.base).encode()
+        # Before the processes: a spare that is forked now is in neither list.
+        directories = list((self.run_root / "containers").glob("*"))
         ours = [(pid, line) for pid, line in command_lines() if root in line]
         spares = self._spares(ours)
         found = [f"process {pid} {line!r}" for pid, line in ours if pid not in spares]
@@ -144,10 +146,7 @@ class Machine:
         found += [f"cgroup {path}" for path in self.groups()]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         found += [f"mount {line}" for line in mounts if str(self.base) in line]
-        containers = self.run_root / "containers"
-        found += [
-            str(path) for path in containers.glob("*") if unclaimed_by(path.name) not in spares
-        ]
+        found += [str(path) for path in directories if unclaimed_by(path.name) not in spares]
         found += [str(path) for path in (self.base / "containers").glob("*")]
         return found
 
