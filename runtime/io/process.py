@@ -138,9 +138,6 @@ def become(
     try:
         _prepare(pipes)
         identity = _identify("")  # while nobody waits for it
-        unclaimed = unclaimed_dir(around.run_root, identity.pid)
-        with contextlib.suppress(OSError):  # whoever wants a container will be told
-            _make_door(unclaimed, listener)
         ahead = Ahead() if _is_readable(orders) else make_ahead(rehearse(around).container)
         link = _receive_link(orders)
         _pass(pipes.report, LINK, link.fileno())
@@ -148,7 +145,7 @@ def become(
         spec = _decode(raw)
         state = msgspec.structs.replace(identity, container_id=spec.id)
         directory = ContainerDir(around.run_root, spec.id)
-        _claim(unclaimed, directory.path, raw, listener)
+        _claim(unclaimed_dir(around.run_root, state.pid), directory.path, raw, listener)
         os.write(pipes.report, _upkeep(spec, around.layout))
         with contextlib.suppress(OSError):  # a client that has left learns it from the directory
             link.sendall(encode(Claimed()))
@@ -237,21 +234,15 @@ def _decode(raw: bytes) -> ContainerSpec:
         raise KernelRefused("read spec", errno.EINVAL, f"spec: {err}") from err
 
 
-def _make_door(unclaimed: str, listener: socket.SocketType) -> None:
-    """Listen in a directory of our own. One that is there is of somebody who had our number."""
-    host.remove_tree(unclaimed)
-    os.mkdir(unclaimed, 0o700)
-    sockets.bind(listener, f"{unclaimed}/{SOCKET_NAME}", _BACKLOG)
-
-
 def _claim(unclaimed: str, claimed: str, raw: bytes, listener: socket.SocketType) -> None:
     """Make the container's directory appear whole, or raise `KernelRefused` if it exists.
 
     What is left of it then is the shim's to remove.
     """
     try:
-        if not listener.getsockname():
-            _make_door(unclaimed, listener)
+        host.remove_tree(unclaimed)  # of somebody who had our number
+        os.mkdir(unclaimed, 0o700)
+        sockets.bind(listener, f"{unclaimed}/{SOCKET_NAME}", _BACKLOG)
         host.replace_file(f"{unclaimed}/{SPEC_NAME}", raw)
         os.rename(unclaimed, claimed)
     except OSError as err:

@@ -216,7 +216,11 @@ def _labels(config: Config, place: Place, kind: str) -> tuple[str, ...]:
 def _cgroup(
     arranged: Arranged, config: Config, place: Place, mount: Mount, options: Options
 ) -> None:
-    """A hierarchy without a group of ours would show the host's whole tree."""
+    """A hierarchy without a group of ours would show the host's whole tree.
+
+    On v2 that is what a container in the host's cgroup namespace sees, as under runc: there
+    /proc/self/cgroup names a path in that tree.
+    """
     target, attributes = _target(mount), options.attributes.set
     has_own_view = namespace_path(config, "cgroup") is not None
     if not place.layout.v1:

@@ -16,7 +16,6 @@ from typing import Any
 
 from runtime.cgroups.layout import read_layout
 from runtime.io.client import Runtime
-from runtime.layout import unclaimed_by
 from runtime.outcome import Exited
 from runtime.spec import ContainerSpec, Log, Overlay
 
@@ -137,24 +136,20 @@ class Machine:
     def leaks(self) -> list[str]:
         """Processes, namespaces, groups, mounts and files of this machine that are still there."""
         root = str(self.base).encode()
-        # Before the processes: a spare that is forked now is in neither list.
-        directories = list((self.run_root / "containers").glob("*"))
-        ours = [(pid, line) for pid, line in command_lines() if root in line]
-        spares = self._spares(ours)
-        found = [f"process {pid} {line!r}" for pid, line in ours if pid not in spares]
+        spares = b"swarmd-spare" if any(each.poll() is None for each in self.launchers) else b"-"
+        found = [
+            f"process {pid} {line!r}"
+            for pid, line in command_lines()
+            if root in line and not line.startswith(spares)  # they wait for a launcher that lives
+        ]
         found += [f"namespace of {pid} {line!r}" for pid, line in isolated(root)]
         found += [f"cgroup {path}" for path in self.groups()]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         found += [f"mount {line}" for line in mounts if str(self.base) in line]
-        found += [str(path) for path in directories if unclaimed_by(path.name) not in spares]
+        containers = self.run_root / "containers"
+        found += [str(path) for path in containers.glob("*")] if containers.exists() else []
         found += [str(path) for path in (self.base / "containers").glob("*")]
         return found
-
-    def _spares(self, ours: list[tuple[int, bytes]]) -> set[int]:
-        """Those that wait for work as long as there is a launcher; not who is at work."""
-        if all(launcher.poll() is not None for launcher in self.launchers):
-            return set()
-        return {pid for pid, line in ours if line.startswith(b"swarmd-spare")}
 
     def close(self) -> None:
         """End whatever a failed test left."""

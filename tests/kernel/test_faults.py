@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,8 @@ async def killed_at_a_step(machine: Machine, faults: Faults, victim: str, varian
         line = await eventually("somebody is held", lambda: held(machine.launchers[-1].pid))
         assert len(line) >= 2, line
         for pid in {"process 1": line[-1:], "its parent": line[-2:-1]}.get(victim, line):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it went with its parent
+                os.kill(pid, signal.SIGKILL)
         failure = await failure_of(starting, (KernelRefused, Unavailable))
         if victim == "process 1":
             assert isinstance(failure, KernelRefused), failure

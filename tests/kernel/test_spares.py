@@ -1,6 +1,7 @@
 """Shims that are ready before anyone asks: used once, missed by nobody, gone with the launcher."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.io.spares import KEPT
+from tests.kernel.faults import parentage
 from tests.kernel.machine import Machine, command_lines, exit_of, wait_for
 
 pytestmark = pytest.mark.kernel
@@ -22,11 +24,7 @@ def spares(machine: Machine) -> list[int]:
 
 
 def all_wait(machine: Machine) -> bool:
-    return len(spares(machine)) == 2 * KEPT and len(doors(machine)) == KEPT
-
-
-def doors(machine: Machine) -> list[str]:
-    return [path.name for path in (machine.run_root / "containers").glob(".*")]
+    return len(spares(machine)) == 2 * KEPT
 
 
 def test_there_are_some_before_the_first_start_and_again_after_each(machine: Machine) -> None:
@@ -46,27 +44,21 @@ def test_they_end_with_a_launcher_that_is_killed(machine: Machine) -> None:
     machine.launchers[0].wait()
 
     wait_for("no spare is left", lambda: not spares(machine))
-    assert doors(machine) == []
 
 
 @pytest.mark.parametrize("victims", ["shims", "first processes", "both"])
 def test_those_that_are_killed_are_not_missed(machine: Machine, victims: str) -> None:
     wait_for("spares wait", lambda: all_wait(machine))
-    inner = {int(name.removeprefix(".")) for name in doors(machine)}
     before = spares(machine)
+    parents = dict(parentage())
     for pid in before:
-        if victims == "both" or (pid in inner) is (victims == "first processes"):
-            os.kill(pid, signal.SIGKILL)
+        if victims == "both" or (parents[pid] in before) is (victims == "first processes"):
+            with contextlib.suppress(ProcessLookupError):  # it went with the other
+                os.kill(pid, signal.SIGKILL)
     wait_for("the others end too", lambda: not set(before) & set(spares(machine)))
 
     for _ in range(KEPT + 1):
         assert machine.run("true")[0].exit_code == 0
-    asyncio.run(_adopt(machine))  # removes the doors of those that could not
-
-
-async def _adopt(machine: Machine) -> None:
-    async with machine.runtime() as runtime:
-        assert await runtime.adopt() == []
 
 
 def test_a_container_in_the_hosts_network_is_given_that_again(machine: Machine) -> None:
