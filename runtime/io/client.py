@@ -51,6 +51,7 @@ _LOST = "its shim was killed, so the container was killed too"
 _ENDING_SIGNALS = (SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGKILL)
 _ENDING_S = 10.0
 _STARTING_S = 10.0
+_SWEEPS, _SWEEP_S = 40, 0.05
 
 
 class Runtime:
@@ -229,13 +230,21 @@ class Runtime:
     def lost(self, container: Container) -> None:
         """Its shim is gone without a word."""
         if container.is_claimed:
-            burial = asyncio.get_running_loop().create_task(self._bury(container))
-            self._burials.add(burial)
-            burial.add_done_callback(self._burials.discard)
+            burial = self._bury(container)
         else:
-            leftovers.find(self._run_root)  # removes what it had begun to prepare
             self._containers.pop(container.id, None)
             container.fail(Vanished())
+            burial = self._sweep()
+        task = asyncio.get_running_loop().create_task(burial)
+        self._burials.add(task)
+        task.add_done_callback(self._burials.discard)
+
+    async def _sweep(self) -> None:
+        """Remove what it had begun to prepare, once its process 1 is dead too."""
+        for _ in range(_SWEEPS):
+            if leftovers.sweep(self._run_root):
+                return
+            await asyncio.sleep(_SWEEP_S)
 
     async def _bury(self, container: Container) -> None:
         state = await self._settle(container.directory)

@@ -56,15 +56,26 @@ def _read(path: str, kind: type[_Kept]) -> _Kept | None:
 
 def find(run_root: str) -> list[ContainerDir]:
     """Every container's directory. What a shim left before it owned one is removed."""
-    found: list[ContainerDir] = []
+    sweep(run_root)
+    return [ContainerDir(run_root, name) for name in _names(run_root) if not unclaimed_by(name)]
+
+
+def sweep(run_root: str) -> bool:
+    """Remove what nobody had claimed before he died; False if some of it is of the living."""
+    is_clean = True
+    for name in _names(run_root):
+        pid = unclaimed_by(name)
+        if pid and _lives(pid):
+            is_clean = False
+        elif pid:
+            host.remove_tree(f"{containers_dir(run_root)}/{name}")
+    return is_clean
+
+
+def _names(run_root: str) -> list[str]:
     with contextlib.suppress(FileNotFoundError):
-        for name in sorted(entry.name for entry in Path(containers_dir(run_root)).iterdir()):
-            pid = unclaimed_by(name)
-            if not pid:
-                found.append(ContainerDir(run_root, name))
-            elif not _lives(pid):
-                host.remove_tree(f"{containers_dir(run_root)}/{name}")
-    return found
+        return sorted(entry.name for entry in Path(containers_dir(run_root)).iterdir())
+    return []
 
 
 def _lives(pid: int) -> bool:
