@@ -245,8 +245,9 @@ def test_a_thousand_leave_no_descriptor_and_no_memory_in_the_shim(machine: Machi
                         await run(runtime, name, "true")
 
         await asyncio.gather(*(one(number) for number in range(1000)))
+        while len(await runtime.processes(name)) > 1:  # or this test takes too long
+            await asyncio.sleep(0.01)
         await eventually("all are gone", lambda: _descriptors(shim) <= descriptors)
-        assert len(await runtime.processes(name)) == 1
         assert _private_kib(shim) < size + 600  # 1,000 objects more would be this much
 
     tell(machine, story)
