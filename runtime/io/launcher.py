@@ -140,12 +140,8 @@ class Launcher:
         """Act on what was asked of us before, then make room."""
         self._yielded = True
         for descriptor in list(self._clients):
-            while descriptor in self._clients and _is_readable(self._clients[descriptor]):
+            while descriptor in self._clients and sockets.is_readable(descriptor):
                 self._hear(descriptor)
-
-
-def _is_readable(link: socket.socket) -> bool:
-    return bool(select.select((link,), (), (), 0)[0])
 
 
 class _Watched:

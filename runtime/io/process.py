@@ -12,7 +12,6 @@ line; if `EXECUTING` is the last of them, the program runs.
 import contextlib
 import errno
 import os
-import select
 import signal
 import socket
 import sys
@@ -138,7 +137,7 @@ def become(
     try:
         _prepare(pipes)
         identity = _identify("")  # while nobody waits for it
-        ahead = Ahead() if _is_readable(orders) else make_ahead(rehearse(around).container)
+        ahead = Ahead() if sockets.is_readable(orders) else make_ahead(rehearse(around).container)
         link = _receive_link(orders)
         _pass(pipes.report, LINK, link.fileno())
         raw = _receive_spec(link)
@@ -195,10 +194,6 @@ def rehearse(around: Surroundings) -> Plan:
     encode(Claimed())
     _upkeep(known, around.layout)
     return _plan(known, "/d/rehearsal", msgspec.structs.replace(around, default_filter=b"1"))
-
-
-def _is_readable(descriptor: int) -> bool:
-    return bool(select.select((descriptor,), (), (), 0)[0])
 
 
 def _receive_link(orders: int) -> socket.socket:
@@ -304,7 +299,7 @@ def _die_with_parent() -> None:
 def _prepare(pipes: Pipes) -> None:
     os.setsid()
     _die_with_parent()
-    if _is_readable(pipes.report):  # nobody says anything there: our parent is dead already
+    if sockets.is_readable(pipes.report):  # nobody says anything there: our parent is dead already
         os._exit(0)
     os.dup2(pipes.stdout, 1, inheritable=True)
     os.dup2(pipes.stderr, 2, inheritable=True)

@@ -9,6 +9,7 @@ command 3 ms to load.
 # ruff: noqa: PTH120, PTH119
 
 import os
+import select
 from _socket import AF_UNIX, SOCK_NONBLOCK, SocketType
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     import socket
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def is_readable(descriptor: int) -> bool:
+    """Whether there is something to read, or its end."""
+    return bool(select.select((descriptor,), (), (), 0)[0])
 
 
 def bind(link: SocketType, path: str, backlog: int) -> None:

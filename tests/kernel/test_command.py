@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.bundles import Bundles, Config
-from tests.kernel.machine import wait_for
+from tests.kernel.machine import PATIENCE, wait_for
 
 pytestmark = pytest.mark.kernel
 
@@ -369,7 +369,7 @@ def test_events_tell_a_kill_for_memory(bundles: Bundles) -> None:
 
         assert json.loads(process.stdout.readline()) == {"type": "oom", "id": name}
         bundles.run("kill", name, "KILL")
-        assert process.wait(60) == 0
+        assert process.wait(10 * PATIENCE) == 0
 
 
 def descriptors(pid: int) -> int:

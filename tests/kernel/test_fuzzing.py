@@ -25,7 +25,8 @@ EXAMPLES = int(os.environ.get("FUZZ", "100" if PATIENCE == 1 else "10"))
 KEPT = (("root", "path"), ("linux", "cgroupsPath"), ("ociVersion",))
 EDGES: list[Any] = [
     None, True, False, 0, -1, 1, 2**31, 2**32, 2**63, 2**64, -(2**63), 0.5, "", "/", "..", "a/../b",
-    "\0", "x" * 300, "\ud7ff", "%n", [], {}, [None], [[]], {"": ""}, ["x"], [{}], "host", "pid",
+    "\0", "x" * 300, "x" * 5000, "\ud7ff", "%n", [], {}, [None], [[]], {"": ""}, ["x"], [{}],
+    "host", "pid",
 ]  # fmt: skip
 
 

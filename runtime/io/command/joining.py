@@ -30,7 +30,6 @@ def execute(caller: Caller, options: Options, container_id: str, words: tuple[st
     detached = options.is_on("detach")
     if not detached:
         process = terminal.with_size(process)
-    if not detached:
         foreground.become_subreaper()
     path = options.text("console-socket") if options.has("console-socket") else ""
     console = terminal.console(path, terminal=process.terminal, detached=detached)
