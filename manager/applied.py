@@ -4,7 +4,8 @@
 more: a task that starts running as expected calls for no decision. `nodes` have a new
 object, session or standing, or hold observations of tasks that no longer exist. `tasks`
 were wanted or observed differently, or vanished. `assigned` names, for each node, the tasks
-whose wanted side changed, which is what its agent has to hear.
+whose wanted side changed, which is what its agent has to hear. `contents` are the ids of secrets
+and configs that changed.
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ class Applied(Struct, frozen=True, kw_only=True):
     assigned: Mapping[NodeId, tuple[TaskId, ...]] = field(
         default_factory=dict[NodeId, tuple[TaskId, ...]]
     )
+    contents: frozenset[str] = frozenset()
     cluster: bool = False
     events: tuple[Event, ...] = ()
     unreadable: tuple[str, ...] = ()
@@ -40,6 +42,7 @@ class Notes:
         self.nodes: set[NodeId] = set()
         self.suspects: set[tuple[NodeId, TaskId]] = set()
         self.ended_sessions: dict[NodeId, NodeId] = {}
+        self.contents: set[str] = set()
         self.cluster = False
         self.freed = False
         self._tasks: dict[TaskId, None] = {}
@@ -73,6 +76,7 @@ class Notes:
             nodes=frozenset(self.nodes),
             tasks=tuple(self._tasks),
             assigned={node: tuple(tasks) for node, tasks in self._assigned.items()},
+            contents=frozenset(self.contents),
             cluster=self.cluster,
             events=() if silently else tuple(self._events),
             unreadable=tuple(self._unreadable),

@@ -26,8 +26,11 @@ from manager.store import (
 from manager.view import ClusterView
 from swarm.codec import pack
 from swarm.ids import NodeId, ServiceId, TaskId
-from swarm.objects import Task
+from swarm.objects import Ledger, Revision, Service, SpecVersion, Task
 from swarm.states import TaskState
+
+KEPT_REVISIONS = 20
+"""How many specs the history of a service goes back."""
 
 
 class SetDesired(Struct, frozen=True):
@@ -51,6 +54,13 @@ class UpdateMessage(Struct, frozen=True):
     message: str
 
 
+class Evict(Struct, frozen=True):
+    """Want the task to run elsewhere, for `reason`; it may stay until its replacement is up."""
+
+    task_id: TaskId
+    reason: str
+
+
 class CreateTask(Struct, frozen=True):
     """Start another attempt; it has its node already unless none fits."""
 
@@ -70,6 +80,25 @@ class RemoveVersion(Struct, frozen=True):
     version: int
 
 
+class WriteLedger(Struct, frozen=True):
+    """Remember this of a service until the next plan."""
+
+    ledger: Ledger
+
+
+class RemoveLedger(Struct, frozen=True):
+    """Remember no more of a service that is gone."""
+
+    service_id: ServiceId
+
+
+class WriteService(Struct, frozen=True):
+    """Change a service as an operator would; `revision` goes to its history."""
+
+    service: Service
+    revision: Revision
+
+
 class RemoveObserved(Struct, frozen=True):
     """Forget a report of a task that does not exist."""
 
@@ -79,11 +108,15 @@ class RemoveObserved(Struct, frozen=True):
 
 Decision = (
     SetDesired
+    | Evict
     | AssignTask
     | UpdateMessage
     | CreateTask
     | RemoveTask
     | RemoveVersion
+    | WriteLedger
+    | RemoveLedger
+    | WriteService
     | RemoveObserved
 )
 
@@ -97,12 +130,16 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 _ORDER = (
+    WriteLedger,
+    WriteService,
     SetDesired,
+    Evict,
     AssignTask,
     UpdateMessage,
     CreateTask,
     RemoveTask,
     RemoveVersion,
+    RemoveLedger,
     RemoveObserved,
 )
 
@@ -117,6 +154,8 @@ def commit_for(view: ClusterView, plan: Plan, *, now: float) -> Commit:
         if isinstance(decision, CreateTask):
             created = decision.task
             compares.append(Absent(layout.task_key(created.service_id, created.id)))
+        if isinstance(decision, WriteLedger):
+            compares.append(_expected(view, layout.ledger_key(decision.ledger.service_id)))
         task = _changed_task(view, decision)
         if task is not None:
             compares.append(_expected(view, layout.task_key(task.service_id, task.id)))
@@ -141,9 +180,9 @@ def _expected(view: ClusterView, key: str) -> Compare:
 
 def _changed_task(view: ClusterView, decision: Decision) -> Task | None:
     """The task that a decision changes, as it was when it was decided."""
-    if isinstance(decision, CreateTask | RemoveVersion | RemoveObserved):
-        return None
-    return view.tasks[decision.task_id]
+    if isinstance(decision, SetDesired | Evict | AssignTask | UpdateMessage | RemoveTask):
+        return view.tasks[decision.task_id]
+    return None
 
 
 def _operations(decision: Decision, task: Task | None, now: float) -> Iterator[Operation]:
@@ -154,6 +193,14 @@ def _operations(decision: Decision, task: Task | None, now: float) -> Iterator[O
             yield _put(structs.replace(task, desired=desired, updated_at=now))
         case AssignTask(node_id=node_id), Task():
             yield _put(structs.replace(task, node_id=node_id, message="", updated_at=now))
+        case Evict(reason=reason), Task():
+            yield _put(structs.replace(task, eviction=reason, updated_at=now))
+        case WriteLedger(ledger=ledger), _:
+            yield Put(layout.ledger_key(ledger.service_id), pack(ledger))
+        case RemoveLedger(service_id=service_id), _:
+            yield Delete(layout.ledger_key(service_id))
+        case WriteService(service=service, revision=revision), _:
+            yield from service_writes(service, revision)
         case UpdateMessage(message=message), Task():
             yield _put(structs.replace(task, message=message, updated_at=now))
         case RemoveTask(), Task():
@@ -166,6 +213,22 @@ def _operations(decision: Decision, task: Task | None, now: float) -> Iterator[O
             yield Delete(layout.observed_key(node_id, task_id))
         case _:
             raise AssertionError(f"{decision} is about no task")
+
+
+def service_writes(service: Service, revision: Revision) -> Iterator[Operation]:
+    """The writes of a changed service: itself, its task spec's version, and its history."""
+    version = SpecVersion(
+        service_id=service.id,
+        version=service.spec_version,
+        task=service.spec.task,
+        labels=service.spec.labels,
+    )
+    yield Put(layout.version_key(service.id, service.spec_version), pack(version))
+    yield Put(layout.service_key(service.id), pack(service))
+    yield Put(layout.revision_key(service.id, revision.number), pack(revision))
+    forgotten = revision.number - KEPT_REVISIONS
+    if forgotten > 0:
+        yield Delete(layout.revision_key(service.id, forgotten))
 
 
 def _put(task: Task) -> Put:

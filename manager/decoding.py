@@ -9,10 +9,24 @@ from msgspec import Struct
 
 from manager import layout
 from swarm.codec import unpack
-from swarm.ids import NodeId, ServiceId, TaskId
-from swarm.objects import Cluster, Node, Observation, Service, Session, SpecVersion, Task
+from swarm.ids import ConfigId, NodeId, SecretId, ServiceId, TaskId
+from swarm.objects import (
+    Cluster,
+    Config,
+    Ledger,
+    Node,
+    Observation,
+    Secret,
+    Service,
+    Session,
+    SpecVersion,
+    Task,
+)
 
-Value = Cluster | Node | Service | SpecVersion | Task | Observation | Session | str
+Stored = (
+    Cluster | Node | Service | Ledger | SpecVersion | Task | Observation | Session | Secret | Config
+)
+Value = Stored | str
 
 
 class Key(Struct, frozen=True):
@@ -28,8 +42,18 @@ class Key(Struct, frozen=True):
 
     @property
     def service_id(self) -> ServiceId:
-        """The service that a service's, version's or task's key speaks of."""
+        """The service that a service's, ledger's, version's or task's key speaks of."""
         return ServiceId(self.path[0])
+
+    @property
+    def secret_id(self) -> SecretId:
+        """The secret that a secret's key speaks of."""
+        return SecretId(self.path[0])
+
+    @property
+    def config_id(self) -> ConfigId:
+        """The config that a config's key speaks of."""
+        return ConfigId(self.path[0])
 
     @property
     def task_id(self) -> TaskId:
@@ -40,10 +64,13 @@ class Key(Struct, frozen=True):
 _KINDS: dict[str, tuple[int, type[Struct] | None]] = {
     layout.NODES: (1, Node),
     layout.SERVICES: (1, Service),
+    layout.LEDGERS: (1, Ledger),
     layout.VERSIONS: (2, SpecVersion),
     layout.TASKS: (2, Task),
     layout.OBSERVED: (2, Observation),
     layout.SESSIONS: (1, Session),
+    layout.SECRETS: (1, Secret),
+    layout.CONFIGS: (1, Config),
     layout.NAMES: (2, None),
     layout.MANAGERS: (1, None),
 }
@@ -67,5 +94,5 @@ def read_value(key: Key, value: bytes) -> Value:
     if kind is None:
         return value.decode("utf-8", "replace")
     read = unpack(kind, value)
-    assert isinstance(read, Node | Service | SpecVersion | Task | Observation | Session)
+    assert isinstance(read, Stored)
     return read

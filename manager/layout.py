@@ -13,23 +13,31 @@ that an external etcd can hold several swarms.
     names/<kind>/<name>             the id that holds the name
     nodes/<node>                    Node: spec, and the description that its agent gave
     services/<service>              Service
+    ledgers/<service>               Ledger: what planning has to remember of the service
+    history/<service>/<revision>    Revision: the specs it had; read when asked for, never kept
     versions/<service>/<version>    SpecVersion
     tasks/<service>/<task>          Task
     observed/<node>/<task>          Observation
+    secrets/<secret>                Secret, its data sealed
+    configs/<config>                Config, likewise
     sessions/<node>                 Session, bound to the lease of the manager that holds it
     managers/<node>                 a manager's presence, bound to the same lease: sessions that
                                     vanish together with it say nothing about their nodes
 """
 
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import ConfigId, NodeId, SecretId, ServiceId, TaskId
 
 LEADER = "leader"
 CLUSTER = "cluster"
 NODES = "nodes/"
 SERVICES = "services/"
+LEDGERS = "ledgers/"
+HISTORY = "history/"
 VERSIONS = "versions/"
 TASKS = "tasks/"
 OBSERVED = "observed/"
+SECRETS = "secrets/"
+CONFIGS = "configs/"
 SESSIONS = "sessions/"
 MANAGERS = "managers/"
 NAMES = "names/"
@@ -43,6 +51,26 @@ def node_key(node_id: NodeId) -> str:
 def service_key(service_id: ServiceId) -> str:
     """Where a service lives."""
     return f"{SERVICES}{service_id}"
+
+
+def ledger_key(service_id: ServiceId) -> str:
+    """Where what planning has to remember of a service lives."""
+    return f"{LEDGERS}{service_id}"
+
+
+def revision_key(service_id: ServiceId, number: int) -> str:
+    """Where one of the specs that a service had lives."""
+    return f"{HISTORY}{service_id}/{number:010d}"
+
+
+def secret_key(secret_id: SecretId) -> str:
+    """Where a secret lives."""
+    return f"{SECRETS}{secret_id}"
+
+
+def config_key(config_id: ConfigId) -> str:
+    """Where a config lives."""
+    return f"{CONFIGS}{config_id}"
 
 
 def version_key(service_id: ServiceId, version: int) -> str:

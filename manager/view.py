@@ -31,9 +31,20 @@ from manager.freshness import Freshness
 from manager.roster import Roster
 from manager.tally import Counted, Tally
 from swarm.errors import Invalid
-from swarm.ids import NodeId, ServiceId, TaskId
-from swarm.objects import Cluster, Node, Observation, Service, Session, SpecVersion, Task
-from swarm.specs import Global, TaskSpec
+from swarm.ids import ConfigId, NodeId, SecretId, ServiceId, TaskId
+from swarm.objects import (
+    Cluster,
+    Config,
+    Ledger,
+    Node,
+    Observation,
+    Secret,
+    Service,
+    Session,
+    SpecVersion,
+    Task,
+)
+from swarm.specs import Global, GlobalJob, ServiceSpec, TaskSpec
 from swarm.states import NodeState, TaskState
 
 
@@ -55,6 +66,9 @@ class ClusterView:
         self.cluster: Cluster | None = None
         self.nodes: dict[NodeId, Node] = {}
         self.services: dict[ServiceId, Service] = {}
+        self.ledgers: dict[ServiceId, Ledger] = {}
+        self.secrets: dict[SecretId, Secret] = {}
+        self.configs: dict[ConfigId, Config] = {}
         self._roster = Roster()
         self.tasks = self._roster.tasks
         self.sessions: dict[NodeId, Session] = {}
@@ -65,6 +79,7 @@ class ClusterView:
         self._versions: dict[ServiceId, dict[int, SpecVersion]] = {}
         self._observed: dict[NodeId, dict[TaskId, Observation]] = {}
         self._globals: set[ServiceId] = set()
+        self._followers: dict[str, set[ServiceId]] = {}
         self._standing: dict[NodeId, NodeState] = {}
         self._tally = Tally()
         self._freshness = Freshness()
@@ -189,6 +204,10 @@ class ClusterView:
         """How many tasks the service has of each sort, see `manager.tally`."""
         return self._tally.of(service_id)
 
+    def followers(self, name: str) -> Iterable[ServiceId]:
+        """The services that depend on the one of this name, or want to be near it or far."""
+        return self._followers.get(name, ())
+
     def version(self, key: str) -> int:
         """The revision of a key's last change as known here; 0 when there is no such key."""
         return self._freshness.version(key)
@@ -224,6 +243,15 @@ class ClusterView:
                 self.sessions[key.node_id] = value
                 self.doubted.discard(key.node_id)
                 notes.nodes.add(key.node_id)
+            case Ledger():
+                self.ledgers[value.service_id] = value
+                notes.services.add(value.service_id)
+            case Secret():
+                self.secrets[value.id] = value
+                notes.contents.add(value.id)
+            case Config():
+                self.configs[value.id] = value
+                notes.contents.add(value.id)
             case SpecVersion():
                 self._versions.setdefault(key.service_id, {})[value.version] = value
                 notes.services.add(key.service_id)
@@ -236,7 +264,7 @@ class ClusterView:
             case str():
                 self.names[key.path[0], key.path[1]] = value
 
-    def _forget(self, key: Key, notes: Notes) -> None:
+    def _forget(self, key: Key, notes: Notes) -> None:  # one case a kind
         match key.kind:
             case layout.TASKS:
                 self._drop_task(key.task_id, notes)
@@ -246,6 +274,9 @@ class ClusterView:
                 old = self.services.pop(key.service_id, None)
                 self._globals.discard(key.service_id)
                 notes.services.add(key.service_id)
+                if old is not None:
+                    self._follow(old, None)
+                    notes.services.update(self.followers(old.spec.name))
                 notes.event(service_event(old, None, now=notes.now))
             case layout.NODES:
                 old_node = self.nodes.pop(key.node_id, None)
@@ -262,6 +293,13 @@ class ClusterView:
                 if not versions:
                     self._versions.pop(key.service_id, None)
                 notes.services.add(key.service_id)
+            case layout.LEDGERS:
+                self.ledgers.pop(key.service_id, None)
+                notes.services.add(key.service_id)
+            case layout.SECRETS | layout.CONFIGS:
+                self.secrets.pop(key.secret_id, None)
+                self.configs.pop(key.config_id, None)
+                notes.contents.add(key.path[0])
             case layout.MANAGERS:
                 self.managers.pop(key.node_id, None)
                 self._departed.add(key.node_id)
@@ -274,9 +312,11 @@ class ClusterView:
     def _put_service(self, service: Service, notes: Notes) -> None:
         old = self.services.get(service.id)
         self.services[service.id] = service
-        if isinstance(service.spec.mode, Global):
+        if isinstance(service.spec.mode, Global | GlobalJob):
             self._globals.add(service.id)
+        self._follow(old, service)
         notes.services.add(service.id)
+        notes.services.update(self.followers(service.spec.name))
         notes.event(service_event(old, service, now=notes.now))
 
     def _put_node(self, node: Node, notes: Notes) -> None:
@@ -298,6 +338,8 @@ class ClusterView:
         notes.assigned(task.node_id, task.id)
         notes.services.add(task.service_id)
         self._recount(task)
+        if old is None or old.node_id != task.node_id:
+            notes.services.update(self.followers(task.service_name))
         if old is None:
             notes.event(task_event(task, "create", now=notes.now))
 
@@ -311,6 +353,7 @@ class ClusterView:
         notes.services.add(task.service_id)
         notes.suspects.add((task.node_id, task_id))
         notes.freed = True
+        notes.services.update(self.followers(task.service_name))
         notes.event(task_event(task, "remove", now=notes.now))
 
     def _put_observation(self, node_id: NodeId, seen: Observation, notes: Notes) -> None:
@@ -329,13 +372,15 @@ class ClusterView:
         notes.progressed.add(task.service_id)
         if seen.health and (old is None or old.health != seen.health):
             notes.event(health_event(task, seen, now=notes.now))
+            notes.services.update(self.followers(task.service_name))
         if old is not None and old.state == seen.state:
             return
+        notes.services.update(self.followers(task.service_name))
         self._recount(task)
         notes.event(task_state_event(task, seen.state, seen, now=notes.now))
         if seen.state.is_terminal:
             notes.freed = True
-        if seen.state.is_terminal or self._is_rolling(task.service_id):
+        if seen.state.is_terminal or task.attempt > 1 or self._is_rolling(task.service_id):
             notes.services.add(task.service_id)
 
     def _drop_observation(self, node_id: NodeId, task_id: TaskId, notes: Notes) -> None:
@@ -349,11 +394,25 @@ class ClusterView:
             self._recount(task)
 
     def _is_rolling(self, service_id: ServiceId) -> bool:
-        """Whether a rollout waits for tasks to come up: only then is a start news to plan by."""
-        service = self.services.get(service_id)
+        """Whether a rollout waits for tasks to come up: then is a first start news to plan by."""
+        service, ledger = self.services.get(service_id), self.ledgers.get(service_id)
         if service is None:
             return False
-        return any(counted[1] != service.spec_version for counted in self.tally(service_id))
+        rollout = ledger.rollout if ledger is not None else None
+        if rollout is None or rollout.spec_version != service.spec_version:
+            return service.spec_version > 1
+        return not rollout.state.is_over
+
+    def _follow(self, old: Service | None, new: Service | None) -> None:
+        """Keep track of who looks at whom; both are the same service."""
+        for service, is_new in ((old, False), (new, True)):
+            if service is None:
+                continue
+            for name in _looked_at(service.spec):
+                followers = self._followers.setdefault(name, set())
+                (followers.add if is_new else followers.discard)(service.id)
+                if not followers:
+                    del self._followers[name]
 
     # -- what follows from a batch -------------------------------------------------------
 
@@ -421,13 +480,25 @@ def _in_our_time(seen: Observation, task: Task | None, now: float) -> Observatio
     return seen if at == seen.at else structs.replace(seen, at=at)
 
 
+def _looked_at(spec: ServiceSpec) -> set[str]:
+    near = {each.service for each in spec.task.placement.affinities}
+    return near | {each.service for each in spec.task.depends_on}
+
+
 def _placement_facts(node: Node) -> tuple[object, ...]:
     told = node.description
     resources, labels = told.resources, told.engine_labels
-    return node.spec, told.hostname, told.os, told.arch, resources, labels
+    return node.spec, told.hostname, told.os, told.arch, resources, labels, told.volumes
 
 
-_ORDER = (layout.CLUSTER, layout.NODES, layout.VERSIONS, layout.SERVICES, layout.TASKS)
+_ORDER = (
+    layout.CLUSTER,
+    layout.NODES,
+    layout.VERSIONS,
+    layout.SERVICES,
+    layout.LEDGERS,
+    layout.TASKS,
+)
 
 
 def _referents_first(change: Change) -> tuple[int, str]:

@@ -166,6 +166,8 @@ def _struct_reader(name: str, kind: type[Struct], default: Any) -> Read:
 def _tuple_reader(name: str, item: Any) -> Read:
     if _is_struct(item):
         return lambda message: tuple(from_message(item, each) for each in getattr(message, name))
+    if isinstance(item, type) and issubclass(item, IntEnum):
+        return lambda message: tuple(map(item, getattr(message, name)))
     return lambda message: tuple(getattr(message, name))
 
 

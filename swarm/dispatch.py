@@ -60,12 +60,25 @@ class Assignment(Struct, frozen=True, kw_only=True):
     observed: TaskState = TaskState.NEW
 
 
+class Content(Struct, frozen=True, kw_only=True):
+    """A secret or a config in clear, for a node that runs a task with it."""
+
+    id: str = ""
+    version: int = 0
+    data: bytes = b""
+    templated: bool = False
+
+    def __repr__(self) -> str:
+        return f"Content({self.id}, version {self.version})"
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
     """All that the node should hold; whatever else it holds is to be stopped."""
 
     sequence: int = 0
     assignments: tuple[Assignment, ...] = ()
     specs: tuple[SpecVersion, ...] = ()
+    contents: tuple[Content, ...] = ()
 
 
 class Diff(Struct, frozen=True, kw_only=True):
@@ -75,6 +88,7 @@ class Diff(Struct, frozen=True, kw_only=True):
     changed: tuple[Assignment, ...] = ()
     removed: tuple[TaskId, ...] = ()
     specs: tuple[SpecVersion, ...] = ()
+    contents: tuple[Content, ...] = ()
 
 
 class HeartbeatAck(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ NodeId = NewType("NodeId", str)
 ServiceId = NewType("ServiceId", str)
 TaskId = NewType("TaskId", str)
 ClusterId = NewType("ClusterId", str)
+SecretId = NewType("SecretId", str)
+ConfigId = NewType("ConfigId", str)
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 LENGTH = 25

@@ -7,9 +7,18 @@ whoever read it, never inside. Times are seconds since the epoch; 0 means not ye
 
 from msgspec import Struct, field
 
-from swarm.ids import ClusterId, NodeId, ServiceId, TaskId
-from swarm.specs import ClusterSpec, NodeSpec, Resources, ServiceSpec, TaskSpec
-from swarm.states import HealthState, TaskState
+from swarm.ids import ClusterId, ConfigId, NodeId, SecretId, ServiceId, TaskId
+from swarm.specs import (
+    ClusterSpec,
+    ConfigSpec,
+    GenericResource,
+    NodeSpec,
+    Resources,
+    SecretSpec,
+    ServiceSpec,
+    TaskSpec,
+)
+from swarm.states import HealthState, RolloutState, RunState, TaskState
 
 
 class LocalImage(Struct, frozen=True, kw_only=True):
@@ -20,7 +29,10 @@ class LocalImage(Struct, frozen=True, kw_only=True):
 
 
 class NodeDescription(Struct, frozen=True, kw_only=True):
-    """What an agent says of its host; `security_options` as Docker's users know them."""
+    """What an agent says of its host; `security_options` as Docker's users know them.
+
+    `volumes` are the names of the local volumes that are there.
+    """
 
     hostname: str = ""
     os: str = ""
@@ -31,6 +43,7 @@ class NodeDescription(Struct, frozen=True, kw_only=True):
     images: tuple[LocalImage, ...] = ()
     addr: str = ""
     security_options: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
 
     @property
     def remaps_ids(self) -> bool:
@@ -39,17 +52,25 @@ class NodeDescription(Struct, frozen=True, kw_only=True):
 
 
 class Node(Struct, frozen=True, kw_only=True):
-    """A host that holds a certificate of the swarm. Without this object it is refused."""
+    """A host that holds a certificate of the swarm. Without this object it is refused.
+
+    Since `availability_at` its availability is what it is.
+    """
 
     id: NodeId
     spec: NodeSpec = NodeSpec()
     description: NodeDescription = NodeDescription()
     created_at: float = 0.0
     updated_at: float = 0.0
+    availability_at: float = 0.0
 
 
 class Service(Struct, frozen=True, kw_only=True):
-    """A service and the version of its task spec, which grows by one with each change of it."""
+    """A service and the version of its task spec, which grows by one with each change of it.
+
+    `revision` counts the changes of the whole spec. `previous_spec` is where a rollback leads:
+    the last spec before this one that was rolled out.
+    """
 
     id: ServiceId
     spec: ServiceSpec
@@ -58,6 +79,65 @@ class Service(Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
     updated_at: float = 0.0
     version_at: float = 0.0
+    revision: int = 1
+
+
+class Revision(Struct, frozen=True, kw_only=True):
+    """A spec that a service had; `cause` is the command or the planner that asked for it."""
+
+    service_id: ServiceId
+    number: int
+    spec: ServiceSpec
+    spec_version: int = 1
+    at: float = 0.0
+    cause: str = ""
+
+
+class Rollout(Struct, frozen=True, kw_only=True):
+    """How far a version of the task spec has come.
+
+    `failed` are the replicas (slots, or nodes' ids) whose new tasks failed while they were
+    watched, of the `total` there were at the beginning. `changed_at` is when its state was
+    entered, or when somebody let it go on.
+    """
+
+    state: RolloutState = RolloutState.UPDATING
+    spec_version: int = 1
+    started_at: float = 0.0
+    completed_at: float = 0.0
+    message: str = ""
+    total: int = 0
+    failed: tuple[str, ...] = ()
+    promoted: bool = False
+    changed_at: float = 0.0
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One firing of a schedule; its tasks bear its number and are of one version."""
+
+    number: int
+    due_at: float = 0.0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    state: RunState = RunState.RUNNING
+    spec_version: int = 1
+
+
+class Ledger(Struct, frozen=True, kw_only=True):
+    """What the leader has to remember of a service from one plan to the next.
+
+    `last_run` is the number of the newest run; the firings up to `fired_until` are decided.
+    `replicas` is what autoscaling wants, 0 while it has not decided.
+    """
+
+    service_id: ServiceId
+    rollout: Rollout | None = None
+    runs: tuple[Run, ...] = ()
+    last_run: int = 0
+    fired_until: float = 0.0
+    replicas: int = 0
+    scaled_at: float = 0.0
+    scale_message: str = ""
 
 
 class SpecVersion(Struct, frozen=True, kw_only=True):
@@ -78,7 +158,9 @@ class Task(Struct, frozen=True, kw_only=True):
 
     `slot` counts from 1 in a replicated service and is 0 in a global one. `node_id` is empty
     only while no node fits; `message` says why. `restarts` holds when this replica's earlier
-    attempts ended, as far back as the restart window looks; `attempt` counts them all.
+    attempts ended, as far back as the restart window looks; `attempt` counts them all. `run`
+    is the firing of a schedule that it belongs to. `eviction` says why it is to run elsewhere;
+    `claims` are the named resources that are its own.
     """
 
     id: TaskId
@@ -93,6 +175,9 @@ class Task(Struct, frozen=True, kw_only=True):
     message: str = ""
     restarts: tuple[float, ...] = ()
     attempt: int = 0
+    run: int = 0
+    eviction: str = ""
+    claims: tuple[GenericResource, ...] = ()
 
 
 class Observation(Struct, frozen=True, kw_only=True):
@@ -126,6 +211,28 @@ class Sealed(Struct, frozen=True, kw_only=True):
     key_id: str = ""
     nonce: bytes = b""
     ciphertext: bytes = b""
+
+
+class Secret(Struct, frozen=True, kw_only=True):
+    """What tasks read as a file and nobody else reads; `version` counts changes of its data."""
+
+    id: SecretId
+    spec: SecretSpec = SecretSpec()
+    data: Sealed = Sealed()
+    version: int = 1
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """A file for tasks, such as their configuration; operators may read it as well."""
+
+    id: ConfigId
+    spec: ConfigSpec = ConfigSpec()
+    data: Sealed = Sealed()
+    version: int = 1
+    created_at: float = 0.0
+    updated_at: float = 0.0
 
 
 class Cluster(Struct, frozen=True, kw_only=True):

@@ -57,8 +57,92 @@ class Availability(IntEnum):
         return self.name.lower()
 
 
+class UpdateOrder(IntEnum):
+    """Which goes first where a task is replaced."""
+
+    STOP_FIRST = 0
+    START_FIRST = 1
+
+
+class FailureAction(IntEnum):
+    """What a rollout does when too many of its new tasks fail."""
+
+    PAUSE = 0
+    CONTINUE = 1
+    ROLLBACK = 2
+
+
+class Strategy(IntEnum):
+    """How nodes are ranked: the emptiest first, or the fullest that has room."""
+
+    SPREAD = 0
+    BINPACK = 1
+
+
+class TaintEffect(IntEnum):
+    """What a taint keeps away: new tasks, new tasks if there is a choice, or all tasks."""
+
+    NO_SCHEDULE = 0
+    PREFER_NO_SCHEDULE = 1
+    NO_EXECUTE = 2
+
+
+class DependencyCondition(IntEnum):
+    """What a service waits for in another; HEALTHY needs a health check there."""
+
+    RUNNING = 0
+    HEALTHY = 1
+    COMPLETE = 2
+
+
+class Catchup(IntEnum):
+    """Which firings of a schedule are made up for that nobody was there to see."""
+
+    LATEST = 0
+    NONE = 1
+    ALL = 2
+
+
+class Concurrency(IntEnum):
+    """What becomes of a firing that finds an earlier run under way."""
+
+    ALLOW = 0
+    FORBID = 1
+    REPLACE = 2
+
+
+class Protocol(IntEnum):
+    """What a port speaks."""
+
+    TCP = 0
+    UDP = 1
+    SCTP = 2
+
+    @property
+    def word(self) -> str:
+        """The protocol as users type it."""
+        return self.name.lower()
+
+
+class PublishMode(IntEnum):
+    """Where a port is published: on every node, or on those that run a task."""
+
+    INGRESS = 0
+    HOST = 1
+
+
+class EndpointMode(IntEnum):
+    """What a service's name resolves to: one virtual address, or those of its tasks."""
+
+    VIP = 0
+    DNSRR = 1
+
+
 class Mount(Struct, frozen=True, kw_only=True):
-    """`source` is a host path (BIND), a volume's name or empty for an anonymous one (VOLUME)."""
+    """`source` is a host path (BIND), a volume's name or empty for an anonymous one (VOLUME).
+
+    Tasks follow a named volume to the node where their slot's is, unless it `roams`.
+    """
 
     kind: MountKind = MountKind.VOLUME
     source: str = ""
@@ -69,6 +153,33 @@ class Mount(Struct, frozen=True, kw_only=True):
     tmpfs_size_bytes: int = 0
     tmpfs_mode: int = 0
     labels: dict[str, str] = field(default_factory=dict[str, str])
+    volume_driver: str = ""
+    volume_options: dict[str, str] = field(default_factory=dict[str, str])
+    volume_subpath: str = ""
+    roams: bool = False
+    nonrecursive: bool = False
+    create_source: bool = False
+
+
+class FileReference(Struct, frozen=True, kw_only=True):
+    """A secret or a config as a file of the container, owned by `uid` and `gid`.
+
+    `target` is an absolute path, or a name below `/run/secrets` (secrets) or `/` (configs).
+    """
+
+    id: str = ""
+    name: str = ""
+    target: str = ""
+    uid: str = "0"
+    gid: str = "0"
+    mode: int = 0o444
+
+
+class LogDriver(Struct, frozen=True, kw_only=True):
+    """Where a container's output goes: `json-file` (also by the name `local`) or `none`."""
+
+    name: str = ""
+    options: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class Ulimit(Struct, frozen=True, kw_only=True):
@@ -139,6 +250,19 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     tty: bool = False
     open_stdin: bool = False
     health: Healthcheck = Healthcheck()
+    secrets: tuple[FileReference, ...] = ()
+    configs: tuple[FileReference, ...] = ()
+    dns_servers: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+
+
+class GenericResource(Struct, frozen=True, kw_only=True):
+    """So many of a kind, or these: a node has either, a task reserves a count, a claim names."""
+
+    kind: str = ""
+    count: int = 0
+    names: tuple[str, ...] = ()
 
 
 class Resources(Struct, frozen=True, kw_only=True):
@@ -146,34 +270,96 @@ class Resources(Struct, frozen=True, kw_only=True):
 
     cpu_millis: int = 0
     memory_bytes: int = 0
+    generic: tuple[GenericResource, ...] = ()
 
 
 class Limits(Struct, frozen=True, kw_only=True):
     """What the kernel lets a task use at most; 0 is no limit.
 
     `swap_bytes` comes on top of a memory limit: 0 is none, -1 all that the host has.
+    `swappiness` is 0 to 100, or -1 for the host's own.
     """
 
     cpu_millis: int = 0
     memory_bytes: int = 0
     pids: int = 0
     swap_bytes: int = 0
+    swappiness: int = -1
 
 
 class RestartPolicy(Struct, frozen=True, kw_only=True):
-    """`max_attempts` 0 is no bound; `window_s` 0 counts attempts over all time."""
+    """`max_attempts` 0 is no bound; `window_s` 0 counts attempts over all time.
+
+    The delay doubles with each end in a row up to `max_delay_s`, unless that is 0.
+    """
 
     condition: RestartCondition = RestartCondition.ANY
     delay_s: float = 5.0
     max_attempts: int = 0
     window_s: float = 0.0
+    max_delay_s: float = 0.0
+
+
+class Platform(Struct, frozen=True, kw_only=True):
+    """What an image was built for; an empty half admits all."""
+
+    os: str = ""
+    arch: str = ""
+
+
+class Affinity(Struct, frozen=True, kw_only=True):
+    """Be where tasks of `service` are or, `anti`, are not.
+
+    `topology` is an attribute as in constraints: the nodes that have the same value count as
+    one place. A wish that is not `required` only ranks nodes.
+    """
+
+    service: str = ""
+    anti: bool = False
+    required: bool = True
+    topology: str = "node.id"
+
+
+class Taint(Struct, frozen=True, kw_only=True):
+    """What keeps tasks that do not tolerate it away from a node."""
+
+    key: str = ""
+    value: str = ""
+    effect: TaintEffect = TaintEffect.NO_SCHEDULE
+
+
+class Toleration(Struct, frozen=True, kw_only=True):
+    """Bears taints of `key` (empty: of every key), of `value` unless `any_value`.
+
+    It bears all effects unless `effects` lists some.
+    """
+
+    key: str = ""
+    value: str = ""
+    any_value: bool = False
+    effects: tuple[TaintEffect, ...] = ()
 
 
 class Placement(Struct, frozen=True, kw_only=True):
-    """Constraints such as `node.labels.zone == east`; `max_replicas_per_node` 0 is no bound."""
+    """Constraints such as `node.labels.zone == east`; `max_replicas_per_node` 0 is no bound.
+
+    `preferences` are attributes to spread over, the most significant first.
+    """
 
     constraints: tuple[str, ...] = ()
     max_replicas_per_node: int = 0
+    preferences: tuple[str, ...] = ()
+    platforms: tuple[Platform, ...] = ()
+    affinities: tuple[Affinity, ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    strategy: Strategy = Strategy.SPREAD
+
+
+class Dependency(Struct, frozen=True, kw_only=True):
+    """Tasks do not start before `service` (a name) is as far as `condition` says."""
+
+    service: str = ""
+    condition: DependencyCondition = DependencyCondition.RUNNING
 
 
 class TaskSpec(Struct, frozen=True, kw_only=True):
@@ -189,6 +375,9 @@ class TaskSpec(Struct, frozen=True, kw_only=True):
     placement: Placement = Placement()
     networks: tuple[str, ...] = ()
     force_update: int = 0
+    log_driver: LogDriver = LogDriver()
+    priority: int = 0
+    depends_on: tuple[Dependency, ...] = ()
 
 
 class Replicated(Struct, frozen=True, kw_only=True):
@@ -201,29 +390,137 @@ class Global(Struct, frozen=True, kw_only=True):
     """Keep one task running on every node that the placement admits."""
 
 
+class ReplicatedJob(Struct, frozen=True, kw_only=True):
+    """Run `total` tasks to their good end, `max_concurrent` at a time (0: all at once)."""
+
+    max_concurrent: int = 0
+    total: int = 1
+
+
+class GlobalJob(Struct, frozen=True, kw_only=True):
+    """Run one task to its good end on every node that the placement admits."""
+
+
 class UpdatePolicy(Struct, frozen=True, kw_only=True):
-    """Replace `parallelism` tasks at a time (0: all at once), waiting `delay_s` in between."""
+    """Replace `parallelism` tasks at a time (0: all at once), waiting `delay_s` in between.
+
+    A new task that fails within `monitor_s` of its start counts against `max_failure_ratio`.
+    `canary` replicas are replaced first, and the rest once somebody promotes them (0: none).
+    """
 
     parallelism: int = 1
     delay_s: float = 0.0
+    order: UpdateOrder = UpdateOrder.STOP_FIRST
+    monitor_s: float = 5.0
+    max_failure_ratio: float = 0.0
+    failure_action: FailureAction = FailureAction.PAUSE
+    canary: int = 0
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    """When a job runs: a cron expression in an IANA time zone (empty: UTC).
+
+    Of the runs that ended, `keep_completed` and `keep_failed` are remembered with their tasks.
+    """
+
+    expression: str = ""
+    timezone: str = ""
+    catchup: Catchup = Catchup.LATEST
+    concurrency: Concurrency = Concurrency.ALLOW
+    keep_completed: int = 3
+    keep_failed: int = 1
+
+
+class Autoscale(Struct, frozen=True, kw_only=True):
+    """Keep `least` to `most` replicas so that their use comes to each target that is not 0.
+
+    `cpu_percent` is of the reservation, else of the limit, else of one core; `memory_percent`
+    of the reservation, else of the limit. `query` is PromQL for one number that ought to be
+    `target` for each replica. Growing waits until it was called for throughout `up_window_s`,
+    and shrinking throughout `down_window_s`.
+    """
+
+    least: int = 1
+    most: int = 1
+    cpu_percent: float = 0.0
+    memory_percent: float = 0.0
+    query: str = ""
+    target: float = 0.0
+    up_window_s: float = 0.0
+    down_window_s: float = 300.0
+
+
+class Port(Struct, frozen=True, kw_only=True):
+    """A port of the tasks that others may reach; `published` 0 is any that is free."""
+
+    target: int = 0
+    published: int = 0
+    protocol: Protocol = Protocol.TCP
+    mode: PublishMode = PublishMode.INGRESS
+    ip: str = ""
+
+
+class EndpointSpec(Struct, frozen=True, kw_only=True):
+    """How a service is reached."""
+
+    mode: EndpointMode = EndpointMode.VIP
+    ports: tuple[Port, ...] = ()
+
+
+Mode = Replicated | Global | ReplicatedJob | GlobalJob
 
 
 class ServiceSpec(Struct, frozen=True, kw_only=True):
-    """A service as its operator wants it."""
+    """A service as its operator wants it.
+
+    `max_unavailable` replicas may be down at once because of drains and moves; 0 is unset.
+    """
 
     name: str = ""
     labels: dict[str, str] = field(default_factory=dict[str, str])
-    mode: Replicated | Global = Replicated()
+    mode: Replicated | Global | ReplicatedJob | GlobalJob = Replicated()
     task: TaskSpec = TaskSpec()
     update: UpdatePolicy = UpdatePolicy()
+    rollback: UpdatePolicy = UpdatePolicy()
+    schedule: Schedule | None = None
+    autoscale: Autoscale | None = None
+    endpoint: EndpointSpec = EndpointSpec()
+    max_unavailable: int = 0
+
+    @property
+    def is_job(self) -> bool:
+        """Whether its tasks are to end by themselves."""
+        return isinstance(self.mode, ReplicatedJob | GlobalJob)
+
+
+class SecretSpec(Struct, frozen=True, kw_only=True):
+    """A secret as its operator wants it, apart from its data."""
+
+    name: str = ""
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    template_driver: str = ""
+
+
+class ConfigSpec(Struct, frozen=True, kw_only=True):
+    """A config as its operator wants it, apart from its data."""
+
+    name: str = ""
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    template_driver: str = ""
 
 
 class NodeSpec(Struct, frozen=True, kw_only=True):
-    """A node as its operator wants it."""
+    """A node as its operator wants it.
+
+    A drain waits `drain_timeout_s` for replacements (0: as long as it takes) where a service
+    lets them start first.
+    """
 
     role: Role = Role.WORKER
     availability: Availability = Availability.ACTIVE
     labels: dict[str, str] = field(default_factory=dict[str, str])
+    taints: tuple[Taint, ...] = ()
+    drain_timeout_s: float = 0.0
 
 
 class ClusterSpec(Struct, frozen=True, kw_only=True):
@@ -232,3 +529,5 @@ class ClusterSpec(Struct, frozen=True, kw_only=True):
     cert_expiry_s: float = 90 * 86400.0
     heartbeat_s: float = 1.0
     task_history_limit: int = 5
+    rebalance_on_join: bool = False
+    prometheus_url: str = ""

@@ -49,6 +49,48 @@ class NodeState(IntEnum):
         return self.name.lower()
 
 
+class RolloutState(IntEnum):
+    """How far a version of a task spec has come."""
+
+    UPDATING = 0
+    CANARY = 1
+    PAUSED = 2
+    COMPLETED = 3
+    ROLLBACK_STARTED = 4
+    ROLLBACK_PAUSED = 5
+    ROLLBACK_COMPLETED = 6
+
+    @property
+    def word(self) -> str:
+        """The state as users read it."""
+        return self.name.lower()
+
+    @property
+    def is_rollback(self) -> bool:
+        """Whether the way leads back."""
+        return self >= RolloutState.ROLLBACK_STARTED
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is replaced for it."""
+        return self in (RolloutState.COMPLETED, RolloutState.ROLLBACK_COMPLETED)
+
+
+class RunState(IntEnum):
+    """How a firing of a schedule went."""
+
+    RUNNING = 0
+    COMPLETE = 1
+    FAILED = 2
+    SKIPPED = 3
+    REPLACED = 4
+
+    @property
+    def word(self) -> str:
+        """The state as users read it."""
+        return self.name.lower()
+
+
 class HealthState(IntEnum):
     """What a container's health check says; NONE where there is no check."""
 

@@ -16,6 +16,8 @@ from manager.ca.vault import rotate, token_of
 from manager.control import clusters, nodes
 from manager.dispatch.subscriptions import Query
 from manager.finding import find_node, find_service, find_task
+from manager.io.contents import Contents
+from manager.io.forecasts import Forecasts
 from manager.io.leader import Leader
 from manager.io.logs import LogBroker
 from manager.io.looking import Looking
@@ -23,6 +25,7 @@ from manager.io.mirror import Mirror
 from manager.io.programs import Programs
 from manager.io.reach import origin
 from manager.io.rendering import cluster_message, node_view, service_view, task_view
+from manager.io.rollouts import Rollouts
 from manager.io.services import Services
 from manager.io.watching import Watches
 from manager.store import Commit
@@ -42,6 +45,9 @@ class Parts(Struct, frozen=True, kw_only=True):
     mirror: Mirror
     leader: Leader
     services: Services
+    rollouts: Rollouts
+    forecasts: Forecasts
+    contents: Contents
     watches: Watches
     logs: LogBroker
     programs: Programs
@@ -204,6 +210,92 @@ class Control(control_pb2_grpc.ControlServicer):
                 for each in sorted(self._view.tasks if is_open else chosen)
             ]
         )
+
+    async def RollbackService(
+        self, request: control_pb2.RollbackServiceRequest, context: Context
+    ) -> control_pb2.RollbackServiceResponse:
+        """Bring back what a service was."""
+        return await self._parts.rollouts.rollback(request)
+
+    async def PromoteService(
+        self, request: control_pb2.PromoteServiceRequest, context: Context
+    ) -> control_pb2.PromoteServiceResponse:
+        """Let a rollout go on."""
+        return await self._parts.rollouts.promote(request)
+
+    async def ListRevisions(
+        self, request: control_pb2.ListRevisionsRequest, context: Context
+    ) -> control_pb2.ListRevisionsResponse:
+        """What a service was, the newest first."""
+        return await self._parts.rollouts.revisions(request)
+
+    async def PlanService(
+        self, request: control_pb2.PlanServiceRequest, context: Context
+    ) -> control_pb2.PlanServiceResponse:
+        """What creating or changing a service would do."""
+        return await self._parts.forecasts.plan(request)
+
+    async def ExplainPlacement(
+        self, request: control_pb2.ExplainPlacementRequest, context: Context
+    ) -> control_pb2.ExplainPlacementResponse:
+        """What each node says of a task or a service."""
+        return await self._parts.forecasts.explain(request)
+
+    async def Rebalance(
+        self, request: control_pb2.RebalanceRequest, context: Context
+    ) -> control_pb2.RebalanceResponse:
+        """Move tasks from full nodes to empty ones."""
+        return await self._parts.forecasts.rebalance(request)
+
+    # -- secrets and configs -------------------------------------------------------------
+
+    async def CreateSecret(
+        self, request: control_pb2.CreateSecretRequest, context: Context
+    ) -> control_pb2.CreateSecretResponse:
+        """Store a secret."""
+        return await self._parts.contents.create_secret(request)
+
+    async def UpdateSecret(
+        self, request: control_pb2.UpdateSecretRequest, context: Context
+    ) -> control_pb2.UpdateSecretResponse:
+        """Replace a secret's data or labels."""
+        return await self._parts.contents.update_secret(request)
+
+    async def RemoveSecret(
+        self, request: control_pb2.RemoveSecretRequest, context: Context
+    ) -> control_pb2.RemoveSecretResponse:
+        """Remove a secret that no service uses."""
+        return await self._parts.contents.remove_secret(request)
+
+    async def ListSecrets(
+        self, request: control_pb2.ListSecretsRequest, context: Context
+    ) -> control_pb2.ListSecretsResponse:
+        """The secrets that are meant, or all; never their data."""
+        return await self._parts.contents.list_secrets(request)
+
+    async def CreateConfig(
+        self, request: control_pb2.CreateConfigRequest, context: Context
+    ) -> control_pb2.CreateConfigResponse:
+        """Store a config."""
+        return await self._parts.contents.create_config(request)
+
+    async def UpdateConfig(
+        self, request: control_pb2.UpdateConfigRequest, context: Context
+    ) -> control_pb2.UpdateConfigResponse:
+        """Replace a config's data or labels."""
+        return await self._parts.contents.update_config(request)
+
+    async def RemoveConfig(
+        self, request: control_pb2.RemoveConfigRequest, context: Context
+    ) -> control_pb2.RemoveConfigResponse:
+        """Remove a config that no service uses."""
+        return await self._parts.contents.remove_config(request)
+
+    async def ListConfigs(
+        self, request: control_pb2.ListConfigsRequest, context: Context
+    ) -> control_pb2.ListConfigsResponse:
+        """The configs that are meant, or all."""
+        return await self._parts.contents.list_configs(request)
 
     # -- streams -------------------------------------------------------------------------
 

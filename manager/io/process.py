@@ -18,10 +18,12 @@ from msgspec import Struct, structs
 from manager.config import OWN_MAX_TXN_OPS, Config
 from manager.groups import EXTERNAL_ETCD
 from manager.io.calls import CountingInterceptor, LeaderInterceptor
+from manager.io.contents import Contents
 from manager.io.control import Control, Parts
 from manager.io.dispatcher import Dispatcher
 from manager.io.election import Election
 from manager.io.etcd import EtcdStore, Target
+from manager.io.forecasts import Forecasts
 from manager.io.images import Images
 from manager.io.leader import Leader
 from manager.io.looking import Looking
@@ -29,6 +31,7 @@ from manager.io.mirror import Mirror
 from manager.io.presence import Presence
 from manager.io.programs import Programs
 from manager.io.reach import Reach
+from manager.io.rollouts import Rollouts
 from manager.io.service import DispatcherService
 from manager.io.services import Services
 from manager.io.serving import Trusted, bind, make_server
@@ -177,6 +180,9 @@ class Manager:
             mirror=self.mirror,
             leader=self.leader,
             services=services,
+            rollouts=Rollouts(self.mirror, services),
+            forecasts=Forecasts(self.mirror, self.leader),
+            contents=Contents(self.mirror, services, self._keys.data_key),
             watches=watches,
             logs=self.dispatcher.logs,
             programs=Programs(self.mirror, reach, watches.tell, self._log),

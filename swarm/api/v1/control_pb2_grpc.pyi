@@ -44,6 +44,25 @@ class ControlStub:
     RemoveService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]
     ListServices: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]
     ListTasks: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]
+    RollbackService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.RollbackServiceResponse]
+    """Back to the previous spec, or to a revision of the history."""
+    PromoteService: _grpc.UnaryUnaryMultiCallable[_control_pb2.PromoteServiceRequest, _control_pb2.PromoteServiceResponse]
+    """Let a rollout go on: past its canaries, or after it was paused."""
+    ListRevisions: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]
+    PlanService: _grpc.UnaryUnaryMultiCallable[_control_pb2.PlanServiceRequest, _control_pb2.PlanServiceResponse]
+    """What creating or changing a service would do, without doing it."""
+    ExplainPlacement: _grpc.UnaryUnaryMultiCallable[_control_pb2.ExplainPlacementRequest, _control_pb2.ExplainPlacementResponse]
+    """Why a task or a service is where it is, or is nowhere: what each node says."""
+    Rebalance: _grpc.UnaryUnaryMultiCallable[_control_pb2.RebalanceRequest, _control_pb2.RebalanceResponse]
+    """Move tasks from full nodes to empty ones."""
+    CreateSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateSecretRequest, _control_pb2.CreateSecretResponse]
+    UpdateSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateSecretRequest, _control_pb2.UpdateSecretResponse]
+    RemoveSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveSecretRequest, _control_pb2.RemoveSecretResponse]
+    ListSecrets: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListSecretsRequest, _control_pb2.ListSecretsResponse]
+    CreateConfig: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateConfigRequest, _control_pb2.CreateConfigResponse]
+    UpdateConfig: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateConfigRequest, _control_pb2.UpdateConfigResponse]
+    RemoveConfig: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveConfigRequest, _control_pb2.RemoveConfigResponse]
+    ListConfigs: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListConfigsRequest, _control_pb2.ListConfigsResponse]
     WatchService: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchServiceRequest, _control_pb2.ServiceProgress]
     """Counts first, then again whenever they change, until the caller goes away."""
     WatchEvents: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchEventsRequest, _objects_pb2.Event]
@@ -76,6 +95,25 @@ class ControlAsyncStub(ControlStub):
     RemoveService: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]  # type: ignore[assignment]
     ListServices: _aio.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]  # type: ignore[assignment]
     ListTasks: _aio.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]  # type: ignore[assignment]
+    RollbackService: _aio.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.RollbackServiceResponse]  # type: ignore[assignment]
+    """Back to the previous spec, or to a revision of the history."""
+    PromoteService: _aio.UnaryUnaryMultiCallable[_control_pb2.PromoteServiceRequest, _control_pb2.PromoteServiceResponse]  # type: ignore[assignment]
+    """Let a rollout go on: past its canaries, or after it was paused."""
+    ListRevisions: _aio.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]  # type: ignore[assignment]
+    PlanService: _aio.UnaryUnaryMultiCallable[_control_pb2.PlanServiceRequest, _control_pb2.PlanServiceResponse]  # type: ignore[assignment]
+    """What creating or changing a service would do, without doing it."""
+    ExplainPlacement: _aio.UnaryUnaryMultiCallable[_control_pb2.ExplainPlacementRequest, _control_pb2.ExplainPlacementResponse]  # type: ignore[assignment]
+    """Why a task or a service is where it is, or is nowhere: what each node says."""
+    Rebalance: _aio.UnaryUnaryMultiCallable[_control_pb2.RebalanceRequest, _control_pb2.RebalanceResponse]  # type: ignore[assignment]
+    """Move tasks from full nodes to empty ones."""
+    CreateSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateSecretRequest, _control_pb2.CreateSecretResponse]  # type: ignore[assignment]
+    UpdateSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateSecretRequest, _control_pb2.UpdateSecretResponse]  # type: ignore[assignment]
+    RemoveSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveSecretRequest, _control_pb2.RemoveSecretResponse]  # type: ignore[assignment]
+    ListSecrets: _aio.UnaryUnaryMultiCallable[_control_pb2.ListSecretsRequest, _control_pb2.ListSecretsResponse]  # type: ignore[assignment]
+    CreateConfig: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateConfigRequest, _control_pb2.CreateConfigResponse]  # type: ignore[assignment]
+    UpdateConfig: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateConfigRequest, _control_pb2.UpdateConfigResponse]  # type: ignore[assignment]
+    RemoveConfig: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveConfigRequest, _control_pb2.RemoveConfigResponse]  # type: ignore[assignment]
+    ListConfigs: _aio.UnaryUnaryMultiCallable[_control_pb2.ListConfigsRequest, _control_pb2.ListConfigsResponse]  # type: ignore[assignment]
     WatchService: _aio.UnaryStreamMultiCallable[_control_pb2.WatchServiceRequest, _control_pb2.ServiceProgress]  # type: ignore[assignment]
     """Counts first, then again whenever they change, until the caller goes away."""
     WatchEvents: _aio.UnaryStreamMultiCallable[_control_pb2.WatchEventsRequest, _objects_pb2.Event]  # type: ignore[assignment]
@@ -171,6 +209,109 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ListTasksResponse, _abc.Awaitable[_control_pb2.ListTasksResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RollbackService(
+        self,
+        request: _control_pb2.RollbackServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RollbackServiceResponse, _abc.Awaitable[_control_pb2.RollbackServiceResponse]]:
+        """Back to the previous spec, or to a revision of the history."""
+
+    @_abc_1.abstractmethod
+    def PromoteService(
+        self,
+        request: _control_pb2.PromoteServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.PromoteServiceResponse, _abc.Awaitable[_control_pb2.PromoteServiceResponse]]:
+        """Let a rollout go on: past its canaries, or after it was paused."""
+
+    @_abc_1.abstractmethod
+    def ListRevisions(
+        self,
+        request: _control_pb2.ListRevisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListRevisionsResponse, _abc.Awaitable[_control_pb2.ListRevisionsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PlanService(
+        self,
+        request: _control_pb2.PlanServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.PlanServiceResponse, _abc.Awaitable[_control_pb2.PlanServiceResponse]]:
+        """What creating or changing a service would do, without doing it."""
+
+    @_abc_1.abstractmethod
+    def ExplainPlacement(
+        self,
+        request: _control_pb2.ExplainPlacementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ExplainPlacementResponse, _abc.Awaitable[_control_pb2.ExplainPlacementResponse]]:
+        """Why a task or a service is where it is, or is nowhere: what each node says."""
+
+    @_abc_1.abstractmethod
+    def Rebalance(
+        self,
+        request: _control_pb2.RebalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RebalanceResponse, _abc.Awaitable[_control_pb2.RebalanceResponse]]:
+        """Move tasks from full nodes to empty ones."""
+
+    @_abc_1.abstractmethod
+    def CreateSecret(
+        self,
+        request: _control_pb2.CreateSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.CreateSecretResponse, _abc.Awaitable[_control_pb2.CreateSecretResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateSecret(
+        self,
+        request: _control_pb2.UpdateSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.UpdateSecretResponse, _abc.Awaitable[_control_pb2.UpdateSecretResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveSecret(
+        self,
+        request: _control_pb2.RemoveSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RemoveSecretResponse, _abc.Awaitable[_control_pb2.RemoveSecretResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListSecrets(
+        self,
+        request: _control_pb2.ListSecretsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListSecretsResponse, _abc.Awaitable[_control_pb2.ListSecretsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CreateConfig(
+        self,
+        request: _control_pb2.CreateConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.CreateConfigResponse, _abc.Awaitable[_control_pb2.CreateConfigResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateConfig(
+        self,
+        request: _control_pb2.UpdateConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.UpdateConfigResponse, _abc.Awaitable[_control_pb2.UpdateConfigResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveConfig(
+        self,
+        request: _control_pb2.RemoveConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RemoveConfigResponse, _abc.Awaitable[_control_pb2.RemoveConfigResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListConfigs(
+        self,
+        request: _control_pb2.ListConfigsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListConfigsResponse, _abc.Awaitable[_control_pb2.ListConfigsResponse]]: ...
 
     @_abc_1.abstractmethod
     def WatchService(

@@ -27,7 +27,7 @@ from swarm.api.v1 import objects_pb2 as swarm_dot_api_dot_v1_dot_objects__pb2
 from swarm.api.v1 import specs_pb2 as swarm_dot_api_dot_v1_dot_specs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bswarm/api/v1/dispatch.proto\x12\x0cswarm.api.v1\x1a\x1aswarm/api/v1/control.proto\x1a\x1aswarm/api/v1/objects.proto\x1a\x18swarm/api/v1/specs.proto\"\xb7\x02\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.swarm.api.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.swarm.api.v1.HeartbeatH\x00\x12-\n\x08statuses\x18\x03 \x01(\x0b\x32\x19.swarm.api.v1.StatusBatchH\x00\x12\x34\n\x0b\x64\x65scription\x18\x04 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescriptionH\x00\x12\x39\n\x10preflight_result\x18\x05 \x01(\x0b\x32\x1d.swarm.api.v1.PreflightResultH\x00\x12(\n\x07goodbye\x18\x06 \x01(\x0b\x32\x15.swarm.api.v1.GoodbyeH\x00\x42\t\n\x07message\"x\n\x05Hello\x12\x32\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescription\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12+\n\x08statuses\x18\x03 \x03(\x0b\x32\x19.swarm.api.v1.Observation\"\x0b\n\tHeartbeat\"\t\n\x07Goodbye\"L\n\x0bStatusBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12+\n\x08statuses\x18\x02 \x03(\x0b\x32\x19.swarm.api.v1.Observation\"\xf9\x03\n\x0eManagerMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.swarm.api.v1.WelcomeH\x00\x12*\n\x08snapshot\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.SnapshotH\x00\x12\"\n\x04\x64iff\x18\x03 \x01(\x0b\x32\x12.swarm.api.v1.DiffH\x00\x12\x33\n\rheartbeat_ack\x18\x04 \x01(\x0b\x32\x1a.swarm.api.v1.HeartbeatAckH\x00\x12-\n\nstatus_ack\x18\x05 \x01(\x0b\x32\x17.swarm.api.v1.StatusAckH\x00\x12\x39\n\x10log_subscription\x18\x06 \x01(\x0b\x32\x1d.swarm.api.v1.LogSubscriptionH\x00\x12=\n\x12log_unsubscription\x18\x07 \x01(\x0b\x32\x1f.swarm.api.v1.LogUnsubscriptionH\x00\x12,\n\tpreflight\x18\x08 \x01(\x0b\x32\x17.swarm.api.v1.PreflightH\x00\x12+\n\tcall_back\x18\t \x01(\x0b\x32\x16.swarm.api.v1.CallBackH\x00\x12)\n\x08\x63\x61ll_off\x18\n \x01(\x0b\x32\x15.swarm.api.v1.CallOffH\x00\x42\t\n\x07message\"G\n\tPreflight\x12\x14\n\x0cpreflight_id\x18\x01 \x01(\t\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.TaskSpec\"9\n\x0fPreflightResult\x12\x14\n\x0cpreflight_id\x18\x01 \x01(\t\x12\x10\n\x08problems\x18\x02 \x03(\t\"U\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0bheartbeat_s\x18\x02 \x01(\x01\x12\x10\n\x08managers\x18\x03 \x03(\t\x12\x0f\n\x07in_sync\x18\x04 \x01(\x08\"k\n\nAssignment\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.swarm.api.v1.Task\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12)\n\x08observed\x18\x03 \x01(\x0e\x32\x17.swarm.api.v1.TaskState\"u\n\x08Snapshot\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12-\n\x0b\x61ssignments\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.Assignment\x12(\n\x05specs\x18\x03 \x03(\x0b\x32\x19.swarm.api.v1.SpecVersion\"~\n\x04\x44iff\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12)\n\x07\x63hanged\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.Assignment\x12\x0f\n\x07removed\x18\x03 \x03(\t\x12(\n\x05specs\x18\x04 \x03(\x0b\x32\x19.swarm.api.v1.SpecVersion\"\x0e\n\x0cHeartbeatAck\"\x1d\n\tStatusAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x89\x01\n\x0fLogSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x10\n\x08task_ids\x18\x02 \x03(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x0c\n\x04tail\x18\x04 \x01(\x03\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x0e\n\x06stdout\x18\x06 \x01(\x08\x12\x0e\n\x06stderr\x18\x07 \x01(\x08\",\n\x11LogUnsubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\"N\n\rPublishedLogs\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12$\n\x05lines\x18\x02 \x03(\x0b\x32\x15.swarm.api.v1.LogLine\"\x15\n\x13PublishLogsResponse\"\x1b\n\x08\x43\x61llBack\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x1a\n\x07\x43\x61llOff\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x84\x02\n\x08Question\x12+\n\x06stream\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.StreamInputH\x00\x12\x34\n\tprocesses\x18\x02 \x01(\x0b\x32\x1f.swarm.api.v1.ProcessesQuestionH\x00\x12,\n\x05pause\x18\x03 \x01(\x0b\x32\x1b.swarm.api.v1.PauseQuestionH\x00\x12,\n\x05stats\x18\x04 \x01(\x0b\x32\x1b.swarm.api.v1.StatsQuestionH\x00\x12.\n\x06health\x18\x05 \x01(\x0b\x32\x1c.swarm.api.v1.HealthQuestionH\x00\x42\t\n\x07message\"!\n\x0eHealthQuestion\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"8\n\tHealthLog\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.swarm.api.v1.HealthResult\"$\n\x11ProcessesQuestion\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"@\n\rPauseQuestion\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x0e\n\x06\x63\x61ller\x18\x03 \x01(\t\"X\n\rStatsQuestion\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x13\n\x0bservice_ids\x18\x02 \x03(\t\x12\x12\n\ninterval_s\x18\x03 \x01(\x01\x12\x0c\n\x04once\x18\x04 \x01(\x08\"\xaa\x02\n\x06\x41nswer\x12\x11\n\x07\x63\x61ll_id\x18\x01 \x01(\tH\x00\x12,\n\x06stream\x18\x02 \x01(\x0b\x32\x1a.swarm.api.v1.StreamOutputH\x00\x12\x38\n\tprocesses\x18\x03 \x01(\x0b\x32#.swarm.api.v1.ListProcessesResponseH\x00\x12)\n\x05stats\x18\x04 \x01(\x0b\x32\x18.swarm.api.v1.StatsBatchH\x00\x12\x31\n\x06paused\x18\x05 \x01(\x0b\x32\x1f.swarm.api.v1.PauseTaskResponseH\x00\x12)\n\x06health\x18\x07 \x01(\x0b\x32\x17.swarm.api.v1.HealthLogH\x00\x12\x11\n\x07\x66\x61ilure\x18\x06 \x01(\x0cH\x00\x42\t\n\x07message2\xe4\x01\n\nDispatcher\x12G\n\x07Session\x12\x1a.swarm.api.v1.AgentMessage\x1a\x1c.swarm.api.v1.ManagerMessage(\x01\x30\x01\x12O\n\x0bPublishLogs\x12\x1b.swarm.api.v1.PublishedLogs\x1a!.swarm.api.v1.PublishLogsResponse(\x01\x12<\n\x08\x43onverse\x12\x14.swarm.api.v1.Answer\x1a\x16.swarm.api.v1.Question(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bswarm/api/v1/dispatch.proto\x12\x0cswarm.api.v1\x1a\x1aswarm/api/v1/control.proto\x1a\x1aswarm/api/v1/objects.proto\x1a\x18swarm/api/v1/specs.proto\"\xb7\x02\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.swarm.api.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.swarm.api.v1.HeartbeatH\x00\x12-\n\x08statuses\x18\x03 \x01(\x0b\x32\x19.swarm.api.v1.StatusBatchH\x00\x12\x34\n\x0b\x64\x65scription\x18\x04 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescriptionH\x00\x12\x39\n\x10preflight_result\x18\x05 \x01(\x0b\x32\x1d.swarm.api.v1.PreflightResultH\x00\x12(\n\x07goodbye\x18\x06 \x01(\x0b\x32\x15.swarm.api.v1.GoodbyeH\x00\x42\t\n\x07message\"x\n\x05Hello\x12\x32\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescription\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12+\n\x08statuses\x18\x03 \x03(\x0b\x32\x19.swarm.api.v1.Observation\"\x0b\n\tHeartbeat\"\t\n\x07Goodbye\"L\n\x0bStatusBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12+\n\x08statuses\x18\x02 \x03(\x0b\x32\x19.swarm.api.v1.Observation\"\xf9\x03\n\x0eManagerMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.swarm.api.v1.WelcomeH\x00\x12*\n\x08snapshot\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.SnapshotH\x00\x12\"\n\x04\x64iff\x18\x03 \x01(\x0b\x32\x12.swarm.api.v1.DiffH\x00\x12\x33\n\rheartbeat_ack\x18\x04 \x01(\x0b\x32\x1a.swarm.api.v1.HeartbeatAckH\x00\x12-\n\nstatus_ack\x18\x05 \x01(\x0b\x32\x17.swarm.api.v1.StatusAckH\x00\x12\x39\n\x10log_subscription\x18\x06 \x01(\x0b\x32\x1d.swarm.api.v1.LogSubscriptionH\x00\x12=\n\x12log_unsubscription\x18\x07 \x01(\x0b\x32\x1f.swarm.api.v1.LogUnsubscriptionH\x00\x12,\n\tpreflight\x18\x08 \x01(\x0b\x32\x17.swarm.api.v1.PreflightH\x00\x12+\n\tcall_back\x18\t \x01(\x0b\x32\x16.swarm.api.v1.CallBackH\x00\x12)\n\x08\x63\x61ll_off\x18\n \x01(\x0b\x32\x15.swarm.api.v1.CallOffH\x00\x42\t\n\x07message\"G\n\tPreflight\x12\x14\n\x0cpreflight_id\x18\x01 \x01(\t\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.TaskSpec\"9\n\x0fPreflightResult\x12\x14\n\x0cpreflight_id\x18\x01 \x01(\t\x12\x10\n\x08problems\x18\x02 \x03(\t\"U\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0bheartbeat_s\x18\x02 \x01(\x01\x12\x10\n\x08managers\x18\x03 \x03(\t\x12\x0f\n\x07in_sync\x18\x04 \x01(\x08\"k\n\nAssignment\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.swarm.api.v1.Task\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12)\n\x08observed\x18\x03 \x01(\x0e\x32\x17.swarm.api.v1.TaskState\"G\n\x07\x43ontent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x11\n\ttemplated\x18\x04 \x01(\x08\"\x9e\x01\n\x08Snapshot\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12-\n\x0b\x61ssignments\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.Assignment\x12(\n\x05specs\x18\x03 \x03(\x0b\x32\x19.swarm.api.v1.SpecVersion\x12\'\n\x08\x63ontents\x18\x04 \x03(\x0b\x32\x15.swarm.api.v1.Content\"\xa7\x01\n\x04\x44iff\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12)\n\x07\x63hanged\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.Assignment\x12\x0f\n\x07removed\x18\x03 \x03(\t\x12(\n\x05specs\x18\x04 \x03(\x0b\x32\x19.swarm.api.v1.SpecVersion\x12\'\n\x08\x63ontents\x18\x05 \x03(\x0b\x32\x15.swarm.api.v1.Content\"\x0e\n\x0cHeartbeatAck\"\x1d\n\tStatusAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x89\x01\n\x0fLogSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x10\n\x08task_ids\x18\x02 \x03(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x0c\n\x04tail\x18\x04 \x01(\x03\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x0e\n\x06stdout\x18\x06 \x01(\x08\x12\x0e\n\x06stderr\x18\x07 \x01(\x08\",\n\x11LogUnsubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\"N\n\rPublishedLogs\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12$\n\x05lines\x18\x02 \x03(\x0b\x32\x15.swarm.api.v1.LogLine\"\x15\n\x13PublishLogsResponse\"\x1b\n\x08\x43\x61llBack\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x1a\n\x07\x43\x61llOff\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x84\x02\n\x08Question\x12+\n\x06stream\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.StreamInputH\x00\x12\x34\n\tprocesses\x18\x02 \x01(\x0b\x32\x1f.swarm.api.v1.ProcessesQuestionH\x00\x12,\n\x05pause\x18\x03 \x01(\x0b\x32\x1b.swarm.api.v1.PauseQuestionH\x00\x12,\n\x05stats\x18\x04 \x01(\x0b\x32\x1b.swarm.api.v1.StatsQuestionH\x00\x12.\n\x06health\x18\x05 \x01(\x0b\x32\x1c.swarm.api.v1.HealthQuestionH\x00\x42\t\n\x07message\"!\n\x0eHealthQuestion\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"8\n\tHealthLog\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.swarm.api.v1.HealthResult\"$\n\x11ProcessesQuestion\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"@\n\rPauseQuestion\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x0e\n\x06\x63\x61ller\x18\x03 \x01(\t\"X\n\rStatsQuestion\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x13\n\x0bservice_ids\x18\x02 \x03(\t\x12\x12\n\ninterval_s\x18\x03 \x01(\x01\x12\x0c\n\x04once\x18\x04 \x01(\x08\"\xaa\x02\n\x06\x41nswer\x12\x11\n\x07\x63\x61ll_id\x18\x01 \x01(\tH\x00\x12,\n\x06stream\x18\x02 \x01(\x0b\x32\x1a.swarm.api.v1.StreamOutputH\x00\x12\x38\n\tprocesses\x18\x03 \x01(\x0b\x32#.swarm.api.v1.ListProcessesResponseH\x00\x12)\n\x05stats\x18\x04 \x01(\x0b\x32\x18.swarm.api.v1.StatsBatchH\x00\x12\x31\n\x06paused\x18\x05 \x01(\x0b\x32\x1f.swarm.api.v1.PauseTaskResponseH\x00\x12)\n\x06health\x18\x07 \x01(\x0b\x32\x17.swarm.api.v1.HealthLogH\x00\x12\x11\n\x07\x66\x61ilure\x18\x06 \x01(\x0cH\x00\x42\t\n\x07message2\xe4\x01\n\nDispatcher\x12G\n\x07Session\x12\x1a.swarm.api.v1.AgentMessage\x1a\x1c.swarm.api.v1.ManagerMessage(\x01\x30\x01\x12O\n\x0bPublishLogs\x12\x1b.swarm.api.v1.PublishedLogs\x1a!.swarm.api.v1.PublishLogsResponse(\x01\x12<\n\x08\x43onverse\x12\x14.swarm.api.v1.Answer\x1a\x16.swarm.api.v1.Question(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,40 +54,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WELCOME']._serialized_end=1390
   _globals['_ASSIGNMENT']._serialized_start=1392
   _globals['_ASSIGNMENT']._serialized_end=1499
-  _globals['_SNAPSHOT']._serialized_start=1501
-  _globals['_SNAPSHOT']._serialized_end=1618
-  _globals['_DIFF']._serialized_start=1620
-  _globals['_DIFF']._serialized_end=1746
-  _globals['_HEARTBEATACK']._serialized_start=1748
-  _globals['_HEARTBEATACK']._serialized_end=1762
-  _globals['_STATUSACK']._serialized_start=1764
-  _globals['_STATUSACK']._serialized_end=1793
-  _globals['_LOGSUBSCRIPTION']._serialized_start=1796
-  _globals['_LOGSUBSCRIPTION']._serialized_end=1933
-  _globals['_LOGUNSUBSCRIPTION']._serialized_start=1935
-  _globals['_LOGUNSUBSCRIPTION']._serialized_end=1979
-  _globals['_PUBLISHEDLOGS']._serialized_start=1981
-  _globals['_PUBLISHEDLOGS']._serialized_end=2059
-  _globals['_PUBLISHLOGSRESPONSE']._serialized_start=2061
-  _globals['_PUBLISHLOGSRESPONSE']._serialized_end=2082
-  _globals['_CALLBACK']._serialized_start=2084
-  _globals['_CALLBACK']._serialized_end=2111
-  _globals['_CALLOFF']._serialized_start=2113
-  _globals['_CALLOFF']._serialized_end=2139
-  _globals['_QUESTION']._serialized_start=2142
-  _globals['_QUESTION']._serialized_end=2402
-  _globals['_HEALTHQUESTION']._serialized_start=2404
-  _globals['_HEALTHQUESTION']._serialized_end=2437
-  _globals['_HEALTHLOG']._serialized_start=2439
-  _globals['_HEALTHLOG']._serialized_end=2495
-  _globals['_PROCESSESQUESTION']._serialized_start=2497
-  _globals['_PROCESSESQUESTION']._serialized_end=2533
-  _globals['_PAUSEQUESTION']._serialized_start=2535
-  _globals['_PAUSEQUESTION']._serialized_end=2599
-  _globals['_STATSQUESTION']._serialized_start=2601
-  _globals['_STATSQUESTION']._serialized_end=2689
-  _globals['_ANSWER']._serialized_start=2692
-  _globals['_ANSWER']._serialized_end=2990
-  _globals['_DISPATCHER']._serialized_start=2993
-  _globals['_DISPATCHER']._serialized_end=3221
+  _globals['_CONTENT']._serialized_start=1501
+  _globals['_CONTENT']._serialized_end=1572
+  _globals['_SNAPSHOT']._serialized_start=1575
+  _globals['_SNAPSHOT']._serialized_end=1733
+  _globals['_DIFF']._serialized_start=1736
+  _globals['_DIFF']._serialized_end=1903
+  _globals['_HEARTBEATACK']._serialized_start=1905
+  _globals['_HEARTBEATACK']._serialized_end=1919
+  _globals['_STATUSACK']._serialized_start=1921
+  _globals['_STATUSACK']._serialized_end=1950
+  _globals['_LOGSUBSCRIPTION']._serialized_start=1953
+  _globals['_LOGSUBSCRIPTION']._serialized_end=2090
+  _globals['_LOGUNSUBSCRIPTION']._serialized_start=2092
+  _globals['_LOGUNSUBSCRIPTION']._serialized_end=2136
+  _globals['_PUBLISHEDLOGS']._serialized_start=2138
+  _globals['_PUBLISHEDLOGS']._serialized_end=2216
+  _globals['_PUBLISHLOGSRESPONSE']._serialized_start=2218
+  _globals['_PUBLISHLOGSRESPONSE']._serialized_end=2239
+  _globals['_CALLBACK']._serialized_start=2241
+  _globals['_CALLBACK']._serialized_end=2268
+  _globals['_CALLOFF']._serialized_start=2270
+  _globals['_CALLOFF']._serialized_end=2296
+  _globals['_QUESTION']._serialized_start=2299
+  _globals['_QUESTION']._serialized_end=2559
+  _globals['_HEALTHQUESTION']._serialized_start=2561
+  _globals['_HEALTHQUESTION']._serialized_end=2594
+  _globals['_HEALTHLOG']._serialized_start=2596
+  _globals['_HEALTHLOG']._serialized_end=2652
+  _globals['_PROCESSESQUESTION']._serialized_start=2654
+  _globals['_PROCESSESQUESTION']._serialized_end=2690
+  _globals['_PAUSEQUESTION']._serialized_start=2692
+  _globals['_PAUSEQUESTION']._serialized_end=2756
+  _globals['_STATSQUESTION']._serialized_start=2758
+  _globals['_STATSQUESTION']._serialized_end=2846
+  _globals['_ANSWER']._serialized_start=2849
+  _globals['_ANSWER']._serialized_end=3147
+  _globals['_DISPATCHER']._serialized_start=3150
+  _globals['_DISPATCHER']._serialized_end=3378
 # @@protoc_insertion_point(module_scope)

@@ -328,27 +328,63 @@ class Assignment(_message.Message):
 Global___Assignment: _TypeAlias = Assignment  # noqa: Y015
 
 @_typing.final
+class Content(_message.Message):
+    """A secret or a config in clear, for a node that runs a task with it, and for no other. A
+    later one of the same id replaces it; the agent forgets it after the last task that needs it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    TEMPLATED_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    version: _builtins.int
+    data: _builtins.bytes
+    templated: _builtins.bool
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+        templated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "id", b"id", "templated", b"templated", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Content: _TypeAlias = Content  # noqa: Y015
+
+@_typing.final
 class Snapshot(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
     ASSIGNMENTS_FIELD_NUMBER: _builtins.int
     SPECS_FIELD_NUMBER: _builtins.int
+    CONTENTS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     @_builtins.property
     def assignments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Assignment]: ...
     @_builtins.property
     def specs(self) -> _containers.RepeatedCompositeFieldContainer[_objects_pb2.SpecVersion]: ...
+    @_builtins.property
+    def contents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Content]: ...
     def __init__(
         self,
         *,
         sequence: _builtins.int = ...,
         assignments: _abc.Iterable[Global___Assignment] | None = ...,
         specs: _abc.Iterable[_objects_pb2.SpecVersion] | None = ...,
+        contents: _abc.Iterable[Global___Content] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "sequence", b"sequence", "specs", b"specs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "contents", b"contents", "sequence", b"sequence", "specs", b"specs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -362,6 +398,7 @@ class Diff(_message.Message):
     CHANGED_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
     SPECS_FIELD_NUMBER: _builtins.int
+    CONTENTS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """the previous one plus one, or the session starts over"""
     @_builtins.property
@@ -370,6 +407,8 @@ class Diff(_message.Message):
     def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def specs(self) -> _containers.RepeatedCompositeFieldContainer[_objects_pb2.SpecVersion]: ...
+    @_builtins.property
+    def contents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Content]: ...
     def __init__(
         self,
         *,
@@ -377,10 +416,11 @@ class Diff(_message.Message):
         changed: _abc.Iterable[Global___Assignment] | None = ...,
         removed: _abc.Iterable[_builtins.str] | None = ...,
         specs: _abc.Iterable[_objects_pb2.SpecVersion] | None = ...,
+        contents: _abc.Iterable[Global___Content] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "removed", b"removed", "sequence", b"sequence", "specs", b"specs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "contents", b"contents", "removed", b"removed", "sequence", b"sequence", "specs", b"specs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

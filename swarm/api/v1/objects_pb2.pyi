@@ -97,6 +97,58 @@ HEALTH_STATE_HEALTHY: HealthState.ValueType  # 2
 HEALTH_STATE_UNHEALTHY: HealthState.ValueType  # 3
 Global___HealthState: _TypeAlias = HealthState  # noqa: Y015
 
+class _RolloutState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RolloutStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RolloutState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROLLOUT_STATE_UPDATING: _RolloutState.ValueType  # 0
+    ROLLOUT_STATE_CANARY: _RolloutState.ValueType  # 1
+    """the canaries are up, and wait for a promotion or a rollback"""
+    ROLLOUT_STATE_PAUSED: _RolloutState.ValueType  # 2
+    ROLLOUT_STATE_COMPLETED: _RolloutState.ValueType  # 3
+    ROLLOUT_STATE_ROLLBACK_STARTED: _RolloutState.ValueType  # 4
+    ROLLOUT_STATE_ROLLBACK_PAUSED: _RolloutState.ValueType  # 5
+    ROLLOUT_STATE_ROLLBACK_COMPLETED: _RolloutState.ValueType  # 6
+
+class RolloutState(_RolloutState, metaclass=_RolloutStateEnumTypeWrapper): ...
+
+ROLLOUT_STATE_UPDATING: RolloutState.ValueType  # 0
+ROLLOUT_STATE_CANARY: RolloutState.ValueType  # 1
+"""the canaries are up, and wait for a promotion or a rollback"""
+ROLLOUT_STATE_PAUSED: RolloutState.ValueType  # 2
+ROLLOUT_STATE_COMPLETED: RolloutState.ValueType  # 3
+ROLLOUT_STATE_ROLLBACK_STARTED: RolloutState.ValueType  # 4
+ROLLOUT_STATE_ROLLBACK_PAUSED: RolloutState.ValueType  # 5
+ROLLOUT_STATE_ROLLBACK_COMPLETED: RolloutState.ValueType  # 6
+Global___RolloutState: _TypeAlias = RolloutState  # noqa: Y015
+
+class _RunState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RunStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RUN_STATE_RUNNING: _RunState.ValueType  # 0
+    RUN_STATE_COMPLETE: _RunState.ValueType  # 1
+    RUN_STATE_FAILED: _RunState.ValueType  # 2
+    RUN_STATE_SKIPPED: _RunState.ValueType  # 3
+    """an earlier run was under way"""
+    RUN_STATE_REPLACED: _RunState.ValueType  # 4
+    """a later run took its place"""
+
+class RunState(_RunState, metaclass=_RunStateEnumTypeWrapper): ...
+
+RUN_STATE_RUNNING: RunState.ValueType  # 0
+RUN_STATE_COMPLETE: RunState.ValueType  # 1
+RUN_STATE_FAILED: RunState.ValueType  # 2
+RUN_STATE_SKIPPED: RunState.ValueType  # 3
+"""an earlier run was under way"""
+RUN_STATE_REPLACED: RunState.ValueType  # 4
+"""a later run took its place"""
+Global___RunState: _TypeAlias = RunState  # noqa: Y015
+
 @_typing.final
 class LocalImage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -152,6 +204,7 @@ class NodeDescription(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     ADDR_FIELD_NUMBER: _builtins.int
     SECURITY_OPTIONS_FIELD_NUMBER: _builtins.int
+    VOLUMES_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     os: _builtins.str
     arch: _builtins.str
@@ -167,6 +220,10 @@ class NodeDescription(_message.Message):
     def security_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """as Docker writes them: name=seccomp,profile=builtin"""
 
+    @_builtins.property
+    def volumes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """names of the local volumes that are here"""
+
     def __init__(
         self,
         *,
@@ -179,10 +236,11 @@ class NodeDescription(_message.Message):
         images: _abc.Iterable[Global___LocalImage] | None = ...,
         addr: _builtins.str = ...,
         security_options: _abc.Iterable[_builtins.str] | None = ...,
+        volumes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addr", b"addr", "arch", b"arch", "engine_labels", b"engine_labels", "engine_version", b"engine_version", "hostname", b"hostname", "images", b"images", "os", b"os", "resources", b"resources", "security_options", b"security_options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addr", b"addr", "arch", b"arch", "engine_labels", b"engine_labels", "engine_version", b"engine_version", "hostname", b"hostname", "images", b"images", "os", b"os", "resources", b"resources", "security_options", b"security_options", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -197,9 +255,12 @@ class Node(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    AVAILABILITY_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     created_at: _builtins.float
     updated_at: _builtins.float
+    availability_at: _builtins.float
+    """since when its availability is what it is"""
     @_builtins.property
     def spec(self) -> _specs_pb2.NodeSpec: ...
     @_builtins.property
@@ -212,10 +273,11 @@ class Node(_message.Message):
         description: Global___NodeDescription | None = ...,
         created_at: _builtins.float = ...,
         updated_at: _builtins.float = ...,
+        availability_at: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "description", b"description", "id", b"id", "spec", b"spec", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability_at", b"availability_at", "created_at", b"created_at", "description", b"description", "id", b"id", "spec", b"spec", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -232,11 +294,14 @@ class Service(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     VERSION_AT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     spec_version: _builtins.int
     created_at: _builtins.float
     updated_at: _builtins.float
     version_at: _builtins.float
+    revision: _builtins.int
+    """counts the changes of its spec; history/<service>/<revision> keeps them"""
     @_builtins.property
     def spec(self) -> _specs_pb2.ServiceSpec: ...
     @_builtins.property
@@ -251,14 +316,258 @@ class Service(_message.Message):
         created_at: _builtins.float = ...,
         updated_at: _builtins.float = ...,
         version_at: _builtins.float = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["previous_spec", b"previous_spec", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "id", b"id", "previous_spec", b"previous_spec", "spec", b"spec", "spec_version", b"spec_version", "updated_at", b"updated_at", "version_at", b"version_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "id", b"id", "previous_spec", b"previous_spec", "revision", b"revision", "spec", b"spec", "spec_version", b"spec_version", "updated_at", b"updated_at", "version_at", b"version_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Service: _TypeAlias = Service  # noqa: Y015
+
+@_typing.final
+class Revision(_message.Message):
+    """A spec that a service had, and who asked for it: create, update, scale, rollback, ..."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    SPEC_VERSION_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    number: _builtins.int
+    spec_version: _builtins.int
+    at: _builtins.float
+    cause: _builtins.str
+    @_builtins.property
+    def spec(self) -> _specs_pb2.ServiceSpec: ...
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        spec: _specs_pb2.ServiceSpec | None = ...,
+        spec_version: _builtins.int = ...,
+        at: _builtins.float = ...,
+        cause: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "cause", b"cause", "number", b"number", "service_id", b"service_id", "spec", b"spec", "spec_version", b"spec_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Revision: _TypeAlias = Revision  # noqa: Y015
+
+@_typing.final
+class Rollout(_message.Message):
+    """How far a version of the task spec has come. `failed` are the replicas whose new tasks
+    failed within the monitor time: slots, or ids of nodes.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    SPEC_VERSION_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    COMPLETED_AT_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    PROMOTED_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
+    state: Global___RolloutState.ValueType
+    spec_version: _builtins.int
+    started_at: _builtins.float
+    completed_at: _builtins.float
+    message: _builtins.str
+    total: _builtins.int
+    """replicas that it began with"""
+    promoted: _builtins.bool
+    changed_at: _builtins.float
+    """when `state` was entered, or it was resumed"""
+    @_builtins.property
+    def failed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        state: Global___RolloutState.ValueType = ...,
+        spec_version: _builtins.int = ...,
+        started_at: _builtins.float = ...,
+        completed_at: _builtins.float = ...,
+        message: _builtins.str = ...,
+        total: _builtins.int = ...,
+        failed: _abc.Iterable[_builtins.str] | None = ...,
+        promoted: _builtins.bool = ...,
+        changed_at: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "completed_at", b"completed_at", "failed", b"failed", "message", b"message", "promoted", b"promoted", "spec_version", b"spec_version", "started_at", b"started_at", "state", b"state", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rollout: _TypeAlias = Rollout  # noqa: Y015
+
+@_typing.final
+class Run(_message.Message):
+    """One firing of a schedule. Tasks bear its number."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SPEC_VERSION_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    due_at: _builtins.float
+    started_at: _builtins.float
+    ended_at: _builtins.float
+    state: Global___RunState.ValueType
+    spec_version: _builtins.int
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        due_at: _builtins.float = ...,
+        started_at: _builtins.float = ...,
+        ended_at: _builtins.float = ...,
+        state: Global___RunState.ValueType = ...,
+        spec_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "ended_at", b"ended_at", "number", b"number", "spec_version", b"spec_version", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class Ledger(_message.Message):
+    """What the leader has to remember of a service from one plan to the next."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    LAST_RUN_FIELD_NUMBER: _builtins.int
+    FIRED_UNTIL_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    SCALED_AT_FIELD_NUMBER: _builtins.int
+    SCALE_MESSAGE_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    last_run: _builtins.int
+    """the number of the newest run, whether it is kept or not"""
+    fired_until: _builtins.float
+    """firings up to here are decided"""
+    replicas: _builtins.int
+    """what autoscaling wants; 0: it has not decided yet"""
+    scaled_at: _builtins.float
+    scale_message: _builtins.str
+    @_builtins.property
+    def rollout(self) -> Global___Rollout: ...
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Run]: ...
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        rollout: Global___Rollout | None = ...,
+        runs: _abc.Iterable[Global___Run] | None = ...,
+        last_run: _builtins.int = ...,
+        fired_until: _builtins.float = ...,
+        replicas: _builtins.int = ...,
+        scaled_at: _builtins.float = ...,
+        scale_message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fired_until", b"fired_until", "last_run", b"last_run", "replicas", b"replicas", "rollout", b"rollout", "runs", b"runs", "scale_message", b"scale_message", "scaled_at", b"scaled_at", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ledger: _TypeAlias = Ledger  # noqa: Y015
+
+@_typing.final
+class Secret(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    version: _builtins.int
+    """counts the changes of its data"""
+    created_at: _builtins.float
+    updated_at: _builtins.float
+    @_builtins.property
+    def spec(self) -> _specs_pb2.SecretSpec: ...
+    @_builtins.property
+    def data(self) -> Global___Sealed: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        spec: _specs_pb2.SecretSpec | None = ...,
+        data: Global___Sealed | None = ...,
+        version: _builtins.int = ...,
+        created_at: _builtins.float = ...,
+        updated_at: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "data", b"data", "id", b"id", "spec", b"spec", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Secret: _TypeAlias = Secret  # noqa: Y015
+
+@_typing.final
+class Config(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    version: _builtins.int
+    created_at: _builtins.float
+    updated_at: _builtins.float
+    @_builtins.property
+    def spec(self) -> _specs_pb2.ConfigSpec: ...
+    @_builtins.property
+    def data(self) -> Global___Sealed: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        spec: _specs_pb2.ConfigSpec | None = ...,
+        data: Global___Sealed | None = ...,
+        version: _builtins.int = ...,
+        created_at: _builtins.float = ...,
+        updated_at: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "data", b"data", "id", b"id", "spec", b"spec", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Config: _TypeAlias = Config  # noqa: Y015
 
 @_typing.final
 class SpecVersion(_message.Message):
@@ -330,6 +639,9 @@ class Task(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
+    EVICTION_FIELD_NUMBER: _builtins.int
+    CLAIMS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     service_id: _builtins.str
     service_name: _builtins.str
@@ -341,8 +653,16 @@ class Task(_message.Message):
     updated_at: _builtins.float
     message: _builtins.str
     attempt: _builtins.int
+    run: _builtins.int
+    """the firing that it belongs to; 0 where there is no schedule"""
+    eviction: _builtins.str
+    """why it is to run elsewhere; it may stay until its replacement is up"""
     @_builtins.property
     def restarts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def claims(self) -> _containers.RepeatedCompositeFieldContainer[_specs_pb2.GenericResource]:
+        """the named resources that are its own"""
+
     def __init__(
         self,
         *,
@@ -358,10 +678,13 @@ class Task(_message.Message):
         message: _builtins.str = ...,
         restarts: _abc.Iterable[_builtins.float] | None = ...,
         attempt: _builtins.int = ...,
+        run: _builtins.int = ...,
+        eviction: _builtins.str = ...,
+        claims: _abc.Iterable[_specs_pb2.GenericResource] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "created_at", b"created_at", "desired", b"desired", "id", b"id", "message", b"message", "node_id", b"node_id", "restarts", b"restarts", "service_id", b"service_id", "service_name", b"service_name", "slot", b"slot", "spec_version", b"spec_version", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "claims", b"claims", "created_at", b"created_at", "desired", b"desired", "eviction", b"eviction", "id", b"id", "message", b"message", "node_id", b"node_id", "restarts", b"restarts", "run", b"run", "service_id", b"service_id", "service_name", b"service_name", "slot", b"slot", "spec_version", b"spec_version", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -87,12 +87,196 @@ AVAILABILITY_PAUSE: Availability.ValueType  # 1
 AVAILABILITY_DRAIN: Availability.ValueType  # 2
 Global___Availability: _TypeAlias = Availability  # noqa: Y015
 
+class _UpdateOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UpdateOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpdateOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UPDATE_ORDER_STOP_FIRST: _UpdateOrder.ValueType  # 0
+    UPDATE_ORDER_START_FIRST: _UpdateOrder.ValueType  # 1
+
+class UpdateOrder(_UpdateOrder, metaclass=_UpdateOrderEnumTypeWrapper): ...
+
+UPDATE_ORDER_STOP_FIRST: UpdateOrder.ValueType  # 0
+UPDATE_ORDER_START_FIRST: UpdateOrder.ValueType  # 1
+Global___UpdateOrder: _TypeAlias = UpdateOrder  # noqa: Y015
+
+class _FailureAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FailureActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FAILURE_ACTION_PAUSE: _FailureAction.ValueType  # 0
+    FAILURE_ACTION_CONTINUE: _FailureAction.ValueType  # 1
+    FAILURE_ACTION_ROLLBACK: _FailureAction.ValueType  # 2
+
+class FailureAction(_FailureAction, metaclass=_FailureActionEnumTypeWrapper): ...
+
+FAILURE_ACTION_PAUSE: FailureAction.ValueType  # 0
+FAILURE_ACTION_CONTINUE: FailureAction.ValueType  # 1
+FAILURE_ACTION_ROLLBACK: FailureAction.ValueType  # 2
+Global___FailureAction: _TypeAlias = FailureAction  # noqa: Y015
+
+class _Strategy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Strategy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STRATEGY_SPREAD: _Strategy.ValueType  # 0
+    STRATEGY_BINPACK: _Strategy.ValueType  # 1
+
+class Strategy(_Strategy, metaclass=_StrategyEnumTypeWrapper): ...
+
+STRATEGY_SPREAD: Strategy.ValueType  # 0
+STRATEGY_BINPACK: Strategy.ValueType  # 1
+Global___Strategy: _TypeAlias = Strategy  # noqa: Y015
+
+class _TaintEffect:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TaintEffectEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaintEffect.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TAINT_EFFECT_NO_SCHEDULE: _TaintEffect.ValueType  # 0
+    TAINT_EFFECT_PREFER_NO_SCHEDULE: _TaintEffect.ValueType  # 1
+    TAINT_EFFECT_NO_EXECUTE: _TaintEffect.ValueType  # 2
+
+class TaintEffect(_TaintEffect, metaclass=_TaintEffectEnumTypeWrapper): ...
+
+TAINT_EFFECT_NO_SCHEDULE: TaintEffect.ValueType  # 0
+TAINT_EFFECT_PREFER_NO_SCHEDULE: TaintEffect.ValueType  # 1
+TAINT_EFFECT_NO_EXECUTE: TaintEffect.ValueType  # 2
+Global___TaintEffect: _TypeAlias = TaintEffect  # noqa: Y015
+
+class _DependencyCondition:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DependencyConditionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DependencyCondition.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEPENDENCY_CONDITION_RUNNING: _DependencyCondition.ValueType  # 0
+    DEPENDENCY_CONDITION_HEALTHY: _DependencyCondition.ValueType  # 1
+    DEPENDENCY_CONDITION_COMPLETE: _DependencyCondition.ValueType  # 2
+
+class DependencyCondition(_DependencyCondition, metaclass=_DependencyConditionEnumTypeWrapper): ...
+
+DEPENDENCY_CONDITION_RUNNING: DependencyCondition.ValueType  # 0
+DEPENDENCY_CONDITION_HEALTHY: DependencyCondition.ValueType  # 1
+DEPENDENCY_CONDITION_COMPLETE: DependencyCondition.ValueType  # 2
+Global___DependencyCondition: _TypeAlias = DependencyCondition  # noqa: Y015
+
+class _Catchup:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CatchupEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Catchup.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CATCHUP_LATEST: _Catchup.ValueType  # 0
+    CATCHUP_NONE: _Catchup.ValueType  # 1
+    CATCHUP_ALL: _Catchup.ValueType  # 2
+
+class Catchup(_Catchup, metaclass=_CatchupEnumTypeWrapper):
+    """What to do about firings of a schedule that nobody was there to see."""
+
+CATCHUP_LATEST: Catchup.ValueType  # 0
+CATCHUP_NONE: Catchup.ValueType  # 1
+CATCHUP_ALL: Catchup.ValueType  # 2
+Global___Catchup: _TypeAlias = Catchup  # noqa: Y015
+
+class _Concurrency:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ConcurrencyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Concurrency.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONCURRENCY_ALLOW: _Concurrency.ValueType  # 0
+    CONCURRENCY_FORBID: _Concurrency.ValueType  # 1
+    CONCURRENCY_REPLACE: _Concurrency.ValueType  # 2
+
+class Concurrency(_Concurrency, metaclass=_ConcurrencyEnumTypeWrapper):
+    """What to do when a firing finds an earlier run under way."""
+
+CONCURRENCY_ALLOW: Concurrency.ValueType  # 0
+CONCURRENCY_FORBID: Concurrency.ValueType  # 1
+CONCURRENCY_REPLACE: Concurrency.ValueType  # 2
+Global___Concurrency: _TypeAlias = Concurrency  # noqa: Y015
+
+class _Protocol:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProtocolEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Protocol.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROTOCOL_TCP: _Protocol.ValueType  # 0
+    PROTOCOL_UDP: _Protocol.ValueType  # 1
+    PROTOCOL_SCTP: _Protocol.ValueType  # 2
+
+class Protocol(_Protocol, metaclass=_ProtocolEnumTypeWrapper): ...
+
+PROTOCOL_TCP: Protocol.ValueType  # 0
+PROTOCOL_UDP: Protocol.ValueType  # 1
+PROTOCOL_SCTP: Protocol.ValueType  # 2
+Global___Protocol: _TypeAlias = Protocol  # noqa: Y015
+
+class _PublishMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PublishModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PublishMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PUBLISH_MODE_INGRESS: _PublishMode.ValueType  # 0
+    PUBLISH_MODE_HOST: _PublishMode.ValueType  # 1
+
+class PublishMode(_PublishMode, metaclass=_PublishModeEnumTypeWrapper): ...
+
+PUBLISH_MODE_INGRESS: PublishMode.ValueType  # 0
+PUBLISH_MODE_HOST: PublishMode.ValueType  # 1
+Global___PublishMode: _TypeAlias = PublishMode  # noqa: Y015
+
+class _EndpointMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EndpointModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EndpointMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENDPOINT_MODE_VIP: _EndpointMode.ValueType  # 0
+    ENDPOINT_MODE_DNSRR: _EndpointMode.ValueType  # 1
+
+class EndpointMode(_EndpointMode, metaclass=_EndpointModeEnumTypeWrapper): ...
+
+ENDPOINT_MODE_VIP: EndpointMode.ValueType  # 0
+ENDPOINT_MODE_DNSRR: EndpointMode.ValueType  # 1
+Global___EndpointMode: _TypeAlias = EndpointMode  # noqa: Y015
+
 @_typing.final
 class Mount(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class VolumeOptionsEntry(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         KEY_FIELD_NUMBER: _builtins.int
@@ -120,6 +304,12 @@ class Mount(_message.Message):
     TMPFS_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     TMPFS_MODE_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    VOLUME_DRIVER_FIELD_NUMBER: _builtins.int
+    VOLUME_OPTIONS_FIELD_NUMBER: _builtins.int
+    VOLUME_SUBPATH_FIELD_NUMBER: _builtins.int
+    ROAMS_FIELD_NUMBER: _builtins.int
+    NONRECURSIVE_FIELD_NUMBER: _builtins.int
+    CREATE_SOURCE_FIELD_NUMBER: _builtins.int
     kind: Global___MountKind.ValueType
     source: _builtins.str
     target: _builtins.str
@@ -128,8 +318,17 @@ class Mount(_message.Message):
     propagation: _builtins.str
     tmpfs_size_bytes: _builtins.int
     tmpfs_mode: _builtins.int
+    volume_driver: _builtins.str
+    volume_subpath: _builtins.str
+    roams: _builtins.bool
+    """the volume may be made anew on another node"""
+    nonrecursive: _builtins.bool
+    create_source: _builtins.bool
+    """of a bind mount: make the directory when it is missing"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def volume_options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
@@ -142,14 +341,101 @@ class Mount(_message.Message):
         tmpfs_size_bytes: _builtins.int = ...,
         tmpfs_mode: _builtins.int = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        volume_driver: _builtins.str = ...,
+        volume_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        volume_subpath: _builtins.str = ...,
+        roams: _builtins.bool = ...,
+        nonrecursive: _builtins.bool = ...,
+        create_source: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "labels", b"labels", "nocopy", b"nocopy", "propagation", b"propagation", "read_only", b"read_only", "source", b"source", "target", b"target", "tmpfs_mode", b"tmpfs_mode", "tmpfs_size_bytes", b"tmpfs_size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "kind", b"kind", "labels", b"labels", "nocopy", b"nocopy", "nonrecursive", b"nonrecursive", "propagation", b"propagation", "read_only", b"read_only", "roams", b"roams", "source", b"source", "target", b"target", "tmpfs_mode", b"tmpfs_mode", "tmpfs_size_bytes", b"tmpfs_size_bytes", "volume_driver", b"volume_driver", "volume_options", b"volume_options", "volume_subpath", b"volume_subpath"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Mount: _TypeAlias = Mount  # noqa: Y015
+
+@_typing.final
+class FileReference(_message.Message):
+    """A secret or a config as a file in the container. `mode` is a file mode such as 0444."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    GID_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    target: _builtins.str
+    """a name in /run/secrets (secrets) or / (configs), or an absolute path"""
+    uid: _builtins.str
+    gid: _builtins.str
+    mode: _builtins.int
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        target: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        gid: _builtins.str = ...,
+        mode: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gid", b"gid", "id", b"id", "mode", b"mode", "name", b"name", "target", b"target", "uid", b"uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileReference: _TypeAlias = FileReference  # noqa: Y015
+
+@_typing.final
+class LogDriver(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """json-file, local or none"""
+    @_builtins.property
+    def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "options", b"options"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogDriver: _TypeAlias = LogDriver  # noqa: Y015
 
 @_typing.final
 class Ulimit(_message.Message):
@@ -315,6 +601,11 @@ class ContainerSpec(_message.Message):
     TTY_FIELD_NUMBER: _builtins.int
     OPEN_STDIN_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
+    CONFIGS_FIELD_NUMBER: _builtins.int
+    DNS_SERVERS_FIELD_NUMBER: _builtins.int
+    DNS_SEARCH_FIELD_NUMBER: _builtins.int
+    DNS_OPTIONS_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     workdir: _builtins.str
     user: _builtins.str
@@ -362,6 +653,16 @@ class ContainerSpec(_message.Message):
     def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Device]: ...
     @_builtins.property
     def health(self) -> Global___Healthcheck: ...
+    @_builtins.property
+    def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileReference]: ...
+    @_builtins.property
+    def configs(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileReference]: ...
+    @_builtins.property
+    def dns_servers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def dns_search(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def dns_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -394,14 +695,47 @@ class ContainerSpec(_message.Message):
         tty: _builtins.bool = ...,
         open_stdin: _builtins.bool = ...,
         health: Global___Healthcheck | None = ...,
+        secrets: _abc.Iterable[Global___FileReference] | None = ...,
+        configs: _abc.Iterable[Global___FileReference] | None = ...,
+        dns_servers: _abc.Iterable[_builtins.str] | None = ...,
+        dns_search: _abc.Iterable[_builtins.str] | None = ...,
+        dns_options: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["health", b"health"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_new_privileges", b"allow_new_privileges", "apparmor", b"apparmor", "args", b"args", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "devices", b"devices", "env", b"env", "groups", b"groups", "health", b"health", "host_user_namespace", b"host_user_namespace", "hostname", b"hostname", "hosts", b"hosts", "image", b"image", "init", b"init", "labels", b"labels", "mounts", b"mounts", "oom_score_adj", b"oom_score_adj", "open_stdin", b"open_stdin", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "stop_grace_s", b"stop_grace_s", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "user", b"user", "workdir", b"workdir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_new_privileges", b"allow_new_privileges", "apparmor", b"apparmor", "args", b"args", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "devices", b"devices", "dns_options", b"dns_options", "dns_search", b"dns_search", "dns_servers", b"dns_servers", "env", b"env", "groups", b"groups", "health", b"health", "host_user_namespace", b"host_user_namespace", "hostname", b"hostname", "hosts", b"hosts", "image", b"image", "init", b"init", "labels", b"labels", "mounts", b"mounts", "oom_score_adj", b"oom_score_adj", "open_stdin", b"open_stdin", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "stop_grace_s", b"stop_grace_s", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "user", b"user", "workdir", b"workdir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ContainerSpec: _TypeAlias = ContainerSpec  # noqa: Y015
+
+@_typing.final
+class GenericResource(_message.Message):
+    """So many of a kind (`count`), or these (`names`). A reservation counts; a claim names."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    count: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        count: _builtins.int = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "kind", b"kind", "names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GenericResource: _TypeAlias = GenericResource  # noqa: Y015
 
 @_typing.final
 class Resources(_message.Message):
@@ -409,17 +743,21 @@ class Resources(_message.Message):
 
     CPU_MILLIS_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    GENERIC_FIELD_NUMBER: _builtins.int
     cpu_millis: _builtins.int
     memory_bytes: _builtins.int
+    @_builtins.property
+    def generic(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenericResource]: ...
     def __init__(
         self,
         *,
         cpu_millis: _builtins.int = ...,
         memory_bytes: _builtins.int = ...,
+        generic: _abc.Iterable[Global___GenericResource] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_millis", b"cpu_millis", "memory_bytes", b"memory_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_millis", b"cpu_millis", "generic", b"generic", "memory_bytes", b"memory_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -433,11 +771,14 @@ class Limits(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     PIDS_FIELD_NUMBER: _builtins.int
     SWAP_BYTES_FIELD_NUMBER: _builtins.int
+    SWAPPINESS_FIELD_NUMBER: _builtins.int
     cpu_millis: _builtins.int
     memory_bytes: _builtins.int
     pids: _builtins.int
     swap_bytes: _builtins.int
     """besides memory: 0 none, -1 all there is"""
+    swappiness: _builtins.int
+    """0 to 100; -1 is the host's"""
     def __init__(
         self,
         *,
@@ -445,10 +786,11 @@ class Limits(_message.Message):
         memory_bytes: _builtins.int = ...,
         pids: _builtins.int = ...,
         swap_bytes: _builtins.int = ...,
+        swappiness: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_millis", b"cpu_millis", "memory_bytes", b"memory_bytes", "pids", b"pids", "swap_bytes", b"swap_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_millis", b"cpu_millis", "memory_bytes", b"memory_bytes", "pids", b"pids", "swap_bytes", b"swap_bytes", "swappiness", b"swappiness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -462,10 +804,13 @@ class RestartPolicy(_message.Message):
     DELAY_S_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     WINDOW_S_FIELD_NUMBER: _builtins.int
+    MAX_DELAY_S_FIELD_NUMBER: _builtins.int
     condition: Global___RestartCondition.ValueType
     delay_s: _builtins.float
     max_attempts: _builtins.int
     window_s: _builtins.float
+    max_delay_s: _builtins.float
+    """the delay doubles with each end in a row, up to this; 0: it does not"""
     def __init__(
         self,
         *,
@@ -473,14 +818,128 @@ class RestartPolicy(_message.Message):
         delay_s: _builtins.float = ...,
         max_attempts: _builtins.int = ...,
         window_s: _builtins.float = ...,
+        max_delay_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "delay_s", b"delay_s", "max_attempts", b"max_attempts", "window_s", b"window_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "delay_s", b"delay_s", "max_attempts", b"max_attempts", "max_delay_s", b"max_delay_s", "window_s", b"window_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RestartPolicy: _TypeAlias = RestartPolicy  # noqa: Y015
+
+@_typing.final
+class Platform(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OS_FIELD_NUMBER: _builtins.int
+    ARCH_FIELD_NUMBER: _builtins.int
+    os: _builtins.str
+    arch: _builtins.str
+    def __init__(
+        self,
+        *,
+        os: _builtins.str = ...,
+        arch: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arch", b"arch", "os", b"os"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Platform: _TypeAlias = Platform  # noqa: Y015
+
+@_typing.final
+class Affinity(_message.Message):
+    """Be where tasks of `service` are (or, `anti`, are not). `topology` is an attribute as in
+    constraints: node.id for the same node, node.labels.rack for the same rack. A wish that is
+    not `required` only ranks nodes.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    ANTI_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    TOPOLOGY_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    anti: _builtins.bool
+    required: _builtins.bool
+    topology: _builtins.str
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        anti: _builtins.bool = ...,
+        required: _builtins.bool = ...,
+        topology: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anti", b"anti", "required", b"required", "service", b"service", "topology", b"topology"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Affinity: _TypeAlias = Affinity  # noqa: Y015
+
+@_typing.final
+class Taint(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    value: _builtins.str
+    effect: Global___TaintEffect.ValueType
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        value: _builtins.str = ...,
+        effect: Global___TaintEffect.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effect", b"effect", "key", b"key", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Taint: _TypeAlias = Taint  # noqa: Y015
+
+@_typing.final
+class Toleration(_message.Message):
+    """Bears taints of `key` (empty: all) and, unless `any_value`, of `value`; of all effects
+    unless `effects` lists some.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    ANY_VALUE_FIELD_NUMBER: _builtins.int
+    EFFECTS_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    value: _builtins.str
+    any_value: _builtins.bool
+    @_builtins.property
+    def effects(self) -> _containers.RepeatedScalarFieldContainer[Global___TaintEffect.ValueType]: ...
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        value: _builtins.str = ...,
+        any_value: _builtins.bool = ...,
+        effects: _abc.Iterable[Global___TaintEffect.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["any_value", b"any_value", "effects", b"effects", "key", b"key", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Toleration: _TypeAlias = Toleration  # noqa: Y015
 
 @_typing.final
 class Placement(_message.Message):
@@ -488,22 +947,65 @@ class Placement(_message.Message):
 
     CONSTRAINTS_FIELD_NUMBER: _builtins.int
     MAX_REPLICAS_PER_NODE_FIELD_NUMBER: _builtins.int
+    PREFERENCES_FIELD_NUMBER: _builtins.int
+    PLATFORMS_FIELD_NUMBER: _builtins.int
+    AFFINITIES_FIELD_NUMBER: _builtins.int
+    TOLERATIONS_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
     max_replicas_per_node: _builtins.int
+    strategy: Global___Strategy.ValueType
     @_builtins.property
     def constraints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def preferences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """attributes to spread over, such as node.labels.zone"""
+
+    @_builtins.property
+    def platforms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Platform]: ...
+    @_builtins.property
+    def affinities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Affinity]: ...
+    @_builtins.property
+    def tolerations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Toleration]: ...
     def __init__(
         self,
         *,
         constraints: _abc.Iterable[_builtins.str] | None = ...,
         max_replicas_per_node: _builtins.int = ...,
+        preferences: _abc.Iterable[_builtins.str] | None = ...,
+        platforms: _abc.Iterable[Global___Platform] | None = ...,
+        affinities: _abc.Iterable[Global___Affinity] | None = ...,
+        tolerations: _abc.Iterable[Global___Toleration] | None = ...,
+        strategy: Global___Strategy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["constraints", b"constraints", "max_replicas_per_node", b"max_replicas_per_node"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinities", b"affinities", "constraints", b"constraints", "max_replicas_per_node", b"max_replicas_per_node", "platforms", b"platforms", "preferences", b"preferences", "strategy", b"strategy", "tolerations", b"tolerations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Placement: _TypeAlias = Placement  # noqa: Y015
+
+@_typing.final
+class Dependency(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    condition: Global___DependencyCondition.ValueType
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        condition: Global___DependencyCondition.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Dependency: _TypeAlias = Dependency  # noqa: Y015
 
 @_typing.final
 class TaskSpec(_message.Message):
@@ -516,7 +1018,12 @@ class TaskSpec(_message.Message):
     PLACEMENT_FIELD_NUMBER: _builtins.int
     NETWORKS_FIELD_NUMBER: _builtins.int
     FORCE_UPDATE_FIELD_NUMBER: _builtins.int
+    LOG_DRIVER_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    DEPENDS_ON_FIELD_NUMBER: _builtins.int
     force_update: _builtins.int
+    priority: _builtins.int
+    """higher ones may take the place of lower ones"""
     @_builtins.property
     def container(self) -> Global___ContainerSpec: ...
     @_builtins.property
@@ -529,6 +1036,10 @@ class TaskSpec(_message.Message):
     def placement(self) -> Global___Placement: ...
     @_builtins.property
     def networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def log_driver(self) -> Global___LogDriver: ...
+    @_builtins.property
+    def depends_on(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dependency]: ...
     def __init__(
         self,
         *,
@@ -539,10 +1050,13 @@ class TaskSpec(_message.Message):
         placement: Global___Placement | None = ...,
         networks: _abc.Iterable[_builtins.str] | None = ...,
         force_update: _builtins.int = ...,
+        log_driver: Global___LogDriver | None = ...,
+        priority: _builtins.int = ...,
+        depends_on: _abc.Iterable[Global___Dependency] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits", "placement", b"placement", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits", "log_driver", b"log_driver", "placement", b"placement", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "force_update", b"force_update", "limits", b"limits", "networks", b"networks", "placement", b"placement", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "depends_on", b"depends_on", "force_update", b"force_update", "limits", b"limits", "log_driver", b"log_driver", "networks", b"networks", "placement", b"placement", "priority", b"priority", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -583,26 +1097,221 @@ class Global(_message.Message):
 Global___Global: _TypeAlias = Global  # noqa: Y015
 
 @_typing.final
+class ReplicatedJob(_message.Message):
+    """Run `total` tasks to their good end, at most `max_concurrent` at a time (0: all)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_CONCURRENT_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    max_concurrent: _builtins.int
+    total: _builtins.int
+    def __init__(
+        self,
+        *,
+        max_concurrent: _builtins.int = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_concurrent", b"max_concurrent", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplicatedJob: _TypeAlias = ReplicatedJob  # noqa: Y015
+
+@_typing.final
+class GlobalJob(_message.Message):
+    """Run one task to its good end on every node that the placement admits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GlobalJob: _TypeAlias = GlobalJob  # noqa: Y015
+
+@_typing.final
 class UpdatePolicy(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PARALLELISM_FIELD_NUMBER: _builtins.int
     DELAY_S_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    MONITOR_S_FIELD_NUMBER: _builtins.int
+    MAX_FAILURE_RATIO_FIELD_NUMBER: _builtins.int
+    FAILURE_ACTION_FIELD_NUMBER: _builtins.int
+    CANARY_FIELD_NUMBER: _builtins.int
     parallelism: _builtins.int
     delay_s: _builtins.float
+    order: Global___UpdateOrder.ValueType
+    monitor_s: _builtins.float
+    max_failure_ratio: _builtins.float
+    failure_action: Global___FailureAction.ValueType
+    canary: _builtins.int
+    """replicas to update before someone promotes or rolls back; 0: none"""
     def __init__(
         self,
         *,
         parallelism: _builtins.int = ...,
         delay_s: _builtins.float = ...,
+        order: Global___UpdateOrder.ValueType = ...,
+        monitor_s: _builtins.float = ...,
+        max_failure_ratio: _builtins.float = ...,
+        failure_action: Global___FailureAction.ValueType = ...,
+        canary: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_s", b"delay_s", "parallelism", b"parallelism"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canary", b"canary", "delay_s", b"delay_s", "failure_action", b"failure_action", "max_failure_ratio", b"max_failure_ratio", "monitor_s", b"monitor_s", "order", b"order", "parallelism", b"parallelism"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdatePolicy: _TypeAlias = UpdatePolicy  # noqa: Y015
+
+@_typing.final
+class Schedule(_message.Message):
+    """Times at which a job runs: a cron expression in an IANA time zone (empty: UTC)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPRESSION_FIELD_NUMBER: _builtins.int
+    TIMEZONE_FIELD_NUMBER: _builtins.int
+    CATCHUP_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    KEEP_COMPLETED_FIELD_NUMBER: _builtins.int
+    KEEP_FAILED_FIELD_NUMBER: _builtins.int
+    expression: _builtins.str
+    timezone: _builtins.str
+    catchup: Global___Catchup.ValueType
+    concurrency: Global___Concurrency.ValueType
+    keep_completed: _builtins.int
+    keep_failed: _builtins.int
+    def __init__(
+        self,
+        *,
+        expression: _builtins.str = ...,
+        timezone: _builtins.str = ...,
+        catchup: Global___Catchup.ValueType = ...,
+        concurrency: Global___Concurrency.ValueType = ...,
+        keep_completed: _builtins.int = ...,
+        keep_failed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catchup", b"catchup", "concurrency", b"concurrency", "expression", b"expression", "keep_completed", b"keep_completed", "keep_failed", b"keep_failed", "timezone", b"timezone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
+
+@_typing.final
+class Autoscale(_message.Message):
+    """Keep `least` to `most` replicas, so that the use comes to each target that is not 0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEAST_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    CPU_PERCENT_FIELD_NUMBER: _builtins.int
+    MEMORY_PERCENT_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    UP_WINDOW_S_FIELD_NUMBER: _builtins.int
+    DOWN_WINDOW_S_FIELD_NUMBER: _builtins.int
+    least: _builtins.int
+    most: _builtins.int
+    cpu_percent: _builtins.float
+    """of the reservation, else of the limit, else of one core"""
+    memory_percent: _builtins.float
+    """of the reservation, else of the limit"""
+    query: _builtins.str
+    """PromQL that yields one number, to be `target` for each replica"""
+    target: _builtins.float
+    up_window_s: _builtins.float
+    """grow to the least that was called for in this time"""
+    down_window_s: _builtins.float
+    """shrink to the most that was called for in this time"""
+    def __init__(
+        self,
+        *,
+        least: _builtins.int = ...,
+        most: _builtins.int = ...,
+        cpu_percent: _builtins.float = ...,
+        memory_percent: _builtins.float = ...,
+        query: _builtins.str = ...,
+        target: _builtins.float = ...,
+        up_window_s: _builtins.float = ...,
+        down_window_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_percent", b"cpu_percent", "down_window_s", b"down_window_s", "least", b"least", "memory_percent", b"memory_percent", "most", b"most", "query", b"query", "target", b"target", "up_window_s", b"up_window_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Autoscale: _TypeAlias = Autoscale  # noqa: Y015
+
+@_typing.final
+class Port(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    PUBLISHED_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    IP_FIELD_NUMBER: _builtins.int
+    target: _builtins.int
+    published: _builtins.int
+    """0: any free one"""
+    protocol: Global___Protocol.ValueType
+    mode: Global___PublishMode.ValueType
+    ip: _builtins.str
+    def __init__(
+        self,
+        *,
+        target: _builtins.int = ...,
+        published: _builtins.int = ...,
+        protocol: Global___Protocol.ValueType = ...,
+        mode: Global___PublishMode.ValueType = ...,
+        ip: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ip", b"ip", "mode", b"mode", "protocol", b"protocol", "published", b"published", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Port: _TypeAlias = Port  # noqa: Y015
+
+@_typing.final
+class EndpointSpec(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    mode: Global___EndpointMode.ValueType
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___Port]: ...
+    def __init__(
+        self,
+        *,
+        mode: Global___EndpointMode.ValueType = ...,
+        ports: _abc.Iterable[Global___Port] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "ports", b"ports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndpointSpec: _TypeAlias = EndpointSpec  # noqa: Y015
 
 @_typing.final
 class ServiceSpec(_message.Message):
@@ -632,35 +1341,156 @@ class ServiceSpec(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     REPLICATED_FIELD_NUMBER: _builtins.int
     GLOBAL_FIELD_NUMBER: _builtins.int
+    REPLICATEDJOB_FIELD_NUMBER: _builtins.int
+    GLOBALJOB_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
+    ROLLBACK_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    AUTOSCALE_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    MAX_UNAVAILABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    max_unavailable: _builtins.int
+    """replicas that drains and moves may take down at once; 0: unset"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def replicated(self) -> Global___Replicated: ...
     @_builtins.property
+    def replicatedjob(self) -> Global___ReplicatedJob: ...
+    @_builtins.property
+    def globaljob(self) -> Global___GlobalJob: ...
+    @_builtins.property
     def task(self) -> Global___TaskSpec: ...
     @_builtins.property
     def update(self) -> Global___UpdatePolicy: ...
+    @_builtins.property
+    def rollback(self) -> Global___UpdatePolicy: ...
+    @_builtins.property
+    def schedule(self) -> Global___Schedule: ...
+    @_builtins.property
+    def autoscale(self) -> Global___Autoscale: ...
+    @_builtins.property
+    def endpoint(self) -> Global___EndpointSpec: ...
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         replicated: Global___Replicated | None = ...,
+        replicatedjob: Global___ReplicatedJob | None = ...,
+        globaljob: Global___GlobalJob | None = ...,
         task: Global___TaskSpec | None = ...,
         update: Global___UpdatePolicy | None = ...,
+        rollback: Global___UpdatePolicy | None = ...,
+        schedule: Global___Schedule | None = ...,
+        autoscale: Global___Autoscale | None = ...,
+        endpoint: Global___EndpointSpec | None = ...,
+        max_unavailable: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["global", b"global", "mode", b"mode", "replicated", b"replicated", "task", b"task", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "endpoint", b"endpoint", "global", b"global", "globaljob", b"globaljob", "mode", b"mode", "replicated", b"replicated", "replicatedjob", b"replicatedjob", "rollback", b"rollback", "schedule", b"schedule", "task", b"task", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["global", b"global", "labels", b"labels", "mode", b"mode", "name", b"name", "replicated", b"replicated", "task", b"task", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "endpoint", b"endpoint", "global", b"global", "globaljob", b"globaljob", "labels", b"labels", "max_unavailable", b"max_unavailable", "mode", b"mode", "name", b"name", "replicated", b"replicated", "replicatedjob", b"replicatedjob", "rollback", b"rollback", "schedule", b"schedule", "task", b"task", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_mode: _TypeAlias = _typing.Literal["replicated", "global"]  # noqa: Y015
+    _WhichOneofReturnType_mode: _TypeAlias = _typing.Literal["replicated", "global", "replicatedjob", "globaljob"]  # noqa: Y015
     _WhichOneofArgType_mode: _TypeAlias = _typing.Literal["mode", b"mode"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_mode) -> _WhichOneofReturnType_mode | None: ...
 
 Global___ServiceSpec: _TypeAlias = ServiceSpec  # noqa: Y015
+
+@_typing.final
+class SecretSpec(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    TEMPLATE_DRIVER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    template_driver: _builtins.str
+    """empty, or golang"""
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        template_driver: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "name", b"name", "template_driver", b"template_driver"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SecretSpec: _TypeAlias = SecretSpec  # noqa: Y015
+
+@_typing.final
+class ConfigSpec(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    TEMPLATE_DRIVER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    template_driver: _builtins.str
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        template_driver: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "name", b"name", "template_driver", b"template_driver"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfigSpec: _TypeAlias = ConfigSpec  # noqa: Y015
 
 @_typing.final
 class NodeSpec(_message.Message):
@@ -689,20 +1519,28 @@ class NodeSpec(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     AVAILABILITY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    TAINTS_FIELD_NUMBER: _builtins.int
+    DRAIN_TIMEOUT_S_FIELD_NUMBER: _builtins.int
     role: Global___Role.ValueType
     availability: Global___Availability.ValueType
+    drain_timeout_s: _builtins.float
+    """how long a drain waits for replacements; 0: as long as it takes"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def taints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Taint]: ...
     def __init__(
         self,
         *,
         role: Global___Role.ValueType = ...,
         availability: Global___Availability.ValueType = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        taints: _abc.Iterable[Global___Taint] | None = ...,
+        drain_timeout_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "labels", b"labels", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "drain_timeout_s", b"drain_timeout_s", "labels", b"labels", "role", b"role", "taints", b"taints"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -715,19 +1553,26 @@ class ClusterSpec(_message.Message):
     CERT_EXPIRY_S_FIELD_NUMBER: _builtins.int
     HEARTBEAT_S_FIELD_NUMBER: _builtins.int
     TASK_HISTORY_LIMIT_FIELD_NUMBER: _builtins.int
+    REBALANCE_ON_JOIN_FIELD_NUMBER: _builtins.int
+    PROMETHEUS_URL_FIELD_NUMBER: _builtins.int
     cert_expiry_s: _builtins.float
     heartbeat_s: _builtins.float
     task_history_limit: _builtins.int
+    rebalance_on_join: _builtins.bool
+    prometheus_url: _builtins.str
+    """whom autoscaling queries"""
     def __init__(
         self,
         *,
         cert_expiry_s: _builtins.float = ...,
         heartbeat_s: _builtins.float = ...,
         task_history_limit: _builtins.int = ...,
+        rebalance_on_join: _builtins.bool = ...,
+        prometheus_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cert_expiry_s", b"cert_expiry_s", "heartbeat_s", b"heartbeat_s", "task_history_limit", b"task_history_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cert_expiry_s", b"cert_expiry_s", "heartbeat_s", b"heartbeat_s", "prometheus_url", b"prometheus_url", "rebalance_on_join", b"rebalance_on_join", "task_history_limit", b"task_history_limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
