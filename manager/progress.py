@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
+from manager.orchestrator.scaling import replicas_of
 from manager.view import ClusterView
 from swarm.constraints import Constraint, constraints_of
 from swarm.ids import NodeId, ServiceId
@@ -73,7 +74,7 @@ def measure(view: ClusterView, service_id: ServiceId) -> Progress:
 def wanted_replicas(view: ClusterView, service: Service) -> int:
     """How many tasks ought to run; of a global service, one on every node that admits it."""
     if isinstance(service.spec.mode, Replicated):
-        return service.spec.mode.replicas
+        return replicas_of(view, service)
     constraints = constraints_of(service.spec.task)
     keeping = {
         task.node_id

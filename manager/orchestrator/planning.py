@@ -11,6 +11,7 @@ from manager.orchestrator.draft import Draft
 from manager.orchestrator.per_node import plan_per_node
 from manager.orchestrator.reaping import dismiss, forget_versions
 from manager.orchestrator.replicated import plan_replicated
+from manager.orchestrator.scaling import replicas_of
 from manager.scheduler.fleet import Fleet
 from manager.view import ClusterView
 from swarm.ids import ServiceId
@@ -25,7 +26,7 @@ def plan_service(view: ClusterView, service_id: ServiceId, *, fleet: Fleet, now:
     if service is None:
         dismiss(attempts, draft)
     elif isinstance(service.spec.mode, Replicated):
-        replicas = service.spec.mode.replicas
+        replicas = replicas_of(view, service)
         plan_replicated(view, service, attempts, replicas=replicas, draft=draft, fleet=fleet)
     else:
         plan_per_node(view, service, attempts, draft=draft, fleet=fleet)

@@ -10,10 +10,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from heapq import heapify, heapreplace
 
 from manager.orchestrator.attempts import Attempt, Phase
+from manager.view import ClusterView
 from swarm.ids import NodeId
+from swarm.objects import Service
+from swarm.specs import Replicated
 from swarm.states import TaskState
 
 Slots = Mapping[int, Sequence[Attempt]]
+
+
+def replicas_of(view: ClusterView, service: Service) -> int:
+    """How many replicas there ought to be: the operator's number, or what autoscaling says."""
+    mode, autoscale = service.spec.mode, service.spec.autoscale
+    replicas = mode.replicas if isinstance(mode, Replicated) else 0
+    if autoscale is None:
+        return replicas
+    ledger = view.ledgers.get(service.id)
+    if ledger is not None and ledger.replicas > 0:
+        replicas = ledger.replicas
+    return min(max(replicas, autoscale.least), autoscale.most)
 
 
 def surplus(slots: Slots, replicas: int) -> list[int]:
