@@ -1,0 +1,1 @@
+"""The parts of `swarm.checks`, one subject each."""

@@ -1,0 +1,65 @@
+"""Judge where tasks may run and what they wait for."""
+
+from collections.abc import Iterator
+
+from swarm.checking.basics import MAX_COUNT, Problem, all_readable, count
+from swarm.constraints import parse as parse_constraint
+from swarm.specs import Affinity, Dependency, Global, GlobalJob, ServiceSpec, Toleration
+
+_LEAST_PRIORITY = -(2**31)
+
+
+def placement(spec: ServiceSpec) -> Iterator[Problem]:
+    """All wishes of the task about its place."""
+    wishes = spec.task.placement
+    yield from all_readable("task.placement.constraints", parse_constraint, wishes.constraints)
+    yield from count("task.placement.max_replicas_per_node", wishes.max_replicas_per_node)
+    if wishes.max_replicas_per_node and isinstance(spec.mode, Global | GlobalJob):
+        yield "task.placement.max_replicas_per_node", "has no meaning in global mode"
+    for index, each in enumerate(wishes.preferences):
+        # A preference names an attribute as constraints do.
+        yield from all_readable(f"task.placement.preferences[{index}]", _attribute, (each,))
+    for index, affinity in enumerate(wishes.affinities):
+        yield from _affinity(f"task.placement.affinities[{index}]", affinity, spec.name)
+    for index, toleration in enumerate(wishes.tolerations):
+        yield from _toleration(f"task.placement.tolerations[{index}]", toleration)
+    for index, platform in enumerate(wishes.platforms):
+        if not platform.os and not platform.arch:
+            yield f"task.placement.platforms[{index}]", "names neither a system nor a machine"
+    if not _LEAST_PRIORITY <= spec.task.priority <= MAX_COUNT:
+        yield "task.priority", f"{spec.task.priority} is not in {_LEAST_PRIORITY}..{MAX_COUNT}"
+    yield from count("max_unavailable", spec.max_unavailable)
+    yield from _dependencies(spec.name, spec.task.depends_on)
+
+
+def _attribute(text: str) -> object:
+    return parse_constraint(f"{text}==x" if text != "node.role" else "node.role==worker")
+
+
+def _affinity(path: str, wish: Affinity, own: str) -> Iterator[Problem]:
+    if not wish.service:
+        yield f"{path}.service", "must not be empty"
+    elif wish.service == own and wish.required and not wish.anti:
+        yield f"{path}.service", "a service that must be where it is could start nowhere"
+    for _, text in all_readable(path, _attribute, (wish.topology,)):
+        yield f"{path}.topology", text
+
+
+def _toleration(path: str, wish: Toleration) -> Iterator[Problem]:
+    if any(map(str.isspace, wish.key)):
+        yield f"{path}.key", f"{wish.key!r} must not hold a space"
+    if not wish.key and not wish.any_value:
+        yield f"{path}.key", "without a key it must bear any value"
+
+
+def _dependencies(own: str, wishes: tuple[Dependency, ...]) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, wish in enumerate(wishes):
+        path = f"task.depends_on[{index}].service"
+        if not wish.service:
+            yield path, "must not be empty"
+        elif wish.service == own:
+            yield path, "a service cannot wait for itself"
+        elif wish.service in seen:
+            yield path, f"{wish.service} is already in depends_on[{seen[wish.service]}]"
+        seen.setdefault(wish.service, index)

@@ -1,0 +1,42 @@
+"""Judge which secrets and configs a container is given, and as which files."""
+
+from collections.abc import Iterator
+from posixpath import join, normpath
+
+from swarm.checking.basics import Problem
+from swarm.specs import ContainerSpec, FileReference
+
+SECRETS = "/run/secrets"
+CONFIGS = "/"
+_MOST_ID = 2**32 - 2
+
+
+def references(container: ContainerSpec) -> Iterator[Problem]:
+    """Every secret and config, and that no two are one file."""
+    places: dict[str, str] = {}
+    for kind, found, base in (
+        ("secrets", container.secrets, SECRETS),
+        ("configs", container.configs, CONFIGS),
+    ):
+        for index, each in enumerate(found):
+            path = f"task.container.{kind}[{index}]"
+            yield from _reference(path, each)
+            place = normpath(join(base, each.target or each.name))
+            if place in places:
+                yield f"{path}.target", f"{place} is already the target of {places[place]}"
+            places.setdefault(place, f"{kind}[{index}]")
+
+
+def _reference(path: str, each: FileReference) -> Iterator[Problem]:
+    if not each.id or not each.name:
+        yield path, "must name what it refers to, and its id"
+    target = each.target or each.name
+    if ".." in target.split("/"):
+        yield f"{path}.target", f"{each.target!r} must not contain `..`"
+    elif target.endswith("/"):
+        yield f"{path}.target", f"{each.target!r} must name a file"
+    for name, number in (("uid", each.uid), ("gid", each.gid)):
+        if not number.isascii() or not number.isdigit() or int(number) > _MOST_ID:
+            yield f"{path}.{name}", f"{number!r} is not a number of a user or a group"
+    if not 0 <= each.mode <= 0o7777:
+        yield f"{path}.mode", f"{each.mode:o} is not a file mode"
