@@ -65,7 +65,10 @@ bench: setup ## measure, side by side with Docker Swarm where it can be installe
 bench-runtime: setup ## measure the runtime beside runc and crun; ARGS="--crun PATH" names another
 	$(BIN)/python -m benchmarks.runtime $(ARGS)
 
+bench-scale: setup ## measure the control plane with hollow nodes; ARGS="--nodes 1000 --tasks 100000"
+	$(BIN)/python -m benchmarks.scale $(ARGS)
+
 docs: setup ## render the generated reference pages
 	$(BIN)/python -m docs.generate
 
-.PHONY: help setup quickstart quickstart-down proto fmt check test core sim kernel kernel-v2 cluster bench bench-runtime docs
+.PHONY: help setup quickstart quickstart-down proto fmt check test core sim kernel kernel-v2 cluster bench bench-runtime bench-scale docs
