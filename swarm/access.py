@@ -30,6 +30,7 @@ _CONTROL = (
     "ListTasks",
     "RollbackService",
     "PromoteService",
+    "TriggerService",
     "ListRevisions",
     "PlanService",
     "ExplainPlacement",

@@ -112,8 +112,20 @@ class Rollout(Struct, frozen=True, kw_only=True):
     changed_at: float = 0.0
 
 
+class Span(Struct, frozen=True):
+    """Slots from `first` to `last`, both included."""
+
+    first: int = 0
+    last: int = 0
+
+
 class Run(Struct, frozen=True, kw_only=True):
-    """One firing of a schedule; its tasks bear its number and are of one version."""
+    """One firing of a schedule; its tasks bear its number and are of one version.
+
+    A job without a schedule has one run with the number 0. Slots in `done` came to a good end,
+    those in `failed` never will: neither runs again, whatever is left of their tasks. `total`
+    counts slots, or the nodes of a global job, and `completed` those that ended well.
+    """
 
     number: int
     due_at: float = 0.0
@@ -121,12 +133,18 @@ class Run(Struct, frozen=True, kw_only=True):
     ended_at: float = 0.0
     state: RunState = RunState.RUNNING
     spec_version: int = 1
+    done: tuple[Span, ...] = ()
+    failed: tuple[Span, ...] = ()
+    total: int = 0
+    completed: int = 0
+    message: str = ""
 
 
 class Ledger(Struct, frozen=True, kw_only=True):
     """What the leader has to remember of a service from one plan to the next.
 
-    `last_run` is the number of the newest run; the firings up to `fired_until` are decided.
+    `last_run` is the number of the newest run; the firings of `schedule` (its expression and
+    time zone) up to `fired_until` are decided.
     `replicas` is what autoscaling wants, 0 while it has not decided.
     """
 
@@ -138,6 +156,7 @@ class Ledger(Struct, frozen=True, kw_only=True):
     replicas: int = 0
     scaled_at: float = 0.0
     scale_message: str = ""
+    schedule: str = ""
 
 
 class SpecVersion(Struct, frozen=True, kw_only=True):

@@ -319,11 +319,17 @@ class ServiceView(_message.Message):
     RUNNING_FIELD_NUMBER: _builtins.int
     LEDGER_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    NEXT_FIRING_AT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     wanted: _builtins.int
     running: _builtins.int
     completed: _builtins.int
     """of a job: tasks that came to a good end"""
+    total: _builtins.int
+    """of a job: tasks that have to"""
+    next_firing_at: _builtins.float
+    """of a scheduled job"""
     @_builtins.property
     def service(self) -> _objects_pb2.Service: ...
     @_builtins.property
@@ -337,10 +343,12 @@ class ServiceView(_message.Message):
         running: _builtins.int = ...,
         ledger: _objects_pb2.Ledger | None = ...,
         completed: _builtins.int = ...,
+        total: _builtins.int = ...,
+        next_firing_at: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ledger", b"ledger", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "ledger", b"ledger", "running", b"running", "service", b"service", "version", b"version", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "ledger", b"ledger", "next_firing_at", b"next_firing_at", "running", b"running", "service", b"service", "total", b"total", "version", b"version", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -544,6 +552,48 @@ class PromoteServiceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PromoteServiceResponse: _TypeAlias = PromoteServiceResponse  # noqa: Y015
+
+@_typing.final
+class TriggerServiceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TriggerServiceRequest: _TypeAlias = TriggerServiceRequest  # noqa: Y015
+
+@_typing.final
+class TriggerServiceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
+    run: _builtins.int
+    @_builtins.property
+    def service(self) -> Global___ServiceView: ...
+    def __init__(
+        self,
+        *,
+        service: Global___ServiceView | None = ...,
+        run: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TriggerServiceResponse: _TypeAlias = TriggerServiceResponse  # noqa: Y015
 
 @_typing.final
 class ListRevisionsRequest(_message.Message):
@@ -1526,6 +1576,7 @@ class ServiceProgress(_message.Message):
     OLD_FIELD_NUMBER: _builtins.int
     ROLLOUT_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     wanted: _builtins.int
     running: _builtins.int
     """of the current spec version"""
@@ -1534,6 +1585,8 @@ class ServiceProgress(_message.Message):
     """live tasks that the rollout or a scale-down still has to stop"""
     completed: _builtins.int
     """of a job"""
+    failure: _builtins.str
+    """why a job can never be done"""
     @_builtins.property
     def states(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """live tasks by observed state"""
@@ -1555,10 +1608,11 @@ class ServiceProgress(_message.Message):
         old: _builtins.int = ...,
         rollout: _objects_pb2.Rollout | None = ...,
         completed: _builtins.int = ...,
+        failure: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "old", b"old", "problems", b"problems", "removed", b"removed", "rollout", b"rollout", "running", b"running", "states", b"states", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "failure", b"failure", "old", b"old", "problems", b"problems", "removed", b"removed", "rollout", b"rollout", "running", b"running", "states", b"states", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

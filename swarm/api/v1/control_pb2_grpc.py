@@ -100,6 +100,11 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PromoteServiceRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PromoteServiceResponse.FromString,
                 _registered_method=True)
+        self.TriggerService = channel.unary_unary(
+                '/swarm.api.v1.Control/TriggerService',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.TriggerServiceRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.TriggerServiceResponse.FromString,
+                _registered_method=True)
         self.ListRevisions = channel.unary_unary(
                 '/swarm.api.v1.Control/ListRevisions',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListRevisionsRequest.SerializeToString,
@@ -286,6 +291,13 @@ class ControlServicer:
 
     def PromoteService(self, request, context):
         """Let a rollout go on: past its canaries, or after it was paused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TriggerService(self, request, context):
+        """Start a run of a scheduled job now, whatever its schedule says.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -493,6 +505,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.PromoteService,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PromoteServiceRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PromoteServiceResponse.SerializeToString,
+            ),
+            'TriggerService': grpc.unary_unary_rpc_method_handler(
+                    servicer.TriggerService,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.TriggerServiceRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.TriggerServiceResponse.SerializeToString,
             ),
             'ListRevisions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRevisions,
@@ -951,6 +968,33 @@ class Control:
             '/swarm.api.v1.Control/PromoteService',
             swarm_dot_api_dot_v1_dot_control__pb2.PromoteServiceRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.PromoteServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TriggerService(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/TriggerService',
+            swarm_dot_api_dot_v1_dot_control__pb2.TriggerServiceRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.TriggerServiceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,8 @@ class ControlStub:
     """Back to the previous spec, or to a revision of the history."""
     PromoteService: _grpc.UnaryUnaryMultiCallable[_control_pb2.PromoteServiceRequest, _control_pb2.PromoteServiceResponse]
     """Let a rollout go on: past its canaries, or after it was paused."""
+    TriggerService: _grpc.UnaryUnaryMultiCallable[_control_pb2.TriggerServiceRequest, _control_pb2.TriggerServiceResponse]
+    """Start a run of a scheduled job now, whatever its schedule says."""
     ListRevisions: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]
     PlanService: _grpc.UnaryUnaryMultiCallable[_control_pb2.PlanServiceRequest, _control_pb2.PlanServiceResponse]
     """What creating or changing a service would do, without doing it."""
@@ -99,6 +101,8 @@ class ControlAsyncStub(ControlStub):
     """Back to the previous spec, or to a revision of the history."""
     PromoteService: _aio.UnaryUnaryMultiCallable[_control_pb2.PromoteServiceRequest, _control_pb2.PromoteServiceResponse]  # type: ignore[assignment]
     """Let a rollout go on: past its canaries, or after it was paused."""
+    TriggerService: _aio.UnaryUnaryMultiCallable[_control_pb2.TriggerServiceRequest, _control_pb2.TriggerServiceResponse]  # type: ignore[assignment]
+    """Start a run of a scheduled job now, whatever its schedule says."""
     ListRevisions: _aio.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]  # type: ignore[assignment]
     PlanService: _aio.UnaryUnaryMultiCallable[_control_pb2.PlanServiceRequest, _control_pb2.PlanServiceResponse]  # type: ignore[assignment]
     """What creating or changing a service would do, without doing it."""
@@ -225,6 +229,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.PromoteServiceResponse, _abc.Awaitable[_control_pb2.PromoteServiceResponse]]:
         """Let a rollout go on: past its canaries, or after it was paused."""
+
+    @_abc_1.abstractmethod
+    def TriggerService(
+        self,
+        request: _control_pb2.TriggerServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.TriggerServiceResponse, _abc.Awaitable[_control_pb2.TriggerServiceResponse]]:
+        """Start a run of a scheduled job now, whatever its schedule says."""
 
     @_abc_1.abstractmethod
     def ListRevisions(

@@ -414,8 +414,34 @@ class Rollout(_message.Message):
 Global___Rollout: _TypeAlias = Rollout  # noqa: Y015
 
 @_typing.final
+class Span(_message.Message):
+    """Slots from `first` to `last`, both included."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    first: _builtins.int
+    last: _builtins.int
+    def __init__(
+        self,
+        *,
+        first: _builtins.int = ...,
+        last: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "last", b"last"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Span: _TypeAlias = Span  # noqa: Y015
+
+@_typing.final
 class Run(_message.Message):
-    """One firing of a schedule. Tasks bear its number."""
+    """One firing of a schedule, or (number 0) the only run of a job without one. Tasks bear its
+    number. A slot in `done` or `failed` never runs again, whatever is left of its tasks.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -425,12 +451,31 @@ class Run(_message.Message):
     ENDED_AT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     SPEC_VERSION_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     due_at: _builtins.float
     started_at: _builtins.float
     ended_at: _builtins.float
     state: Global___RunState.ValueType
     spec_version: _builtins.int
+    total: _builtins.int
+    """slots, or nodes"""
+    completed: _builtins.int
+    """those that came to a good end"""
+    message: _builtins.str
+    """why it cannot complete"""
+    @_builtins.property
+    def done(self) -> _containers.RepeatedCompositeFieldContainer[Global___Span]:
+        """slots that came to a good end"""
+
+    @_builtins.property
+    def failed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Span]:
+        """slots that never will"""
+
     def __init__(
         self,
         *,
@@ -440,10 +485,15 @@ class Run(_message.Message):
         ended_at: _builtins.float = ...,
         state: Global___RunState.ValueType = ...,
         spec_version: _builtins.int = ...,
+        done: _abc.Iterable[Global___Span] | None = ...,
+        failed: _abc.Iterable[Global___Span] | None = ...,
+        total: _builtins.int = ...,
+        completed: _builtins.int = ...,
+        message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "ended_at", b"ended_at", "number", b"number", "spec_version", b"spec_version", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "done", b"done", "due_at", b"due_at", "ended_at", b"ended_at", "failed", b"failed", "message", b"message", "number", b"number", "spec_version", b"spec_version", "started_at", b"started_at", "state", b"state", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -463,6 +513,7 @@ class Ledger(_message.Message):
     REPLICAS_FIELD_NUMBER: _builtins.int
     SCALED_AT_FIELD_NUMBER: _builtins.int
     SCALE_MESSAGE_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     last_run: _builtins.int
     """the number of the newest run, whether it is kept or not"""
@@ -472,6 +523,8 @@ class Ledger(_message.Message):
     """what autoscaling wants; 0: it has not decided yet"""
     scaled_at: _builtins.float
     scale_message: _builtins.str
+    schedule: _builtins.str
+    """expression and time zone that `fired_until` speaks of"""
     @_builtins.property
     def rollout(self) -> Global___Rollout: ...
     @_builtins.property
@@ -487,10 +540,11 @@ class Ledger(_message.Message):
         replicas: _builtins.int = ...,
         scaled_at: _builtins.float = ...,
         scale_message: _builtins.str = ...,
+        schedule: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fired_until", b"fired_until", "last_run", b"last_run", "replicas", b"replicas", "rollout", b"rollout", "runs", b"runs", "scale_message", b"scale_message", "scaled_at", b"scaled_at", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fired_until", b"fired_until", "last_run", b"last_run", "replicas", b"replicas", "rollout", b"rollout", "runs", b"runs", "scale_message", b"scale_message", "scaled_at", b"scaled_at", "schedule", b"schedule", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
