@@ -31,10 +31,12 @@ _VALUE = re.compile(r"[A-Za-z0-9:_\s.*()?+\[\]\\^$|/@-]+")
 _ROLES = ("worker", "manager")
 _USERNS = ("host", "remapped")
 
-_HINT = (
-    "write ATTRIBUTE==VALUE or ATTRIBUTE!=VALUE with node.id, node.hostname, node.role, "
-    "node.platform.os, node.platform.arch, node.userns, node.labels.NAME or engine.labels.NAME"
+_NAMES = (
+    "node.id, node.hostname, node.role, node.platform.os, node.platform.arch, node.userns, "
+    "node.labels.NAME or engine.labels.NAME"
 )
+_ATTRIBUTE_HINT = f"use {_NAMES}"
+_HINT = f"write ATTRIBUTE==VALUE or ATTRIBUTE!=VALUE with {_NAMES}"
 
 
 class Constraint(Struct, frozen=True, kw_only=True):
@@ -61,12 +63,12 @@ def parse(text: str) -> Constraint:
     found = re.search(r"==|!=", text)
     if found is None:
         raise Invalid(f"constraint {text!r} has neither == nor !=", hint=_HINT)
-    attribute = _canonical(text, text[: found.start()].strip())
+    attribute = _attribute(text, text[: found.start()].strip())
     value = text[found.end() :].strip()
     if not _VALUE.fullmatch(value):
         problem = f"value {value!r} has unusual characters" if value else "the value is empty"
         raise Invalid(f"constraint {text!r}: {problem}", hint=_HINT)
-    folded = _fold(attribute, value)
+    folded = fold(attribute, value)
     if attribute == "node.role" and folded not in _ROLES:
         raise Invalid(
             f"constraint {text!r}: there is no role {value!r}", hint="use worker or manager"
@@ -116,7 +118,33 @@ def attribute_of(node: Node, attribute: str) -> str:
         case "node.userns":
             return "remapped" if node.description.remaps_ids else "host"
         case _:
-            return _fold("node.platform.arch", node.description.arch)
+            return fold("node.platform.arch", node.description.arch)
+
+
+def fold(attribute: str, value: str) -> str:
+    """A value in the one spelling that nodes and wishes are compared in."""
+    folded = value.casefold()
+    return _ARCHITECTURES.get(folded, folded) if attribute == "node.platform.arch" else folded
+
+
+def canonical(attribute: str) -> str:
+    """The one spelling of an attribute that nodes have; `Invalid` when they have no such."""
+    for prefix in _LABELS:
+        if attribute.casefold().startswith(prefix):
+            name = attribute[len(prefix) :]
+            if not _LABEL_NAME.fullmatch(name):
+                raise Invalid(f"label name {name!r} is malformed", hint=_ATTRIBUTE_HINT)
+            return prefix + name
+    if attribute.casefold() not in _ATTRIBUTES:
+        raise Invalid(f"nodes have no attribute {attribute!r}", hint=_ATTRIBUTE_HINT)
+    return attribute.casefold()
+
+
+def _attribute(text: str, attribute: str) -> str:
+    try:
+        return canonical(attribute)
+    except Invalid as err:
+        raise Invalid(f"constraint {text!r}: {err.message}", hint=_HINT) from err
 
 
 def _parse_or_refuse(text: str) -> Constraint:
@@ -124,20 +152,3 @@ def _parse_or_refuse(text: str) -> Constraint:
         return parse(text)
     except Invalid:
         return Constraint(attribute="node.id", value=text)
-
-
-def _fold(attribute: str, value: str) -> str:
-    folded = value.casefold()
-    return _ARCHITECTURES.get(folded, folded) if attribute == "node.platform.arch" else folded
-
-
-def _canonical(text: str, attribute: str) -> str:
-    for prefix in _LABELS:
-        if attribute.casefold().startswith(prefix):
-            name = attribute[len(prefix) :]
-            if not _LABEL_NAME.fullmatch(name):
-                raise Invalid(f"constraint {text!r}: label name {name!r} is malformed", hint=_HINT)
-            return prefix + name
-    if attribute.casefold() not in _ATTRIBUTES:
-        raise Invalid(f"constraint {text!r}: nodes have no attribute {attribute!r}", hint=_HINT)
-    return attribute.casefold()
