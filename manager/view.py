@@ -143,6 +143,20 @@ class ClusterView:
         self._settle(notes)
         return notes.closed()
 
+    def suppose(self, values: Iterable[tuple[str, Value, int]], *, now: float) -> Applied:
+        """Take in values that were read before, each with its key and revision.
+
+        For views that only think: nothing is decoded, compared or told as an event.
+        """
+        notes = Notes(now)
+        for name, value, revision in values:
+            key = read_key(name)
+            assert key is not None, name
+            self._freshness.learn(name, revision)
+            self._learn(key, value, notes)
+        self._settle(notes)
+        return notes.closed(silently=True)
+
     @property
     def revision(self) -> int:
         """Up to where the watch has come."""
@@ -191,10 +205,7 @@ class ClusterView:
         service = self.services.get(service_id)
         if found is not None or service is None or service.spec_version != version:
             return found
-        spec = service.spec
-        return SpecVersion(
-            service_id=service_id, version=version, task=spec.task, labels=spec.labels
-        )
+        return SpecVersion.of(service)
 
     def versions_of(self, service_id: ServiceId) -> Mapping[int, SpecVersion]:
         """The stored task specs of a service, by version."""
