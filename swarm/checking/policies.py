@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from functools import lru_cache
 
-from swarm.checking.basics import Problem, count, duration, ratio
+from swarm.checking.basics import Problem, count, duration, ratio, readable
 from swarm.specs import (
     Autoscale,
     FailureAction,
@@ -81,10 +80,14 @@ def _policy(path: str, policy: UpdatePolicy) -> Iterator[Problem]:
 
 
 def _expression(plan: Schedule) -> Iterator[Problem]:
-    if problem := _cron_problem(plan.expression):
-        yield "schedule.expression", problem
-    if plan.timezone and not _is_timezone(plan.timezone):
-        yield "schedule.timezone", f"there is no time zone {plan.timezone!r}; use one like UTC"
+    # A command line that sets no schedule does not pay for the libraries that read one.
+    from swarm.timetables import read_timetable, read_zone
+
+    if plan.expression:
+        yield from readable("schedule.expression", read_timetable, plan.expression)
+    else:
+        yield "schedule.expression", "must not be empty"
+    yield from readable("schedule.timezone", read_zone, plan.timezone)
 
 
 def _targets(spec: ServiceSpec, wish: Autoscale) -> Iterator[Problem]:
@@ -106,34 +109,3 @@ def _targets(spec: ServiceSpec, wish: Autoscale) -> Iterator[Problem]:
             "autoscale.memory_percent",
             "is a share of the task's reservation or limit of memory, and it has neither",
         )
-
-
-# A command line that sets no schedule does not pay for the libraries that read one.
-@lru_cache(maxsize=256)
-def _cron_problem(expression: str) -> str:
-    from datetime import UTC, datetime
-
-    from cronsim import CronSim, CronSimError
-
-    if not expression:
-        return "must not be empty"
-    if len(expression.split()) != 5:
-        return f"{expression!r} must have 5 fields: minute, hour, day, month, weekday"
-    try:
-        next(CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC)))
-    except CronSimError as err:
-        return f"{expression!r}: {str(err).lower()}"
-    except StopIteration:
-        return f"{expression!r} never comes"
-    return ""
-
-
-@lru_cache(maxsize=256)
-def _is_timezone(name: str) -> bool:
-    from zoneinfo import ZoneInfo
-
-    try:
-        ZoneInfo(name)
-    except (OSError, ValueError, KeyError):
-        return False
-    return True
