@@ -27,6 +27,7 @@ from manager.view import ClusterView
 from swarm.codec import pack
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Ledger, Revision, Service, SpecVersion, Task
+from swarm.specs import GenericResource
 from swarm.states import TaskState
 
 KEPT_REVISIONS = 20
@@ -34,17 +35,19 @@ KEPT_REVISIONS = 20
 
 
 class SetDesired(Struct, frozen=True):
-    """Want the task to stop."""
+    """Want the task to stop; `eviction`, if any, says in whose favour."""
 
     task_id: TaskId
     desired: TaskState
+    eviction: str = ""
 
 
 class AssignTask(Struct, frozen=True):
-    """Give a waiting task its node."""
+    """Give a waiting task its node, and there what is its own."""
 
     task_id: TaskId
     node_id: NodeId
+    claims: tuple[GenericResource, ...] = ()
 
 
 class UpdateMessage(Struct, frozen=True):
@@ -189,10 +192,13 @@ def _operations(decision: Decision, task: Task | None, now: float) -> Iterator[O
     match decision, task:
         case CreateTask(task=created), _:
             yield _put(created)
-        case SetDesired(desired=desired), Task():
-            yield _put(structs.replace(task, desired=desired, updated_at=now))
-        case AssignTask(node_id=node_id), Task():
-            yield _put(structs.replace(task, node_id=node_id, message="", updated_at=now))
+        case SetDesired(desired=desired, eviction=eviction), Task():
+            reason = eviction or task.eviction
+            yield _put(structs.replace(task, desired=desired, eviction=reason, updated_at=now))
+        case AssignTask(node_id=node_id, claims=claims), Task():
+            yield _put(
+                structs.replace(task, node_id=node_id, claims=claims, message="", updated_at=now)
+            )
         case Evict(reason=reason), Task():
             yield _put(structs.replace(task, eviction=reason, updated_at=now))
         case WriteLedger(ledger=ledger), _:
@@ -217,12 +223,7 @@ def _operations(decision: Decision, task: Task | None, now: float) -> Iterator[O
 
 def service_writes(service: Service, revision: Revision) -> Iterator[Operation]:
     """The writes of a changed service: itself, its task spec's version, and its history."""
-    version = SpecVersion(
-        service_id=service.id,
-        version=service.spec_version,
-        task=service.spec.task,
-        labels=service.spec.labels,
-    )
+    version = SpecVersion.of(service)
     yield Put(layout.version_key(service.id, service.spec_version), pack(version))
     yield Put(layout.service_key(service.id), pack(service))
     yield Put(layout.revision_key(service.id, revision.number), pack(revision))

@@ -13,6 +13,7 @@ from swarm.specs import (
     ConfigSpec,
     GenericResource,
     NodeSpec,
+    Port,
     Resources,
     SecretSpec,
     ServiceSpec,
@@ -162,14 +163,26 @@ class Ledger(Struct, frozen=True, kw_only=True):
 class SpecVersion(Struct, frozen=True, kw_only=True):
     """One task spec, stored once; tasks refer to it by service and version.
 
-    `labels` are the service's, as they were when the version was made: templates may use them,
-    and every task of a version is made from the same.
+    `labels` and `ports` are the service's, as they were when the version was made: templates use
+    labels, tasks hold ports of their nodes, and every task of a version is made from the same.
     """
 
     service_id: ServiceId
     version: int
     task: TaskSpec
     labels: dict[str, str] = {}
+    ports: tuple[Port, ...] = ()
+
+    @classmethod
+    def of(cls, service: Service) -> "SpecVersion":
+        """The current version of a service."""
+        return cls(
+            service_id=service.id,
+            version=service.spec_version,
+            task=service.spec.task,
+            labels=service.spec.labels,
+            ports=service.spec.endpoint.ports,
+        )
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -200,7 +213,10 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 class Observation(Struct, frozen=True, kw_only=True):
-    """What an agent last reported of a task; `failing_streak` counts health checks in a row."""
+    """What an agent last reported of a task; `failing_streak` counts health checks in a row.
+
+    `running_at` is when it became RUNNING, which is kept after it has ended.
+    """
 
     task_id: TaskId
     state: TaskState = TaskState.NEW
@@ -213,6 +229,7 @@ class Observation(Struct, frozen=True, kw_only=True):
     started_at: float = 0.0
     health: HealthState = HealthState.NONE
     failing_streak: int = 0
+    running_at: float = 0.0
 
 
 class Session(Struct, frozen=True, kw_only=True):

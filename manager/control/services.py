@@ -52,7 +52,8 @@ def update(
     """Store the next spec of a service; `Conflict` unless `version` is its present one."""
     service = view.services[service_id]
     check_change(view, service_id, version, spec)
-    is_new_version = spec.task != service.spec.task
+    old = service.spec
+    is_new_version = (spec.task, spec.endpoint.ports) != (old.task, old.endpoint.ports)
     changed = structs.replace(
         service,
         spec=spec,
@@ -99,10 +100,5 @@ def remove(view: ClusterView, service_id: ServiceId) -> Commit:
 
 
 def _put_version(service: Service) -> Put:
-    version = SpecVersion(
-        service_id=service.id,
-        version=service.spec_version,
-        task=service.spec.task,
-        labels=service.spec.labels,
-    )
+    version = SpecVersion.of(service)
     return Put(layout.version_key(service.id, service.spec_version), pack(version))

@@ -25,6 +25,7 @@ from manager.orchestrator.attempts import Attempt, Phase
 from manager.view import ClusterView
 from swarm.ids import LENGTH, NodeId, ServiceId, TaskId, base36
 from swarm.objects import Service, Task
+from swarm.specs import GenericResource
 from swarm.states import TaskState
 
 
@@ -85,7 +86,12 @@ class Draft:
         self._wake_at = at if self._wake_at is None else min(at, self._wake_at)
 
     def create(
-        self, service: Service, opening: Opening, node_id: NodeId, message: str = ""
+        self,
+        service: Service,
+        opening: Opening,
+        node_id: NodeId,
+        message: str = "",
+        claims: tuple[GenericResource, ...] = (),
     ) -> None:
         """Start an attempt on a node, or have it wait for the reason in `message`."""
         if node_id:
@@ -103,13 +109,18 @@ class Draft:
                 message=message,
                 restarts=opening.restarts,
                 attempt=opening.attempt,
+                claims=claims,
             )
         )
 
-    def assign(self, wait: Wait, node_id: NodeId) -> None:
+    def assign(self, wait: Wait, node_id: NodeId, claims: tuple[GenericResource, ...] = ()) -> None:
         """Give a waiting task its node."""
         self._stop_replaced(wait.replaced)
-        self._decided[wait.task.id] = AssignTask(wait.task.id, node_id)
+        self._decided[wait.task.id] = AssignTask(wait.task.id, node_id, claims)
+
+    def preempt(self, task_id: TaskId, reason: str) -> None:
+        """Stop another service's task, because this one needs its place more."""
+        self._decided[task_id] = SetDesired(task_id, TaskState.SHUTDOWN, reason)
 
     def keep_waiting(self, wait: Wait, message: str) -> None:
         """Say why a task waits, if that is not what it says already."""

@@ -209,6 +209,9 @@ class World:
         """Report a state of a task as its node's dispatcher does."""
         task = task if isinstance(task, Task) else self.view.tasks[task]
         when = self.now if at is None else at
+        before = self.view.observation(task)
+        running_at = before.running_at if before is not None else 0.0
+        fields.setdefault("running_at", when if state is TaskState.RUNNING else running_at)
         seen = Observation(task_id=task.id, state=state, at=when, **fields)
         return self.write((layout.observed_key(task.node_id, task.id), seen))
 
@@ -219,9 +222,4 @@ class World:
 
 
 def _version(service: Service) -> SpecVersion:
-    return SpecVersion(
-        service_id=service.id,
-        version=service.spec_version,
-        task=service.spec.task,
-        labels=service.spec.labels,
-    )
+    return SpecVersion.of(service)

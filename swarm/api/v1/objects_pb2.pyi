@@ -653,6 +653,7 @@ class SpecVersion(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     version: _builtins.int
     @_builtins.property
@@ -661,6 +662,10 @@ class SpecVersion(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """the service's, when this version was made"""
 
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[_specs_pb2.Port]:
+        """likewise"""
+
     def __init__(
         self,
         *,
@@ -668,10 +673,11 @@ class SpecVersion(_message.Message):
         version: _builtins.int = ...,
         task: _specs_pb2.TaskSpec | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        ports: _abc.Iterable[_specs_pb2.Port] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "service_id", b"service_id", "task", b"task", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "ports", b"ports", "service_id", b"service_id", "task", b"task", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -759,6 +765,7 @@ class Observation(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
     FAILING_STREAK_FIELD_NUMBER: _builtins.int
+    RUNNING_AT_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     state: Global___TaskState.ValueType
     at: _builtins.float
@@ -771,6 +778,8 @@ class Observation(_message.Message):
     health: Global___HealthState.ValueType
     failing_streak: _builtins.int
     """failures in a row"""
+    running_at: _builtins.float
+    """when it became RUNNING; 0: it never did"""
     def __init__(
         self,
         *,
@@ -785,10 +794,11 @@ class Observation(_message.Message):
         started_at: _builtins.float = ...,
         health: Global___HealthState.ValueType = ...,
         failing_streak: _builtins.int = ...,
+        running_at: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "error", b"error", "exit_code", b"exit_code", "failing_streak", b"failing_streak", "health", b"health", "message", b"message", "oom_killed", b"oom_killed", "pid", b"pid", "started_at", b"started_at", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "error", b"error", "exit_code", b"exit_code", "failing_streak", b"failing_streak", "health", b"health", "message", b"message", "oom_killed", b"oom_killed", "pid", b"pid", "running_at", b"running_at", "started_at", b"started_at", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
