@@ -1,0 +1,226 @@
+"""Try out on a copy what the planners would do, and let the copy's agents obey.
+
+The cluster's own view is never touched, so nothing of an experiment can leak into what the
+leader decides. The copy holds what planning one service looks at: all nodes and services, and
+the tasks of this service, of those it looks at or that look at it, and of those that it may
+preempt; what all others reserve is in the copied node table. `Supposition.of` has to be made
+between two changes of the view; after that it may be driven on any thread.
+
+Agents of nodes that are up do as they are told within the round, and what they start is
+healthy: a forecast says what the swarm does, not how well the containers work.
+"""
+
+from collections.abc import Iterator
+from math import ceil
+from typing import cast
+
+import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
+
+from manager import layout
+from manager.decisions import SetDesired, changes_made, commit_for
+from manager.decoding import Value
+from manager.orchestrator.planning import plan_service
+from manager.scheduler.fleet import Fleet
+from manager.view import ClusterView
+from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.objects import Observation, Service, Task
+from swarm.specs import FailureAction, ServiceSpec, UpdatePolicy
+from swarm.states import HealthState, NodeState, TaskState
+
+STEPS = 20
+"""In how many steps at most a rollout is tried: more at a time, should it take more."""
+ROUNDS = 200
+PATIENCE_S = 60.0
+"""How far ahead the planners' own deadlines are followed."""
+
+
+class Supposition:
+    """A copy of what matters to one service. `view` and `fleet` are its own."""
+
+    def __init__(self, view: ClusterView, fleet: Fleet, service_id: ServiceId) -> None:
+        self.view = view
+        self.fleet = fleet
+        self.service_id = service_id
+        self.displaced: list[Task] = []
+        """Tasks of other services that were asked to stop."""
+        self._revision = view.revision
+        self._restless: dict[TaskId, None] = {}
+
+    @classmethod
+    def of(cls, view: ClusterView, fleet: Fleet, service: Service, *, now: float) -> "Supposition":
+        """Copy what planning `service` looks at; the service itself stays as `view` has it."""
+        copy = ClusterView()
+        copy.suppose(_values(view, _looked_at(view, service)), now=now)
+        copy.give_up(sorted(copy.doubted - view.doubted), now=now)
+        return cls(copy, copied(fleet), service.id)
+
+    def put(self, service: Service, *, now: float) -> None:
+        """Have the service be as it would be."""
+        tried = structs.replace(service, spec=hurried(service.spec))
+        key = layout.service_key(service.id)
+        self._take([(key, tried, self._next())], now=now)
+
+    def settle(self, *, now: float) -> float:
+        """Plan and obey until nothing moves any more; the time by then."""
+        self._restless.update(dict.fromkeys(self.view.tasks_of(self.service_id)))
+        until, start = now, now
+        for _ in range(ROUNDS):
+            is_planned, wake_at = self._plan(until)
+            is_moved = self._obey(until)
+            if is_planned or is_moved:
+                continue
+            if wake_at is None or wake_at > start + PATIENCE_S:
+                break
+            until = max(until, wake_at)
+        return until
+
+    def _plan(self, now: float) -> tuple[bool, float | None]:
+        plan = plan_service(self.view, self.service_id, fleet=self.fleet, now=now)
+        if not plan.decisions:
+            return False, plan.wake_at
+        for each in plan.decisions:
+            if isinstance(each, SetDesired):
+                task = self.view.tasks[each.task_id]
+                if task.service_id != self.service_id:
+                    self.displaced.append(task)
+        revision = self._next()
+        changes = changes_made(commit_for(self.view, plan, now=now), revision)
+        applied = self.view.apply(changes, revision, now=now, ahead=True)
+        self.fleet.sync(self.view, applied)
+        self._restless.update(dict.fromkeys(applied.tasks))
+        return True, plan.wake_at
+
+    def _obey(self, now: float) -> bool:
+        """Let the agents do what they were told; whether there was anything to do."""
+        restless, self._restless = list(self._restless), {}
+        reports: list[tuple[str, Value, int]] = []
+        for task_id in restless:
+            task = self.view.tasks.get(task_id)
+            if task is not None and (seen := self._report(task, now)) is not None:
+                key = layout.observed_key(task.node_id, task.id)
+                reports.append((key, seen, self._next()))
+        self._take(reports, now=now)
+        return bool(reports)
+
+    def _report(self, task: Task, now: float) -> Observation | None:
+        state = self.view.state(task)
+        is_reachable = self.view.node_state(task.node_id) is NodeState.READY
+        if state.is_terminal or not is_reachable:
+            return None
+        if task.desired > TaskState.RUNNING:
+            return Observation(task_id=task.id, state=TaskState.SHUTDOWN, at=now)
+        seen = self.view.observation(task)
+        if state is TaskState.RUNNING and seen is not None and _is_well(seen):
+            return None
+        return Observation(
+            task_id=task.id,
+            state=TaskState.RUNNING,
+            at=now,
+            started_at=now,
+            health=HealthState.HEALTHY,
+        )
+
+    def _take(self, values: list[tuple[str, Value, int]], *, now: float) -> None:
+        self.fleet.sync(self.view, self.view.suppose(values, now=now))
+
+    def _next(self) -> int:
+        self._revision += 1
+        return self._revision
+
+
+def hurried(spec: ServiceSpec) -> ServiceSpec:
+    """The same spec, rolled out without waiting for anybody: a forecast is about the end."""
+    return structs.replace(spec, update=_hurried(spec.update, _size(spec)))
+
+
+def copied(fleet: Fleet) -> Fleet:
+    """A node table that may be changed without the other noticing."""
+    copy = Fleet.__new__(Fleet)
+    for name, value in vars(fleet).items():
+        setattr(copy, name, _copy(value))
+    return copy
+
+
+def _copy(value: object) -> object:
+    """Copy arrays and containers of containers; what else there is never changes."""
+    if isinstance(value, np.ndarray):
+        return np.array(cast("NDArray[np.generic]", value))
+    if isinstance(value, list):
+        return list(cast("list[object]", value))
+    if isinstance(value, set):
+        return set(cast("set[object]", value))
+    if isinstance(value, dict):
+        found = dict(cast("dict[object, object]", value))
+        sample = next(iter(found.values()), None)
+        if isinstance(sample, np.ndarray | list | set | dict):
+            return {key: _copy(each) for key, each in found.items()}
+        return found
+    return value
+
+
+def _is_well(seen: Observation) -> bool:
+    return seen.health in (HealthState.NONE, HealthState.HEALTHY)
+
+
+def _size(spec: ServiceSpec) -> int:
+    replicas: int = getattr(spec.mode, "replicas", 0)
+    return replicas
+
+
+def _hurried(policy: UpdatePolicy, size: int) -> UpdatePolicy:
+    at_a_time = policy.parallelism and max(policy.parallelism, ceil(size / STEPS))
+    return structs.replace(
+        policy,
+        parallelism=at_a_time,
+        delay_s=0.0,
+        monitor_s=0.0,
+        canary=0,
+        failure_action=FailureAction.CONTINUE,
+    )
+
+
+def _looked_at(view: ClusterView, service: Service) -> set[ServiceId]:
+    """The services whose tasks matter to the planning of this one."""
+    spec = service.spec
+    names = {each.service for each in spec.task.placement.affinities}
+    names |= {each.service for each in spec.task.depends_on}
+    found = {service.id, *view.followers(spec.name)}
+    for other in view.services.values():
+        if other.spec.name in names or other.spec.task.priority < spec.task.priority:
+            found.add(other.id)
+    return found
+
+
+def _values(view: ClusterView, services: set[ServiceId]) -> Iterator[tuple[str, Value, int]]:
+    """What to copy, each thing after those that it refers to."""
+
+    def valued(key: str, value: Value) -> tuple[str, Value, int]:
+        return key, value, view.version(key)
+
+    if view.cluster is not None:
+        yield valued(layout.CLUSTER, view.cluster)
+    for node in view.nodes.values():
+        yield valued(layout.node_key(node.id), node)
+    for node_id, session in view.sessions.items():
+        yield valued(layout.session_key(node_id), session)
+    for service_id in sorted(services):
+        for version, spec in view.versions_of(service_id).items():
+            yield valued(layout.version_key(service_id, version), spec)
+    for service in view.services.values():
+        yield valued(layout.service_key(service.id), service)
+    for ledger in view.ledgers.values():
+        yield valued(layout.ledger_key(ledger.service_id), ledger)
+    for service_id in sorted(services):
+        for task in view.tasks_of(service_id).values():
+            yield valued(layout.task_key(service_id, task.id), task)
+            if (seen := view.observation(task)) is not None:
+                yield valued(layout.observed_key(task.node_id, task.id), seen)
+
+
+def standing_of(view: ClusterView, task: Task) -> bool:
+    """Whether a task holds its replica's place: it is wanted, has a node and has not ended."""
+    if task.desired > TaskState.RUNNING or not task.node_id or view.state(task).is_terminal:
+        return False
+    return task.node_id in view.nodes and task.node_id != NodeId("")
