@@ -3,15 +3,16 @@
 A diff that is not the next one, or that names a spec version which was never sent, is a gap:
 nothing of it is applied, and the session has to start over with a digest that matches
 nothing, so that a snapshot follows. Spec versions are sent once per session and kept until
-the next snapshot.
+the next snapshot. Secrets and configs are kept as long as a task held here may still start
+with them, and no longer than the session: the manager gives them anew in the next one.
 """
 
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from swarm.assignments import digest
-from swarm.dispatch import Assignment, Diff, Snapshot
+from swarm.assignments import contents_of, digest, keeps_contents
+from swarm.dispatch import Assignment, Content, Diff, Snapshot
 from swarm.ids import ServiceId, TaskId
 from swarm.objects import SpecVersion, Task
 from swarm.specs import TaskSpec
@@ -51,6 +52,7 @@ class Assignments:
 
     def __init__(self) -> None:
         self.wanted: dict[TaskId, Wanted] = {}
+        self.contents: dict[str, Content] = {}
         self._specs: dict[SpecKey, SpecVersion] = {}
         self._sequence: int | None = None
         self._is_broken = False
@@ -64,6 +66,7 @@ class Assignments:
     def restart(self) -> None:
         """A new session began: its first diff may have any number."""
         self._sequence = None
+        self.contents = {}
 
     def take(self, message: Snapshot | Diff) -> Change | Gap:
         """Apply `message` wholly, or say why not and change nothing."""
@@ -72,7 +75,20 @@ class Assignments:
             self._is_broken = True
         else:
             self._sequence = message.sequence
+            self._keep(message.contents)
         return found
+
+    def _keep(self, contents: Iterable[Content]) -> None:
+        """Take `contents` in, and forget those that no task will start with."""
+        self.contents.update({each.id: each for each in contents})
+        if self.contents:
+            needed = {
+                content_id
+                for each in self.wanted.values()
+                if keeps_contents(each.task)
+                for content_id in contents_of(each.spec)
+            }
+            self.contents = {k: v for k, v in self.contents.items() if k in needed}
 
     def _replace(self, snapshot: Snapshot) -> Change | Gap:
         specs = _keyed(snapshot.specs)

@@ -6,11 +6,11 @@ slot (`web.1`), which its earlier attempts had too: it means the one that should
 newest. With its id behind it (`web.1.<id>`) it means that one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from manager.view import ClusterView
 from swarm.errors import Invalid, Missing
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import ConfigId, NodeId, SecretId, ServiceId, TaskId
 from swarm.objects import Task
 from swarm.states import TaskState
 
@@ -42,6 +42,16 @@ def find_task(view: ClusterView, text: str) -> TaskId:
     if found := attempts(view, text):
         return found[0].id
     return TaskId(_one("task", text, _by_full_name(view, text) or _beginning(view.tasks, text)))
+
+
+def find_secret(view: ClusterView, text: str) -> SecretId:
+    """The secret that `text` means; `Missing`, or `Invalid` naming all that it may mean."""
+    return SecretId(_content(view, "secret", view.secrets, text))
+
+
+def find_config(view: ClusterView, text: str) -> ConfigId:
+    """The config that `text` means; `Missing`, or `Invalid` naming all that it may mean."""
+    return ConfigId(_content(view, "config", view.configs, text))
 
 
 def attempts(view: ClusterView, text: str) -> list[Task]:
@@ -83,6 +93,13 @@ def _replicas(view: ClusterView, task: Task) -> tuple[str, ...]:
     return (task.node_id, *filter(None, hostname))
 
 
+def _content(view: ClusterView, kind: str, ids: Collection[str], text: str) -> str:
+    if text in ids:
+        return text
+    named = view.names.get((kind, text))
+    return _one(kind, text, [named] if named else _beginning(ids, text))
+
+
 def _beginning(ids: Iterable[str], text: str) -> list[str]:
     return [each for each in ids if text and each.startswith(text)]
 
@@ -104,4 +121,6 @@ _LISTING = {
     "service": "swarmctl service ls",
     "node": "swarmctl node ls",
     "task": "swarmctl service ps SERVICE",
+    "secret": "swarmctl secret ls",
+    "config": "swarmctl config ls",
 }

@@ -4,11 +4,15 @@ All tasks of the node are assigned, ended attempts included: the agent keeps the
 as long as the task object lives, and deletes them when it is removed. A spec version goes
 out once per session, ahead of the first task that needs it. An agent that comes back with a
 digest equal to ours holds the same tasks at the same revisions, so nothing is resent.
+
+Secrets and configs follow in diffs of their own (`manager.dispatch.deliveries`), in sync or
+not: a task waits for them at its node, so their order does not matter.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from manager import layout
+from manager.dispatch.deliveries import Deliveries, Open
 from manager.view import ClusterView
 from swarm.assignments import digest
 from swarm.dispatch import Assignment, Diff, Snapshot
@@ -18,18 +22,29 @@ from swarm.specs import TaskSpec
 
 
 class Assignments:
-    """What one session was sent. Give every change of the node's tasks to `diff`."""
+    """What one session was sent. Give every change of the node's tasks to `diff`.
 
-    def __init__(self, node_id: NodeId) -> None:
+    `opened` gives a secret or a config in clear. While `is_due`, `diff` has more to say.
+    """
+
+    def __init__(self, node_id: NodeId, opened: Open | None = None) -> None:
         self.node_id = node_id
         self.sequence = 0
         self._sent: dict[TaskId, int] = {}
         self._specs: set[tuple[ServiceId, int]] = set()
+        self._deliveries = Deliveries(opened)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether contents have to follow what was sent."""
+        return self._deliveries.is_due
 
     def open(self, view: ClusterView, held: str) -> Snapshot | None:
         """The snapshot for an agent that holds what `held` digests; None when that is it."""
         tasks = view.tasks_on(self.node_id)
         self._sent = {task.id: _revision(view, task) for task in tasks.values()}
+        for task in tasks.values():
+            self._hold(view, task)
         if held == digest(self._sent):
             return None
         return Snapshot(
@@ -38,8 +53,13 @@ class Assignments:
             specs=self._missing_specs(view, tasks.values()),
         )
 
-    def diff(self, view: ClusterView, touched: Iterable[TaskId]) -> Diff | None:
-        """What the agent has to hear of `touched` tasks; None when it has heard it."""
+    def diff(
+        self, view: ClusterView, touched: Iterable[TaskId], contents: Collection[str] = ()
+    ) -> Diff | None:
+        """What the agent has to hear of `touched` tasks; None when it has heard it.
+
+        `contents` are the secrets and configs that changed.
+        """
         changed: list[Task] = []
         removed: list[TaskId] = []
         for task_id in dict.fromkeys(touched):
@@ -49,7 +69,13 @@ class Assignments:
                     changed.append(task)
             elif task_id in self._sent:
                 removed.append(task_id)
-        if not changed and not removed:
+        for task in changed:
+            self._hold(view, task)
+        for task_id in removed:
+            self._deliveries.drop(task_id)
+        self._deliveries.changed(contents)
+        due = self._deliveries.due(view) if self._deliveries.is_due else ()
+        if not changed and not removed and not due:
             return None
         self.sequence += 1
         self._sent.update({task.id: _revision(view, task) for task in changed})
@@ -60,12 +86,19 @@ class Assignments:
             changed=tuple(_assignment(view, task) for task in changed),
             removed=tuple(removed),
             specs=self._missing_specs(view, changed),
+            contents=due,
         )
 
     def check(self, view: ClusterView) -> None:
         """Assert that the agent, once it has read everything, holds exactly its tasks."""
         tasks = view.tasks_on(self.node_id)
         assert self._sent == {task.id: _revision(view, task) for task in tasks.values()}
+        self._deliveries.check(view, tasks.values())
+
+    def _hold(self, view: ClusterView, task: Task) -> None:
+        spec = view.task_spec(task.service_id, task.spec_version)
+        if spec is not None:
+            self._deliveries.hold(task, spec)
 
     def _missing_specs(self, view: ClusterView, tasks: Iterable[Task]) -> tuple[SpecVersion, ...]:
         needed = {(task.service_id, task.spec_version) for task in tasks}

@@ -1,63 +1,182 @@
-"""Serve secrets and configs: store them sealed, show what may be seen."""
+"""Serve secrets and configs: store them sealed, show what may be seen.
 
+Data is sealed before anything is decided, so it is in clear only while the request is; of
+secrets nothing but their length was ever looked at. A commit whose answer was lost is looked
+for before it is done again.
+"""
+
+from random import Random
+
+from manager.control import contents
+from manager.control.contents import CONFIG, SECRET, Kind
+from manager.finding import find_config, find_secret
 from manager.io.mirror import Mirror
+from manager.io.rendering import config_view, secret_view
 from manager.io.services import Services
+from manager.store import Commit
 from swarm.api.v1 import control_pb2
-from swarm.sealing import DataKey
+from swarm.codec import from_message
+from swarm.errors import Conflict
+from swarm.ids import ConfigId, SecretId, make_id
+from swarm.objects import Config, Sealed, Secret
+from swarm.sealing import DataKey, seal
+from swarm.specs import ConfigSpec, SecretSpec
 
 
 class Contents:
     """What tasks read as files."""
 
-    def __init__(self, mirror: Mirror, services: Services, data_key: DataKey) -> None:
+    def __init__(
+        self, mirror: Mirror, services: Services, data_key: DataKey, *, random: Random
+    ) -> None:
         self._mirror = mirror
         self._services = services
         self._data_key = data_key
+        self._random = random
 
     async def create_secret(
         self, request: control_pb2.CreateSecretRequest
     ) -> control_pb2.CreateSecretResponse:
         """Store a secret."""
-        raise NotImplementedError
+        spec, secret_id = from_message(SecretSpec, request.spec), SecretId(make_id(self._random))
+        contents.check_spec(self._mirror.view, SECRET, spec)
+        sealed, now = self._sealed(SECRET, secret_id, request.data), self._mirror.clock()
+        await self._create(
+            Secret(id=secret_id, spec=spec, data=sealed, created_at=now, updated_at=now)
+        )
+        return control_pb2.CreateSecretResponse(secret=secret_view(self._mirror.view, secret_id))
 
     async def update_secret(
         self, request: control_pb2.UpdateSecretRequest
     ) -> control_pb2.UpdateSecretResponse:
         """Replace a secret's data or labels."""
-        raise NotImplementedError
+        secret_id = find_secret(self._mirror.view, request.secret)
+        rolled = await self._update(
+            SECRET,
+            secret_id,
+            data=request.data if request.HasField("data") else None,
+            spec=from_message(SecretSpec, request.spec) if request.HasField("spec") else None,
+            roll=request.roll,
+        )
+        return control_pb2.UpdateSecretResponse(
+            secret=secret_view(self._mirror.view, secret_id), rolled=rolled
+        )
 
     async def remove_secret(
         self, request: control_pb2.RemoveSecretRequest
     ) -> control_pb2.RemoveSecretResponse:
         """Remove a secret that no service uses."""
-        raise NotImplementedError
+        await self._remove(SECRET, find_secret(self._mirror.view, request.secret))
+        return control_pb2.RemoveSecretResponse()
 
     async def list_secrets(
         self, request: control_pb2.ListSecretsRequest
     ) -> control_pb2.ListSecretsResponse:
-        """The secrets that are meant, or all."""
-        raise NotImplementedError
+        """The secrets that are meant, or all in order of their names."""
+        view = self._mirror.view
+        found = dict.fromkeys(find_secret(view, each) for each in request.secrets)
+        by_name = sorted(view.secrets.values(), key=lambda each: each.spec.name)
+        chosen = found if request.secrets else [each.id for each in by_name]
+        return control_pb2.ListSecretsResponse(secrets=[secret_view(view, each) for each in chosen])
 
     async def create_config(
         self, request: control_pb2.CreateConfigRequest
     ) -> control_pb2.CreateConfigResponse:
         """Store a config."""
-        raise NotImplementedError
+        spec, config_id = from_message(ConfigSpec, request.spec), ConfigId(make_id(self._random))
+        contents.check_spec(self._mirror.view, CONFIG, spec)
+        sealed, now = self._sealed(CONFIG, config_id, request.data), self._mirror.clock()
+        await self._create(
+            Config(id=config_id, spec=spec, data=sealed, created_at=now, updated_at=now)
+        )
+        return control_pb2.CreateConfigResponse(config=self._config(config_id))
 
     async def update_config(
         self, request: control_pb2.UpdateConfigRequest
     ) -> control_pb2.UpdateConfigResponse:
         """Replace a config's data or labels."""
-        raise NotImplementedError
+        config_id = find_config(self._mirror.view, request.config)
+        rolled = await self._update(
+            CONFIG,
+            config_id,
+            data=request.data if request.HasField("data") else None,
+            spec=from_message(ConfigSpec, request.spec) if request.HasField("spec") else None,
+            roll=request.roll,
+        )
+        return control_pb2.UpdateConfigResponse(config=self._config(config_id), rolled=rolled)
 
     async def remove_config(
         self, request: control_pb2.RemoveConfigRequest
     ) -> control_pb2.RemoveConfigResponse:
         """Remove a config that no service uses."""
-        raise NotImplementedError
+        await self._remove(CONFIG, find_config(self._mirror.view, request.config))
+        return control_pb2.RemoveConfigResponse()
 
     async def list_configs(
         self, request: control_pb2.ListConfigsRequest
     ) -> control_pb2.ListConfigsResponse:
-        """The configs that are meant, or all."""
-        raise NotImplementedError
+        """The configs that are meant, or all in order of their names."""
+        view = self._mirror.view
+        found = dict.fromkeys(find_config(view, each) for each in request.configs)
+        by_name = sorted(view.configs.values(), key=lambda each: each.spec.name)
+        chosen = found if request.configs else [each.id for each in by_name]
+        return control_pb2.ListConfigsResponse(configs=[self._config(each) for each in chosen])
+
+    async def _create(self, content: contents.Stored) -> None:
+        view, kind = self._mirror.view, contents.kind_of(content)
+
+        def decide() -> Commit:
+            if contents.find(view, kind, content.id) is not None:
+                return Commit()
+            return contents.create(view, content)
+
+        await self._services.commit(decide)
+
+    async def _update(
+        self,
+        kind: Kind,
+        content_id: str,
+        *,
+        data: bytes | None,
+        spec: contents.Spec | None,
+        roll: bool,
+    ) -> list[str]:
+        """Replace what is given; the names of the services that roll because of it."""
+        view = self._mirror.view
+        sealed = None if data is None else self._sealed(kind, content_id, data)
+        rolled: list[str] = []
+        now = self._mirror.clock()
+        is_doubtful = False
+
+        def decide() -> Commit:
+            nonlocal is_doubtful
+            present = contents.find(view, kind, content_id)
+            if present is None:
+                raise Conflict(f"the {kind.word} was removed meanwhile")
+            if is_doubtful and present.updated_at == now:
+                return Commit()  # it happened after all
+            is_doubtful = True
+            users = contents.users(view, kind, content_id) if roll else ()
+            rolled[:] = [each.spec.name for each in users]
+            changed = contents.update(view, present, sealed=sealed, spec=spec, now=now)
+            return contents.rolling(view, changed, users, now=now)
+
+        await self._services.commit(decide)
+        return rolled
+
+    async def _remove(self, kind: Kind, content_id: str) -> None:
+        view = self._mirror.view
+
+        def decide() -> Commit:
+            content = contents.find(view, kind, content_id)
+            return Commit() if content is None else contents.remove(view, content)
+
+        await self._services.commit(decide)
+
+    def _sealed(self, kind: Kind, content_id: str, data: bytes) -> Sealed:
+        contents.check_data(kind, data)
+        purpose = contents.purpose(kind, content_id)
+        return seal(self._data_key, data, purpose=purpose, random=self._random)
+
+    def _config(self, config_id: ConfigId) -> control_pb2.ConfigView:
+        return config_view(self._mirror.view, config_id, self._data_key)

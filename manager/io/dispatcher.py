@@ -17,6 +17,7 @@ import structlog
 
 from manager import layout
 from manager.applied import Applied
+from manager.control.contents import opened
 from manager.dispatch.arrivals import arrive, describe
 from manager.dispatch.sessions import Sessions, heartbeat_period
 from manager.io.conversations import Conversations
@@ -28,8 +29,10 @@ from manager.io.presence import Presence
 from manager.io.reporting import Reporting
 from manager.io.wire import kind_of, read_agent, write_agent
 from manager.store import Commit, Delete, Unchanged
+from manager.view import ClusterView
 from swarm.api.v1 import dispatch_pb2
 from swarm.dispatch import (
+    Content,
     FromAgent,
     FromManager,
     Goodbye,
@@ -43,6 +46,7 @@ from swarm.dispatch import (
 from swarm.errors import Conflict, Invalid, Missing, Refused, SwarmError, Unavailable
 from swarm.ids import NodeId
 from swarm.objects import NodeDescription, Session
+from swarm.sealing import DataKey
 from swarm.specs import ClusterSpec
 
 HELLO_WITHIN_S = 5.0
@@ -57,7 +61,12 @@ class Dispatcher:
     """The sessions of this manager's agents."""
 
     def __init__(
-        self, mirror: Mirror, presence: Presence, log: structlog.stdlib.BoundLogger
+        self,
+        mirror: Mirror,
+        presence: Presence,
+        log: structlog.stdlib.BoundLogger,
+        *,
+        data_key: DataKey | None = None,
     ) -> None:
         self.sessions = Sessions()
         self.lines: dict[NodeId, Line] = {}
@@ -66,6 +75,7 @@ class Dispatcher:
         self.conversations = Conversations(self.send, self.connected)
         self._mirror = mirror
         self._presence = presence
+        self._data_key = data_key
         self._log = log
         self._reporting = Reporting(mirror, log)
         self._arrivals: dict[NodeId, asyncio.Lock] = {}
@@ -137,7 +147,7 @@ class Dispatcher:
             await self._mirror.caught_up(revision)
             if self._is_closing:
                 raise Unavailable("this manager is stopping", hint="reconnect")
-            line = Line(node_id, session.session_id, revision=revision)
+            line = Line(node_id, session.session_id, revision=revision, opened=self._opened_content)
             self._register(line)
         snapshot = line.assignments.open(self._mirror.view, hello.digest)
         line.send(
@@ -150,6 +160,7 @@ class Dispatcher:
         )
         if snapshot is not None:
             line.send(snapshot)
+        line.renew(())
         self._log.info(
             "session.opened",
             node_id=node_id,
@@ -270,7 +281,20 @@ class Dispatcher:
             except SwarmError:
                 await asyncio.sleep(RETRY_S)
 
+    def _opened_content(self, view: ClusterView, content_id: str) -> Content | None:
+        """A secret or a config in clear; who waits for one that does not open waits on."""
+        if self._data_key is None:
+            return None
+        try:
+            return opened(view, self._data_key, content_id)
+        except Refused as err:
+            self._log.error("content.unreadable", content_id=content_id, reason=err.message)
+            return None
+
     def _changed(self, applied: Applied) -> None:
+        if applied.contents:
+            for each in self.lines.values():
+                each.renew(applied.contents)
         for node_id, tasks in applied.assigned.items():
             if (line := self.lines.get(node_id)) is not None:
                 line.touch(tasks)

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 
 from manager.dispatch.assignments import Assignments
+from manager.dispatch.deliveries import Open
 from manager.view import ClusterView
 from swarm.dispatch import Diff, FromManager
 from swarm.errors import SwarmError
@@ -18,15 +19,18 @@ from swarm.ids import NodeId, TaskId
 class Line:
     """The sending half of one session. `revision` is that of its session key."""
 
-    def __init__(self, node_id: NodeId, session_id: str, *, revision: int) -> None:
+    def __init__(
+        self, node_id: NodeId, session_id: str, *, revision: int, opened: Open | None = None
+    ) -> None:
         self.node_id = node_id
         self.session_id = session_id
         self.revision = revision
-        self.assignments = Assignments(node_id)
+        self.assignments = Assignments(node_id, opened)
         self.error: SwarmError | None = None
         self._is_closed = False
         self._messages: list[FromManager] = []
         self._touched: dict[TaskId, None] = {}
+        self._contents: set[str] = set()
         self._wake = asyncio.Event()
 
     def send(self, message: FromManager) -> None:
@@ -37,6 +41,11 @@ class Line:
     def touch(self, tasks: Iterable[TaskId]) -> None:
         """Have the agent told what became of `tasks`."""
         self._touched.update(dict.fromkeys(tasks))
+        self._wake.set()
+
+    def renew(self, contents: Iterable[str]) -> None:
+        """Have tasks that have yet to start given these secrets and configs as they are now."""
+        self._contents.update(contents)
         self._wake.set()
 
     def close(self, error: SwarmError | None = None) -> None:
@@ -53,9 +62,12 @@ class Line:
             messages, self._messages = self._messages, []
             for message in messages:
                 yield message
-            if diff := self._diff(view):
+            while diff := self._diff(view):
                 yield diff
 
     def _diff(self, view: ClusterView) -> Diff | None:
         touched, self._touched = self._touched, {}
-        return self.assignments.diff(view, touched) if touched else None
+        contents, self._contents = self._contents, set()
+        if not touched and not contents and not self.assignments.is_due:
+            return None
+        return self.assignments.diff(view, touched, contents)

@@ -85,7 +85,7 @@ class Manager:
             address=config.advertise_addr,
             ttl_s=config.lease_ttl_s,
         )
-        self.dispatcher = Dispatcher(self.mirror, self.presence, log)
+        self.dispatcher = Dispatcher(self.mirror, self.presence, log, data_key=keys.data_key)
         self.election = Election(
             store,
             node_id=config.node_id,
@@ -182,7 +182,7 @@ class Manager:
             services=services,
             rollouts=Rollouts(self.mirror, services),
             forecasts=Forecasts(self.mirror, self.leader),
-            contents=Contents(self.mirror, services, self._keys.data_key),
+            contents=Contents(self.mirror, services, self._keys.data_key, random=self._random),
             watches=watches,
             logs=self.dispatcher.logs,
             programs=Programs(self.mirror, reach, watches.tell, self._log),

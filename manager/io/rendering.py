@@ -1,12 +1,14 @@
 """Show the view to callers: each object with what is known of it now."""
 
 from manager import layout
+from manager.control.contents import opened
 from manager.progress import Progress, measure
 from manager.view import ClusterView
 from swarm.api.v1 import control_pb2, objects_pb2, specs_pb2
 from swarm.codec import to_message
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import ConfigId, NodeId, SecretId, ServiceId, TaskId
 from swarm.objects import Cluster, Observation
+from swarm.sealing import DataKey
 from swarm.seccomp import named
 from swarm.specs import TaskSpec
 from swarm.states import NodeState
@@ -41,6 +43,31 @@ def service_view(view: ClusterView, service_id: ServiceId) -> control_pb2.Servic
         version=view.version(layout.service_key(service_id)),
         wanted=progress.wanted,
         running=progress.running,
+    )
+
+
+def secret_view(view: ClusterView, secret_id: SecretId) -> control_pb2.SecretView:
+    """A secret without its data."""
+    secret = view.secrets[secret_id]
+    return control_pb2.SecretView(
+        id=secret.id,
+        spec=to_message(secret.spec),
+        version=secret.version,
+        created_at=secret.created_at,
+        updated_at=secret.updated_at,
+    )
+
+
+def config_view(view: ClusterView, config_id: ConfigId, key: DataKey) -> control_pb2.ConfigView:
+    """A config with its data in clear."""
+    config, content = view.configs[config_id], opened(view, key, config_id)
+    return control_pb2.ConfigView(
+        id=config.id,
+        spec=to_message(config.spec),
+        version=config.version,
+        created_at=config.created_at,
+        updated_at=config.updated_at,
+        data=content.data if content is not None else b"",
     )
 
 

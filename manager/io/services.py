@@ -10,7 +10,7 @@ from random import Random
 
 from msgspec import structs
 
-from manager.control import services
+from manager.control import contents, services
 from manager.control.capacity import exceeded
 from manager.control.preflights import eligible_nodes, needs_nodes, shared_problems
 from manager.io.images import Images
@@ -51,6 +51,7 @@ class Services:
         """Store a service; returns its id and what its operator should know."""
         view = self._mirror.view
         self._check(spec)
+        spec = structs.replace(spec, task=contents.resolved(view, spec.task))
         services.check_name_is_free(view, spec.name)
         accepted, warnings = await self._accept(spec, resolve_image, registry_auth)
         service_id = ServiceId(make_id(self._random))
@@ -58,7 +59,8 @@ class Services:
         def decide() -> Commit:
             if service_id in view.services:
                 return Commit()
-            return services.create(view, accepted, service_id, now=self._mirror.clock())
+            commit = services.create(view, accepted, service_id, now=self._mirror.clock())
+            return contents.keeping(view, commit, accepted.task)
 
         await self.commit(decide)
         return service_id, warnings
@@ -75,6 +77,8 @@ class Services:
         """Store the next spec of a service; returns what its operator should know."""
         view = self._mirror.view
         self._check(spec)
+        if spec.task != view.services[service_id].spec.task:
+            spec = structs.replace(spec, task=contents.resolved(view, spec.task))
         services.check_change(view, service_id, version, spec)
         accepted, warnings = spec, tuple[str, ...]()
         if spec.task != view.services[service_id].spec.task:
@@ -89,7 +93,9 @@ class Services:
             is_doubtful = True
             if present is None:
                 raise Conflict(f"service {spec.name} was removed meanwhile")
-            return services.update(view, service_id, version, accepted, now=self._mirror.clock())
+            now = self._mirror.clock()
+            commit = services.update(view, service_id, version, accepted, now=now)
+            return contents.keeping(view, commit, accepted.task)
 
         await self.commit(decide)
         return warnings

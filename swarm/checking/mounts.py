@@ -77,6 +77,8 @@ def _mount_options(path: str, mount: Mount) -> Iterator[Problem]:
             yield f"{path}.{name}", f"belongs to {kind.name.lower()} mounts only"
     if mount.propagation not in _PROPAGATIONS:
         yield f"{path}.propagation", f"there is no propagation {mount.propagation!r}"
+    if mount.volume_driver not in ("", "local"):
+        yield f"{path}.volume_driver", f"there is no driver {mount.volume_driver!r}; use local"
     subpath = mount.volume_subpath
     if subpath.startswith("/") or ".." in subpath.split("/"):
         yield f"{path}.volume_subpath", f"{subpath!r} must be below the volume"

@@ -12,8 +12,8 @@ _MOST_ID = 2**32 - 2
 
 
 def references(container: ContainerSpec) -> Iterator[Problem]:
-    """Every secret and config, and that no two are one file."""
-    places: dict[str, str] = {}
+    """Every secret and config, and that no two files, nor a file and a mount, have one place."""
+    places = {normpath(m.target): f"mounts[{at}]" for at, m in enumerate(container.mounts)}
     for kind, found, base in (
         ("secrets", container.secrets, SECRETS),
         ("configs", container.configs, CONFIGS),
@@ -28,8 +28,8 @@ def references(container: ContainerSpec) -> Iterator[Problem]:
 
 
 def _reference(path: str, each: FileReference) -> Iterator[Problem]:
-    if not each.id or not each.name:
-        yield path, "must name what it refers to, and its id"
+    if not each.id and not each.name:
+        yield path, "must say what it refers to, by id or by name"
     target = each.target or each.name
     if ".." in target.split("/"):
         yield f"{path}.target", f"{each.target!r} must not contain `..`"

@@ -1,0 +1,185 @@
+from collections.abc import Callable
+
+import pytest
+from msgspec import structs
+
+from agent.assignments import Wanted
+from manager import layout
+from swarm.api.v1 import control_pb2, specs_pb2
+from swarm.errors import Invalid, Missing, Refused
+from swarm.ids import ServiceId
+from swarm.specs import FileReference, ServiceSpec
+from swarm.states import TaskState
+from tests.manager.io.swarm import Agent, Swarm, service, until
+from tests.sim.fake_store import Fault
+
+Tell = Callable[..., None]
+PLAIN = b"correct horse battery staple"
+
+
+def needing(name: str) -> ServiceSpec:
+    made = service(replicas=1)
+    container = structs.replace(made.task.container, secrets=(FileReference(name=name),))
+    return structs.replace(made, task=structs.replace(made.task, container=container))
+
+
+async def create(swarm: Swarm, spec: ServiceSpec) -> ServiceId:
+    return ServiceId((await swarm.create(spec)).service.service.id)
+
+
+def prepared(agent: Agent, wanted: Wanted) -> TaskState | None:
+    """Report that preparing began, and wait."""
+    return TaskState.PREPARING if wanted.task.id not in agent.states else None
+
+
+async def create_secret(swarm: Swarm, name: str, data: bytes = PLAIN) -> control_pb2.SecretView:
+    request = control_pb2.CreateSecretRequest(spec=specs_pb2.SecretSpec(name=name), data=data)
+    return (await swarm.call("CreateSecret", request)).secret
+
+
+def test_a_secret_is_stored_sealed_and_shown_without_its_data(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        made = await create_secret(swarm, "db")
+        listed = await swarm.call("ListSecrets", control_pb2.ListSecretsRequest(secrets=["db"]))
+        snapshot = await swarm.store.read("")
+
+        assert list(listed.secrets) == [made]
+        assert made.version == 1
+        assert PLAIN not in listed.SerializeToString()
+        assert not [each.key for each in snapshot.items if PLAIN in each.value]
+        assert swarm.view.names["secret", "db"] == made.id
+
+    tell(story)
+
+
+def test_a_config_is_shown_with_its_data_and_stored_sealed_too(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        request = control_pb2.CreateConfigRequest(
+            spec=specs_pb2.ConfigSpec(name="conf", labels={"a": "b"}), data=PLAIN
+        )
+        made = (await swarm.call("CreateConfig", request)).config
+        snapshot = await swarm.store.read("")
+
+        assert made.data == PLAIN
+        assert not [each.key for each in snapshot.items if PLAIN in each.value]
+
+    tell(story)
+
+
+def test_what_is_used_is_not_removed_and_what_is_not_is(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        await create_secret(swarm, "db")
+        await swarm.join("host-1")
+        service_id = await swarm.run(needing("db"))
+        remove = control_pb2.RemoveSecretRequest(secret="db")
+
+        with pytest.raises(Refused, match="in use by the following service: "):
+            await swarm.call("RemoveSecret", remove)
+        await swarm.call("RemoveService", control_pb2.RemoveServiceRequest(service_id=service_id))
+        await swarm.call("RemoveSecret", remove)
+
+        assert not swarm.view.secrets
+        with pytest.raises(Missing, match="secret 'db' not found"):
+            await swarm.call("RemoveSecret", remove)
+
+    tell(story)
+
+
+def test_an_unknown_name_is_refused_with_its_path(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        await swarm.join("host-1")
+        with pytest.raises(Invalid, match=r"secrets\[0\].name: there is no secret 'db'"):
+            await swarm.create(needing("db"))
+
+    tell(story)
+
+
+def test_only_the_node_that_runs_a_task_with_it_is_given_a_secret(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        made = await create_secret(swarm, "db")
+        first = await swarm.join("first", answer=prepared)
+        second = await swarm.join("second", answer=prepared)
+
+        await create(swarm, needing("db"))
+        busy, idle = await until(lambda: _split(first, second))
+        await until(lambda: busy.assignments.contents)
+
+        assert busy.assignments.contents[made.id].data == PLAIN
+        assert not idle.assignments.contents
+        assert not any(PLAIN in repr(each).encode() for each in busy.heard)
+
+    tell(story)
+
+
+def test_an_update_reaches_tasks_that_wait_and_rolls_services_on_request(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        made = await create_secret(swarm, "db")
+        agent = await swarm.join("host-1", answer=prepared)
+        service_id = await create(swarm, needing("db"))
+        await until(lambda: agent.assignments.contents)
+
+        quiet = control_pb2.UpdateSecretRequest(secret="db", data=b"two")
+        await swarm.call("UpdateSecret", quiet)
+        await until(lambda: agent.assignments.contents[made.id].data == b"two")
+        version = swarm.view.services[service_id].spec_version
+        loud = control_pb2.UpdateSecretRequest(secret="db", data=b"three", roll=True)
+        answer = await swarm.call("UpdateSecret", loud)
+
+        found = swarm.view.services[service_id]
+        assert answer.secret.version == 3
+        assert list(answer.rolled) == [found.spec.name]
+        assert (version, found.spec_version, found.spec.task.force_update) == (1, 2, 1)
+
+    tell(story)
+
+
+def test_an_update_whose_answer_was_lost_is_done_once(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        await create_secret(swarm, "db")
+        await swarm.join("host-1")
+        service_id = await swarm.run(needing("db"))
+        swarm.fake.fail_next("commit", Fault.LOST_ANSWER)
+
+        request = control_pb2.UpdateSecretRequest(secret="db", data=b"two", roll=True)
+        answer = await swarm.call("UpdateSecret", request)
+
+        assert answer.secret.version == 2
+        assert swarm.view.services[service_id].spec.task.force_update == 1
+
+    tell(story)
+
+
+def test_a_new_session_in_sync_is_given_its_contents_again(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        made = await create_secret(swarm, "db")
+        agent = await swarm.join("host-1", answer=prepared)
+        await create(swarm, needing("db"))
+        await until(lambda: agent.assignments.contents)
+        await until(lambda: all(s is TaskState.PREPARING for s in agent.states.values()))
+
+        await agent.disconnect()
+        welcome = await agent.connect(swarm.address)
+        await until(lambda: agent.assignments.contents)
+
+        assert welcome.in_sync
+        assert agent.assignments.contents[made.id].version == 1
+
+    tell(story)
+
+
+def test_data_that_is_empty_or_too_large_is_refused(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        for data in (b"", bytes(512001)):
+            with pytest.raises(Invalid, match="data: "):
+                await create_secret(swarm, "db", data)
+        assert layout.name_key("secret", "db") not in {
+            each.key for each in (await swarm.store.read("")).items
+        }
+
+    tell(story)
+
+
+def _split(first: Agent, second: Agent) -> tuple[Agent, Agent] | None:
+    if first.tasks:
+        return first, second
+    return (second, first) if second.tasks else None
