@@ -20,11 +20,12 @@ from manager.decisions import (
     RemoveVersion,
     SetDesired,
     UpdateMessage,
+    WriteLedger,
 )
 from manager.orchestrator.attempts import Attempt, Phase
 from manager.view import ClusterView
 from swarm.ids import LENGTH, NodeId, ServiceId, TaskId, base36
-from swarm.objects import Service, Task
+from swarm.objects import Ledger, Service, Task
 from swarm.specs import GenericResource
 from swarm.states import TaskState
 
@@ -33,7 +34,8 @@ class Opening(Struct, frozen=True, kw_only=True):
     """A replica that needs a new attempt. `node_id` is set when only that node will do.
 
     `replaced` are the attempts that must be stopped for good as soon as the new one has a
-    node, because they may still run where nobody can ask.
+    node, because they may still run where nobody can ask. `run` is the firing of a schedule
+    that it belongs to, and `version` that of its task spec, 0 for the current one.
     """
 
     slot: int = 0
@@ -41,6 +43,8 @@ class Opening(Struct, frozen=True, kw_only=True):
     attempt: int = 1
     restarts: tuple[float, ...] = ()
     replaced: tuple[Attempt, ...] = ()
+    run: int = 0
+    version: int = 0
 
 
 class Wait(Struct, frozen=True, kw_only=True):
@@ -64,6 +68,7 @@ class Draft:
         self._created: list[Task] = []
         self._versions: list[Decision] = []
         self._wake_at: float | None = None
+        self._ledger: Ledger | None = None
 
     def stop(self, attempt: Attempt, desired: TaskState = TaskState.SHUTDOWN) -> None:
         """Want an attempt to stop; nothing to do when it was asked that already."""
@@ -80,6 +85,10 @@ class Draft:
     def remove_version(self, version: int) -> None:
         """Forget a version of the task spec."""
         self._versions.append(RemoveVersion(self._service_id, version))
+
+    def remember(self, ledger: Ledger) -> None:
+        """Write the service's ledger, unless it says so already."""
+        self._ledger = ledger
 
     def wake(self, at: float) -> None:
         """Plan again at this time, or earlier."""
@@ -98,17 +107,18 @@ class Draft:
             self._stop_replaced(opening.replaced)
         self._created.append(
             Task(
-                id=self._name(opening),
+                id=self.name_of(opening),
                 service_id=service.id,
                 service_name=service.spec.name,
                 slot=opening.slot,
                 node_id=node_id,
-                spec_version=service.spec_version,
+                spec_version=opening.version or service.spec_version,
                 created_at=self.now,
                 updated_at=self.now,
                 message=message,
                 restarts=opening.restarts,
                 attempt=opening.attempt,
+                run=opening.run,
                 claims=claims,
             )
         )
@@ -137,7 +147,7 @@ class Draft:
             service_id=self._service_id, decisions=tuple(self._all()), wake_at=self._wake_at
         )
 
-    def _name(self, opening: Opening) -> TaskId:
+    def name_of(self, opening: Opening) -> TaskId:
         """The id of the attempt that this opening calls for, the same in every plan for it.
 
         A commit that was given up may still be done later. Had the plan that followed chosen
@@ -151,11 +161,15 @@ class Draft:
             opening.node_id,
             node.created_at if node is not None else 0.0,
             opening.attempt,
+            *((opening.run,) if opening.run else ()),
         )
         digest = sha256("/".join(map(str, basis)).encode()).digest()
         return TaskId(base36(int.from_bytes(digest[:16], "big"), LENGTH))
 
     def _all(self) -> Iterator[Decision]:
+        known = self._view.ledgers.get(self._service_id)
+        if self._ledger is not None and self._ledger != known:
+            yield WriteLedger(self._ledger)
         yield from self._decided.values()
         yield from map(CreateTask, self._created)
         yield from self._versions
