@@ -322,6 +322,7 @@ _MESSAGES = {
 
 def _advance(life: Life, state: TaskState, *effects: Effect, at: float) -> Result:
     assert state > life.state, (life, state)
-    seen = replace(life.seen, state=state, at=at, message=_MESSAGES[state])
+    running_at = at if state is TaskState.RUNNING else life.seen.running_at
+    seen = replace(life.seen, state=state, at=at, message=_MESSAGES[state], running_at=running_at)
     report = () if life.is_withdrawn else (Report(seen),)
     return replace(life, seen=seen), (*report, *effects)

@@ -55,8 +55,10 @@ def admit(
         task = view.tasks.get(seen.task_id)
         if task is None or task.node_id != node_id or seen.state not in REPORTED:
             continue
-        if known is None or _is_news(seen, known):
+        if known is None:
             furthest[seen.task_id] = _bounded(seen)
+        elif _is_news(told := _running_since(seen, known), known):
+            furthest[seen.task_id] = _bounded(told)
     return tuple(furthest.values())
 
 
@@ -96,6 +98,12 @@ def _is_news(seen: Observation, known: Observation) -> bool:
     if known.state.is_terminal or seen.state < known.state:
         return False
     return seen.state > known.state or structs.replace(seen, at=known.at) != known
+
+
+def _running_since(seen: Observation, known: Observation) -> Observation:
+    """An agent that was restarted only knows since when it looks after the container."""
+    running_at = known.running_at or seen.running_at
+    return structs.replace(seen, running_at=running_at)
 
 
 def _bounded(seen: Observation) -> Observation:

@@ -126,3 +126,14 @@ def test_law_whatever_is_reported_a_task_only_moves_forward(batches: list[list[T
 
     assert reached == sorted(reached)
     assert sum(state.is_terminal for state in reached) <= 1
+
+
+def test_when_a_task_became_running_is_not_forgotten_when_its_agent_is_restarted() -> None:
+    world = make_world()
+    world.report(TaskId("t1"), TaskState.RUNNING, pid=7, running_at=100.0)
+
+    again = seen("t1", TaskState.RUNNING, pid=7, running_at=900.0)
+    (ended,) = admit(world.view, N1, [again, seen("t1", TaskState.FAILED, running_at=900.0)])
+
+    assert not admit(world.view, N1, [again])
+    assert ended.running_at == 100.0
