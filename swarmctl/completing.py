@@ -32,6 +32,32 @@ def nodes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def secrets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of secrets."""
+    del param
+    try:
+        found = _session(ctx).control.secrets()
+    except SwarmError:
+        return []
+    return sorted(each.spec.name for each in found if each.spec.name.startswith(incomplete))
+
+
+def configs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of configs."""
+    del param
+    try:
+        found = _session(ctx).control.configs()
+    except SwarmError:
+        return []
+    return sorted(each.spec.name for each in found if each.spec.name.startswith(incomplete))
+
+
+def networks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Networks that there are on every node."""
+    del ctx, param
+    return [name for name in ("host", "none") if name.startswith(incomplete)]
+
+
 def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of running tasks, such as `web.1`."""
     from swarm.api.v1 import control_pb2, objects_pb2

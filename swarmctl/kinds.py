@@ -68,6 +68,13 @@ def _integer(text: str) -> int:
         raise Invalid(f"{text!r} is not a whole number") from err
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as err:
+        raise Invalid(f"{text!r} is not a number") from err
+
+
 def _address(text: str) -> str:
     from swarm.addresses import parse_address
 
@@ -88,5 +95,6 @@ SWAP = Kind("bytes", _swap)
 CPUS = Kind("decimal", _cpus)
 COUNT = Kind("count", _count)
 INTEGER = Kind("int", _integer)
+NUMBER = Kind("decimal", _number)
 ADDRESS = Kind("host:port", _address)
 IP_ADDRESS = Kind("ip[:port]", _ip_address)

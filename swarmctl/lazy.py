@@ -6,6 +6,7 @@ it is rewritten before click sees it, up to the first word that belongs to the c
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -60,8 +61,28 @@ def _help_without_command() -> None:
         click.echo(ctx.get_help())
 
 
+class Flag(click.Option):
+    """A flag that the help lists under a heading of its own."""
+
+    def __init__(self, names: Sequence[str], *, section: str, **settings: Any) -> None:
+        super().__init__(names, **settings)
+        self.section = section
+
+
 class Command(click.Command):
     """A command whose switches take `=true` and `=false`."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The flags by section, those without one at the end."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                name = param.section if isinstance(param, Flag) else ""
+                sections.setdefault(name, []).append(record)
+        for name in sorted(sections, key=lambda each: (not each, each)):
+            with formatter.section(name or "Options"):
+                formatter.write_dl(sections[name])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Rewrite switches with values, then parse; a complaint knows its command."""

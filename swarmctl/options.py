@@ -1,80 +1,19 @@
-"""Declare the flags that several commands share.
-
-`service create` and `service update` know most flags alike; those are one table here. A flag
-that is absent stays `None`: an update must not change what it does not name.
-"""
+"""Declare the flags that several commands share; those of services are in `service_options`."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from swarmctl.kinds import ADDRESS, BYTES, COUNT, CPUS, DURATION, INTEGER, SWAP
+from swarmctl.kinds import ADDRESS
 
 if TYPE_CHECKING:
     from swarm.api.v1 import specs_pb2
 
 F = TypeVar("F", bound=Callable[..., object])
 
-CONDITIONS = click.Choice(["none", "on-failure", "any"])
 AVAILABILITIES = click.Choice(["active", "pause", "drain"])
-NAMESPACES = click.Choice(["host", "private"])
 ROLES = click.Choice(["worker", "manager"])
-
-_SHARED: tuple[tuple[tuple[str, ...], click.ParamType[object] | None, str], ...] = (
-    (("--entrypoint",), None, "Command that replaces the image's entrypoint"),
-    (("--health-cmd",), None, "Command that tells whether a container is well, for its shell"),
-    (("--health-interval",), DURATION, "Time between two checks (default 30s)"),
-    (("--health-retries",), COUNT, "Failures in a row that make it unhealthy (default 3)"),
-    (("--health-start-interval",), DURATION, "Time between two checks at the start (default 5s)"),
-    (("--health-start-period",), DURATION, "Time to start in which failures do not count"),
-    (("--health-timeout",), DURATION, "Time that one check may take (default 30s)"),
-    (("--hostname",), None, "Host name of the containers; may hold {{.Task.Slot}} and the like"),
-    (("--limit-cpu",), CPUS, "Cpus that a task may use at most"),
-    (("--limit-memory",), BYTES, "Memory that a task may use at most"),
-    (("--limit-pids",), COUNT, "Processes that a task may have at most (0: no limit)"),
-    (("--memory-swap",), SWAP, "Swap on top of --limit-memory (-1: unlimited, default none)"),
-    (("--oom-score-adj",), INTEGER, "Whom the kernel kills first when memory ends (-1000..1000)"),
-    (("--replicas",), COUNT, "How many tasks run"),
-    (("--replicas-max-per-node",), COUNT, "How many tasks one node may have (0: no limit)"),
-    (("--reserve-cpu",), CPUS, "Cpus that a node must have free for a task"),
-    (("--reserve-memory",), BYTES, "Memory that a node must have free for a task"),
-    (("--restart-condition",), CONDITIONS, "Which ends of a task call for another attempt"),
-    (("--restart-delay",), DURATION, "Wait before another attempt (default 5s)"),
-    (("--restart-max-attempts",), COUNT, "Attempts before giving up (0: never give up)"),
-    (("--restart-window",), DURATION, "Time over which attempts are counted (0s: all time)"),
-    (("--stop-grace-period",), DURATION, "Time to end after the stop signal (default 10s)"),
-    (("--stop-signal",), None, "Signal that stops the containers"),
-    (("--update-delay",), DURATION, "Wait between two steps of an update (default 0s)"),
-    (("--update-parallelism",), COUNT, "Tasks replaced in one step (default 1, 0: all)"),
-    (("-u", "--user"), None, "User and group: <name|uid>[:<group|gid>]"),
-    (("--userns",), NAMESPACES, "host keeps a node's own ids where it would remap them"),
-    (("-w", "--workdir"), None, "Working directory"),
-)
-_SHARED_LISTS = (
-    (("--cap-add",), "CAPABILITY", "Capability that the containers have besides the default ones"),
-    (("--cap-drop",), "CAPABILITY", "Capability that the containers lack; ALL for every one"),
-    (("--security-opt",), "OPTION", "seccomp=default|unconfined|FILE, no-new-privileges[=BOOL], "
-     "apparmor=PROFILE"),
-)  # fmt: skip
-_SWITCHES: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("--init/--no-init",), "Run a small init as process 1 that reaps and forwards signals"),
-    (("-i", "--interactive/--no-interactive"), "Keep the containers' standard input open"),
-    (("--privileged/--no-privileged",), "Take away the fences around the containers"),
-    (("--read-only/--no-read-only",), "Mount the containers' root file system read-only"),
-    (("-t", "--tty/--no-tty"), "Give the containers a terminal"),
-)
-
-
-def service_flags(command: F) -> F:
-    """What create and update share."""
-    for names, kind, text in reversed(_SHARED):
-        command = click.option(*names, type=kind, help=text)(command)
-    for names, metavar, text in reversed(_SHARED_LISTS):
-        command = flag_list(command, names, metavar, text)
-    for names, text in reversed(_SWITCHES):
-        command = click.option(*names, default=None, help=text)(command)
-    return click.option("--no-healthcheck", is_flag=True, help="Run no health check")(command)
 
 
 def waiting_flags(command: F) -> F:

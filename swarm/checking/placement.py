@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from swarm.checking.basics import MAX_COUNT, Problem, all_readable, count
+from swarm.checking.basics import MAX_COUNT, Problem, all_readable, count, readable
+from swarm.constraints import canonical
 from swarm.constraints import parse as parse_constraint
 from swarm.specs import Affinity, Dependency, Global, GlobalJob, ServiceSpec, Toleration
 
@@ -16,9 +17,7 @@ def placement(spec: ServiceSpec) -> Iterator[Problem]:
     yield from count("task.placement.max_replicas_per_node", wishes.max_replicas_per_node)
     if wishes.max_replicas_per_node and isinstance(spec.mode, Global | GlobalJob):
         yield "task.placement.max_replicas_per_node", "has no meaning in global mode"
-    for index, each in enumerate(wishes.preferences):
-        # A preference names an attribute as constraints do.
-        yield from all_readable(f"task.placement.preferences[{index}]", _attribute, (each,))
+    yield from all_readable("task.placement.preferences", canonical, wishes.preferences)
     for index, affinity in enumerate(wishes.affinities):
         yield from _affinity(f"task.placement.affinities[{index}]", affinity, spec.name)
     for index, toleration in enumerate(wishes.tolerations):
@@ -32,17 +31,12 @@ def placement(spec: ServiceSpec) -> Iterator[Problem]:
     yield from _dependencies(spec.name, spec.task.depends_on)
 
 
-def _attribute(text: str) -> object:
-    return parse_constraint(f"{text}==x" if text != "node.role" else "node.role==worker")
-
-
 def _affinity(path: str, wish: Affinity, own: str) -> Iterator[Problem]:
     if not wish.service:
         yield f"{path}.service", "must not be empty"
     elif wish.service == own and wish.required and not wish.anti:
         yield f"{path}.service", "a service that must be where it is could start nowhere"
-    for _, text in all_readable(path, _attribute, (wish.topology,)):
-        yield f"{path}.topology", text
+    yield from readable(f"{path}.topology", canonical, wish.topology)
 
 
 def _toleration(path: str, wish: Toleration) -> Iterator[Problem]:

@@ -92,8 +92,8 @@ def scale(session: Session, /, *, targets: Sequence[str], detach: bool) -> None:
     from swarm.api.v1 import control_pb2
     from swarmctl.io.changing import change_service
     from swarmctl.io.watching import watch
+    from swarmctl.modes import scaled
     from swarmctl.progress import SETTLE_S
-    from swarmctl.specs import scaled
 
     wanted = dict(map(_target, targets))
 

@@ -8,30 +8,9 @@ import click
 import msgspec
 
 from swarm.errors import Invalid
-from swarmctl import options
+from swarmctl import options, service_options
 from swarmctl.io.session import Session
-from swarmctl.lazy import Command
-
-_LISTS = (
-    (("--constraint",), "CONSTRAINT", "Where tasks may run, such as node.labels.zone==east"),
-    (("--container-label",), "KEY[=VALUE]", "Label of the containers"),
-    (("--device",), "DEVICE", "Device of the host: HOST[:CONTAINER[:rwm]]"),
-    (("-e", "--env"), "NAME[=VALUE]", "Environment variable"),
-    (("--env-file",), "FILE", "Read environment variables from a file"),
-    (("--group",), "GROUP", "Supplementary group of the containers' user"),
-    (("--host",), "NAME:IP", "Entry of /etc/hosts"),
-    (("-l", "--label"), "KEY[=VALUE]", "Label of the service"),
-    (("--mount",), "MOUNT", "type=bind|volume|tmpfs,source=…,target=…[,readonly]"),
-    (("--network",), "NETWORK", "host or none (default none)"),
-    (("--sysctl",), "KEY=VALUE", "Kernel setting of the containers' own namespaces"),
-    (("--ulimit",), "NAME=SOFT[:HARD]", "Resource limit of the containers' processes"),
-)
-
-
-def _own_flags(command: options.F) -> options.F:
-    for names, metavar, text in reversed(_LISTS):
-        command = options.flag_list(command, names, metavar, text)
-    return command
+from swarmctl.lazy import Command, Flag
 
 
 @click.command(
@@ -42,12 +21,18 @@ def _own_flags(command: options.F) -> options.F:
 )
 @click.argument("image", metavar="IMAGE")
 @click.argument("arguments", nargs=-1, metavar="[COMMAND] [ARG...]", type=click.UNPROCESSED)
-@_own_flags
+@service_options.list_flags
 @click.option(
-    "--mode", default="replicated", metavar="MODE", help="replicated or global (default replicated)"
+    "--mode",
+    cls=Flag,
+    section=service_options.SERVICE,
+    type=service_options.MODES,
+    help="What it is (default replicated; with --schedule replicated-job)",
 )
-@click.option("--name", default="", help="Name of the service")
-@options.service_flags
+@click.option(
+    "--name", cls=Flag, section=service_options.SERVICE, default="", help="Name of the service"
+)
+@service_options.shared_flags
 @options.registry_flags
 @options.waiting_flags
 @click.pass_obj
@@ -61,11 +46,15 @@ def create(session: Session, /, **flags: object) -> None:
     from swarm.checks import check_service
     from swarm.codec import to_message
     from swarmctl.blame import reblamed, refusal
+    from swarmctl.flags import CreateFlags, ServiceFlags
+    from swarmctl.io import references
     from swarmctl.io.credentials import registry_auth
     from swarmctl.io.profiles import read_profiles
     from swarmctl.names import make_name
-    from swarmctl.specs import CreateFlags, ServiceFlags, created
+    from swarmctl.specs import created
 
+    flags["secrets"] = references.secrets(session, "--secret", _texts(flags["secret"]))
+    flags["configs"] = references.configs(session, "--config", _texts(flags["config"]))
     flags["env"] = (*_file_entries(flags.pop("env_file")), *_texts(flags["env"]))
     flags["security_opt"] = read_profiles(_texts(flags["security_opt"]))
     own = msgspec.convert(flags, CreateFlags)

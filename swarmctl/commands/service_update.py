@@ -1,34 +1,17 @@
 """`swarmctl service update`."""
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from swarmctl import completing, options
+from swarmctl import completing, options, service_options
 from swarmctl.io.session import Session
 from swarmctl.lazy import Command
 
-_PAIRS = (
-    ("constraint", "CONSTRAINT", "CONSTRAINT", "a placement constraint"),
-    ("container-label", "KEY[=VALUE]", "KEY", "a label of the containers"),
-    ("device", "DEVICE", "TARGET", "a device of the host"),
-    ("env", "NAME[=VALUE]", "NAME", "an environment variable"),
-    ("group", "GROUP", "GROUP", "a supplementary group"),
-    ("host", "NAME:IP", "NAME[:IP]", "an entry of /etc/hosts"),
-    ("label", "KEY[=VALUE]", "KEY", "a label of the service"),
-    ("mount", "MOUNT", "TARGET", "a mount"),
-    ("network", "NETWORK", "NETWORK", "a network: host or none"),
-    ("sysctl", "KEY=VALUE", "KEY", "a kernel setting"),
-    ("ulimit", "NAME=SOFT[:HARD]", "NAME", "a resource limit"),
-)
-
-
-def _own_flags(command: options.F) -> options.F:
-    for name, added, removed, text in reversed(_PAIRS):
-        command = options.flag_list(command, (f"--{name}-rm",), removed, f"Remove {text}")
-        command = options.flag_list(command, (f"--{name}-add",), added, f"Add or replace {text}")
-    return command
+if TYPE_CHECKING:
+    from swarm.api.v1 import control_pb2
 
 
 @click.command("update", cls=Command)
@@ -36,8 +19,11 @@ def _own_flags(command: options.F) -> options.F:
 @click.option("--args", metavar="WORDS", help="Arguments of the containers' command")
 @click.option("--force", is_flag=True, help="Replace the tasks even if nothing changed")
 @click.option("--image", help="Image of the containers")
-@_own_flags
-@options.service_flags
+@click.option("--no-autoscale", is_flag=True, help="Scale it by hand from now on")
+@click.option("--no-schedule", is_flag=True, help="Run the job once, at once")
+@click.option("--rollback", is_flag=True, help="Go back to the previous spec; takes no other flag")
+@service_options.pair_flags
+@service_options.shared_flags
 @options.registry_flags
 @options.waiting_flags
 @click.pass_obj
@@ -47,15 +33,51 @@ def update(session: Session, /, service: str, **flags: object) -> None:
     Only what the flags name is changed. Of a pair the removal comes first, and what is added
     replaces what has the same key.
     """
+    if flags.pop("rollback"):
+        view = _rolled_back(session, service, flags)
+    else:
+        view = _changed(session, service, flags)
+    session.say(service)
+    if not flags["detach"]:
+        from swarmctl.io.watching import watch
+
+        watch(session, view.service.id, view.service.spec.name, quiet=bool(flags["quiet"]))
+
+
+def _rolled_back(
+    session: Session, service: str, flags: dict[str, object]
+) -> "control_pb2.ServiceView":
+    from swarm.api.v1 import control_pb2
+    from swarm.errors import Invalid
+
+    ctx = click.get_current_context()
+    given = {
+        name
+        for name in flags
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    if others := sorted(given - {"detach", "quiet"}):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        raise Invalid(f"--rollback and {names} exclude each other", hint="run one, then the other")
+    view = session.control.service(service)
+    return session.control.rollback_service(
+        control_pb2.RollbackServiceRequest(service_id=view.service.id, version=view.version)
+    )
+
+
+def _changed(session: Session, service: str, flags: dict[str, object]) -> "control_pb2.ServiceView":
+    from swarmctl.flags import ServiceFlags, UpdateFlags
+    from swarmctl.io import references
     from swarmctl.io.changing import change_service
     from swarmctl.io.credentials import registry_auth
     from swarmctl.io.profiles import read_profiles
-    from swarmctl.specs import ServiceFlags, UpdateFlags, updated
+    from swarmctl.specs import updated
 
-    options_given = msgspec.convert(flags["security_opt"], tuple[str, ...])
-    flags["security_opt"] = read_profiles(options_given)
+    flags["secrets"] = references.secrets(session, "--secret-add", _texts(flags["secret_add"]))
+    flags["configs"] = references.configs(session, "--config-add", _texts(flags["config_add"]))
+    flags["security_opt"] = read_profiles(_texts(flags["security_opt"]))
     shared, own = msgspec.convert(flags, ServiceFlags), msgspec.convert(flags, UpdateFlags)
-    view = change_service(
+    return change_service(
         session,
         service,
         lambda spec: updated(spec, shared, own, environ=os.environ),
@@ -63,8 +85,7 @@ def update(session: Session, /, service: str, **flags: object) -> None:
         resolve_image=own.image is not None and not flags["no_resolve_image"],
         registry_auth=registry_auth(own.image or "") if flags["with_registry_auth"] else "",
     )
-    session.say(service)
-    if not flags["detach"]:
-        from swarmctl.io.watching import watch
 
-        watch(session, view.service.id, view.service.spec.name, quiet=bool(flags["quiet"]))
+
+def _texts(value: object) -> tuple[str, ...]:
+    return msgspec.convert(value, tuple[str, ...])

@@ -62,6 +62,11 @@ class Control:
         answer = self._call("UpdateService", request, timeout_s=_CHANGE_TIMEOUT_S)
         return pb.UpdateServiceResponse.FromString(answer)
 
+    def rollback_service(self, request: pb.RollbackServiceRequest) -> pb.ServiceView:
+        """Go back to a service's previous spec, or to a revision of its history."""
+        answer = self._call("RollbackService", request, timeout_s=_CHANGE_TIMEOUT_S)
+        return pb.RollbackServiceResponse.FromString(answer).service
+
     def remove_service(self, service_id: str) -> None:
         """Remove a service; its tasks are stopped afterwards."""
         self._call("RemoveService", pb.RemoveServiceRequest(service_id=service_id))
@@ -77,6 +82,16 @@ class Control:
         if not found:
             raise Missing(f"no such service: {name}", hint="`swarmctl service ls` lists them")
         return found[0]
+
+    def secrets(self, names: Iterable[str] = ()) -> tuple[pb.SecretView, ...]:
+        """The secrets with these names, or all, without their data."""
+        answer = self._call("ListSecrets", pb.ListSecretsRequest(secrets=names))
+        return tuple(pb.ListSecretsResponse.FromString(answer).secrets)
+
+    def configs(self, names: Iterable[str] = ()) -> tuple[pb.ConfigView, ...]:
+        """The configs with these names, or all."""
+        answer = self._call("ListConfigs", pb.ListConfigsRequest(configs=names))
+        return tuple(pb.ListConfigsResponse.FromString(answer).configs)
 
     def tasks(self, request: pb.ListTasksRequest) -> tuple[pb.TaskView, ...]:
         """Tasks by service, node or id."""

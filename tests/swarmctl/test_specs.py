@@ -25,16 +25,9 @@ from swarm.specs import (
     Ulimit,
     UpdatePolicy,
 )
-from swarmctl.specs import (
-    CreateFlags,
-    ServiceFlags,
-    UpdateFlags,
-    created,
-    network_name,
-    parse_ulimit,
-    scaled,
-    updated,
-)
+from swarmctl.flags import CreateFlags, ServiceFlags, UpdateFlags
+from swarmctl.modes import scaled
+from swarmctl.specs import created, network_name, parse_ulimit, updated
 
 SPEC = ServiceSpec(
     name="web",
@@ -162,7 +155,27 @@ def test_every_flag_of_create_finds_its_field() -> None:
     [
         ({"replicas": 3}, {"mode": "global"}, "--replicas contradicts --mode global"),
         ({"replicas_max_per_node": 3}, {"mode": "global"}, "--replicas-max-per-node"),
-        ({}, {"mode": "replicated-job"}, "not supported yet"),
+        ({"max_concurrent": 2}, {}, "--max-concurrent is for replicated jobs"),
+        ({"max_concurrent": 2}, {"mode": "global-job"}, "--max-concurrent is for replicated jobs"),
+        ({"replicas": 3}, {"mode": "global-job"}, "--replicas contradicts --mode global-job"),
+        ({"update_delay": 3.0}, {"mode": "replicated-job"}, "--update-. and --rollback-"),
+        ({"rollback_order": "start-first"}, {"mode": "global-job"}, "--update-. and --rollback-"),
+        ({"restart_condition": "any"}, {"mode": "replicated-job"}, "repeat a job for ever"),
+        ({"update_canary": 1}, {"mode": "global"}, "--update-canary is for replicated"),
+        ({"schedule_keep": 1}, {}, "there is none"),
+        ({"schedule": "@daily"}, {"mode": "replicated"}, "--schedule is for jobs"),
+        ({"update_order": "first"}, {}, "--update-order 'first'"),
+        ({"log_opt": ("max-size",)}, {}, "--log-opt 'max-size'"),
+        ({"isolation": "hyperv"}, {}, "--isolation is for Windows"),
+        ({"credential_spec": "file://x"}, {}, "--credential-spec is for Windows"),
+        ({"autoscale": "min=1"}, {}, "--autoscale: 'min=1' has no max"),
+        ({}, {"publish": ("x",)}, "--publish: 'x'"),
+        ({}, {"depends_on": ("db=up",)}, "--depends-on: 'db=up'"),
+        ({}, {"affinity": ("db",)}, "--affinity: affinity 'db'"),
+        ({}, {"toleration": ("a:never",)}, "--toleration: "),
+        ({}, {"platform": ("linux",)}, "--platform: "),
+        ({}, {"placement_pref": ("node.id",)}, "--placement-pref: "),
+        ({}, {"generic_resource": ("gpu",)}, "--generic-resource: "),
         ({}, {"mode": "some"}, "--mode 'some'"),
         ({"restart_condition": "never"}, {}, "--restart-condition 'never'"),
         ({"entrypoint": "sh 'x"}, {}, "closing quotation"),
@@ -170,7 +183,7 @@ def test_every_flag_of_create_finds_its_field() -> None:
         ({}, {"sysctl": ("net.a",)}, "--sysctl 'net.a'"),
         ({}, {"ulimit": ("nofile",)}, "--ulimit: 'nofile'"),
         ({}, {"mount": ("x",)}, "--mount: 'x'"),
-        ({}, {"network": ("name=host,alias=x",)}, "--network: option 'alias=x'"),
+        ({}, {"network": ("name=host,alias=x",)}, "--network: 'alias=x' is for networks"),
     ],
 )
 def test_what_only_flags_can_get_wrong_is_refused_by_name(
