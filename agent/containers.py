@@ -15,11 +15,12 @@ from msgspec.structs import replace
 
 from agent.assignments import Wanted
 from agent.probing import health
+from agent.resolver import resolver
 from agent.rights import Fences, rights, unfit
 from agent.templates import Host, expand, names, task_name
 from agent.volumes import Place, Placed, place
 from runtime.spec import ContainerSpec, File, Log, Overlay, Resources, Rlimit
-from swarm import specs
+from swarm import log_drivers, specs
 from swarm.checks import signal_number
 from swarm.errors import Invalid
 from swarm.images.config import ImageConfig
@@ -84,7 +85,7 @@ def container(wanted: Wanted, image: ImageConfig, layers: tuple[str, ...], node:
         id=wanted.task.id,
         args=_args(asked, image),
         rootfs=Overlay(lower_dirs=layers, upper_dir=f"{own}/upper", work_dir=f"{own}/work"),
-        log=Log(path=log_path(node.containers, wanted.task.id)),
+        log=_log(wanted, node),
         env=environment(asked.env, image.env, hostname),
         workdir=_absolute(asked.workdir or image.workdir or "/"),
         user=asked.user or image.user,
@@ -187,12 +188,21 @@ def _files(
     written = {
         "/etc/hostname": f"{hostname}\n",
         "/etc/hosts": hosts,
-        "/etc/resolv.conf": node.resolv if on_host else "",
+        "/etc/resolv.conf": resolver(asked, node.resolv if on_host else ""),
     }
     taken = {normpath(each.mount.target) for each in mounts}
     return tuple(
         File(path=path, content=content) for path, content in written.items() if path not in taken
     )
+
+
+def _log(wanted: Wanted, node: Node) -> Log:
+    """Output that is dropped still has a place, so that looking for it finds nothing."""
+    kept = log_drivers.rotation(wanted.spec.log_driver)
+    path = log_path(node.containers, wanted.task.id)
+    if kept is None:
+        return Log(path=path, max_files=0)
+    return Log(path=path, max_bytes=kept.max_bytes, max_files=kept.max_files)
 
 
 def _resources(limits: specs.Limits) -> Resources:
@@ -201,5 +211,6 @@ def _resources(limits: specs.Limits) -> Resources:
         cpu_millis=limits.cpu_millis,
         memory_bytes=limits.memory_bytes,
         memory_swap_bytes=limits.memory_bytes + swap if swap > 0 else swap,
+        memory_swappiness=limits.swappiness,
         pids_limit=limits.pids,
     )

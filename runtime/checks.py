@@ -39,8 +39,8 @@ def _problems(spec: ContainerSpec) -> Iterator[str]:
     yield from _rootfs(spec.rootfs)
     yield from _absolute("workdir", spec.workdir)
     yield from _absolute("log.path", spec.log.path)
-    if spec.log.max_files < 1:
-        yield "log.max_files: must be at least 1"
+    if spec.log.max_files < 0:
+        yield "log.max_files: must not be negative (0 keeps nothing)"
     if spec.log.max_bytes < 0:
         yield "log.max_bytes: must not be negative (0 never rotates)"
     if not _ID.fullmatch(spec.cgroup_parent):
@@ -125,6 +125,8 @@ def _resources(resources: Resources) -> Iterator[str]:
         yield "resources.memory_swap_bytes: needs memory_bytes too"
     elif swap != -1 and swap and swap < resources.memory_bytes:
         yield "resources.memory_swap_bytes: counts memory too, so must not be below memory_bytes"
+    if not -1 <= resources.memory_swappiness <= 100:
+        yield "resources.memory_swappiness: must be between 0 and 100, or -1 for the host's own"
     if resources.pids_limit < 0:
         yield "resources.pids_limit: must not be negative (0 is no limit)"
     for name in ("cpuset_cpus", "cpuset_mems"):

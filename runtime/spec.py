@@ -55,6 +55,7 @@ class Mount(Struct, frozen=True, kw_only=True):
     `copy_up` fills an empty `source` directory with what the image holds at `target`, owners
     and modes kept, before it is mounted. `size_bytes` 0 is the kernel's own limit. `mapped`: in a
     container with a user namespace, ids on the source are the container's, as for its root.
+    What is mounted below the source comes along if the mount is `recursive`.
     """
 
     kind: MountKind = MountKind.BIND
@@ -66,6 +67,7 @@ class Mount(Struct, frozen=True, kw_only=True):
     size_bytes: int = 0
     mode: int = 0o1777
     mapped: bool = False
+    recursive: bool = True
 
 
 class File(Struct, frozen=True, kw_only=True):
@@ -80,12 +82,14 @@ class Resources(Struct, frozen=True, kw_only=True):
     """What the kernel lets the container use at most; 0 is no limit.
 
     `memory_swap_bytes` counts memory and swap together, as Docker's --memory-swap does: 0
-    allows no swap at all, -1 as much as there is. `cpuset_*` are lists such as `0-1,3`.
+    allows no swap at all, -1 as much as there is. `memory_swappiness` -1 is the host's own.
+    `cpuset_*` are lists such as `0-1,3`.
     """
 
     cpu_millis: int = 0
     memory_bytes: int = 0
     memory_swap_bytes: int = 0
+    memory_swappiness: int = -1
     pids_limit: int = 0
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
@@ -102,7 +106,8 @@ class Rlimit(Struct, frozen=True, kw_only=True):
 class Log(Struct, frozen=True, kw_only=True):
     """Where output goes, as JSON lines. `max_bytes` 0 never rotates.
 
-    `max_files` counts the file being written: `path`, then `path.1` to `path.<max_files-1>`.
+    `max_files` counts the file being written: `path`, then `path.1` to `path.<max_files-1>`;
+    0 keeps nothing, and whoever is attached sees it all the same.
     """
 
     path: str

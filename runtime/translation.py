@@ -337,9 +337,14 @@ def _cpu(asked: Resources) -> Cpu | None:
 
 
 def _memory(asked: Resources) -> Memory | None:
+    swappiness = asked.memory_swappiness if asked.memory_swappiness >= 0 else None
     if not asked.memory_bytes:
-        return None
-    return Memory(limit=asked.memory_bytes, swap=asked.memory_swap_bytes or asked.memory_bytes)
+        return None if swappiness is None else Memory(swappiness=swappiness)
+    return Memory(
+        limit=asked.memory_bytes,
+        swap=asked.memory_swap_bytes or asked.memory_bytes,
+        swappiness=swappiness,
+    )
 
 
 def _pids(asked: Resources) -> Pids | None:

@@ -32,6 +32,8 @@ class LogFile:
 
     def feed(self, stream: str, output: bytes, *, now_ns: int) -> None:
         """Take output; only complete lines and full pieces are written."""
+        if self._log.max_files == 0:
+            return
         self._now_ns = now_ns
         pieces, self._rest[stream] = logs.frame(self._rest.get(stream, b"") + output)
         self._write([logs.encode(piece, stream, now_ns) for piece in pieces])

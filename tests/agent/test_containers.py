@@ -8,13 +8,22 @@ from agent.assignments import Wanted
 from agent.containers import PATH, Container, Node, container, environment
 from agent.templates import Host
 from agent.volumes import Source, Volume
-from runtime.spec import MountKind, Propagation
+from runtime.spec import Log, MountKind, Propagation
 from swarm import specs
 from swarm.errors import Invalid
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.images.config import ImageConfig
 from swarm.objects import Task
-from swarm.specs import ContainerSpec, Device, Healthcheck, Limits, Mount, TaskSpec, Ulimit
+from swarm.specs import (
+    ContainerSpec,
+    Device,
+    Healthcheck,
+    Limits,
+    LogDriver,
+    Mount,
+    TaskSpec,
+    Ulimit,
+)
 
 NODE = Node(
     host=Host(node_id=NodeId("n1"), hostname="alpha", arch="x86_64"),
@@ -33,6 +42,7 @@ def made(
     networks: tuple[str, ...] = (),
     limits: Limits | None = None,
     slot: int = 3,
+    log_driver: LogDriver | None = None,
     service_labels: dict[str, str] | None = None,
     **asked: object,
 ) -> Container:
@@ -47,6 +57,7 @@ def made(
         container=ContainerSpec(image="web:1", **asked),  # type: ignore[arg-type]
         networks=networks,
         limits=limits or Limits(),
+        log_driver=log_driver or LogDriver(),
     )
     wanted = Wanted(task=task, spec=spec, revision=1, labels=service_labels or {})
     return container(wanted, image, ("/l2", "/l1"), NODE)
@@ -319,3 +330,23 @@ def test_a_node_that_cannot_give_a_right_refuses_the_container() -> None:
 )
 def test_swap_comes_on_top_of_memory(limits: Limits, expected: int) -> None:
     assert made(limits=limits).spec.resources.memory_swap_bytes == expected
+
+
+LOG = "/d/containers/0123456789abcdefghijklmno/output.log"
+
+
+def test_a_log_driver_says_how_output_is_kept() -> None:
+    sized = LogDriver(name="json-file", options={"max-size": "1m", "max-file": "7"})
+
+    assert made().spec.log == Log(path=LOG)
+    assert made(log_driver=sized).spec.log == Log(path=LOG, max_bytes=1 << 20, max_files=7)
+    assert made(log_driver=LogDriver(name="none")).spec.log.max_files == 0
+
+
+def test_the_resolver_is_the_nodes_but_for_what_is_asked() -> None:
+    def file(**asked: object) -> str:
+        files = {each.path: each.content for each in made(**asked).spec.files}
+        return files["/etc/resolv.conf"]
+
+    assert file(dns_servers=("9.9.9.9",)) == "nameserver 9.9.9.9\n"
+    assert file(networks=("host",), dns_search=("x",)) == f"{NODE.resolv}search x\n"

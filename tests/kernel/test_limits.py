@@ -76,6 +76,18 @@ def test_swap_is_limited_with_memory(machine: Machine) -> None:
     assert output.split() == [str(32 * 1024 * 1024) if machine.layout.v1 else "0"]
 
 
+def test_swappiness_is_the_groups_own_where_the_kernel_has_one(machine: Machine) -> None:
+    asked = Resources(memory_bytes=32 * 1024 * 1024, memory_swappiness=7)
+    if not machine.layout.v1:
+        with pytest.raises(Invalid, match="no swappiness of a group"):
+            machine.run("true", resources=asked)
+        return
+
+    _, output = machine.run("cat", "/sys/fs/cgroup/memory/memory.swappiness", resources=asked)
+
+    assert output.split() == ["7"]
+
+
 def test_a_container_is_pinned_only_if_asked(machine: Machine) -> None:
     pinned = machine.run(
         "grep", "Cpus_allowed_list", "/proc/self/status", resources=Resources(cpuset_cpus="0")

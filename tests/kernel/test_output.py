@@ -33,6 +33,13 @@ def test_both_streams_are_told_apart_and_dated(machine: Machine) -> None:
     asyncio.run(story())
 
 
+def test_output_that_nobody_wants_is_not_written(machine: Machine) -> None:
+    exited, output = machine.run("echo", "out", log=Log(path=str(machine.log("none")), max_files=0))
+
+    assert (exited.exit_code, output) == (0, "")
+    assert not machine.log("none").exists()
+
+
 def test_everything_written_just_before_the_end_is_kept(machine: Machine) -> None:
     _, output = machine.run("sh", "-c", "yes 0123456789abcdef | dd bs=4096 count=100 2>/dev/null")
 

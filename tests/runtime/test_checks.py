@@ -37,7 +37,7 @@ def test_every_problem_is_told_at_once() -> None:
         ({"oom_score_adj": 1001}, "oom_score_adj: "),
         ({"host_network": True, "network_namespace": "/x"}, "network_namespace: "),
         ({"log": Log(path="log")}, "log.path: "),
-        ({"log": Log(path="/log", max_files=0)}, "log.max_files: "),
+        ({"log": Log(path="/log", max_files=-1)}, "log.max_files: "),
         (
             {"rootfs": Overlay(lower_dirs=(), upper_dir="/u", work_dir="/w")},
             "rootfs.lower_dirs: ",
@@ -50,6 +50,7 @@ def test_every_problem_is_told_at_once() -> None:
         ({"resources": Resources(cpu_millis=9)}, "resources.cpu_millis: "),
         ({"resources": Resources(memory_bytes=1024)}, "resources.memory_bytes: "),
         ({"resources": Resources(memory_swap_bytes=1)}, "resources.memory_swap_bytes: needs"),
+        ({"resources": Resources(memory_swappiness=101)}, "resources.memory_swappiness: "),
         (
             {"resources": Resources(memory_bytes=10**8, memory_swap_bytes=10**7)},
             "resources.memory_swap_bytes: counts",

@@ -27,6 +27,11 @@ def test_memory_alone_allows_no_swap() -> None:
     assert unlimited.memory == Memory(limit=64 * MIB, swap=-1)
 
 
+def test_swappiness_needs_no_limit_and_may_be_zero() -> None:
+    assert to_resources(Resources(memory_swappiness=0)).memory == Memory(swappiness=0)
+    assert to_resources(Resources()).memory is None
+
+
 def test_pinning_and_processes() -> None:
     found = to_resources(Resources(cpuset_cpus="0-1", cpuset_mems="0", pids_limit=9))
 

@@ -121,3 +121,9 @@ def test_a_follower_that_leaves_closes_what_it_opened(tmp_path: Path) -> None:
     asyncio.run(story())
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_log_of_no_files_keeps_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "log", "one\n", "two\n", max_files=0)
+
+    assert list(tmp_path.iterdir()) == []
