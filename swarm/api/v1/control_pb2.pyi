@@ -702,8 +702,12 @@ class PlanServiceRequest(_message.Message):
 
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    RESOLVE_IMAGE_FIELD_NUMBER: _builtins.int
+    REGISTRY_AUTH_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """empty: a new service"""
+    resolve_image: _builtins.bool
+    registry_auth: _builtins.str
     @_builtins.property
     def spec(self) -> _specs_pb2.ServiceSpec: ...
     def __init__(
@@ -711,10 +715,12 @@ class PlanServiceRequest(_message.Message):
         *,
         service_id: _builtins.str = ...,
         spec: _specs_pb2.ServiceSpec | None = ...,
+        resolve_image: _builtins.bool = ...,
+        registry_auth: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["service_id", b"service_id", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["registry_auth", b"registry_auth", "resolve_image", b"resolve_image", "service_id", b"service_id", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -727,10 +733,10 @@ class PlanServiceResponse(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
-    VERSION_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     IS_NEW_VERSION_FIELD_NUMBER: _builtins.int
-    version: _builtins.int
-    """of the service; an update with it applies just what was planned"""
+    revision: _builtins.int
+    """of the service; an update that names it applies just what was planned"""
     is_new_version: _builtins.bool
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldChange]: ...
@@ -744,12 +750,12 @@ class PlanServiceResponse(_message.Message):
         changes: _abc.Iterable[Global___FieldChange] | None = ...,
         tasks: _abc.Iterable[Global___PlannedTask] | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
-        version: _builtins.int = ...,
+        revision: _builtins.int = ...,
         is_new_version: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "is_new_version", b"is_new_version", "tasks", b"tasks", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "is_new_version", b"is_new_version", "revision", b"revision", "tasks", b"tasks", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
