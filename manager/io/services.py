@@ -50,10 +50,9 @@ class Services:
     ) -> tuple[ServiceId, tuple[str, ...]]:
         """Store a service; returns its id and what its operator should know."""
         view = self._mirror.view
-        self._check(spec)
-        spec = structs.replace(spec, task=contents.resolved(view, spec.task))
-        services.check_name_is_free(view, spec.name)
-        accepted, warnings = await self._accept(spec, resolve_image, registry_auth)
+        accepted, warnings = await self.accept_new(
+            spec, resolve_image=resolve_image, registry_auth=registry_auth
+        )
         service_id = ServiceId(make_id(self._random))
 
         def decide() -> Commit:
@@ -76,13 +75,9 @@ class Services:
     ) -> tuple[str, ...]:
         """Store the next spec of a service; returns what its operator should know."""
         view = self._mirror.view
-        self._check(spec)
-        if spec.task != view.services[service_id].spec.task:
-            spec = structs.replace(spec, task=contents.resolved(view, spec.task))
-        services.check_change(view, service_id, version, spec)
-        accepted, warnings = spec, tuple[str, ...]()
-        if spec.task != view.services[service_id].spec.task:
-            accepted, warnings = await self._accept(spec, resolve_image, registry_auth)
+        accepted, warnings = await self.accept_change(
+            service_id, version, spec, resolve_image=resolve_image, registry_auth=registry_auth
+        )
         is_doubtful = False
 
         def decide() -> Commit:
@@ -99,6 +94,35 @@ class Services:
 
         await self.commit(decide)
         return warnings
+
+    async def accept_new(
+        self, spec: ServiceSpec, *, resolve_image: bool, registry_auth: str
+    ) -> tuple[ServiceSpec, tuple[str, ...]]:
+        """What `create` would store, and warnings; raises whatever `create` would raise."""
+        view = self._mirror.view
+        self._check(spec)
+        spec = structs.replace(spec, task=contents.resolved(view, spec.task))
+        services.check_name_is_free(view, spec.name)
+        return await self._accept(spec, resolve_image, registry_auth)
+
+    async def accept_change(
+        self,
+        service_id: ServiceId,
+        version: int,
+        spec: ServiceSpec,
+        *,
+        resolve_image: bool,
+        registry_auth: str,
+    ) -> tuple[ServiceSpec, tuple[str, ...]]:
+        """What `update` would store, and warnings; raises whatever `update` would raise."""
+        view = self._mirror.view
+        self._check(spec)
+        if spec.task != view.services[service_id].spec.task:
+            spec = structs.replace(spec, task=contents.resolved(view, spec.task))
+        services.check_change(view, service_id, version, spec)
+        if spec.task == view.services[service_id].spec.task:
+            return spec, ()
+        return await self._accept(spec, resolve_image, registry_auth)
 
     async def remove(self, service_id: ServiceId) -> None:
         """Delete a service; its tasks are stopped by the planners."""
