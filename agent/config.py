@@ -52,6 +52,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.data / "volumes"
 
     @property
+    def contents(self) -> Path:
+        """One directory per task that has secrets or configs, with memory mounted on it."""
+        return Path(self.run_root) / "contents"
+
+    @property
     def images(self) -> Path:
         """The image store."""
         return self.data / "images"

@@ -8,11 +8,13 @@ resolver are the container's too.
 """
 
 import re
+from collections.abc import Collection
 from posixpath import normpath
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agent import contents
 from agent.assignments import Wanted
 from agent.probing import health
 from agent.resolver import resolver
@@ -37,12 +39,16 @@ _LOOPBACK = """127.0.0.1\tlocalhost
 
 
 class Node(Struct, frozen=True, kw_only=True):
-    """What this node contributes. `hosts` and `resolv` are the host's own files."""
+    """What this node contributes. `hosts` and `resolv` are the host's own files.
+
+    `contents` is where secrets and configs are in memory.
+    """
 
     host: Host
     containers: str
     volumes: str
     cgroup_parent: str
+    contents: str = ""
     hosts: str = ""
     resolv: str = ""
     fences: Fences = Fences()
@@ -81,6 +87,7 @@ def container(wanted: Wanted, image: ImageConfig, layers: tuple[str, ...], node:
     on_host = "host" in wanted.spec.networks
     hostname = asked.hostname or (node.host.hostname if on_host else wanted.task.id[:SHORT_ID])
     mounts = place(asked.mounts, image.volumes, Place(volumes=node.volumes, own=own))
+    given = contents.mounts(asked, contents.home(node.contents, wanted.task.id))
     spec = ContainerSpec(
         id=wanted.task.id,
         args=_args(asked, image),
@@ -92,8 +99,14 @@ def container(wanted: Wanted, image: ImageConfig, layers: tuple[str, ...], node:
         additional_groups=asked.groups,
         hostname=hostname,
         read_only_rootfs=asked.read_only,
-        mounts=tuple(each.mount for each in mounts),
-        files=_files(asked, hostname, mounts, node, on_host=on_host),
+        mounts=(*(each.mount for each in mounts), *given),
+        files=_files(
+            asked,
+            hostname,
+            {normpath(each.target) for each in (*(m.mount for m in mounts), *given)},
+            node,
+            on_host=on_host,
+        ),
         host_network=on_host,
         resources=_resources(wanted.spec.limits),
         cgroup_parent=node.cgroup_parent,
@@ -174,7 +187,7 @@ def _absolute(workdir: str) -> str:
 def _files(
     asked: specs.ContainerSpec,
     hostname: str,
-    mounts: tuple[Placed, ...],
+    taken: Collection[str],
     node: Node,
     *,
     on_host: bool,
@@ -190,7 +203,6 @@ def _files(
         "/etc/hosts": hosts,
         "/etc/resolv.conf": resolver(asked, node.resolv if on_host else ""),
     }
-    taken = {normpath(each.mount.target) for each in mounts}
     return tuple(
         File(path=path, content=content) for path, content in written.items() if path not in taken
     )

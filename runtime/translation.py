@@ -305,13 +305,18 @@ def _tmpfs(mount: SpecMount) -> Mount:
 
 def _bind(mount: SpecMount, *, remaps: bool) -> Mount:
     """Read-only means everything below, too."""
-    read_only = ("rro",) if mount.read_only else ()
+    read_only = ("rro" if mount.recursive else "ro",) if mount.read_only else ()
     mapped = ("idmap",) if mount.mapped and remaps else ()
     return Mount(
         destination=mount.target,
         type="bind",
         source=mount.source,
-        options=("rbind", mount.propagation.value, *read_only, *mapped),
+        options=(
+            "rbind" if mount.recursive else "bind",
+            mount.propagation.value,
+            *read_only,
+            *mapped,
+        ),
     )
 
 

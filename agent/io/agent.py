@@ -52,8 +52,8 @@ class Agent:
 
     `perform` does an effect; `answer` serves a manager's questions and `left` stops serving
     them; `learned` is told new managers, `changed` the task of each event, `settled` when a
-    manager has said all that this node should hold. What `spawn` runs may fail only by a bug,
-    which ends the process.
+    manager has said all that this node should hold, `supplied` when secrets or configs came.
+    What `spawn` runs may fail only by a bug, which ends the process.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Agent:
         learned: Callable[[tuple[str, ...]], None],
         changed: Callable[[TaskId], None],
         settled: Callable[[], None],
+        supplied: Callable[[], None],
         spawn: Spawn,
         metrics: Metrics,
         log: structlog.stdlib.BoundLogger,
@@ -83,6 +84,7 @@ class Agent:
         self._learned = learned
         self._changed = changed
         self._settled = settled
+        self._supplied = supplied
         self._spawn = spawn
         self._metrics = metrics
         self._log = log
@@ -295,6 +297,8 @@ class Agent:
                 self._current.cancel()
             return
         self._do(effects)
+        if message.contents:
+            self._supplied()
         if isinstance(message, Snapshot):
             self._settled()
 

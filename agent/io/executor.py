@@ -15,7 +15,9 @@ from signal import SIGKILL, SIGTERM
 from typing import Protocol, assert_never
 
 import structlog
+from msgspec import Struct
 
+from agent import contents as given
 from agent.assignments import Wanted
 from agent.containers import Container, Node, container, own_directory, stop_signal
 from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Report, Signal, Start, Wait
@@ -31,8 +33,10 @@ from agent.events import (
 from agent.hearing import effective_signal
 from agent.images.image import RootFs
 from agent.io import devices, volumes
+from agent.io.contents import Contents
 from agent.metrics import Metrics
 from agent.rights import absent_devices
+from agent.templates import names
 from runtime import outcome
 from runtime.spec import ContainerSpec
 from swarm.errors import Missing, Refused, SwarmError
@@ -72,6 +76,13 @@ class Runtime(Protocol):
         ...
 
 
+class Ready(Struct, frozen=True, kw_only=True):
+    """All that a start takes."""
+
+    container: Container
+    files: given.Files = given.Files()
+
+
 Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
 Tell = Callable[[TaskId, Event], None]
 
@@ -86,6 +97,7 @@ class Executor:
         images: Images,
         node: Callable[[], Node],
         containers: Path,
+        contents: Contents,
         find: Callable[[TaskId], Wanted | None],
         pid_of: Callable[[TaskId], int],
         tell: Tell,
@@ -97,6 +109,7 @@ class Executor:
         self._images = images
         self._node = node
         self._containers = str(containers)
+        self._contents = contents
         self._find = find
         self._pid_of = pid_of
         self._tell = tell
@@ -105,7 +118,7 @@ class Executor:
         self._log = log
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._deletes = asyncio.Semaphore(DELETES_AT_ONCE)
-        self._ready: dict[TaskId, Container] = {}
+        self._ready: dict[TaskId, Ready] = {}
         self._image_ids: dict[TaskId, str] = {}
         self._work: dict[TaskId, asyncio.Task[None]] = {}
         self._waiting: set[TaskId] = set()
@@ -180,10 +193,12 @@ class Executor:
         try:
             image = await self._images.ready(wanted.spec.container.image)
             layers = tuple(str(each) for each in image.layer_dirs)
-            made = container(wanted, image.config, layers, self._node())
+            node = self._node()
+            made = container(wanted, image.config, layers, node)
             for problem in absent_devices(wanted.spec.container.devices, devices.why_not_a_device):
                 raise Refused(problem, hint="add the device to this node, or a constraint")
             volumes.provide(made.mounts)
+            files = await self._given(wanted, made, node)
         except asyncio.CancelledError:
             if task_id not in self._waiting:
                 raise  # the agent stops, not the task
@@ -197,17 +212,27 @@ class Executor:
             return PrepareFailed(reason=f"internal error: {err!r}")
         finally:
             self._waiting.discard(task_id)
-        self._ready[task_id] = made
+        self._ready[task_id] = Ready(container=made, files=files)
         self._image_ids[task_id] = image.id
         return Prepared()
 
+    async def _given(self, wanted: Wanted, made: Container, node: Node) -> given.Files:
+        """The files of secrets and configs, once all of them have come."""
+        if absent := self._contents.missing(wanted):
+            self._log.info("task.waits_for_contents", task_id=wanted.task.id, contents=absent)
+        held = await self._contents.ready(wanted)
+        filling = given.Filling(
+            names=names(wanted.task, wanted.labels, node.host), env=made.spec.env
+        )
+        return given.files(wanted.spec.container, held, filling, made.spec.user_namespace)
+
     async def _start(self, task_id: TaskId) -> Event:
-        made = self._ready.pop(task_id)
+        ready = self._ready.pop(task_id)
         self._waiting.add(task_id)
         try:
             async with self._starts:
                 self._waiting.discard(task_id)
-                return await self._run(task_id, made)
+                return await self._run(task_id, ready)
         except asyncio.CancelledError:
             if task_id not in self._waiting:
                 raise
@@ -215,9 +240,10 @@ class Executor:
         finally:
             self._waiting.discard(task_id)
 
-    async def _run(self, task_id: TaskId, made: Container) -> Event:
-        began = time.perf_counter()
+    async def _run(self, task_id: TaskId, ready: Ready) -> Event:
+        began, made = time.perf_counter(), ready.container
         try:
+            self._contents.write(task_id, ready.files)
             started = await self._runtime.run(made.spec)
         except SwarmError as err:
             self._metrics.start_failures.inc()
@@ -274,6 +300,7 @@ class Executor:
             try:
                 async with self._deletes:
                     await self._runtime.delete(task_id)
+                    self._contents.remove(task_id)
                     await _remove(Path(own_directory(self._containers, task_id)))
                 self._log.debug("container.deleted", task_id=task_id)
                 return

@@ -40,6 +40,7 @@ def node(config: Config) -> Node:
         ),
         containers=str(config.containers),
         volumes=str(config.volumes),
+        contents=str(config.contents),
         cgroup_parent=config.cgroup_parent,
         hosts=_read("/etc/hosts"),
         resolv=_read("/etc/resolv.conf"),

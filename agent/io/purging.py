@@ -13,9 +13,11 @@ import structlog
 
 from agent.config import Config
 from agent.io import lock
+from agent.io.contents import Contents
 from runtime.io import leftovers
 from runtime.io.client import Runtime
 from runtime.io.hierarchies import host_layout
+from swarm.dispatch import Content
 from swarm.errors import SwarmError, Unavailable
 
 LOCKED_WITHIN_S = 5.0
@@ -30,6 +32,7 @@ async def purge(config: Config, log: structlog.stdlib.BoundLogger) -> None:
         count = await delete_all(runtime, log)
     finally:
         await runtime.close()
+    Contents(config.contents, dict[str, Content]).sweep(())
     leftovers.remove_parents(config.cgroup_parent, host_layout())
     await asyncio.to_thread(shutil.rmtree, config.containers, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):

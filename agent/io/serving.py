@@ -24,6 +24,7 @@ from agent.exposition import Exposed
 from agent.images.io.store import ImageStore
 from agent.io import devices, host, lock, memory, volumes
 from agent.io.agent import Agent, Asked
+from agent.io.contents import Contents
 from agent.io.conversations import Conversations
 from agent.io.crew import Crew
 from agent.io.examining import Examining
@@ -134,11 +135,13 @@ class Service:
 
     def _assemble(self, tasks: Tasks) -> None:
         config, log, spawn = self._config, self._log, self.crew.spawn
+        self._contents = Contents(config.contents, lambda: tasks.assignments.contents)
         self._executor = Executor(
             runtime=self._runtime,
             images=self._supply,
             node=lambda: host.node(config),
             containers=config.containers,
+            contents=self._contents,
             find=tasks.known,
             pid_of=lambda task_id: life.seen.pid if (life := tasks.lives.get(task_id)) else 0,
             tell=self._tell,
@@ -175,8 +178,9 @@ class Service:
             answer=self._answer,
             left=self._left,
             learned=lambda managers: memory.remember(config.managers_file, managers),
-            changed=self._publisher.changed,
-            settled=lambda: self._executor.sweep(tasks.lives),
+            changed=self._changed,
+            settled=self._settled,
+            supplied=self._contents.arrived,
             spawn=spawn,
             metrics=self._metrics,
             log=log,
@@ -216,6 +220,28 @@ class Service:
         finally:
             os.umask(before)
         await self._server.start()
+
+    def _changed(self, task_id: TaskId) -> None:
+        """Something happened to a task; what it was given ends with it."""
+        self._publisher.changed(task_id)
+        if self._is_over(task_id):
+            self._release(task_id)
+
+    def _settled(self) -> None:
+        """All that belongs to this node is known: the rest may go."""
+        lives = self.agent.tasks.lives
+        self._executor.sweep(lives)
+        live = [task_id for task_id, life in lives.items() if not life.state.is_terminal]
+        try:
+            self._contents.sweep(live)
+        except OSError as err:
+            self._log.warning("contents.not_removed", reason=str(err))
+
+    def _release(self, task_id: TaskId) -> None:
+        try:
+            self._contents.remove(task_id)
+        except OSError as err:
+            self._log.warning("contents.not_removed", task_id=task_id, reason=str(err))
 
     async def _watch_exits(self) -> None:
         async for exited in self._runtime.exits():

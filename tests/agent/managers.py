@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import grpc.aio
 from msgspec.structs import replace
@@ -12,6 +12,7 @@ from swarm.api.v1 import control_pb2, dispatch_pb2, dispatch_pb2_grpc
 from swarm.assignments import digest
 from swarm.dispatch import (
     Assignment,
+    Content,
     Diff,
     FromAgent,
     FromManager,
@@ -48,6 +49,7 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
         self.is_mute = False
         self.assignments: dict[TaskId, Assignment] = {}
         self.specs: dict[int, TaskSpec] = {}
+        self.contents: dict[str, Content] = {}
         self.seen: dict[TaskId, Observation] = {}
         self.heard: list[FromAgent] = []
         self.batches: list[StatusBatch] = []
@@ -108,6 +110,12 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
             for slot, name in enumerate(names, 1)
         ]
         self._change([Assignment(task=each, revision=self._next()) for each in tasks], ())
+
+    def give(self, *contents: Content) -> None:
+        """Send secrets and configs, now and at the beginning of every session."""
+        self.contents.update({each.id: each for each in contents})
+        if self._outbox is not None:
+            self._say_contents(self._outbox, contents)
 
     def shut_down(self, *names: str) -> None:
         """Ask the agent to stop tasks and to say how they ended."""
@@ -231,6 +239,15 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
                     specs=self._versions(),
                 )
             )
+
+        if self.contents:
+            self._say_contents(outbox, self.contents.values())
+
+    def _say_contents(
+        self, outbox: asyncio.Queue[FromManager | None], contents: Iterable[Content]
+    ) -> None:
+        self._sequence += 1
+        outbox.put_nowait(Diff(sequence=self._sequence, contents=tuple(contents)))
 
     def _with_observed(self, assignment: Assignment) -> Assignment:
         seen = self.seen.get(assignment.task.id)

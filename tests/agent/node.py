@@ -58,6 +58,10 @@ class TestNode:
     def log(self) -> Path:
         return self.base / "agent.log"
 
+    def configure(self, **fields: object) -> None:
+        """Change the agent's configuration, for its next start."""
+        self.config.write_text(json.dumps(json.loads(self.config.read_text()) | fields))
+
     def install(self, manager: FakeManager) -> None:
         IdentityFiles(self.base / "certificates").install(manager.swarm.node())
 

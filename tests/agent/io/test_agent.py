@@ -47,6 +47,7 @@ class World:
             learned=self.learned.append,
             changed=lambda task_id: None,
             settled=self._settle,
+            supplied=lambda: None,
             spawn=self.crew.spawn,
             metrics=self.metrics,
             log=structlog.get_logger(),

@@ -10,6 +10,7 @@ import structlog
 
 from agent.assignments import Wanted
 from agent.containers import Node
+from agent.contents import Files
 from agent.effects import Abandon, Delete, Kill, Prepare, Signal, Start, Wait
 from agent.events import (
     Abandoned,
@@ -21,6 +22,7 @@ from agent.events import (
     StartFailed,
 )
 from agent.images.image import RootFs
+from agent.io.contents import Contents
 from agent.io.crew import Crew
 from agent.io.executor import STARTS_AT_ONCE, Executor
 from agent.metrics import Metrics
@@ -28,11 +30,12 @@ from agent.templates import Host
 from runtime import outcome
 from runtime.spec import ContainerSpec
 from swarm import specs
+from swarm.dispatch import Content
 from swarm.errors import KernelRefused, Missing, Refused, Unavailable
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.images.config import ImageConfig
 from swarm.objects import Task
-from swarm.specs import Mount, MountKind, TaskSpec
+from swarm.specs import FileReference, Mount, MountKind, TaskSpec
 
 ID = TaskId("t1")
 
@@ -99,12 +102,15 @@ class World:
         self.base = base
         self.pid = os.getpid()
         self.crew = Crew()
+        self.held: dict[str, Content] = {}
+        self.contents = Contents(base / "contents", lambda: self.held)
         (base / "containers").mkdir()
         self.executor = Executor(
             runtime=self.runtime,
             images=self.images,
             node=self.node,
             containers=base / "containers",
+            contents=self.contents,
             find=self.find,
             pid_of=lambda _: self.pid,
             tell=lambda task_id, event: self.told.append((task_id, event)),
@@ -341,5 +347,60 @@ def test_unavailable_and_refused_are_both_reasons(tmp_path: Path) -> None:
             world.runtime.refusal = refusal
             told = await world.told_by(Prepare(ID), Start(ID))
             assert told[-1] == StartFailed(reason=str(refusal))
+
+    within(tmp_path, story)
+
+
+def test_a_task_waits_for_its_secrets_and_starts_with_what_came(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want(secrets=(FileReference(id="s1", name="db"),))
+        written: list[tuple[str, Files]] = []
+        world.contents.write = lambda task_id, files: written.append((task_id, files))  # type: ignore[method-assign]
+        world.executor.perform(Prepare(ID))
+        await world.until(lambda: (tmp_path / "containers").is_dir() and not world.told)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not world.told
+
+        world.held["s1"] = Content(id="s1", version=1, data=b"hunter2")
+        world.contents.arrived()
+        await world.until(lambda: bool(world.told))
+        world.held.clear()
+        told = await world.told_by(Start(ID))
+
+        assert told == [Prepared(), Started(pid=os.getpid(), started_at=5.0)]
+        ((task_id, files),) = written
+        assert (task_id, files.written[0].data) == (ID, b"hunter2")
+        (mount,) = world.runtime.started[0].mounts
+        assert (mount.target, mount.read_only) == ("/run/secrets", True)
+        assert "hunter2" not in repr(world.runtime.started)
+
+    within(tmp_path, story)
+
+
+def test_a_task_that_waits_for_a_secret_can_be_given_up(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want(secrets=(FileReference(id="s1", name="db"),))
+        world.executor.perform(Prepare(ID))
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+        world.executor.perform(Abandon(ID))
+        await world.until(lambda: bool(world.told))
+
+        assert world.told == [(ID, Abandoned())]
+
+    within(tmp_path, story)
+
+
+def test_a_template_that_cannot_be_filled_in_rejects_the_task(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want(configs=(FileReference(id="c1", name="conf"),))
+        world.held["c1"] = Content(id="c1", version=1, data=b"{{.Nothing}}", templated=True)
+
+        (told,) = await world.told_by(Prepare(ID))
+
+        assert isinstance(told, PrepareFailed)
+        assert told.reason.startswith("container.configs[0]: the template on line 1")
 
     within(tmp_path, story)
