@@ -54,6 +54,19 @@ class Leader:
         """Whether this manager leads, and has seen all that was written before its term."""
         return self._term is not None
 
+    @property
+    def fleet(self) -> Fleet:
+        """The node table; `Unavailable` when this manager does not lead. Not to be changed."""
+        if self._term is None:
+            raise Unavailable("this manager does not lead the swarm", hint="try again")
+        return self._term.fleet
+
+    async def leading(self) -> int:
+        """Wait until this manager leads; the number of its term."""
+        while self._term is None:
+            await self._stirred.wait()
+        return self._term.fence.create_revision
+
     def heard(self, news: News) -> None:
         """Take note of how the election stands."""
         match news:
