@@ -16,6 +16,7 @@ from manager.decisions import (
     CreateTask,
     Decision,
     Plan,
+    RemoveLedger,
     RemoveTask,
     RemoveVersion,
     SetDesired,
@@ -89,6 +90,11 @@ class Draft:
     def remember(self, ledger: Ledger) -> None:
         """Write the service's ledger, unless it says so already."""
         self._ledger = ledger
+
+    def forget_ledger(self) -> None:
+        """Remember nothing of a service that is gone."""
+        if self._service_id in self._view.ledgers:
+            self._versions.append(RemoveLedger(self._service_id))
 
     def wake(self, at: float) -> None:
         """Plan again at this time, or earlier."""

@@ -8,6 +8,7 @@ service that does not exist cleans up after it.
 from manager.decisions import Plan
 from manager.orchestrator.attempts import attempts_of
 from manager.orchestrator.draft import Draft
+from manager.orchestrator.jobs import plan_job
 from manager.orchestrator.per_node import plan_per_node
 from manager.orchestrator.reaping import dismiss, forget_versions
 from manager.orchestrator.replicated import plan_replicated
@@ -25,9 +26,12 @@ def plan_service(view: ClusterView, service_id: ServiceId, *, fleet: Fleet, now:
     service = view.services.get(service_id)
     if service is None:
         dismiss(attempts, draft)
+        draft.forget_ledger()
     elif isinstance(service.spec.mode, Replicated):
         replicas = replicas_of(view, service)
         plan_replicated(view, service, attempts, replicas=replicas, draft=draft, fleet=fleet)
+    elif service.spec.is_job:
+        plan_job(view, service, attempts, draft=draft, fleet=fleet)
     else:
         plan_per_node(view, service, attempts, draft=draft, fleet=fleet)
     forget_versions(view, service_id, attempts, draft)

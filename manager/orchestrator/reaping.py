@@ -15,7 +15,7 @@ from manager.orchestrator.draft import Draft
 from manager.view import ClusterView
 from swarm.ids import NodeId, ServiceId
 from swarm.specs import ClusterSpec
-from swarm.states import TaskState
+from swarm.states import RunState, TaskState
 
 
 def history_limit(view: ClusterView) -> int:
@@ -71,6 +71,8 @@ def forget_versions(
     if not versions.keys() - {current}:
         return
     used = {each.task.spec_version for each in attempts if not draft.is_forgotten(each)}
+    if service is not None and (ledger := view.ledgers.get(service_id)) is not None:
+        used |= {run.spec_version for run in ledger.runs if run.state is RunState.RUNNING}
     for version in sorted(versions.keys() - used - {current}):
         draft.remove_version(version)
 
