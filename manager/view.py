@@ -255,8 +255,7 @@ class ClusterView:
                 self.doubted.discard(key.node_id)
                 notes.nodes.add(key.node_id)
             case Ledger():
-                self.ledgers[value.service_id] = value
-                notes.services.add(value.service_id)
+                self._put_ledger(value, notes)
             case Secret():
                 self.secrets[value.id] = value
                 notes.contents.add(value.id)
@@ -329,6 +328,12 @@ class ClusterView:
         notes.services.add(service.id)
         notes.services.update(self.followers(service.spec.name))
         notes.event(service_event(old, service, now=notes.now))
+
+    def _put_ledger(self, ledger: Ledger, notes: Notes) -> None:
+        self.ledgers[ledger.service_id] = ledger
+        notes.services.add(ledger.service_id)
+        if (service := self.services.get(ledger.service_id)) is not None:
+            notes.services.update(self.followers(service.spec.name))
 
     def _put_node(self, node: Node, notes: Notes) -> None:
         old = self.nodes.get(node.id)
@@ -407,7 +412,7 @@ class ClusterView:
     def _is_rolling(self, service_id: ServiceId) -> bool:
         """Whether a rollout waits for tasks to come up: then is a first start news to plan by."""
         service, ledger = self.services.get(service_id), self.ledgers.get(service_id)
-        if service is None:
+        if service is None or service.spec.is_job:
             return False
         rollout = ledger.rollout if ledger is not None else None
         if rollout is None or rollout.spec_version != service.spec_version:

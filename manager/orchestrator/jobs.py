@@ -22,7 +22,7 @@ from manager.orchestrator.job_slots import Round, go_on
 from manager.orchestrator.reaping import dismiss, history_limit
 from manager.orchestrator.schedules import begun, fired, next_firing, without_history
 from manager.orchestrator.trying import Need, Rules, job_policy, wind_up
-from manager.scheduler.filters import ask_for
+from manager.scheduler.asks import ask_for
 from manager.scheduler.fleet import Fleet
 from manager.scheduler.placement import admitted_nodes, place, without_room
 from manager.view import ClusterView
@@ -43,7 +43,7 @@ def plan_job(
     ledger = begun(service, known, now=draft.now)
     job = _Job(view, service, draft, fleet)
     strangers = job.sort_out(attempts, ledger)
-    is_held = any(each.may_run for each in strangers)
+    is_held = any(each.may_run for each in strangers) | job.wind_up(ledger)
     ledger = job.look_at(ledger, is_held=is_held)
     ledger = fired(service, ledger, now=draft.now, abandoned=job.abandoned())
     is_held |= job.wind_up(ledger)
