@@ -41,7 +41,7 @@ class Notes:
         self.progressed: set[ServiceId] = set()
         self.nodes: set[NodeId] = set()
         self.suspects: set[tuple[NodeId, TaskId]] = set()
-        self.ended_sessions: dict[NodeId, NodeId] = {}
+        self.ended_sessions: dict[NodeId, tuple[NodeId, int]] = {}
         self.contents: set[str] = set()
         self.cluster = False
         self.freed = False

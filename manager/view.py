@@ -236,9 +236,10 @@ class ClusterView:
                 notes.unreadable(change.key, err.message)
 
     def _remove(self, name: str, revision: int, notes: Notes) -> None:
+        version = self._freshness.version(name)
         was_known = self._freshness.bury(name, revision)
         if was_known and (key := read_key(name)) is not None:
-            self._forget(key, notes)
+            self._forget(key, version, notes)
 
     def _learn(self, key: Key, value: Value, notes: Notes) -> None:
         match value:
@@ -274,7 +275,7 @@ class ClusterView:
             case str():
                 self.names[key.path[0], key.path[1]] = value
 
-    def _forget(self, key: Key, notes: Notes) -> None:  # one case a kind
+    def _forget(self, key: Key, version: int, notes: Notes) -> None:  # one case a kind
         match key.kind:
             case layout.TASKS:
                 self._drop_task(key.task_id, notes)
@@ -295,7 +296,7 @@ class ClusterView:
                 notes.event(node_event(old_node, None, now=notes.now))
             case layout.SESSIONS:
                 if (session := self.sessions.pop(key.node_id, None)) is not None:
-                    notes.ended_sessions[key.node_id] = session.manager_id
+                    notes.ended_sessions[key.node_id] = session.manager_id, version
                     notes.nodes.add(key.node_id)
             case layout.VERSIONS:
                 versions = self._versions.get(key.service_id, {})
@@ -433,8 +434,11 @@ class ClusterView:
     # -- what follows from a batch -------------------------------------------------------
 
     def _settle(self, notes: Notes) -> None:
-        for node_id, manager_id in notes.ended_sessions.items():
-            if manager_id in self._departed and node_id in self.nodes:
+        for node_id, (manager_id, version) in notes.ended_sessions.items():
+            # A manager that lost its lease may be known to be back before its loss is known.
+            # What is older than its key was bound to the lease that ended.
+            renewed = self._freshness.version(layout.manager_key(manager_id))
+            if node_id in self.nodes and (manager_id in self._departed or version < renewed):
                 self.doubted.add(node_id)
         self.doubted.difference_update(self.sessions.keys() & notes.nodes)
         for node_id in sorted(notes.nodes):

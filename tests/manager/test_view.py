@@ -185,6 +185,28 @@ def test_sessions_that_vanish_with_their_manager_leave_nodes_in_doubt() -> None:
     world.view.check()
 
 
+def test_a_manager_that_is_back_before_its_loss_is_known_does_not_take_its_nodes_along() -> None:
+    """Found by seed 27 of the simulation: a leader rescheduled all of its own nodes' tasks.
+
+    1. Manager m1 serves a node; its lease ends, and the deletions are under way to its view.
+    2. It is granted another lease and says again that it is there. That commit of its own is
+       known at once, ahead of the deletions.
+    3. The deletions arrive. That of its key is old news, but the session went with the lease:
+       nobody has waited for the node's heartbeats.
+    """
+    world = World()
+    world.write((layout.manager_key(NodeId("m1")), "10.0.0.1:2377"))
+    node = world.connect(world.node("a", ready=False), manager="m1") and NodeId("a")
+    lost = world.commit((layout.session_key(node), None), (layout.manager_key(NodeId("m1")), None))
+    lost_at = world.revision
+
+    world.write((layout.manager_key(NodeId("m1")), "10.0.0.1:2377"), ahead=True)
+    world.view.apply(lost, lost_at, now=world.now)
+
+    assert world.view.node_state(node) is NodeState.UNKNOWN
+    world.view.check()
+
+
 def test_a_node_is_unknown_until_it_is_first_heard_of() -> None:
     world = World()
     node = world.node("a", ready=False)
