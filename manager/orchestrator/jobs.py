@@ -22,7 +22,7 @@ from manager.orchestrator.job_slots import Round, go_on
 from manager.orchestrator.reaping import dismiss, history_limit
 from manager.orchestrator.schedules import begun, fired, next_firing, without_history
 from manager.orchestrator.trying import Need, Rules, job_policy, wind_up
-from manager.scheduler.filters import ask_for
+from manager.scheduler.asks import ask_for
 from manager.scheduler.fleet import Fleet
 from manager.scheduler.placement import admitted_nodes, place, without_room
 from manager.view import ClusterView

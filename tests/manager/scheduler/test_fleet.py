@@ -42,7 +42,7 @@ def test_reservations_count_until_the_task_has_ended() -> None:
 def test_a_table_of_more_nodes_than_it_was_made_for_grows() -> None:
     world = World()
     fleet = Fleet.of(world.view)
-    fleet.column("node.hostname")
+    fleet.attribute("node.hostname")
     for number in range(40):
         name = f"n{number:02d}"
         node = world.node(name, ready=False)
@@ -51,7 +51,7 @@ def test_a_table_of_more_nodes_than_it_was_made_for_grows() -> None:
     fleet.check(world.view)
     assert len(fleet.rows) == 40
     row = fleet.rows[NodeId("n39")]
-    assert fleet.column("node.hostname")[row] == "host-n39"
+    assert fleet.attribute("node.hostname").at(row) == "host-n39"
     assert [fleet.order[fleet.rows[NodeId(f"n{n:02d}")]] for n in range(40)] == list(range(40))
 
 
@@ -59,11 +59,11 @@ def test_the_columns_of_attributes_follow_their_nodes() -> None:
     world = World()
     node = world.node("a", labels={"zone": "East"})
     fleet = Fleet.of(world.view)
-    assert fleet.column("node.labels.zone")[0] == "east"
+    assert fleet.attribute("node.labels.zone").at(fleet.rows[node]) == "east"
 
     fleet.sync(world.view, world.set_node(node, labels={"zone": "west"}))
 
-    assert fleet.column("node.labels.zone")[0] == "west"
+    assert fleet.attribute("node.labels.zone").at(fleet.rows[node]) == "west"
 
 
 NAMES = st.sampled_from(["t1", "t2", "t3", "t4"])

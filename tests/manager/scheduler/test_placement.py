@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manager.scheduler.filters import Ask, ask_for
+from manager.scheduler.asks import Ask, ask_for
 from manager.scheduler.fleet import Fleet
 from manager.scheduler.placement import admitted_nodes, place
 from swarm.constraints import parse

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.scheduler.spreading import fill
+from manager.scheduler.spreading import Items, choose
 
 
 def one_by_one(
@@ -26,13 +26,14 @@ def one_by_one(
 def filled(
     counts: list[int], totals: list[int], room: list[int], order: list[int], wanted: int
 ) -> list[int]:
-    return fill(
+    items = Items(
         counts=np.array(counts, np.int64),
         totals=np.array(totals, np.int64),
-        room=np.array(room, np.int64),
+        room=np.minimum(np.array(room, np.int64), wanted),
         order=np.array(order, np.int64),
-        wanted=wanted,
-    ).tolist()
+        segment=np.zeros(len(counts), np.int64),
+    )
+    return choose(items, (), wanted).tolist() if counts else []
 
 
 SMALL = st.integers(0, 6)
