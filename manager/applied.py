@@ -1,6 +1,7 @@
 """Say what a batch of changes touched, so that no one has to look at everything.
 
-`services` have to be planned again. `progressed` may show other counts to a user, which is
+`services` have to be planned again; where `slots` names some of one, nothing but these slots of
+it was touched. `progressed` may show other counts to a user, which is
 more: a task that starts running as expected calls for no decision. `nodes` have a new
 object, session or standing, or hold observations of tasks that no longer exist. `tasks`
 were wanted or observed differently, or vanished. `assigned` names, for each node, the tasks
@@ -13,13 +14,16 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from swarm.ids import NodeId, ServiceId, TaskId
-from swarm.objects import Event
+from swarm.objects import Event, Task
 
 
 class Applied(Struct, frozen=True, kw_only=True):
     """What one batch did to the view. `unreadable` are values that were left out, and why."""
 
     services: frozenset[ServiceId] = frozenset()
+    slots: Mapping[ServiceId, frozenset[int]] = field(
+        default_factory=dict[ServiceId, frozenset[int]]
+    )
     progressed: frozenset[ServiceId] = frozenset()
     nodes: frozenset[NodeId] = frozenset()
     tasks: tuple[TaskId, ...] = ()
@@ -38,6 +42,7 @@ class Notes:
     def __init__(self, now: float) -> None:
         self.now = now
         self.services: set[ServiceId] = set()
+        self.slots: dict[ServiceId, set[int]] = {}
         self.progressed: set[ServiceId] = set()
         self.nodes: set[NodeId] = set()
         self.suspects: set[tuple[NodeId, TaskId]] = set()
@@ -53,6 +58,16 @@ class Notes:
     def task(self, task_id: TaskId) -> None:
         """Note that a task is wanted or observed differently."""
         self._tasks[task_id] = None
+
+    def touched(self, task: Task) -> None:
+        """Note that the replica of a task has to be planned again."""
+        if task.slot and not task.run:
+            slots = self.slots.get(task.service_id)
+            if slots is None:
+                slots = self.slots[task.service_id] = set()
+            slots.add(task.slot)
+        else:
+            self.services.add(task.service_id)
 
     def assigned(self, node_id: NodeId, task_id: TaskId) -> None:
         """Note that a node has to hear of a task."""
@@ -70,9 +85,11 @@ class Notes:
 
     def closed(self, *, silently: bool = False) -> Applied:
         """The finished account; `silently` leaves out the events."""
+        services = self.services | self.slots.keys()
         return Applied(
-            services=frozenset(self.services),
-            progressed=frozenset(self.progressed | self.services),
+            services=frozenset(services),
+            slots={k: frozenset(v) for k, v in self.slots.items() if k not in self.services},
+            progressed=frozenset(self.progressed | services),
             nodes=frozenset(self.nodes),
             tasks=tuple(self._tasks),
             assigned={node: tuple(tasks) for node, tasks in self._assigned.items()},

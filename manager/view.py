@@ -172,6 +172,26 @@ class ClusterView:
         """The tasks given to the node, past attempts included."""
         return self._roster.on(node_id)
 
+    def tasks_in(self, service_id: ServiceId, slot: int) -> tuple[Task, ...]:
+        """The tasks of one slot, past attempts included, in no particular order."""
+        return self._roster.within(service_id, slot)
+
+    def slots_held(self, service_id: ServiceId) -> int:
+        """How many slots of a service have a task that is not asked to be removed."""
+        return self._roster.held(service_id)
+
+    def services_with_tasks(self) -> Iterable[ServiceId]:
+        """The services that have tasks, those that do not exist any more included."""
+        return self._roster.services()
+
+    def troubled(self, service_id: ServiceId) -> Iterable[Task]:
+        """The tasks of a service that failed or are lost, and those that wait for a node."""
+        waiting = self._roster.waiting().get(service_id, {})
+        yield from waiting.values()
+        for task_id in sorted(self._tally.troubled(service_id)):
+            if task_id not in waiting:
+                yield self.tasks[task_id]
+
     def observations_on(self, node_id: NodeId) -> Mapping[TaskId, Observation]:
         """What the node's agent last reported, of tasks that are no more as well."""
         return self._observed.get(node_id, {})
@@ -353,7 +373,7 @@ class ClusterView:
         old = self._roster.put(task)
         notes.task(task.id)
         notes.assigned(task.node_id, task.id)
-        notes.services.add(task.service_id)
+        notes.touched(task)
         self._recount(task)
         if old is None or old.node_id != task.node_id:
             notes.services.update(self.followers(task.service_name))
@@ -367,7 +387,7 @@ class ClusterView:
         self._tally.drop(task)
         notes.task(task_id)
         notes.assigned(task.node_id, task_id)
-        notes.services.add(task.service_id)
+        notes.touched(task)
         notes.suspects.add((task.node_id, task_id))
         notes.freed = True
         notes.services.update(self.followers(task.service_name))
@@ -398,7 +418,7 @@ class ClusterView:
         if seen.state.is_terminal:
             notes.freed = True
         if seen.state.is_terminal or task.attempt > 1 or self._is_rolling(task.service_id):
-            notes.services.add(task.service_id)
+            notes.touched(task)
 
     def _drop_observation(self, node_id: NodeId, task_id: TaskId, notes: Notes) -> None:
         of_node = self._observed.get(node_id, {})
@@ -407,7 +427,7 @@ class ClusterView:
             self._observed.pop(node_id, None)
         if (task := self.tasks.get(task_id)) is not None and task.node_id == node_id:
             notes.task(task_id)
-            notes.services.add(task.service_id)
+            notes.touched(task)
             self._recount(task)
 
     def _is_rolling(self, service_id: ServiceId) -> bool:
@@ -447,7 +467,7 @@ class ClusterView:
             if task_id not in self.tasks and task_id in self._observed.get(node_id, {}):
                 notes.nodes.add(node_id)
         if notes.freed:
-            notes.services.update(self._roster.waiting())
+            self._have_waiting_planned(notes)
 
     def _reconsider(self, node_id: NodeId, notes: Notes) -> None:
         before = self._standing.get(node_id)
@@ -457,15 +477,21 @@ class ClusterView:
         else:
             self._standing.pop(node_id, None)
         tasks = self.tasks_on(node_id)
-        notes.services.update(task.service_id for task in tasks.values())
+        for task in tasks.values():
+            notes.touched(task)
         notes.services.update(self._globals)
-        notes.services.update(self._roster.waiting())
+        notes.freed = True
         if before is after:
             return
         for task in tasks.values():
             self._recount(task)
         if (node := self.nodes.get(node_id)) is not None and before is not None:
             notes.event(node_state_event(node, after, now=notes.now))
+
+    def _have_waiting_planned(self, notes: Notes) -> None:
+        for tasks in self._roster.waiting().values():
+            for task in tasks.values():
+                notes.touched(task)
 
     def _recount(self, task: Task) -> None:
         state = self.state(task)

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.agenda import Agenda
+from manager.agenda import Agenda, Due
+from manager.applied import Applied
 from swarm.ids import ServiceId
 
 A, B = ServiceId("a"), ServiceId("b")
@@ -80,3 +81,97 @@ def test_law_what_was_asked_for_comes_up_and_nothing_else(
                 due.discard(taken)
                 wake_at.pop(taken, None)
         agenda.check()
+
+
+def test_a_touch_of_some_slots_calls_for_them_alone() -> None:
+    agenda = Agenda()
+    agenda.note(Applied(services=frozenset({A, B}), slots={A: frozenset({3})}))
+    agenda.add_slots(A, [4])
+
+    assert agenda.next(now=0.0) == Due(A, frozenset({3, 4}))
+    assert agenda.next(now=0.0) == Due(B)
+    assert agenda.next(now=0.0) is None
+
+
+def test_the_whole_includes_every_slot() -> None:
+    agenda = Agenda()
+    agenda.add([A])
+    agenda.add_slots(A, [1])
+    assert agenda.next(now=0.0) == Due(A)
+
+    agenda.add_slots(A, [1])
+    agenda.add([A])
+    assert agenda.next(now=0.0) == Due(A)
+
+
+def test_a_slot_that_is_planned_gives_up_its_own_time_only() -> None:
+    agenda = Agenda()
+    agenda.wake(A, 5.0, slot=1)
+    agenda.wake(A, 6.0, slot=2)
+    agenda.add_slots(A, [1])
+
+    assert agenda.next(now=1.0) == Due(A, frozenset({1}))
+    assert agenda.next_deadline() == 6.0
+    assert agenda.next(now=6.0) == Due(A, frozenset({2}))
+
+
+def test_a_plan_of_the_whole_gives_up_the_times_of_all_slots() -> None:
+    agenda = Agenda()
+    agenda.wake(A, 5.0, slot=1)
+    agenda.wake(A, 6.0)
+    agenda.add([A])
+    agenda.next(now=1.0)
+
+    assert agenda.next_deadline() is None
+
+
+def test_services_of_higher_priority_come_first() -> None:
+    agenda = Agenda(priority=lambda service_id: 50 if service_id == B else 0)
+    agenda.add([A, B])
+
+    assert [agenda.next(now=0.0) for _ in range(2)] == [Due(B), Due(A)]
+
+
+slotted = st.tuples(
+    st.sampled_from(["add", "slots", "wake", "next"]),
+    st.sampled_from([A, B]),
+    st.integers(0, 3),
+    st.floats(0, 9),
+)
+
+
+@given(st.lists(slotted, max_size=40))
+def test_law_no_slot_that_was_asked_for_is_forgotten(
+    history: list[tuple[str, ServiceId, int, float]],
+) -> None:
+    agenda = Agenda()
+    owed: set[tuple[ServiceId, int]] = set()
+    for action, service_id, slot, at in history:
+        match action:
+            case "add":
+                agenda.add([service_id])
+                owed.add((service_id, 0))
+            case "slots":
+                agenda.add_slots(service_id, [slot + 1])
+                owed.add((service_id, slot + 1))
+            case "wake":
+                agenda.wake(service_id, at, slot=slot)
+            case _:
+                due = agenda.next(now=at)
+                if due is not None:
+                    slots = due.slots
+                    owed = {
+                        each
+                        for each in owed
+                        if each[0] != due.service_id or (slots is not None and each[1] not in slots)
+                    }
+        agenda.check()
+    while (due := agenda.next(now=9.0)) is not None:
+        slots = due.slots
+        owed = {
+            each
+            for each in owed
+            if each[0] != due.service_id or (slots is not None and each[1] not in slots)
+        }
+    assert not owed
+    assert agenda.next_deadline() is None

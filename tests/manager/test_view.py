@@ -425,3 +425,21 @@ class AnyHistory(RuleBasedStateMachine):
 
 TestAnyHistory = AnyHistory.TestCase
 TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+def test_what_happens_to_a_task_touches_its_slot_alone() -> None:
+    world, task = running_world()
+
+    applied = world.report(task, TaskState.FAILED)
+
+    assert applied.slots == {task.service_id: frozenset({task.slot})}
+    assert task.service_id in applied.services
+
+
+def test_a_changed_service_is_touched_as_a_whole() -> None:
+    world, task = running_world()
+
+    applied = world.scale(task.service_id, 9)
+
+    assert task.service_id in applied.services
+    assert not applied.slots
