@@ -5,6 +5,10 @@ answer. A short delay is honoured for what fails now and then, but not for what 
 once each time: from the third end in a row that comes within a second of its start, the
 delay grows from a tenth of a second up to five. One killed process is thus replaced at
 once, and a crash loop costs next to nothing. An attempt that lasts longer starts over.
+
+With a longest delay the delay doubles with each end in a row, from the first on. There an
+attempt has to last as long as the longest delay to start over: what crashes once a minute is
+a loop as well.
 """
 
 from itertools import pairwise
@@ -19,6 +23,8 @@ FLOORS_S = (0.0, 0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
 """The least delay after so many fast ends in a row."""
 FAST_S = 1.0
 """An attempt that ended within this time of its start ended fast."""
+LEAST_GROWING_S = 0.1
+"""What a delay of none grows from."""
 REMEMBERED = 20
 """How many earlier ends a task carries at least, if there were so many."""
 
@@ -48,8 +54,14 @@ def after_end(
     if 0 < policy.max_attempts <= _counted(policy, task, ended_at):
         return Never(done=False)
     ends = (*task.restarts, ended_at)
-    delay = max(policy.delay_s, floor_s(ends, delay_s=policy.delay_s))
+    delay = max(_grown_s(policy, ends), floor_s(ends, delay_s=policy.delay_s))
     return Again(ended_at + delay, ends[-max(REMEMBERED, policy.max_attempts) :])
+
+
+def next_try(policy: RestartPolicy, task: Task, state: TaskState, ended_at: float) -> float | None:
+    """When the attempt after this one is due, as far as the policy decides; None for never."""
+    following = after_end(policy, task, state, ended_at)
+    return following.at if isinstance(following, Again) else None
 
 
 def floor_s(ends: tuple[float, ...], *, delay_s: float) -> float:
@@ -64,6 +76,25 @@ def floor_s(ends: tuple[float, ...], *, delay_s: float) -> float:
         waited = max(delay_s, FLOORS_S[fast])
         fast = min(fast + 1, last) if at - before < waited + FAST_S else 0
     return FLOORS_S[fast]
+
+
+def _grown_s(policy: RestartPolicy, ends: tuple[float, ...]) -> float:
+    """The policy's delay after these ends, oldest first: doubled for each in a row."""
+    longest = policy.max_delay_s
+    if longest <= 0:
+        return policy.delay_s
+    row = len(ends) if len(ends) > REMEMBERED else 1
+    for before, at in pairwise(ends):
+        lasted = at - before - _in_row_s(policy, row)
+        row = 1 if lasted >= longest else row + 1
+    return _in_row_s(policy, row)
+
+
+def _in_row_s(policy: RestartPolicy, row: int) -> float:
+    if row == 1:
+        return min(policy.delay_s, policy.max_delay_s)
+    first = max(policy.delay_s, LEAST_GROWING_S)
+    return min(first * 2.0 ** min(row - 1, 64), policy.max_delay_s)
 
 
 def _counted(policy: RestartPolicy, task: Task, ended_at: float) -> int:

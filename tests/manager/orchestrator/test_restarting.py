@@ -9,6 +9,7 @@ from manager.orchestrator.restarting import (
     Never,
     after_end,
     floor_s,
+    next_try,
 )
 from swarm.ids import ServiceId, TaskId
 from swarm.objects import Task
@@ -179,3 +180,53 @@ def test_nodes_where_a_service_keeps_failing_are_avoided() -> None:
 
     assert {task.node_id for task in world.live()} == {"n0001"} - {broken} or {"n0000"}
     assert broken not in world.spread()
+
+
+def crashes(policy: RestartPolicy, count: int, *, lasting_s: float = 0.5) -> list[float]:
+    """The delays of a service whose attempts all last as long."""
+    task, at, delays = ended(), 0.0, list[float]()
+    for _ in range(count):
+        following = after_end(policy, task, TaskState.FAILED, at)
+        assert isinstance(following, Again)
+        delays.append(round(following.at - at, 6))
+        task = ended(*following.restarts)
+        at = following.at + lasting_s
+    return delays
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "longest_s", "expected"),
+    [
+        (1.0, 10.0, [1, 2, 4, 8, 10, 10]),
+        (5.0, 300.0, [5, 10, 20, 40, 80, 160, 300, 300]),
+        (0.0, 2.0, [0, 0.2, 0.4, 0.8, 1.6, 2]),
+        (5.0, 5.0, [5, 5, 5]),
+        (5.0, 0.0, [5, 5, 5]),
+    ],
+)
+def test_the_delay_doubles_with_each_end_in_a_row(
+    delay_s: float, longest_s: float, expected: list[float]
+) -> None:
+    policy = RestartPolicy(delay_s=delay_s, max_delay_s=longest_s)
+
+    assert crashes(policy, len(expected)) == expected
+
+
+def test_a_delay_that_has_grown_stays_however_long_the_loop_goes_on() -> None:
+    policy = RestartPolicy(delay_s=1.0, max_delay_s=60.0)
+
+    assert set(crashes(policy, 100)[6:]) == {60.0}
+
+
+def test_an_attempt_that_lasts_as_long_as_the_longest_delay_starts_over() -> None:
+    policy = RestartPolicy(delay_s=1.0, max_delay_s=30.0)
+
+    assert crashes(policy, 4, lasting_s=29.0) == [1, 2, 4, 8]
+    assert crashes(policy, 4, lasting_s=30.0) == [1, 1, 1, 1]
+
+
+def test_the_next_try_is_told_unless_there_is_none() -> None:
+    policy = RestartPolicy(delay_s=5.0, max_attempts=1)
+
+    assert next_try(policy, ended(), TaskState.FAILED, 100.0) == 105.0
+    assert next_try(policy, ended(100.0), TaskState.FAILED, 110.0) is None
