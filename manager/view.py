@@ -436,9 +436,9 @@ class ClusterView:
         if service is None or service.spec.is_job:
             return False
         rollout = ledger.rollout if ledger is not None else None
-        if rollout is None or rollout.spec_version != service.spec_version:
+        if rollout is None:
             return service.spec_version > 1
-        return not rollout.state.is_over
+        return rollout.spec_version != service.spec_version or not rollout.state.is_over
 
     def _follow(self, old: Service | None, new: Service | None) -> None:
         """Keep track of who looks at whom; both are the same service."""
@@ -523,7 +523,10 @@ class ClusterView:
 def _in_our_time(seen: Observation, task: Task | None, now: float) -> Observation:
     """Correct the time of a report by another clock: not in the future, nor before the task."""
     at = min(seen.at, now) if task is None else max(min(seen.at, now), task.created_at)
-    return seen if at == seen.at else structs.replace(seen, at=at)
+    if at == seen.at:
+        return seen
+    running_at = seen.running_at + at - seen.at if seen.running_at else 0.0
+    return structs.replace(seen, at=at, running_at=running_at)
 
 
 def _looked_at(spec: ServiceSpec) -> set[str]:

@@ -34,7 +34,7 @@ class Phase(Enum):
 
 
 class Attempt(Struct, frozen=True, kw_only=True, gc=False):
-    """A task with what is observed of it: `state`, since `at`.
+    """A task with what is observed of it: `state`, since `at`; it ran from `up_at`, if ever.
 
     `unsure` is a task on a node that a new leader has not heard of yet.
     """
@@ -44,6 +44,7 @@ class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     phase: Phase
     unsure: bool = False
     at: float = 0.0
+    up_at: float = 0.0
 
     @property
     def is_wanted(self) -> bool:
@@ -73,9 +74,16 @@ def attempts_of(view: ClusterView, service_id: ServiceId) -> list[Attempt]:
                 phase=_phase(task, state, standing),
                 unsure=standing.is_unsure,
                 at=seen.at if seen is not None else 0.0,
+                up_at=_up_at(seen) if seen is not None else 0.0,
             )
         )
     return found
+
+
+def _up_at(seen: Observation) -> float:
+    if seen.running_at > 0.0:
+        return min(seen.running_at, seen.at)  # times of ends and beginnings are of one clock
+    return seen.at if seen.state is TaskState.RUNNING else 0.0
 
 
 def in_order(attempts: list[Attempt]) -> list[Attempt]:

@@ -22,11 +22,12 @@ from manager.decisions import (
     SetDesired,
     UpdateMessage,
     WriteLedger,
+    WriteService,
 )
 from manager.orchestrator.attempts import Attempt, Phase
 from manager.view import ClusterView
 from swarm.ids import LENGTH, NodeId, ServiceId, TaskId, base36
-from swarm.objects import Ledger, Service, Task
+from swarm.objects import Ledger, Revision, Service, Task
 from swarm.specs import GenericResource
 from swarm.states import TaskState
 
@@ -36,7 +37,8 @@ class Opening(Struct, frozen=True, kw_only=True):
 
     `replaced` are the attempts that must be stopped for good as soon as the new one has a
     node, because they may still run where nobody can ask. `run` is the firing of a schedule
-    that it belongs to, and `version` that of its task spec, 0 for the current one.
+    that it belongs to, and `version` that of its task spec, 0 for the current one. `closes` has
+    ended and must not be run again by an agent; `avoid` is the node that the replica leaves.
     """
 
     slot: int = 0
@@ -46,17 +48,20 @@ class Opening(Struct, frozen=True, kw_only=True):
     replaced: tuple[Attempt, ...] = ()
     run: int = 0
     version: int = 0
+    closes: Attempt | None = None
+    avoid: NodeId = NodeId("")
 
 
 class Wait(Struct, frozen=True, kw_only=True):
-    """A task that has no node yet; `replaced` as in `Opening`."""
+    """A task that has no node yet; `replaced` and `avoid` as in `Opening`."""
 
     task: Task
     replaced: tuple[Attempt, ...] = ()
+    avoid: NodeId = NodeId("")
 
 
 class Draft:
-    """A plan in the making for one service."""
+    """A plan in the making for one service. Nothing of it starts while `hold` is a reason."""
 
     def __init__(self, view: ClusterView, service_id: ServiceId, *, now: float) -> None:
         self.now = now
@@ -70,12 +75,20 @@ class Draft:
         self._versions: list[Decision] = []
         self._wake_at: float | None = None
         self._ledger: Ledger | None = None
+        self._rewritten: WriteService | None = None
+        self._opened: set[tuple[int, str]] = set()
+        self.hold = ""
 
-    def stop(self, attempt: Attempt, desired: TaskState = TaskState.SHUTDOWN) -> None:
-        """Want an attempt to stop; nothing to do when it was asked that already."""
+    def stop(
+        self, attempt: Attempt, desired: TaskState = TaskState.SHUTDOWN, *, eviction: str = ""
+    ) -> None:
+        """Want an attempt to stop; nothing to do when it was asked that already.
+
+        `eviction` says why it may not stay where it is, if that is the reason.
+        """
         if attempt.task.desired >= desired or attempt.task.id in self._decided:
             return
-        self._decided[attempt.task.id] = SetDesired(attempt.task.id, desired)
+        self._decided[attempt.task.id] = SetDesired(attempt.task.id, desired, eviction)
         if attempt.phase is Phase.LIVE:
             self.stopped.append(attempt)
 
@@ -86,6 +99,21 @@ class Draft:
     def remove_version(self, version: int) -> None:
         """Forget a version of the task spec."""
         self._versions.append(RemoveVersion(self._service_id, version))
+
+    def call_for(self, need: "Opening | Wait | None") -> None:
+        """Have a replica's need met with all others, if it has one."""
+        if isinstance(need, Opening):
+            self.openings.append(need)
+        elif need is not None:
+            self.waits.append(need)
+
+    def has_created(self, slot: int, node_id: str = "") -> bool:
+        """Whether the plan starts an attempt of this replica."""
+        return (slot, "" if slot else node_id) in self._opened
+
+    def rewrite(self, service: Service, revision: Revision) -> None:
+        """Change the service as an operator would."""
+        self._rewritten = WriteService(service, revision)
 
     def remember(self, ledger: Ledger) -> None:
         """Write the service's ledger, unless it says so already."""
@@ -109,8 +137,11 @@ class Draft:
         claims: tuple[GenericResource, ...] = (),
     ) -> None:
         """Start an attempt on a node, or have it wait for the reason in `message`."""
+        if opening.closes is not None:
+            self.stop(opening.closes)
         if node_id:
             self._stop_replaced(opening.replaced)
+        self._opened.add((opening.slot, "" if opening.slot else opening.node_id))
         self._created.append(
             Task(
                 id=self.name_of(opening),
@@ -167,6 +198,7 @@ class Draft:
             opening.node_id,
             node.created_at if node is not None else 0.0,
             opening.attempt,
+            *((f"v{opening.version}",) if opening.version else ()),
             *((opening.run,) if opening.run else ()),
         )
         digest = sha256("/".join(map(str, basis)).encode()).digest()
@@ -176,6 +208,8 @@ class Draft:
         known = self._view.ledgers.get(self._service_id)
         if self._ledger is not None and self._ledger != known:
             yield WriteLedger(self._ledger)
+        if self._rewritten is not None:
+            yield self._rewritten
         yield from self._decided.values()
         yield from map(CreateTask, self._created)
         yield from self._versions

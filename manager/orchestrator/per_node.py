@@ -10,28 +10,34 @@ node's name.
 from collections import defaultdict
 from collections.abc import Iterable
 
+from msgspec import structs
+
 from manager.orchestrator.attempts import Attempt, Phase, in_order
-from manager.orchestrator.draft import Draft, Wait
+from manager.orchestrator.draft import Draft, Opening, Wait
 from manager.orchestrator.draining import Whereabouts
+from manager.orchestrator.moving import move
 from manager.orchestrator.reaping import bury_gone, dismiss, history_limit, trim
 from manager.orchestrator.replicas import Frame, Replica, Settled, Standing, settle
+from manager.orchestrator.rollout import Course, frame_for
 from manager.orchestrator.updating import roll
-from manager.scheduler.filters import ask_for
+from manager.scheduler.asks import ask_for
 from manager.scheduler.fleet import Fleet
 from manager.scheduler.placement import admitted_nodes, without_room
 from manager.view import ClusterView
-from swarm.ids import NodeId
+from swarm.ids import NodeId, TaskId
 from swarm.objects import Service
 from swarm.states import TaskState
 
 
 def plan_per_node(
-    view: ClusterView, service: Service, attempts: list[Attempt], *, draft: Draft, fleet: Fleet
-) -> None:
+    view: ClusterView, course: Course, attempts: list[Attempt], *, draft: Draft, fleet: Fleet
+) -> list[Settled]:
     """Decide for all nodes, then start what has to start where there is room for it."""
+    service = course.service
     admitted = admitted_nodes(fleet, ask_for(service.id, service.spec.task))
     waiting, by_node = _sort_out(attempts, draft)
-    frame = Frame(service=service, now=draft.now, may_stay=Whereabouts(view, service).may_stay)
+    whereabouts = Whereabouts(view, service)
+    frame = frame_for(view, course, attempts, whereabouts, now=draft.now)
     settled: list[Settled] = []
     for node_id in sorted(admitted | by_node.keys()):
         replica = Replica(node_id=node_id, attempts=by_node.get(node_id, []))
@@ -39,13 +45,18 @@ def plan_per_node(
             settled.append(settle(replica, frame, draft))
         else:
             settled.append(_settle_unadmitted(replica, frame, draft))
-    roll(settled, service.spec.update, draft, now=draft.now)
+    move(settled, frame, whereabouts, draft, max_unavailable=service.spec.max_unavailable)
+    roll(settled, course, draft)
+    asks = _Asks(view, service, fleet)
+    for index, each in enumerate(settled):
+        settled[index] = _in_turn_without_room(each, asks, draft)
+        draft.call_for(settled[index].need)
     bury_gone(attempts, draft)
-    opened = {opening.node_id for opening in draft.openings}
+    _start(service, waiting, asks, draft, fleet)
     limit = history_limit(view)
     for node_id, own in by_node.items():
-        trim(own, limit, draft, is_opened=node_id in opened)
-    _start(service, waiting, draft, fleet)
+        trim(own, limit, draft, is_opened=draft.has_created(0, node_id))
+    return settled
 
 
 def _sort_out(
@@ -68,40 +79,79 @@ def _settle_unadmitted(replica: Replica, frame: Frame, draft: Draft) -> Settled:
     if replica.having(Phase.LIVE):
         found = settle(replica, frame, draft)
         if found.standing is not Standing.OLD:
-            return found
+            return structs.replace(found, need=None)
     elif replica.attempts and not frame.may_stay(replica.attempts[-1].task):
         draft.stop(replica.attempts[-1])
     is_leaving = bool(replica.having(Phase.LEAVING))
     return Settled(replica=replica, standing=Standing.MOVING if is_leaving else Standing.AWAY)
 
 
-def _start(service: Service, waiting: list[Attempt], draft: Draft, fleet: Fleet) -> None:
+class _Asks:
+    """Which nodes have no room for a task, and why; each version is asked for once."""
+
+    def __init__(self, view: ClusterView, service: Service, fleet: Fleet) -> None:
+        self._view = view
+        self._service = service
+        self._fleet = fleet
+        self._refused: dict[int, dict[NodeId, str]] = {}
+
+    def refusal(self, opening: Opening) -> str:
+        """Why the node of the opening has no room for it; empty when it has."""
+        version = opening.version or self._service.spec_version
+        found = self._refused.get(version)
+        if found is None:
+            service = self._service
+            spec = self._view.task_spec(service.id, version) or service.spec.task
+            ask = ask_for(service.id, spec)
+            found = self._refused[version] = without_room(self._fleet, ask, self._fleet.rows)
+        return found.get(opening.node_id, "")
+
+
+def _in_turn_without_room(settled: Settled, asks: _Asks, draft: Draft) -> Settled:
+    """Where there is no room for two, the old one has to stop before the new one starts.
+
+    Not if the new one has started once, and failed: then the old one had better stay.
+    """
+    holder, need = settled.holder, settled.need
+    if settled.standing is not Standing.REPLACING or not isinstance(need, Opening):
+        return settled
+    assert holder is not None
+    if draft.hold or not asks.refusal(need):
+        return settled
+    if holder is not settled.replica.attempts[-1]:
+        return structs.replace(settled, need=None)
+    draft.stop(holder)
+    return Settled(replica=settled.replica, standing=Standing.MOVING)
+
+
+def _start(
+    service: Service, waiting: list[Attempt], asks: _Asks, draft: Draft, fleet: Fleet
+) -> None:
     """Start every opening on its node, or have it wait saying which node has no room."""
-    saying: defaultdict[str, list[Attempt]] = defaultdict(list)
-    for attempt in waiting:
-        if attempt.task.spec_version == service.spec_version:
-            saying[attempt.task.message].append(attempt)
-        else:
-            draft.remove(attempt)
-    ask = ask_for(service.id, service.spec.task)
-    refused = without_room(fleet, ask, (opening.node_id for opening in draft.openings))
+    left = {attempt.task.id: attempt for attempt in waiting}
     for opening in draft.openings:
-        message = refused.get(opening.node_id, "")
-        if message and saying[message]:
-            saying[message].pop()
+        message = draft.hold or asks.refusal(opening)
+        version = opening.version or service.spec_version
+        known = left.pop(draft.name_of(opening), None) or _waiting_for(
+            fleet.name(opening.node_id), version, message, left
+        )
+        if known is None:
+            draft.create(service, opening, NodeId("") if message else opening.node_id, message)
         elif message:
-            draft.create(service, opening, NodeId(""), message)
-        elif found := _waiting_for(fleet.name(opening.node_id), saying):
-            draft.assign(Wait(task=found.task), opening.node_id)
+            draft.keep_waiting(Wait(task=known.task), message)
         else:
-            draft.create(service, opening, opening.node_id)
-    for attempt in (each for left in saying.values() for each in left):
+            draft.assign(Wait(task=known.task), opening.node_id)
+    for attempt in left.values():
         draft.remove(attempt)
 
 
-def _waiting_for(name: str, saying: dict[str, list[Attempt]]) -> Attempt | None:
-    """A task that waits for room on the node of this name."""
-    for message, attempts in saying.items():
-        if attempts and message.endswith(f" on node {name})"):
-            return attempts.pop()
+def _waiting_for(
+    name: str, version: int, message: str, left: dict[TaskId, Attempt]
+) -> Attempt | None:
+    """A task that says the same, or that it waits for room on the node of this name."""
+    for task_id, attempt in left.items():
+        task = attempt.task
+        says = task.message == message if message else task.message.endswith(f" on node {name})")
+        if task.spec_version == version and says:
+            return left.pop(task_id)
     return None

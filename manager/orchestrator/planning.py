@@ -5,17 +5,21 @@ made twice does no harm. What only time brings about is in the plan's `wake_at`.
 service that does not exist cleans up after it.
 """
 
+from msgspec import structs
+
 from manager.decisions import Plan
-from manager.orchestrator.attempts import attempts_of
+from manager.orchestrator.attempts import Attempt, attempts_of
+from manager.orchestrator.depending import unmet
 from manager.orchestrator.draft import Draft
 from manager.orchestrator.jobs import plan_job
 from manager.orchestrator.per_node import plan_per_node
 from manager.orchestrator.reaping import dismiss, forget_versions
 from manager.orchestrator.replicated import plan_replicated
-from manager.orchestrator.scaling import replicas_of
+from manager.orchestrator.rollout import Reversal, conclude, take_up
 from manager.scheduler.fleet import Fleet
 from manager.view import ClusterView
 from swarm.ids import ServiceId
+from swarm.objects import Ledger, Service
 from swarm.specs import Replicated
 
 
@@ -27,12 +31,29 @@ def plan_service(view: ClusterView, service_id: ServiceId, *, fleet: Fleet, now:
     if service is None:
         dismiss(attempts, draft)
         draft.forget_ledger()
-    elif isinstance(service.spec.mode, Replicated):
-        replicas = replicas_of(view, service)
-        plan_replicated(view, service, attempts, replicas=replicas, draft=draft, fleet=fleet)
     elif service.spec.is_job:
         plan_job(view, service, attempts, draft=draft, fleet=fleet)
     else:
-        plan_per_node(view, service, attempts, draft=draft, fleet=fleet)
+        _plan_lasting(view, service, attempts, draft, fleet)
     forget_versions(view, service_id, attempts, draft)
     return draft.finished()
+
+
+def _plan_lasting(
+    view: ClusterView, service: Service, attempts: list[Attempt], draft: Draft, fleet: Fleet
+) -> None:
+    """Plan what runs for ever. A rollback changes the service, and so it is all there is to do."""
+    ledger = view.ledgers.get(service.id) or Ledger(service_id=service.id)
+    course = take_up(view, service, attempts, now=draft.now)
+    if isinstance(course, Reversal):
+        draft.rewrite(course.service, course.revision)
+        draft.remember(structs.replace(ledger, rollout=course.rollout))
+        return
+    draft.hold = unmet(view, service)
+    if isinstance(service.spec.mode, Replicated):
+        settled = plan_replicated(view, course, attempts, draft=draft, fleet=fleet)
+    else:
+        settled = plan_per_node(view, course, attempts, draft=draft, fleet=fleet)
+    rollout = conclude(course, settled, draft)
+    if rollout != ledger.rollout and rollout is not None:
+        draft.remember(structs.replace(ledger, rollout=rollout))

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from manager.orchestrator.attempts import Attempt, in_order
 from manager.orchestrator.draft import Draft, Opening, Wait
 from manager.orchestrator.draining import Whereabouts
+from manager.orchestrator.moving import move
 from manager.orchestrator.reaping import bury_gone, dismiss, history_limit, trim
-from manager.orchestrator.replicas import Frame, Replica, settle
-from manager.orchestrator.scaling import free_slots, surplus
+from manager.orchestrator.replicas import Replica, Settled, settle
+from manager.orchestrator.rollout import Course, frame_for
+from manager.orchestrator.scaling import free_slots, replicas_of, surplus
 from manager.orchestrator.updating import roll
-from manager.scheduler.filters import ask_for
+from manager.scheduler.asks import ask_for
 from manager.scheduler.fleet import Fleet
 from manager.scheduler.placement import place
 from manager.view import ClusterView
@@ -23,33 +25,33 @@ FAILURES_WINDOW_S = 300.0
 
 
 def plan_replicated(
-    view: ClusterView,
-    service: Service,
-    attempts: list[Attempt],
-    *,
-    replicas: int,
-    draft: Draft,
-    fleet: Fleet,
-) -> None:
-    """Decide for all slots, then place whatever needs a node in one pass."""
+    view: ClusterView, course: Course, attempts: list[Attempt], *, draft: Draft, fleet: Fleet
+) -> list[Settled]:
+    """Decide for all slots, then place whatever needs a node; tells how the slots stand then."""
+    service = course.service
     slots = _slots(attempts, draft)
+    replicas = replicas_of(view, service)
     for slot in surplus(slots, replicas):
         dismiss(slots.pop(slot), draft)
     taken = {attempt.task.slot for attempt in attempts}
     for slot in free_slots(taken, replicas - len(slots)):
         slots[slot] = []
-    frame = Frame(service=service, now=draft.now, may_stay=Whereabouts(view, service).may_stay)
+    whereabouts = Whereabouts(view, service)
+    frame = frame_for(view, course, attempts, whereabouts, now=draft.now)
     settled = [
         settle(Replica(slot=slot, attempts=slots[slot]), frame, draft) for slot in sorted(slots)
     ]
-    roll(settled, service.spec.update, draft, now=draft.now)
+    move(settled, frame, whereabouts, draft, max_unavailable=service.spec.max_unavailable)
+    roll(settled, course, draft)
+    for each in settled:
+        draft.call_for(each.need)
     bury_gone(attempts, draft)
-    opened = {opening.slot for opening in draft.openings}
+    _place(view, service, attempts, draft, fleet)
     limit = history_limit(view)
     for slot, own in slots.items():
-        if len(own) > 1 or slot in opened:
-            trim(own, limit, draft, is_opened=slot in opened)
-    _place(service, attempts, draft, fleet)
+        if len(own) > 1 or draft.has_created(slot):
+            trim(own, limit, draft, is_opened=draft.has_created(slot))
+    return settled
 
 
 def _slots(attempts: Iterable[Attempt], draft: Draft) -> dict[int, list[Attempt]]:
@@ -63,29 +65,62 @@ def _slots(attempts: Iterable[Attempt], draft: Draft) -> dict[int, list[Attempt]
     return {slot: in_order(own) for slot, own in slots.items()}
 
 
-def _place(service: Service, attempts: list[Attempt], draft: Draft, fleet: Fleet) -> None:
-    needs: list[Opening | Wait] = sorted((*draft.waits, *draft.openings), key=_slot)
-    if not needs:
-        return
-    placed = place(
-        fleet,
-        ask_for(service.id, service.spec.task),
-        len(needs),
-        failures=_failures(attempts, service.spec_version, draft.now),
-        leaving=Counter(attempt.task.node_id for attempt in draft.stopped),
-    )
-    nodes = [*placed.nodes, *[NodeId("")] * (len(needs) - len(placed.nodes))]
-    for need, node_id in zip(needs, nodes, strict=True):
-        if isinstance(need, Opening):
-            draft.create(service, need, node_id, "" if node_id else placed.reason)
-        elif node_id:
-            draft.assign(need, node_id)
-        else:
-            draft.keep_waiting(need, placed.reason)
+def _place(
+    view: ClusterView, service: Service, attempts: list[Attempt], draft: Draft, fleet: Fleet
+) -> None:
+    """Place all that ask the same in one pass.
+
+    A second pass would not see the first, so those that ask something else take turns: what was
+    placed has the service planned again.
+    """
+    groups = _by_wish(service, draft)
+    for version, avoid in sorted(groups, key=lambda key: (key[0] != service.spec_version, key)):
+        needs = groups[version, avoid]
+        if draft.hold:
+            for need in needs:
+                _give(need, NodeId(""), draft.hold, service, draft)
+            continue
+        spec = view.task_spec(service.id, version) or service.spec.task
+        placed = place(
+            fleet,
+            ask_for(service.id, spec),
+            len(needs),
+            failures=_failures(attempts, version, draft.now),
+            leaving=Counter(attempt.task.node_id for attempt in draft.stopped),
+        )
+        nodes = [*placed.nodes, *[NodeId("")] * (len(needs) - len(placed.nodes))]
+        for need, node_id in zip(needs, nodes, strict=True):
+            _give(need, node_id, placed.reason, service, draft)
+        if any(nodes):
+            return
+
+
+def _by_wish(service: Service, draft: Draft) -> dict[tuple[int, NodeId], list[Opening | Wait]]:
+    """What needs a node, in order of slots, by the version it is of and the node it avoids."""
+    needs: list[Opening | Wait] = [*draft.waits, *draft.openings]
+    groups: defaultdict[tuple[int, NodeId], list[Opening | Wait]] = defaultdict(list)
+    for need in sorted(needs, key=_slot):
+        groups[_version(need) or service.spec_version, need.avoid].append(need)
+    return groups
+
+
+def _give(
+    need: Opening | Wait, node_id: NodeId, reason: str, service: Service, draft: Draft
+) -> None:
+    if isinstance(need, Opening):
+        draft.create(service, need, node_id, "" if node_id else reason)
+    elif node_id:
+        draft.assign(need, node_id)
+    else:
+        draft.keep_waiting(need, reason)
 
 
 def _slot(need: Opening | Wait) -> int:
     return need.slot if isinstance(need, Opening) else need.task.slot
+
+
+def _version(need: Opening | Wait) -> int:
+    return need.version if isinstance(need, Opening) else need.task.spec_version
 
 
 def _failures(attempts: Iterable[Attempt], version: int, now: float) -> Counter[NodeId]:

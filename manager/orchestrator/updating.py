@@ -1,40 +1,74 @@
 """Roll a new version out, a few replicas at a time.
 
-Whoever is between two attempts, not up yet or failing takes one of the `parallelism` places
-until it is up: so a version that does not come up stops its own rollout after that many
-replicas. Replicas without a running attempt go first, because nothing is lost with them.
-A replica that never had a node takes no place; neither does one whose node is down.
+Whoever is between two attempts, not proven yet or failing takes one of the `parallelism`
+places until its new task has been up for a moment: so a version that does not come up, or
+crashes at once, stops its own rollout after that many replicas. Replicas without a running
+attempt go first, because nothing is lost with them, and while there are some that may not
+be replaced now, none that runs is stopped either. A replica that never had a node takes no
+place; neither does one whose node is down, nor one whose failure is put up with.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from manager.orchestrator.attempts import Phase
 from manager.orchestrator.draft import Draft
-from manager.orchestrator.replicas import Settled, Standing, reopen
+from manager.orchestrator.replicas import Settled, Standing, anew, is_up
+from manager.orchestrator.rollout import Course
 from swarm.ids import NodeId
-from swarm.specs import UpdatePolicy
-from swarm.states import TaskState
 
 
-def roll(settled: Sequence[Settled], policy: UpdatePolicy, draft: Draft, *, now: float) -> None:
-    """Replace as many replicas of earlier versions as may be replaced now."""
-    old = [each for each in settled if each.standing is Standing.OLD]
-    if not old:
+def roll(settled: list[Settled], course: Course, draft: Draft) -> None:
+    """Replace as many replicas of earlier versions as may be replaced now, in place."""
+    old = [index for index, each in enumerate(settled) if each.standing is Standing.OLD]
+    if not old or draft.hold or not course.may_replace:
         return
-    moving = sum(each.standing is Standing.MOVING for each in settled)
-    places = (policy.parallelism or len(settled)) - moving
+    places = (course.policy.parallelism or len(settled)) - _taken(settled, course, draft)
+    if course.canaries:
+        places = min(places, course.canaries - _moved(settled, course))
     if places <= 0:
         return
-    ready_at = max((each.up_since for each in settled), default=0.0) + policy.delay_s
-    if policy.delay_s > 0 and now < ready_at:
+    ready_at = _given_back_at(settled, course) + course.policy.delay_s
+    if course.policy.delay_s > 0 and draft.now < ready_at:
         draft.wake(ready_at)
         return
-    for each in sorted(old, key=_least_loss_first)[:places]:
-        reopen(each, draft)
+    old.sort(key=lambda index: _least_loss_first(settled[index]))
+    for index in old[:places]:
+        settled[index] = anew(settled[index], draft, start_first=course.start_first)
+
+
+def _taken(settled: Iterable[Settled], course: Course, draft: Draft) -> int:
+    """How many places are taken; asks to be called again when one is given back by time."""
+    taken = 0
+    for each in settled:
+        match each.standing:
+            case Standing.MOVING | Standing.REPLACING:
+                taken += not course.has_failed(each)
+            case Standing.UP if draft.now < (proven_at := each.up_since + course.proven_s):
+                taken += 1
+                draft.wake(proven_at)
+            case _:
+                pass
+    return taken
+
+
+def _moved(settled: Iterable[Settled], course: Course) -> int:
+    """How many replicas have left the earlier version."""
+    stayed = (Standing.OLD, Standing.AWAY, Standing.MISPLACED)
+    return sum(each.standing not in stayed for each in settled)
+
+
+def _given_back_at(settled: Sequence[Settled], course: Course) -> float:
+    """When the last place was given back in this rollout."""
+    began_at = course.rollout.started_at if course.rollout is not None else 0.0
+    latest = 0.0
+    for each in settled:
+        if each.standing is Standing.UP and each.up_since >= began_at:
+            latest = max(latest, each.up_since + course.proven_s)
+        elif each.replica.attempts and course.has_failed(each):
+            latest = max(latest, each.replica.attempts[-1].at)
+    return latest
 
 
 def _least_loss_first(settled: Settled) -> tuple[bool, bool, int, NodeId]:
     holder = settled.holder
     assert holder is not None
-    is_running = holder.phase is Phase.LIVE and holder.state is TaskState.RUNNING
-    return is_running, holder.unsure, settled.replica.slot, settled.replica.node_id
+    return is_up(holder), holder.unsure, settled.replica.slot, settled.replica.node_id

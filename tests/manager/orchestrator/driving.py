@@ -9,6 +9,7 @@ from manager.applied import Applied
 from manager.decisions import Plan, changes_made, commit_for
 from manager.orchestrator.planning import plan_service
 from manager.orchestrator.reaping import plan_node
+from manager.orchestrator.replicas import PROVEN_S
 from manager.scheduler.fleet import Fleet
 from manager.store import Commit, Delete, Put, Unchanged
 from swarm.codec import unpack
@@ -101,13 +102,21 @@ class Driven(World):
         return moved
 
     def converge(self) -> None:
-        """Plan and obey in turns until nothing moves."""
+        """Plan and obey in turns until nothing moves, nor would when what is new is proven."""
         self.plan()
         for _ in range(200):
-            if not self.obey() and not self.dirty:
+            if not self.obey() and not self.dirty and not self._prove():
                 return
             self.plan()
         raise AssertionError("it does not converge")
+
+    def _prove(self) -> bool:
+        """Let the moment pass in which a new task is not trusted yet."""
+        soon = [at for at in self.wakes.values() if at <= self.now + PROVEN_S]
+        if soon and any(ledger.rollout for ledger in self.view.ledgers.values()):
+            self.wait(min(soon) - self.now)
+            return True
+        return False
 
     # -- questions -----------------------------------------------------------------------
 

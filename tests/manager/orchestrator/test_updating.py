@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from manager.decisions import SetDesired
+from manager.decisions import SetDesired, WriteLedger
 from manager.progress import measure
 from swarm.ids import NodeId
 from swarm.objects import Task
@@ -38,14 +38,16 @@ def test_a_slot_is_stopped_then_started_anew_then_the_next_one_follows() -> None
 
     1. Slot 1 is asked to stop; slot 2 runs on.
     2. Only when it has ended is its successor created.
-    3. Only when that is observed running is slot 2 asked to stop.
+    3. Only when that has been up for a second is slot 2 asked to stop.
     """
     world = running(2, UpdatePolicy(parallelism=1))
     first, second = world.wanted()
     world.new_version(WEB)
 
     plan = world.plan_once(WEB)
-    assert plan.decisions == (SetDesired(first.id, TaskState.SHUTDOWN),)
+    written, stopped = plan.decisions
+    assert isinstance(written, WriteLedger)
+    assert stopped == SetDesired(first.id, TaskState.SHUTDOWN)
     world.plan()
     world.report(first, TaskState.SHUTDOWN)
     world.plan()
@@ -54,6 +56,8 @@ def test_a_slot_is_stopped_then_started_anew_then_the_next_one_follows() -> None
     assert world.view.tasks[second.id].desired is TaskState.RUNNING
     world.report(successor, TaskState.RUNNING)
     world.plan()
+    assert world.view.tasks[second.id].desired is TaskState.RUNNING
+    world.wait(1.0)
     assert world.view.tasks[second.id].desired is TaskState.SHUTDOWN
     world.converge()
 
@@ -69,8 +73,9 @@ def test_never_more_than_so_many_at_a_time_are_down(parallelism: int, at_once: i
     world.plan()
     assert len(world.live()) == 10 - at_once
     least = 10
-    while world.obey():
+    while world.obey() or versions(world) != {2: 10}:
         world.plan()
+        world.wait(1.0)
         up = [task for task in world.live() if world.view.state(task) is TaskState.RUNNING]
         least = min(least, len(up))
 
@@ -92,15 +97,22 @@ def test_a_scale_makes_no_new_version() -> None:
 def test_the_delay_is_counted_from_when_the_last_one_came_up() -> None:
     world = running(3, UpdatePolicy(parallelism=1, delay_s=10.0))
     world.new_version(WEB)
-    world.converge()
+    world.plan()
+    world.obey()
+    world.plan()
+    world.obey()
+    world.plan()
     assert versions(world) == {1: 2, 2: 1}
-    assert world.wakes == {WEB: world.now + 10.0}
+    up_at = world.now
 
-    world.wait(10.0)
-    world.converge()
-    assert versions(world) == {1: 1, 2: 2}
-    world.wait(10.0)
-    world.converge()
+    world.wait(10.9)
+    assert versions(world) == {1: 2, 2: 1}
+    world.wait(0.2)
+    assert world.now - up_at == pytest.approx(11.1)
+    assert versions(world) == {1: 1, 2: 1}
+    for _ in range(4):
+        world.converge()
+        world.wait(11.0)
 
     assert versions(world) == {2: 3}
     assert not world.wakes
