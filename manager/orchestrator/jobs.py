@@ -9,8 +9,8 @@ to start is placed, the runs in order.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from itertools import zip_longest
 
+import numpy as np
 from msgspec import structs
 
 from manager.orchestrator.attempts import Attempt
@@ -22,12 +22,13 @@ from manager.orchestrator.job_slots import Round, go_on
 from manager.orchestrator.reaping import dismiss, history_limit
 from manager.orchestrator.schedules import begun, fired, next_firing, without_history
 from manager.orchestrator.trying import Need, Rules, job_policy, wind_up
-from manager.scheduler.asks import ask_for
+from manager.scheduler.asks import Ask, ask_of_version
 from manager.scheduler.fleet import Fleet
-from manager.scheduler.placement import admitted_nodes, place, without_room
+from manager.scheduler.homes import homes_for
+from manager.scheduler.placement import Claims, admitted_nodes, claims_at, place, without_room
 from manager.view import ClusterView
 from swarm.ids import NodeId
-from swarm.objects import Ledger, Run, Service
+from swarm.objects import Ledger, Run, Service, SpecVersion
 from swarm.specs import ReplicatedJob, TaskSpec
 from swarm.states import RunState, TaskState
 
@@ -134,8 +135,8 @@ class _Job:
                 self._wait(need, reason)
             return False
         if isinstance(self._service.spec.mode, ReplicatedJob):
-            return self._place(needs, runs, spec)
-        return self._place_at_home(needs, spec)
+            return self._place(needs, runs)
+        return self._place_at_home(needs, runs)
 
     def _round(self, run: Run, *, is_held: bool) -> Round:
         spec, mode = self._spec(run), self._service.spec.mode
@@ -148,7 +149,7 @@ class _Job:
         )
         if isinstance(mode, ReplicatedJob):
             return go_on(attempts, mode, rules, self._draft, limit=limit, is_held=is_held)
-        admitted = admitted_nodes(self._fleet, ask_for(self._service.id, spec))
+        admitted = admitted_nodes(self._fleet, self._ask(run))
         return go_around(attempts, admitted, rules, self._draft, limit=limit, is_held=is_held)
 
     def _told(self, found: Round) -> Run:
@@ -163,38 +164,44 @@ class _Job:
         message = f"{name} failed{tries}: {reason or 'it was stopped and is not to be repeated'}"
         return structs.replace(found.run, message=message)
 
-    def _place(self, needs: list[Need], runs: list[Run], spec: TaskSpec) -> bool:
+    def _place(self, needs: list[Need], runs: list[Run]) -> bool:
+        ask, slots = self._ask(runs[0]), [need.opening.slot for need in needs]
         placed = place(
             self._fleet,
-            ask_for(self._service.id, spec),
+            ask,
             len(needs),
             failures=self._failures(runs),
             leaving=Counter(each.task.node_id for each in self._draft.stopped),
+            homes=homes_for(self._fleet, ask, slots, self._last_nodes() if ask.volumes else {}),
         )
-        for need, node_id in zip_longest(needs, placed.nodes):
+        for index, (need, node_id) in enumerate(zip(needs, placed.by_task, strict=True)):
             if node_id:
-                self._begin(need, node_id)
+                self._begin(need, node_id, placed.claims_of(index))
             else:
-                self._wait(need, placed.reason)
-        return bool(placed.nodes)
+                self._wait(need, placed.reason_of(index))
+        return any(placed.by_task)
 
-    def _place_at_home(self, needs: list[Need], spec: TaskSpec) -> bool:
+    def _place_at_home(self, needs: list[Need], runs: list[Run]) -> bool:
         homes = [need.opening.node_id for need in needs]
-        refused = without_room(self._fleet, ask_for(self._service.id, spec), homes)
+        ask = self._ask(runs[0])
+        refused = without_room(self._fleet, ask, homes)
         taken: set[NodeId] = set()
         for need, home in zip(needs, homes, strict=True):
             if reason := refused.get(home):
                 self._wait(need, reason)
             elif home not in taken:  # what another run has placed there is not counted yet
                 taken.add(home)
-                self._begin(need, home)
+                (claims,) = claims_at(
+                    self._fleet, ask, np.array([self._fleet.rows[home]], np.int64)
+                ) or ((),)
+                self._begin(need, home, claims)
         return bool(taken)
 
-    def _begin(self, need: Need, node_id: NodeId) -> None:
+    def _begin(self, need: Need, node_id: NodeId, claims: Claims) -> None:
         if need.waiting is not None:
-            self._draft.assign(need.waiting, node_id)
+            self._draft.assign(need.waiting, node_id, claims)
         else:
-            self._draft.create(self._service, need.opening, node_id)
+            self._draft.create(self._service, need.opening, node_id, claims=claims)
 
     def _wait(self, need: Need, reason: str) -> None:
         if need.waiting is not None:
@@ -205,6 +212,16 @@ class _Job:
     def _spec(self, run: Run) -> TaskSpec:
         found = self._view.task_spec(self._service.id, run.spec_version)
         return found if found is not None else self._service.spec.task
+
+    def _ask(self, run: Run) -> Ask:
+        version = self._view.version_of(self._service.id, run.spec_version)
+        return ask_of_version(version or SpecVersion.of(self._service), self._service.spec.name)
+
+    def _last_nodes(self) -> dict[int, NodeId]:
+        """Where each slot was last, in whichever run: its volume is there."""
+        every = [each.task for own in self.attempts.values() for each in own if each.task.node_id]
+        every.sort(key=lambda task: (task.created_at, task.id))
+        return {task.slot: task.node_id for task in every}
 
     def _failures(self, runs: Iterable[Run]) -> Counter[NodeId]:
         return Counter(

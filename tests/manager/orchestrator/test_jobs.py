@@ -14,7 +14,9 @@ from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Run, Span, Task
 from swarm.specs import (
     Availability,
+    ContainerSpec,
     GlobalJob,
+    Mount,
     ReplicatedJob,
     Resources,
     RestartCondition,
@@ -279,6 +281,28 @@ def test_a_slot_without_room_waits_and_says_why() -> None:
 
     (placed,) = live(world)
     assert placed.id == waiting.id
+
+
+def test_a_slot_goes_back_to_where_its_volume_is() -> None:
+    world = Driven()
+    world.nodes(3)
+    mount = Mount(source="data-{{.Task.Slot}}", target="/data")
+    spec = TaskSpec(restart=ON_FAILURE, container=ContainerSpec(mounts=(mount,)))
+    world.service("job", mode=ReplicatedJob(total=1), task=spec)
+    world.plan()
+    (first,) = live(world)
+
+    end(world, TaskState.FAILED)
+    world.disconnect(first.node_id)
+    world.plan()
+    world.wait(5.0)
+    (waiting,) = world.live(JOB)
+    assert not waiting.node_id
+    assert "data-1" in waiting.message
+    world.connect(first.node_id)
+    world.plan()
+
+    assert [task.node_id for task in live(world)] == [first.node_id]
 
 
 def test_a_removed_job_leaves_nothing() -> None:
