@@ -59,13 +59,15 @@ SERVICE_TESTS: Mapping[str, Test[control_pb2.ServiceView]] = {
     "id": lambda view, text: view.service.id.startswith(text),
     "name": lambda view, text: view.service.spec.name.startswith(text),
     "label": lambda view, text: has_label(view.service.spec.labels, text),
-    "mode": lambda view, text: (view.service.spec.WhichOneof("mode") or "replicated") == text,
+    "mode": lambda view, text: rows.mode(view.service.spec) == text.replace(" ", "-"),
 }
 TASK_TESTS: Mapping[str, Test[control_pb2.TaskView]] = {
     "id": lambda view, text: view.task.id.startswith(text),
     "name": lambda view, text: rows.task_name(view.task).startswith(text),
     "node": lambda view, text: text in (view.node_hostname, view.task.node_id),
     "desired-state": lambda view, text: rows.task_desired(view) == text.lower(),
+    "current-state": lambda view, text: rows.task_state(view) == text.lower(),
+    "run": lambda view, text: str(view.task.run) == text,
 }
 IMAGE_TESTS: Mapping[str, Test[images_pb2.Image]] = {
     "reference": lambda image, text: any(

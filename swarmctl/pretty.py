@@ -2,180 +2,95 @@
 
 from collections.abc import Iterable
 
+from swarm import wishes
 from swarm.api.v1 import control_pb2
 from swarm.codec import from_message
-from swarm.objects import Node, Service
+from swarm.objects import Ledger, Node, Rollout, Run, Service
 from swarm.quantities import format_cpus, format_duration, format_memory
-from swarm.seccomp import UNCONFINED
-from swarm.specs import ContainerSpec, Healthcheck, Mount, Replicated, TaskSpec
-from swarmctl import rows
+from swarmctl import pretty_specs, rows
+from swarmctl.pretty_specs import Line, mapping, text
 from swarmctl.times import rfc3339
-
-Line = tuple[str, str]
 
 
 def pretty_service(view: control_pb2.ServiceView) -> str:
     """A service for people."""
     service = from_message(Service, view.service)
+    ledger = from_message(Ledger, view.ledger)
     spec = service.spec
-    mode = spec.mode
     lines: list[Line] = [
         ("ID:", service.id),
         ("Name:", spec.name),
-        *_mapping("Labels:", spec.labels),
-        ("Service Mode:", "Replicated" if isinstance(mode, Replicated) else "Global"),
-    ]
-    if isinstance(mode, Replicated):
-        lines.append((" Replicas:", str(mode.replicas)))
-    lines += [
+        *mapping("Labels:", spec.labels),
+        *pretty_specs.mode(spec),
         ("Running:", f"{view.running} of {view.wanted}"),
+        ("Completed:", str(view.completed) if spec.is_job else ""),
         ("Created:", rfc3339(service.created_at)),
         ("Updated:", rfc3339(service.updated_at)),
-        ("UpdateConfig:", ""),
-        (" Parallelism:", str(spec.update.parallelism)),
-        (" Delay:", format_duration(spec.update.delay_s)),
-        *_task(spec.task),
+        ("Revision:", str(service.revision)),
     ]
-    return _text(lines)
+    if ledger.rollout is not None:
+        lines += _rollout(ledger.rollout)
+    if ledger.replicas:
+        lines += [("Autoscaled to:", str(ledger.replicas)), (" Because:", ledger.scale_message)]
+    for run in ledger.runs:
+        lines.append((f"Run {run.number}:", _run(run)))
+    lines += pretty_specs.policies(spec)
+    lines += pretty_specs.task(spec.task)
+    lines += pretty_specs.endpoint(spec.endpoint)
+    return text(lines)
 
 
 def pretty_node(view: control_pb2.NodeView) -> str:
     """A node for people."""
     node = from_message(Node, view.node)
     description, row = node.description, rows.node_row(view, self_id="")
+    timeout_s = node.spec.drain_timeout_s
     lines: list[Line] = [
         ("ID:", node.id),
         ("Hostname:", description.hostname),
-        *_mapping("Labels:", node.spec.labels),
+        *mapping("Labels:", node.spec.labels),
+        *(("Taint:", wishes.print_taint(each)) for each in node.spec.taints),
         ("Joined at:", rfc3339(node.created_at)),
-        ("Status:", ""),
+        ("Status:", None),
         (" State:", row["Status"]),
         (" Availability:", row["Availability"]),
+        (" Since:", rfc3339(node.availability_at) if node.availability_at else ""),
+        (" Drain timeout:", format_duration(timeout_s) if timeout_s else ""),
         (" Message:", view.message),
         (" Address:", description.addr),
     ]
     if row["ManagerStatus"]:
         lines += [
-            ("Manager Status:", ""),
+            ("Manager Status:", None),
             (" Address:", view.manager_addr),
             (" Status:", row["ManagerStatus"]),
         ]
     resources = description.resources
     lines += [
-        ("Platform:", ""),
+        ("Platform:", None),
         (" Operating System:", description.os),
         (" Architecture:", description.arch),
-        ("Resources:", ""),
+        ("Resources:", None),
         (" CPUs:", format_cpus(resources.cpu_millis)),
         (" Memory:", format_memory(resources.memory_bytes)),
+        (" Generic:", ", ".join(wishes.print_node_generics(resources.generic))),
+        ("Volumes:", ", ".join(description.volumes)),
         ("Engine Version:", description.engine_version),
-        *_mapping("Engine Labels:", description.engine_labels),
+        *mapping("Engine Labels:", description.engine_labels),
         *(("Security Option:", each) for each in description.security_options),
     ]
-    return _text(lines)
+    return text(lines)
 
 
-def _task(task: TaskSpec) -> Iterable[Line]:
-    yield "ContainerSpec:", ""
-    yield from _container(task.container)
-    limits, reserved = task.limits, task.reservations
-    if any((limits.cpu_millis, limits.memory_bytes, limits.pids)):
-        yield "Limits:", ""
-        yield from _amounts(limits.cpu_millis, limits.memory_bytes)
-        yield " Pids:", str(limits.pids or "")
-        yield " Swap:", _swap(limits.swap_bytes)
-    if reserved.cpu_millis or reserved.memory_bytes:
-        yield "Reservations:", ""
-        yield from _amounts(reserved.cpu_millis, reserved.memory_bytes)
-    restart = task.restart
-    yield "RestartPolicy:", ""
-    yield " Condition:", restart.condition.name.lower().replace("_", "-")
-    yield " Delay:", format_duration(restart.delay_s)
-    yield " Max attempts:", str(restart.max_attempts)
-    if restart.window_s:
-        yield " Window:", format_duration(restart.window_s)
-    placement = task.placement
-    if placement.constraints or placement.max_replicas_per_node:
-        yield "Placement:", ""
-        yield " Constraints:", ", ".join(placement.constraints)
-        yield " Max Replicas Per Node:", str(placement.max_replicas_per_node or "")
-    yield "Networks:", ", ".join(task.networks)
+def _rollout(rollout: Rollout) -> Iterable[Line]:
+    yield "UpdateStatus:", None
+    yield " State:", rollout.state.word
+    yield " Started:", rfc3339(rollout.started_at)
+    yield " Completed:", rfc3339(rollout.completed_at) if rollout.completed_at else ""
+    yield " Message:", rollout.message
+    yield " Failed:", ", ".join(rollout.failed)
 
 
-def _container(container: ContainerSpec) -> Iterable[Line]:
-    yield " Image:", container.image
-    yield " Command:", " ".join(container.command)
-    yield " Args:", " ".join(container.args)
-    yield " Env:", " ".join(container.env)
-    yield " Hostname:", container.hostname
-    yield " Dir:", container.workdir
-    yield " User:", container.user
-    yield " Groups:", ", ".join(container.groups)
-    yield " Init:", "true" if container.init else ""
-    yield " Read-only:", "true" if container.read_only else ""
-    yield " Stop signal:", container.stop_signal
-    yield " Stop grace:", format_duration(container.stop_grace_s)
-    yield from _mapping(" Labels:", container.labels)
-    yield from _mapping(" Sysctls:", container.sysctls)
-    for limit in container.ulimits:
-        yield " Ulimit:", f"{limit.name}={limit.soft}:{limit.hard}"
-    for mount in container.mounts:
-        yield " Mount:", _mount(mount)
-    yield " TTY:", "true" if container.tty else ""
-    yield " Stdin:", "open" if container.open_stdin else ""
-    yield from _rights(container)
-    yield from _health(container.health)
-
-
-def _rights(container: ContainerSpec) -> Iterable[Line]:
-    yield " Privileged:", "true" if container.privileged else ""
-    yield " Capabilities added:", ", ".join(container.cap_add)
-    yield " Capabilities dropped:", ", ".join(container.cap_drop)
-    profile = container.seccomp
-    yield " Seccomp:", profile if profile in ("", UNCONFINED) else "a profile of its own"
-    yield " AppArmor:", container.apparmor
-    yield " New privileges:", "allowed" if container.allow_new_privileges else ""
-    yield " User namespace:", "host" if container.host_user_namespace else ""
-    for each in container.devices:
-        yield " Device:", f"{each.source} on {each.target} ({each.access})"
-
-
-def _health(health: Healthcheck) -> Iterable[Line]:
-    yield " Health test:", " ".join(health.test)
-    for name, seconds in (
-        (" Health interval:", health.interval_s),
-        (" Health timeout:", health.timeout_s),
-        (" Health start period:", health.start_period_s),
-        (" Health start interval:", health.start_interval_s),
-    ):
-        yield name, format_duration(seconds) if seconds else ""
-    yield " Health retries:", str(health.retries or "")
-
-
-def _swap(swap_bytes: int) -> str:
-    return "unlimited" if swap_bytes == -1 else format_memory(swap_bytes) if swap_bytes else ""
-
-
-def _mount(mount: Mount) -> str:
-    source = f" {mount.source}" if mount.source else ""
-    suffix = " (read-only)" if mount.read_only else ""
-    return f"{mount.kind.name.lower()}{source} on {mount.target}{suffix}"
-
-
-def _amounts(cpu_millis: int, memory_bytes: int) -> Iterable[Line]:
-    yield " CPU:", format_cpus(cpu_millis) if cpu_millis else ""
-    yield " Memory:", format_memory(memory_bytes) if memory_bytes else ""
-
-
-def _mapping(name: str, values: dict[str, str]) -> Iterable[Line]:
-    if values:
-        yield name, ", ".join(f"{key}={values[key]}" for key in sorted(values))
-
-
-def _text(lines: Iterable[Line]) -> str:
-    # A part's own heading has no value; a field without a value was never set.
-    kept = [(name, value) for name, value in lines if value or not name.startswith(" ")]
-    headings = {"UpdateConfig:", "ContainerSpec:", "Limits:", "Reservations:", "RestartPolicy:",
-                "Placement:", "Status:", "Manager Status:", "Platform:", "Resources:"}  # fmt: skip
-    shown = [(name, value) for name, value in kept if value or name in headings]
-    return "".join(f"{name:<24}{value}".rstrip() + "\n" for name, value in shown)
+def _run(run: Run) -> str:
+    ended = f" at {rfc3339(run.ended_at)}" if run.ended_at else ""
+    return f"{run.state.word}{ended}, due {rfc3339(run.due_at)}"

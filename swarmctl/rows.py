@@ -16,7 +16,6 @@ from swarm.quantities import format_elapsed, format_size
 from swarmctl.tables import Listing
 
 SHORT_ID = 12
-SHORT_ERROR = 30
 
 NODES = Listing(
     columns=("Mark", "Hostname", "Status", "Availability", "ManagerStatus", "EngineVersion"),
@@ -30,6 +29,7 @@ NODES = Listing(
         "ManagerStatus": "MANAGER STATUS",
         "EngineVersion": "ENGINE VERSION",
         "Address": "ADDRESS",
+        "Taints": "TAINTS",
     },
     drawn=("Mark",),
 )
@@ -44,22 +44,6 @@ SERVICES = Listing(
         "Ports": "PORTS",
     },
 )
-TASKS = Listing(
-    columns=(
-        "ID", "Name", "Image", "Node", "DesiredState", "CurrentState", "Error", "Ports",
-    ),
-    headings={
-        "ID": "ID",
-        "Name": "NAME",
-        "Image": "IMAGE",
-        "Node": "NODE",
-        "DesiredState": "DESIRED STATE",
-        "CurrentState": "CURRENT STATE",
-        "Health": "HEALTH",
-        "Error": "ERROR",
-        "Ports": "PORTS",
-    },
-)  # fmt: skip
 IMAGES = Listing(
     columns=("Repository", "Tag", "ID", "CreatedSince", "Size"),
     headings={
@@ -101,47 +85,64 @@ def node_row(view: control_pb2.NodeView, *, self_id: str) -> dict[str, str]:
         "ManagerStatus": manager_status(view),
         "EngineVersion": node.description.engine_version,
         "Address": node.description.addr,
+        "Taints": ", ".join(map(taint, node.spec.taints)),
     }
 
 
 def service_row(view: control_pb2.ServiceView, detail: Detail) -> dict[str, str]:
     """One line of `service ls`."""
     spec = view.service.spec
-    replicas = f"{view.running}/{view.wanted}"
+    replicas = replicas_of(view)
     if spec.task.placement.max_replicas_per_node:
         replicas += f" (max {spec.task.placement.max_replicas_per_node} per node)"
     return {
         "ID": detail.id(view.service.id),
         "Name": spec.name,
-        "Mode": spec.WhichOneof("mode") or "replicated",
+        "Mode": mode(spec).replace("-", " "),
         "Replicas": replicas,
         "Image": image_name(spec.task.container.image, detail),
-        "Ports": "",
+        "Ports": ports(spec.endpoint),
     }
 
 
-def task_rows(
-    views: Iterable[control_pb2.TaskView], detail: Detail, *, now: float
-) -> Iterator[dict[str, str]]:
-    """Lines of `service ps`: per replica the newest attempt, then the older ones below it."""
-    replica = None
-    for view in sorted(views, key=_task_order):
-        task = view.task
-        is_older = replica == (replica := (task.service_name, task.slot, _home(task)))
-        name = task_name(task) if detail.named else f"{task.service_id}.{_replica(task)}"
-        node = view.node_hostname if detail.named and view.node_hostname else task.node_id
-        error = task_error(view)
-        yield {
-            "ID": detail.id(task.id),
-            "Name": rf" \_ {name}" if is_older else name,
-            "Image": image_name(view.spec.container.image, detail),
-            "Node": node,
-            "DesiredState": task_desired(view).title(),
-            "CurrentState": _current_state(view, now),
-            "Health": health(view.observation),
-            "Error": _quoted(error, detail),
-            "Ports": "",
-        }
+def replicas_of(view: control_pb2.ServiceView) -> str:
+    """`2/3`; of a job how many of those at a time run, and how many completed."""
+    spec = view.service.spec
+    match mode(spec):
+        case "replicated-job":
+            total = spec.replicatedjob.total
+            at_once = min(spec.replicatedjob.max_concurrent or total, total)
+        case "global-job":
+            total = at_once = view.wanted
+        case _:
+            return f"{view.running}/{view.wanted}"
+    # Those that completed count as running in what the manager says.
+    running = max(view.running - view.completed, 0)
+    return f"{running}/{at_once} ({view.completed}/{total} completed)"
+
+
+def mode(spec: specs_pb2.ServiceSpec) -> str:
+    """The mode as users type it."""
+    found: str = spec.WhichOneof("mode") or "replicated"
+    return f"{found.removesuffix('job')}-job" if found.endswith("job") else found
+
+
+def ports(spec: specs_pb2.EndpointSpec) -> str:
+    """`*:8080->80/tcp`, each port that has a number outside."""
+    return ", ".join(
+        f"{port.ip or '*'}:{port.published}->{port.target}/{_protocol(port.protocol)}"
+        for port in spec.ports
+        if port.published
+    )
+
+
+def taint(message: specs_pb2.Taint) -> str:
+    """A taint as users type it."""
+    from swarm.codec import from_message
+    from swarm.specs import Taint
+    from swarm.wishes import print_taint
+
+    return print_taint(from_message(Taint, message))
 
 
 def image_rows(
@@ -156,7 +157,7 @@ def image_rows(
                 "Tag": tag,
                 "Digest": image.digest or "<none>",
                 "ID": detail.id(image.id),
-                "CreatedSince": _ago(image.created_at, now) if image.created_at else "N/A",
+                "CreatedSince": ago(image.created_at, now) if image.created_at else "N/A",
                 "CreatedAt": datetime.fromtimestamp(image.created_at, UTC).isoformat(" "),
                 "Size": format_size(image.size_bytes),
             }
@@ -230,42 +231,18 @@ def _replica(task: objects_pb2.Task) -> str:
     return str(task.slot) if task.slot else task.node_id
 
 
-def _home(task: objects_pb2.Task) -> str:
-    return "" if task.slot else task.node_id
-
-
-def _task_order(view: control_pb2.TaskView) -> tuple[str, int, str, int, float, str]:
-    task = view.task
-    is_over = int(task.desired > objects_pb2.TASK_STATE_RUNNING)
-    return (task.service_name, task.slot, _home(task), is_over, -task.created_at, task.id)
-
-
-def _state_since(view: control_pb2.TaskView) -> float:
-    return view.observation.at or view.task.updated_at or view.task.created_at
-
-
-def _current_state(view: control_pb2.TaskView, now: float) -> str:
-    """With the word on its health that Docker's `ps` has."""
-    text = f"{task_state(view).title()} {_ago(_state_since(view), now)}"
-    word = health(view.observation)
-    return f"{text} ({'health: ' * (word == 'starting')}{word})" if word else text
+def _protocol(number: specs_pb2.Protocol.ValueType) -> str:
+    return specs_pb2.Protocol.Name(number).removeprefix("PROTOCOL_").lower()
 
 
 def _word(state: objects_pb2.TaskState.ValueType) -> str:
     return objects_pb2.TaskState.Name(state).removeprefix("TASK_STATE_").lower()
 
 
-def _ago(at: float, now: float) -> str:
+def ago(at: float, now: float) -> str:
+    """`3 minutes ago`."""
     text = format_elapsed(now - at)
     return f"{text[0].lower()}{text[1:]} ago"
-
-
-def _quoted(error: str, detail: Detail) -> str:
-    if not error:
-        return ""
-    if not detail.full and len(error) > SHORT_ERROR:
-        error = f"{error[: SHORT_ERROR - 1]}…"
-    return f'"{error}"'
 
 
 def _repository_and_tag(name: str) -> tuple[str, str]:

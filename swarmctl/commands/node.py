@@ -52,15 +52,17 @@ def ps(
     """List the tasks on nodes, or on this host."""
     from swarm.api.v1 import control_pb2
     from swarmctl.filters import TASK_TESTS, parse_filters, selected
-    from swarmctl.rows import TASKS, Detail, task_rows
+    from swarmctl.rows import Detail
     from swarmctl.tables import listed
+    from swarmctl.task_rows import listing, task_rows
 
     parse_filters(filters, known=TASK_TESTS)
     ids = [view.node.id for view in session.control.nodes(named(session, nodes or (SELF,)))]
     views = session.control.tasks(control_pb2.ListTasksRequest(nodes=ids))
     detail = Detail(full=no_trunc, named=not no_resolve)
-    rows = task_rows(selected(views, filters, TASK_TESTS), detail, now=session.now())
-    session.write(listed(list(rows), TASKS, form=form, quiet=quiet))
+    found = selected(views, filters, TASK_TESTS)
+    rows = task_rows(found, detail, now=session.now())
+    session.write(listed(list(rows), listing(found), form=form, quiet=quiet))
 
 
 @click.command("inspect", cls=Command)

@@ -106,7 +106,22 @@ def test_a_spec_has_dockers_keys_and_units() -> None:
             "ForceUpdate": 1,
         },
         "Mode": {"Global": {}},
-        "UpdateConfig": {"Parallelism": 2, "Delay": 1_500_000_000},
+        "UpdateConfig": {
+            "Parallelism": 2,
+            "Delay": 1_500_000_000,
+            "FailureAction": "pause",
+            "Monitor": 5_000_000_000,
+            "MaxFailureRatio": 0.0,
+            "Order": "stop-first",
+        },
+        "RollbackConfig": {
+            "Parallelism": 1,
+            "FailureAction": "pause",
+            "Monitor": 5_000_000_000,
+            "MaxFailureRatio": 0.0,
+            "Order": "stop-first",
+        },
+        "EndpointSpec": {"Mode": "vip"},
     }
 
 

@@ -10,9 +10,9 @@ from swarmctl.rows import (
     node_row,
     service_row,
     task_error,
-    task_rows,
     task_state,
 )
+from swarmctl.task_rows import listing, task_rows
 from tests.swarmctl.answers import DIGEST, NOW, image, node, task
 
 MANAGER = specs_pb2.ROLE_MANAGER
@@ -32,6 +32,7 @@ def test_a_node_marks_this_host() -> None:
         "ManagerStatus": "",
         "EngineVersion": "0.1.0",
         "Address": "10.0.0.1",
+        "Taints": "",
     }
 
 
@@ -67,6 +68,73 @@ def test_a_service_counts_its_replicas() -> None:
     }
     full = service_row(view, Detail(full=True))
     assert (full["ID"], full["Image"]) == ("s" * 25, f"nginx:1@{DIGEST}")
+
+
+def test_a_job_counts_what_runs_at_a_time_and_what_completed() -> None:
+    def replicas(**fields: object) -> str:
+        spec = specs_pb2.ServiceSpec(name="job", **fields)
+        service = objects_pb2.Service(id="s", spec=spec)
+        return service_row(
+            control_pb2.ServiceView(service=service, running=6, wanted=10, completed=5), Detail()
+        )["Replicas"]
+
+    job = specs_pb2.ReplicatedJob(total=10, max_concurrent=3)
+    assert replicas(replicatedjob=job) == "1/3 (5/10 completed)"
+    assert replicas(replicatedjob=specs_pb2.ReplicatedJob(total=10)) == "1/10 (5/10 completed)"
+    assert replicas(globaljob=specs_pb2.GlobalJob()) == "1/10 (5/10 completed)"
+
+
+def test_published_ports_are_listed() -> None:
+    port = specs_pb2.Port(target=80, published=8080, protocol=specs_pb2.PROTOCOL_UDP)
+    spec = specs_pb2.ServiceSpec(
+        name="web",
+        endpoint=specs_pb2.EndpointSpec(ports=[port, specs_pb2.Port(target=81)]),
+    )
+    view = control_pb2.ServiceView(service=objects_pb2.Service(id="s", spec=spec))
+
+    assert service_row(view, Detail())["Ports"] == "*:8080->80/udp"
+    [row] = task_rows([task("t")], Detail(), now=NOW, ports={"id-of-web": "*:1->1/tcp"})
+    assert row["Ports"] == "*:1->1/tcp"
+
+
+def test_a_crash_loop_says_how_often_and_when_next() -> None:
+    view = task("t", state=objects_pb2.TASK_STATE_FAILED, age=2, exit_code=1)
+    view.task.attempt = 4
+    view.task.restarts.extend([NOW - 30, NOW - 20, NOW - 10])
+    view.spec.restart.delay_s = 5.0
+
+    [row] = task_rows([view], Detail(), now=NOW)
+    assert row["CurrentState"] == "Failed 2 seconds ago (attempt 4, next in 3 seconds)"
+
+    view.spec.restart.max_attempts = 3
+    [row] = task_rows([view], Detail(), now=NOW)
+    assert row["CurrentState"] == "Failed 2 seconds ago (attempt 4, the last)"
+
+
+def test_a_task_that_has_settled_does_not_speak_of_its_past() -> None:
+    def state(age: float) -> str:
+        view = task("t", age=age)
+        view.task.attempt = 4
+        view.task.restarts.extend([NOW - 900])
+        [row] = task_rows([view], Detail(), now=NOW)
+        return row["CurrentState"]
+
+    assert state(3) == "Running 3 seconds ago (attempt 4)"
+    assert state(300) == "Running 5 minutes ago"
+
+
+def test_runs_have_a_column_and_the_newest_comes_first() -> None:
+    views = [task("old", slot=1), task("new", slot=1), task("plain", service="api")]
+    views[0].task.run, views[1].task.run = 7, 8
+
+    rows = list(task_rows(views[:2], Detail(), now=NOW))
+
+    assert [(row["ID"], row["Name"], row["Run"]) for row in rows] == [
+        ("new", "web.1", "8"),
+        ("old", "web.1", "7"),
+    ]
+    assert "Run" in listing(views).columns
+    assert "Run" not in listing(views[2:]).columns
 
 
 def test_older_attempts_hang_below_the_newest_of_their_slot() -> None:
