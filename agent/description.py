@@ -30,6 +30,7 @@ def describe(
     engine_labels: Mapping[str, str],
     images: Iterable[LocalImage],
     security_options: Iterable[str] = (),
+    volumes: Iterable[str] = (),
 ) -> NodeDescription:
     """What an agent says of its host. Equal hosts give equal descriptions."""
     return NodeDescription(
@@ -42,6 +43,7 @@ def describe(
         images=tuple(sorted(images, key=lambda each: (each.reference, each.digest))),
         addr=addr,
         security_options=tuple(security_options),
+        volumes=tuple(sorted(volumes)),
     )
 
 

@@ -70,6 +70,11 @@ class Tasks:
         """Every task that has not been forgotten yet."""
         return self._lives
 
+    @property
+    def strays(self) -> Mapping[TaskId, Stray]:
+        """Containers of which no manager has said yet whether they belong here."""
+        return self._strays
+
     def known(self, task_id: TaskId) -> Wanted | None:
         """What was last wanted of a task, for as long as something of it is left."""
         return self._known.get(task_id)

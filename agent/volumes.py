@@ -3,36 +3,49 @@
 A named volume lies at `<volumes>/<name>/_data`, is made when first used, and survives every
 task. An anonymous one, and each volume that the image declares and nobody mounted over,
 lies in the task's own directory and goes with it. A bind's source is the operator's: it has
-to be there already, and its owners are the host's even where ids are remapped.
+to be there already, unless the mount says to make it, and its owners are the host's even where
+ids are remapped. Which named volumes a task uses is known once its templates are filled in.
 """
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from posixpath import normpath
 
 from msgspec import Struct
 
+from agent.templates import expand
 from runtime.spec import Mount, MountKind, Propagation
 from swarm import specs
 from swarm.errors import Invalid
+from swarm.volumes import driver_problems
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _TMPFS_MODE = 0o1777
 
 
 class Volume(Struct, frozen=True, kw_only=True):
-    """A directory of ours that has to exist: a named volume's, or an anonymous one's."""
+    """A directory of ours that has to exist: a named volume's, or an anonymous one's.
+
+    `options` are the local driver's, for when it is made; `subpath` has to be in it.
+    """
 
     path: str
     name: str = ""
     labels: dict[str, str] = {}
+    options: dict[str, str] = {}
+    subpath: str = ""
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """A path of the host that has to be there; `field` is where the spec says so."""
+    """A path of the host that has to be there; `field` is where the spec says so.
+
+    With `create` a directory is made when there is nothing.
+    """
 
     path: str
     field: str
+    create: bool = False
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -63,12 +76,29 @@ def place(
     return tuple(sorted(placed, key=lambda each: normpath(each.mount.target).count("/")))
 
 
+def volume_path(volumes: str, name: str) -> str:
+    """Where the content of a named volume is, or is mounted."""
+    return f"{volumes}/{name}/_data"
+
+
+def used_volumes(mounts: Iterable[specs.Mount], values: Mapping[str, str]) -> frozenset[str]:
+    """The named volumes among `mounts`, with `values` filled in; templates that fail aside."""
+    found = set[str]()
+    for mount in mounts:
+        if mount.kind is specs.MountKind.VOLUME and mount.source:
+            with contextlib.suppress(Invalid):
+                found.add(expand(mount.source, values, path="source"))
+    return frozenset(found)
+
+
 def sources(mounts: Iterable[specs.Mount]) -> tuple[Source, ...]:
     """The bind sources that every task of a spec needs, template or not yet known ones aside."""
     return tuple(
         Source(path=mount.source, field=_field(index))
         for index, mount in enumerate(mounts)
-        if mount.kind is specs.MountKind.BIND and "{{" not in mount.source
+        if mount.kind is specs.MountKind.BIND
+        and "{{" not in mount.source
+        and not mount.create_source
     )
 
 
@@ -110,16 +140,25 @@ def _bind(index: int, mount: specs.Mount) -> Placed:
             target=mount.target,
             read_only=mount.read_only,
             propagation=Propagation(mount.propagation or "rprivate"),
+            recursive=not mount.nonrecursive,
         ),
-        needs=Source(path=normpath(mount.source), field=_field(index)),
+        needs=Source(path=normpath(mount.source), field=_field(index), create=mount.create_source),
     )
 
 
 def _named(index: int, mount: specs.Mount, where: Place) -> Placed:
     if not _NAME.fullmatch(mount.source):
         raise Invalid(f"{_field(index)}: {mount.source!r} is not the name of a volume")
-    path = f"{where.volumes}/{mount.source}/_data"
-    needs = Volume(path=path, name=mount.source, labels=mount.labels)
+    for problem in driver_problems(mount.volume_driver):
+        raise Invalid(f"container.mounts[{index}].volume_{problem}")
+    path = volume_path(where.volumes, mount.source)
+    needs = Volume(
+        path=path,
+        name=mount.source,
+        labels=mount.labels,
+        options=mount.volume_options,
+        subpath=mount.volume_subpath,
+    )
     return Placed(mount=_volume(mount, path), needs=needs)
 
 
@@ -129,10 +168,11 @@ def _anonymous(name: str, mount: specs.Mount, where: Place) -> Placed:
 
 
 def _volume(mount: specs.Mount, path: str) -> Mount:
+    subpath = mount.volume_subpath
     return Mount(
-        source=path,
+        source=f"{path}/{normpath(subpath)}" if subpath else path,
         target=mount.target,
         read_only=mount.read_only,
-        copy_up=not mount.nocopy,
+        copy_up=not mount.nocopy and not subpath,
         mapped=True,
     )

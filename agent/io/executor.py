@@ -32,8 +32,9 @@ from agent.events import (
 )
 from agent.hearing import effective_signal
 from agent.images.image import RootFs
-from agent.io import devices, volumes
+from agent.io import devices
 from agent.io.contents import Contents
+from agent.io.volumes import Volumes
 from agent.metrics import Metrics
 from agent.rights import absent_devices
 from agent.templates import names
@@ -98,6 +99,7 @@ class Executor:
         node: Callable[[], Node],
         containers: Path,
         contents: Contents,
+        volumes: Volumes,
         find: Callable[[TaskId], Wanted | None],
         pid_of: Callable[[TaskId], int],
         tell: Tell,
@@ -110,6 +112,7 @@ class Executor:
         self._node = node
         self._containers = str(containers)
         self._contents = contents
+        self._volumes = volumes
         self._find = find
         self._pid_of = pid_of
         self._tell = tell
@@ -197,7 +200,7 @@ class Executor:
             made = container(wanted, image.config, layers, node)
             for problem in absent_devices(wanted.spec.container.devices, devices.why_not_a_device):
                 raise Refused(problem, hint="add the device to this node, or a constraint")
-            volumes.provide(made.mounts)
+            await self._volumes.provide(made.mounts)
             files = await self._given(wanted, made, node)
         except asyncio.CancelledError:
             if task_id not in self._waiting:

@@ -9,7 +9,7 @@ from pathlib import Path
 from agent import description
 from agent.config import Config
 from agent.containers import Node
-from agent.io import devices
+from agent.io import devices, volumes
 from agent.templates import Host
 from swarm.objects import LocalImage, NodeDescription
 
@@ -27,6 +27,7 @@ def describe(config: Config, images: Iterable[LocalImage]) -> NodeDescription:
         security_options=description.security_options(
             devices.fences(config.user_namespace), has_seccomp=devices.has_seccomp()
         ),
+        volumes=volumes.names(config.volumes),
     )
 
 

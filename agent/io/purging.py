@@ -14,6 +14,7 @@ import structlog
 from agent.config import Config
 from agent.io import lock
 from agent.io.contents import Contents
+from agent.io.volumes import Volumes
 from runtime.io import leftovers
 from runtime.io.client import Runtime
 from runtime.io.hierarchies import host_layout
@@ -33,6 +34,7 @@ async def purge(config: Config, log: structlog.stdlib.BoundLogger) -> None:
     finally:
         await runtime.close()
     Contents(config.contents, dict[str, Content]).sweep(())
+    await Volumes(config.volumes, users=dict, changed=lambda: None).release()
     leftovers.remove_parents(config.cgroup_parent, host_layout())
     await asyncio.to_thread(shutil.rmtree, config.containers, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):

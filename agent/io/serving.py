@@ -38,6 +38,8 @@ from agent.io.purging import delete_all
 from agent.io.sampling import Sampled, Sampling
 from agent.io.scraping import Containers
 from agent.io.supply import Supply, vouched
+from agent.io.volume_users import needed_by, volume_users
+from agent.io.volumes import Volumes
 from agent.metrics import Metrics
 from agent.session import Session
 from agent.tasks import Stray, Tasks
@@ -65,6 +67,7 @@ from swarm.io.rpc import ErrorInterceptor
 LOCKED_WITHIN_S = 5.0
 LEFT_WITHIN_S = 3.0  # swarmd waits five seconds before it kills us
 ANSWERED_WITHIN_S = 1.0
+DESCRIBE_AFTER_S = 0.2
 _UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
 
 
@@ -89,6 +92,7 @@ class Service:
             log=log,
         )
         self._layout = host_layout()
+        self._describing: asyncio.TimerHandle | None = None
         self._server = grpc.aio.server(interceptors=(ErrorInterceptor(log),), options=_UNLIMITED)
 
     async def start(self) -> None:
@@ -125,6 +129,8 @@ class Service:
 
     async def close(self) -> None:
         """Stop everything but the containers."""
+        if self._describing is not None:
+            self._describing.cancel()
         await self.agent.close()
         await self.crew.close()
         await self._server.stop(0.1)
@@ -136,12 +142,23 @@ class Service:
     def _assemble(self, tasks: Tasks) -> None:
         config, log, spawn = self._config, self._log, self.crew.spawn
         self._contents = Contents(config.contents, lambda: tasks.assignments.contents)
+        self._volumes = Volumes(
+            config.volumes,
+            users=lambda: volume_users(
+                tasks,
+                host.node(config).host,
+                volumes=config.volumes,
+                containers=Path(config.run_root) / "containers",
+            ),
+            changed=self._describe_soon,
+        )
         self._executor = Executor(
             runtime=self._runtime,
             images=self._supply,
             node=lambda: host.node(config),
             containers=config.containers,
             contents=self._contents,
+            volumes=self._volumes,
             find=tasks.known,
             pid_of=lambda task_id: life.seen.pid if (life := tasks.lives.get(task_id)) else 0,
             tell=self._tell,
@@ -236,12 +253,25 @@ class Service:
             self._contents.sweep(live)
         except OSError as err:
             self._log.warning("contents.not_removed", reason=str(err))
+        self.crew.spawn(self._unmount(None))
 
     def _release(self, task_id: TaskId) -> None:
         try:
             self._contents.remove(task_id)
         except OSError as err:
             self._log.warning("contents.not_removed", task_id=task_id, reason=str(err))
+        wanted = self.agent.tasks.known(task_id)
+        if wanted is None:
+            self.crew.spawn(self._unmount(None))
+        elif needed := needed_by(wanted, host.node(self._config).host):
+            self.crew.spawn(self._unmount(needed))
+
+    async def _unmount(self, volumes: frozenset[str] | None) -> None:
+        """Unmount those of `volumes` (all, when it is None) that no task needs any more."""
+        try:
+            await self._volumes.release(volumes)
+        except SwarmError as err:
+            self._log.warning("volume.not_unmounted", reason=err.message)
 
     async def _watch_exits(self) -> None:
         async for exited in self._runtime.exits():
@@ -358,6 +388,16 @@ class Service:
         self.agent.tell(task_id, event)
 
     def _describe_again(self) -> None:
+        self.agent.describe_again()
+
+    def _describe_soon(self) -> None:
+        """Many volumes may be made at once: tell of all of them together."""
+        if self._describing is None:
+            loop = asyncio.get_running_loop()
+            self._describing = loop.call_later(DESCRIBE_AFTER_S, self._describe_now)
+
+    def _describe_now(self) -> None:
+        self._describing = None
         self.agent.describe_again()
 
 

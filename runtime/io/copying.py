@@ -2,7 +2,8 @@
 
 Owners, modes, times, links, device nodes and extended attributes are kept. The copy grows
 beside the volume and takes its place by one rename, so that a volume is either untouched or
-complete; when two containers do this at once, the first rename wins and the other yields.
+complete; when two containers do this at once, the first rename wins and the other yields. Where
+something is mounted on the volume there is no place to take, and files are copied into it.
 """
 
 # Plain strings: pathlib would cost every start time and every shim memory.
@@ -77,8 +78,20 @@ def _replace(root: int, origin: str, source: str, gathering: str, owner: Owner) 
     try:
         os.rename(gathering, source)
     except OSError as err:
-        if err.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        if err.errno == errno.EBUSY:  # it is a mount point
+            _copy_into(gathering, source)
+        elif err.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
+
+
+def _copy_into(gathering: str, source: str) -> None:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    gathered, target = os.open(gathering, flags), os.open(source, flags)
+    try:
+        copy_tree(gathered, target)
+    finally:
+        os.close(gathered)
+        os.close(target)
 
 
 def copy_tree(source: int, target: int, owner: Owner = _same) -> None:

@@ -6,6 +6,7 @@ from posixpath import normpath
 
 from swarm.checking.basics import Problem
 from swarm.specs import Mount, MountKind
+from swarm.volumes import LOCAL, option_problems
 
 _VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _PROPAGATIONS = frozenset(("", "private", "rprivate", "shared", "rshared", "slave", "rslave"))
@@ -77,8 +78,12 @@ def _mount_options(path: str, mount: Mount) -> Iterator[Problem]:
             yield f"{path}.{name}", f"belongs to {kind.name.lower()} mounts only"
     if mount.propagation not in _PROPAGATIONS:
         yield f"{path}.propagation", f"there is no propagation {mount.propagation!r}"
-    if mount.volume_driver not in ("", "local"):
-        yield f"{path}.volume_driver", f"there is no driver {mount.volume_driver!r}; use local"
+    if mount.volume_driver not in ("", LOCAL):
+        yield f"{path}.volume_driver", f"there is no driver {mount.volume_driver!r}; use {LOCAL}"
+    if mount.kind is MountKind.VOLUME:
+        for problem in option_problems(mount.volume_options):
+            name, _, text = problem.partition(": ")
+            yield f"{path}.volume_options[{name}]", text
     subpath = mount.volume_subpath
     if subpath.startswith("/") or ".." in subpath.split("/"):
         yield f"{path}.volume_subpath", f"{subpath!r} must be below the volume"

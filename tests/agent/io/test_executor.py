@@ -25,6 +25,7 @@ from agent.images.image import RootFs
 from agent.io.contents import Contents
 from agent.io.crew import Crew
 from agent.io.executor import STARTS_AT_ONCE, Executor
+from agent.io.volumes import Volumes
 from agent.metrics import Metrics
 from agent.templates import Host
 from runtime import outcome
@@ -111,6 +112,7 @@ class World:
             node=self.node,
             containers=base / "containers",
             contents=self.contents,
+            volumes=Volumes(base / "volumes", users=dict, changed=lambda: None),
             find=self.find,
             pid_of=lambda _: self.pid,
             tell=lambda task_id, event: self.told.append((task_id, event)),

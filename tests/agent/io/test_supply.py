@@ -1,7 +1,6 @@
-"""Images on demand, and directories of volumes."""
+"""Images on demand, and what is remembered of managers."""
 
 import asyncio
-import json
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -10,12 +9,10 @@ import pytest
 import structlog
 
 from agent.images.image import Image, LayerProgress, Progress, RootFs
-from agent.io import lock, memory, volumes
+from agent.io import lock, memory
 from agent.io.supply import Supply, vouched
 from agent.metrics import Metrics
-from agent.volumes import Placed, Source, Volume
-from runtime.spec import Mount
-from swarm.errors import Missing, Refused, Unavailable
+from swarm.errors import Missing, Unavailable
 from swarm.images.config import ImageConfig
 from swarm.objects import LocalImage
 
@@ -102,43 +99,6 @@ def test_only_names_of_local_images_are_vouched_for() -> None:
     images = (image("1", "a:1", "a@sha256:x", local=True), image("2", "b:1"))
 
     assert vouched(images) == (LocalImage(reference="a:1", digest="sha256:1"),)
-
-
-def placed(needs: Volume | Source) -> tuple[Placed, ...]:
-    return (Placed(mount=Mount(target="/x"), needs=needs),)
-
-
-def test_a_named_volume_is_made_once_with_its_description(tmp_path: Path) -> None:
-    path = tmp_path / "volumes/data/_data"
-    needs = placed(Volume(path=str(path), name="data", labels={"a": "b"}))
-
-    volumes.provide(needs)
-    (path / "kept").write_text("x")
-    volumes.provide(needs)
-
-    assert (path / "kept").exists()
-    described = json.loads((path.parent / "volume.json").read_text())
-    assert (described["name"], described["labels"]) == ("data", {"a": "b"})
-    assert [each.name for each in (tmp_path / "volumes").iterdir()] == ["data"]
-
-
-def test_what_a_crash_left_of_a_volume_is_removed_and_volumes_stay(tmp_path: Path) -> None:
-    (tmp_path / ".data.77/_data").mkdir(parents=True)
-    volumes.provide(placed(Volume(path=str(tmp_path / "data/_data"), name="data")))
-
-    volumes.clean(tmp_path)
-
-    assert [each.name for each in tmp_path.iterdir()] == ["data"]
-    assert (tmp_path / "data/_data").is_dir()
-
-
-def test_a_source_that_is_there_is_left_alone_and_one_that_is_not_is_refused(
-    tmp_path: Path,
-) -> None:
-    volumes.provide(placed(Source(path=str(tmp_path), field="f")))
-
-    with pytest.raises(Refused, match="bind source path does not exist: /no/x"):
-        volumes.provide(placed(Source(path="/no/x", field="f")))
 
 
 def test_managers_are_remembered_and_damage_is_forgotten(tmp_path: Path) -> None:
