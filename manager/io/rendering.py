@@ -37,12 +37,15 @@ def node_view(view: ClusterView, node_id: NodeId, *, leader_id: str) -> control_
 
 def service_view(view: ClusterView, service_id: ServiceId) -> control_pb2.ServiceView:
     """A service, and how many of its tasks run."""
-    progress = measure(view, service_id)
+    progress, service = measure(view, service_id), view.services[service_id]
+    ledger = view.ledgers.get(service_id)
     return control_pb2.ServiceView(
-        service=to_message(view.services[service_id]),
+        service=to_message(service),
         version=view.version(layout.service_key(service_id)),
         wanted=progress.wanted,
         running=progress.running,
+        ledger=None if ledger is None else to_message(ledger),
+        completed=progress.done if service.spec.is_job else 0,
     )
 
 
