@@ -43,8 +43,12 @@ test: check .venv/.tests ## lint, types and every test: core, simulation, contra
 core: setup ## the tests that need no root, no kernel and no cluster
 	$(BIN)/pytest -q -m "not kernel and not cluster"
 
-sim: setup ## simulate a cluster; SEED=n replays one, SEEDS=n runs that many
-	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))
+sim: setup ## simulate clusters; SEEDS=n runs that many, SEED=n replays one, SHRINK=1 shortens it
+	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED) $(if $(SHRINK),--shrink 60)) \
+	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS))
+
+mutations: setup ## see that the simulation finds each of its deliberate bugs
+	$(BIN)/pytest -q -s tests/sim/test_mutations.py
 
 kernel: setup ## the tests against this machine's kernel
 	$(BIN)/pytest -q -m kernel
@@ -71,4 +75,4 @@ bench-scale: setup ## measure the control plane with hollow nodes; ARGS="--nodes
 docs: setup ## render the generated reference pages
 	$(BIN)/python -m docs.generate
 
-.PHONY: help setup quickstart quickstart-down proto fmt check test core sim kernel kernel-v2 cluster bench bench-runtime bench-scale docs
+.PHONY: help setup quickstart quickstart-down proto fmt check test core sim mutations kernel kernel-v2 cluster bench bench-runtime bench-scale docs

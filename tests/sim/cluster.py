@@ -1,67 +1,74 @@
 """Put a cluster together, let faults loose on it for a while, and see that it recovers.
 
-`run(seed)` is the whole test: one seed draws the size of the cluster, the operators' commands
-and every fault. While faults last, each event is judged; once they stop, the cluster has
-`PATIENCE_S` to become what its operators want.
+`run(scenario)` is the whole test. While faults last, each event is judged; once they stop, the
+cluster has `PATIENCE_S` to become what its operators want.
 """
+
+from random import Random
 
 from manager import layout
 from manager.store import Commit, Put
 from swarm.codec import pack
-from swarm.objects import Cluster
+from swarm.ids import ClusterId, NodeId
+from swarm.objects import Cluster, NodeDescription
 from swarm.objects import Node as NodeObject
-from swarm.specs import NodeSpec
+from swarm.specs import ClusterSpec, NodeSpec, Resources
 from tests.sim.engine import EPOCH, Engine, Violated
 from tests.sim.etcd import Etcd
+from tests.sim.faults import Faults
 from tests.sim.judge import Judge
 from tests.sim.manager import Manager
 from tests.sim.network import Network
 from tests.sim.node import Node
 from tests.sim.operators import Operators
+from tests.sim.scenario import Happening, Scenario, draw
+from tests.sim.wishes import Wishes
 
-TROUBLE_S = 25.0
 PATIENCE_S = 120.0
 SETTLED_S = 3.0
+MOST_NODES = 8
 
 
 class Simulation:
     """One cluster, from its first commit on."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.engine = engine = Engine(seed)
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.engine = engine = Engine(scenario.seed, scenario.rates, scenario.quiet)
         self.judge = Judge(engine)
-        self.etcd = Etcd(engine)
-        self.etcd.before, self.etcd.committed = self.judge.before, self.judge.committed
         self.network = Network(engine)
+        self.etcd = Etcd(engine, self.network, scenario.limits)
+        self.etcd.before, self.etcd.committed = self.judge.before, self.judge.committed
         self.managers: dict[str, Manager] = {}
-        for number in range(engine.random.randint(1, 3)):
+        for number in range(scenario.managers):
             name = f"m{number + 1}"
-            self.managers[name] = Manager(engine, self.etcd, name)
-        self.nodes = {}
-        for number in range(engine.random.randint(1, 5)):
-            node = Node(
-                engine,
-                self.network,
-                self.managers,
-                f"n{number + 1}",
-                started=self.judge.started,
-                acknowledged=self.judge.acknowledged,
-            )
-            self.nodes[node.id] = self.judge.nodes[node.id] = node
-        self.operators = Operators(engine, self.managers, self.judge)
+            self.managers[name] = Manager(engine, self.etcd, self.judge, name)
+        self.nodes: dict[NodeId, Node] = {}
+        for _ in range(scenario.nodes):
+            self._host()
+        wishes = Wishes(scenario.features)
+        self.operators = Operators(engine, self.managers, self.judge, wishes)
+        self.faults = Faults(
+            engine,
+            self.etcd,
+            self.network,
+            self.managers,
+            self.nodes,
+            self.operators,
+            self._join,
+        )
         self._found()
 
     def run(self) -> None:
         """Trouble, then calm, then everything as wanted; raises `Violated` otherwise."""
         engine = self.engine
         for manager in self.managers.values():
-            engine.after(engine.between(0.0, 1.0), manager.start)
+            engine.after(engine.between(0.0, 1.0, "starts of managers"), manager.start)
         for node in self.nodes.values():
-            engine.after(engine.between(0.0, 1.0), node.start_agent)
-        self._act()
-        self._trouble()
-        engine.run(TROUBLE_S)
+            engine.after(engine.between(0.0, 1.0, "starts of nodes"), node.start_agent)
+        for happening in self.scenario.happenings:
+            self._schedule(happening)
+        engine.run(self.scenario.lasts_s)
         self._calm()
         self._converge()
         self.judge.check()
@@ -69,8 +76,34 @@ class Simulation:
 
     # -- the beginning and the end -------------------------------------------------------
 
+    def _host(self) -> Node:
+        name = f"n{len(self.nodes) + 1}"
+        node = Node(
+            self.engine,
+            self.network,
+            self.managers,
+            name,
+            description=NodeDescription(
+                hostname=f"host-{name}",
+                os="linux",
+                arch="x86_64",
+                resources=Resources(cpu_millis=4000, memory_bytes=1 << 32),
+            ),
+            started=self.judge.started,
+            acknowledged=self.judge.acknowledged,
+            ended=self.judge.ended,
+        )
+        self.nodes[node.id] = self.judge.nodes[node.id] = node
+        return node
+
+    def _join(self, dice: Random) -> None:
+        if len(self.nodes) < MOST_NODES:
+            node = self._host()
+            self.operators.admit(node, node.description)
+
     def _found(self) -> None:
-        puts = [Put(layout.CLUSTER, pack(Cluster(id="sim")))]
+        spec = ClusterSpec(task_history_limit=self.scenario.history)
+        puts = [Put(layout.CLUSTER, pack(Cluster(id=ClusterId("sim"), spec=spec)))]
         for number, node in enumerate(self.nodes.values()):
             labels = {"zone": "east" if number % 2 else "west"}
             known = NodeObject(
@@ -83,19 +116,19 @@ class Simulation:
         self.etcd.store.apply(Commit((), tuple(puts)))
         self.etcd.publish()
 
+    def _schedule(self, happening: Happening) -> None:
+        is_command = happening.what in self.operators.names
+        act = self.operators.act if is_command else self.faults.happen
+        self.engine.after(happening.at, lambda: act(happening))
+
     def _calm(self) -> None:
         """End all faults: what is down comes up, what is cut is mended."""
         self.engine.is_calm = True
         self.engine.tell("faults", "stop")
-        self.etcd.is_down = False
-        for node in self.nodes.values():
-            self.network.mend(node.id)
-            if not node.is_up:
-                node.start_agent()
-        for manager in self.managers.values():
-            if not manager.is_up:
-                manager.start()
+        self.faults.end()
         self.operators.activate_all()
+        self.operators.remove_gone()
+        self.operators.mend_all()
 
     def _converge(self) -> None:
         """Run until everything is as wanted, and stays so for a while."""
@@ -107,86 +140,18 @@ class Simulation:
                 since = engine.now
             elif engine.now - since >= SETTLED_S:
                 return
-            if engine.now > TROUBLE_S + PATIENCE_S:
-                raise Violated(f"it does not converge: {problem}")
-
-    # -- operators and faults ------------------------------------------------------------
-
-    def _act(self) -> None:
-        if not self.engine.is_calm:
-            self.operators.act()
-            self.engine.after(self.engine.between(0.1, 2.0), self._act)
-
-    def _trouble(self) -> None:
-        """Something goes wrong, again and again."""
-        engine = self.engine
-        if engine.is_calm:
-            return
-        engine.after(engine.between(0.2, 3.0), self._trouble)
-        node = engine.random.choice(list(self.nodes.values()))
-        manager = engine.random.choice(list(self.managers.values()))
-        match engine.random.randint(0, 9):
-            case 0 | 1:
-                running = sorted(each.task.id for each in node.running)
-                if running:
-                    code = engine.random.choice((0, 1, 137))
-                    node.fail(engine.random.choice(running), code)
-            case 2 if node.is_up:
-                node.kill_agent()
-                engine.after(engine.between(0.1, 6.0), lambda: _revive_agent(node))
-            case 3 if node.is_up:
-                node.lose_power()
-                engine.after(engine.between(0.5, 10.0), lambda: _revive_agent(node))
-            case 4 | 5:
-                engine.tell(node.id, "is cut off")
-                self.network.cut(node.id)
-                engine.after(engine.between(0.2, 10.0), lambda: self._mend(node))
-            case 6 | 7 if manager.is_up:
-                manager.kill()
-                engine.after(engine.between(0.1, 8.0), lambda: _revive_manager(manager))
-            case 8:
-                self._stop_etcd(engine.between(0.2, 6.0))
-            case 9:
-                engine.tell("etcd", "forgets its history")
-                self.etcd.store.compact(self.etcd.store.revision)
-            case _:
-                pass
-
-    def _mend(self, node: Node) -> None:
-        if self.network.is_cut(node.id):
-            self.engine.tell(node.id, "is connected again")
-            self.network.mend(node.id)
-
-    def _stop_etcd(self, seconds: float) -> None:
-        if self.etcd.is_down:
-            return
-        self.engine.tell("etcd", f"is down for {seconds:.1f} s")
-        self.etcd.is_down = True
-
-        def rise() -> None:
-            self.etcd.is_down = False
-            self.engine.tell("etcd", "is up")
-
-        self.engine.after(seconds, rise)
+            if engine.now > self.scenario.lasts_s + PATIENCE_S:
+                raise Violated("convergence", problem)
 
 
-def _revive_agent(node: Node) -> None:
-    if not node.is_up:
-        node.start_agent()
-
-
-def _revive_manager(manager: Manager) -> None:
-    if not manager.is_up:
-        manager.start()
-
-
-def run(seed: int) -> Simulation:
-    """Run one seed; a failure carries the seed and the story."""
-    simulation = Simulation(seed)
+def run(what: int | Scenario) -> Simulation:
+    """Run a seed or a scenario; a failure carries the seed and the story."""
+    simulation = Simulation(draw(what) if isinstance(what, int) else what)
     try:
         simulation.run()
     except Exception as err:
-        err.add_note(f"seed {seed}; replay it with: python -m tests.sim --seed {seed}")
+        seed = simulation.scenario.seed
+        err.add_note(f"seed {seed}; replay it with: make sim SEED={seed}")
         err.add_note("\n".join(simulation.engine.story[-80:]))
         raise
     return simulation

@@ -7,6 +7,8 @@ on every host. It keeps a view of its own, which is the truth.
 from collections import defaultdict
 
 from manager import layout
+from manager.applied import Applied
+from manager.decisions import Plan
 from manager.decoding import Key, read_key
 from manager.orchestrator.planning import plan_service
 from manager.progress import wanted_replicas
@@ -18,9 +20,12 @@ from swarm.dispatch import StatusBatch
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Observation, Task
 from swarm.states import NodeState, TaskState
-from tests.sim.engine import Engine, Violated
+from tests.sim.engine import Clock, Engine, Violated
+from tests.sim.graces import Graces
 from tests.sim.manager import Plea
 from tests.sim.node import Container, Node
+from tests.sim.room import holders, overcommitted
+from tests.sim.rules import Rules
 
 Place = tuple[ServiceId, int, NodeId]
 
@@ -38,16 +43,29 @@ class Judge:
         self._plea: Plea | None = None
         self._last_term = 0
         self._leaders: dict[int, str] = {}
+        self._rules = Rules(self._object)
+        self._graces = Graces(engine, self._object)
+
+    def decided(self, manager: str, view: ClusterView, plan: Plan, *, now: float) -> None:
+        """A leader decided something, from what it knows."""
+        self._graces.decided(manager, view, plan)
+        self._rules.decided(view, plan, now=now)
 
     # -- commits -------------------------------------------------------------------------
+
+    def took_office(self, manager: str, clock: Clock) -> None:
+        """A leader begins to decide."""
+        self._graces.took_office(manager, clock)
 
     def before(self, commit: Commit, witness: object) -> None:
         """A commit is about to be tried; remember what its leader believes, if one made it."""
         self._plea = witness if isinstance(witness, Plea) else None
+        self._graces.before(commit)
 
     def committed(self, batch: Batch) -> None:
         """Something was written."""
         plea, self._plea = self._plea, None
+        self._graces.committed(batch)
         if plea is not None:
             self._check_term(plea)
         self._check_slots(batch, plea)
@@ -60,15 +78,17 @@ class Judge:
             self._engine.tell(
                 "truth", f"{event.kind} {event.action} {event.name} {event.id[:6]} {reason}"
             )
-        self._check_room()
+        self._check_room(applied)
 
     def _check_term(self, plea: Plea) -> None:
         term = plea.fence.create_revision
         if term < self._last_term:
-            self._object(f"{plea.manager} wrote in term {term} after term {self._last_term}")
+            self._object(
+                "term", f"{plea.manager} wrote in term {term} after term {self._last_term}"
+            )
         self._last_term = term
         if self._leaders.setdefault(term, plea.manager) != plea.manager:
-            self._object(f"two leaders in term {term}")
+            self._object("term", f"two leaders in term {term}")
 
     def _check_slots(self, batch: Batch, plea: Plea | None) -> None:
         """A replica gets another attempt only when no earlier one can run, or is out of reach."""
@@ -79,7 +99,7 @@ class Judge:
             if key is None or key.kind != layout.TASKS:
                 continue
             if plea is None:
-                self._object(f"{change.key} was not written by a leader")
+                self._object("writer", f"{change.key} was not written by a leader")
                 continue
             old = self.view.tasks.get(key.task_id)
             if change.value is None:
@@ -95,11 +115,14 @@ class Judge:
     def _check_report(self, key: Key, seen: Observation) -> None:
         known = self.view.observations_on(key.node_id).get(key.task_id)
         if known is not None and seen.state < known.state:
-            self._object(f"{key.task_id}: {known.state.word} was overwritten by {seen.state.word}")
+            self._object(
+                "backwards",
+                f"{key.task_id}: {known.state.word} was overwritten by {seen.state.word}",
+            )
 
     def _abandon(self, task: Task, plea: Plea) -> None:
         if task.id not in plea.lost and task.id not in self.abandoned:
-            self._object(f"{_name(task)} was replaced or forgotten while it may run")
+            self._object("slot", f"{_name(task)} was replaced or forgotten while it may run")
         self.abandoned.add(task.id)
 
     def _check_forward(self, task_id: TaskId) -> None:
@@ -109,19 +132,31 @@ class Judge:
         now = (task.desired, self.view.state(task))
         before = self._furthest.get(task_id, (TaskState.NEW, TaskState.NEW))
         if now[0] < before[0] or now[1] < before[1]:
-            self._object(f"{_name(task)} moved backwards: {before} to {now}")
+            self._object("backwards", f"{_name(task)} moved backwards: {before} to {now}")
         self._furthest[task_id] = now
 
-    def _check_room(self) -> None:
-        if (self.fleet.cpu_free() < 0).any() or (self.fleet.memory_free() < 0).any():
-            self._object("a node is overcommitted")
+    def _check_room(self, applied: Applied) -> None:
+        """What tasks reserve of a node is there; counted here, not by the scheduler's table."""
+        touched = {
+            task.node_id
+            for task_id in applied.tasks
+            if (task := self.view.tasks.get(task_id)) is not None
+        }
+        for node_id in touched:
+            node = self.view.nodes.get(node_id)
+            if node is None:
+                continue
+            if problem := overcommitted(self.view, node, holders(self.view, node)):
+                self._object("room", f"{node_id}: {problem}")
 
     # -- containers ----------------------------------------------------------------------
 
     def started(self, node: Node, container: Container) -> None:
         """A container runs."""
         self._engine.tell(
-            node.id, f"container {container.task.id[:6]} runs {_name(container.task)}"
+            node.id,
+            f"container {container.task.id[:6]} runs {_name(container.task)}"
+            f" of version {container.task.spec_version}",
         )
         running: defaultdict[Place, list[str]] = defaultdict(list)
         for each in self.nodes.values():
@@ -130,14 +165,17 @@ class Judge:
                     running[_place(other.task)].append(f"{other.task.id[:6]} on {each.id}")
         doubles = running[_place(container.task)]
         if len(doubles) > 1:
-            self._object(f"{_name(container.task)} runs more than once: {', '.join(doubles)}")
+            self._object("slot", f"{_name(container.task)} runs twice: {', '.join(doubles)}")
+
+    def ended(self, node: Node, container: Container) -> None:
+        """A container's process has ended."""
 
     def acknowledged(self, node: Node, batch: StatusBatch) -> None:
         """An agent was told that its statuses are safe."""
         for seen in batch.statuses:
             task = self.view.tasks.get(seen.task_id)
             if task is not None and task.node_id == node.id and self.view.state(task) < seen.state:
-                self._object(f"{_name(task)}: acknowledged {seen.state.word} was lost")
+                self._object("status", f"{_name(task)}: acknowledged {seen.state.word} was lost")
 
     # -- the end -------------------------------------------------------------------------
 
@@ -195,9 +233,9 @@ class Judge:
     def _may_run(self, task: Task) -> bool:
         return bool(task.node_id) and not self.view.state(task).is_terminal
 
-    def _object(self, what: str) -> None:
-        self._engine.tell("judge", what)
-        raise Violated(what)
+    def _object(self, rule: str, what: str) -> None:
+        self._engine.tell("judge", f"{rule}: {what}")
+        raise Violated(rule, what)
 
 
 def _place(task: Task) -> Place:

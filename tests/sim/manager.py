@@ -6,7 +6,8 @@ agents, commit their statuses. A manager that is killed forgets all and starts a
 """
 
 from collections.abc import Callable
-from typing import Any
+from enum import Enum, auto
+from typing import Any, Protocol
 
 from manager import layout, leadership
 from manager.agenda import Agenda
@@ -44,6 +45,7 @@ from manager.election import (
     pack_holder,
     read_holder,
 )
+from manager.groups import check, split
 from manager.liveness import Liveness
 from manager.orchestrator.planning import plan_service
 from manager.orchestrator.reaping import plan_node
@@ -64,6 +66,7 @@ from manager.view import ClusterView
 from swarm.codec import pack
 from swarm.dispatch import (
     FromAgent,
+    Goodbye,
     Heartbeat,
     HeartbeatAck,
     Hello,
@@ -75,7 +78,7 @@ from swarm.errors import Conflict, Missing, SwarmError
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Observation, Session
 from swarm.states import NodeState
-from tests.sim.engine import Engine
+from tests.sim.engine import Clock, Engine
 from tests.sim.etcd import Etcd, Watch, answered
 from tests.sim.network import Stream
 
@@ -108,6 +111,21 @@ class Term:
         self.is_busy = False
 
 
+class Doom(Enum):
+    """At which point of its next commit a manager dies."""
+
+    ONCE_SENT = auto()
+    BEFORE_ANSWER = auto()
+    BETWEEN_PARTS = auto()
+
+
+class Witness(Protocol):
+    """Who looks at what leaders decide, as they see the cluster."""
+
+    def took_office(self, manager: str, clock: Clock) -> None: ...
+    def decided(self, manager: str, view: ClusterView, plan: Plan, *, now: float) -> None: ...
+
+
 class Plea:
     """What a leader's commit rests on: who decides, and which tasks it believes lost."""
 
@@ -120,7 +138,7 @@ class Plea:
 class Manager:
     """One manager process and its successors."""
 
-    def __init__(self, engine: Engine, etcd: Etcd, name: str) -> None:
+    def __init__(self, engine: Engine, etcd: Etcd, judge: "Witness", name: str) -> None:
         self.id = NodeId(name)
         self.is_up = False
         self.is_serving = False
@@ -128,7 +146,9 @@ class Manager:
         self.view = ClusterView()
         self._engine = engine
         self._etcd = etcd
-        self._skew = engine.between(-0.3, 0.3)
+        self.clock = Clock(engine, engine.between(-0.3, 0.3, f"clock of {name}"))
+        self.doom: Doom | None = None
+        self._judge = judge
         self._life = 0
         self._sessions_made = 0
         self._watch: Watch | None = None
@@ -139,6 +159,7 @@ class Manager:
         """Start a process; it serves once it has read everything."""
         self._life += 1
         self.is_up, self.is_serving, self.term = True, False, None
+        self.doom = None
         self.view = ClusterView()
         self.sessions = Sessions()
         self.lines: dict[NodeId, Line] = {}
@@ -170,7 +191,7 @@ class Manager:
     def _read_all(self) -> None:
         def done(snapshot: Any) -> None:
             self._tell_all(self.view.replace(snapshot.items, snapshot.revision, now=self._at()))
-            self._watch = self._etcd.watch(snapshot.revision, self._alive(self._see))
+            self._watch = self._etcd.watch(self.id, snapshot.revision, self._alive(self._see))
             self._caught_up_to_waiting()
             if not self.is_serving:
                 self._begin()
@@ -250,7 +271,35 @@ class Manager:
             self._tell_all(self.view.apply(changes, revision, now=self._at(), ahead=True))
             done(revision)
 
-        self._etcd.commit(commit, self._alive(known), self._alive(failed), witness=plea)
+        doom, self.doom = self.doom, None if self.doom is not Doom.BETWEEN_PARTS else self.doom
+        if doom is Doom.BEFORE_ANSWER:
+            known = lambda revision: self.kill()  # noqa: E731
+        self._etcd.commit(self.id, commit, self._alive(known), self._alive(failed), witness=plea)
+        if doom is Doom.ONCE_SENT:
+            self.kill()
+
+    def _commit_parts(
+        self,
+        commit: Commit,
+        done: Callable[[int], None],
+        failed: Callable[[SwarmError], None],
+        *,
+        plea: Plea | None = None,
+    ) -> None:
+        """Commit what may be too much for one transaction, part by part."""
+        parts = list(split(commit, self._etcd.store.limits))
+
+        def go_on(revision: int = 0) -> None:
+            if not parts:
+                done(revision)
+                return
+            part = parts.pop(0)
+            check(part, self._etcd.store.limits)
+            self.commit(part, go_on, failed, plea=plea)
+            if parts and self.doom is Doom.BETWEEN_PARTS:
+                self.doom = Doom.BEFORE_ANSWER
+
+        go_on()
 
     # -- the election --------------------------------------------------------------------
 
@@ -301,6 +350,7 @@ class Manager:
             case Claim(holder=holder):
                 put = Put(layout.LEADER, pack_holder(holder), holder.lease)
                 self._etcd.commit(
+                    self.id,
                     Commit((Absent(layout.LEADER),), (put,)),
                     self._alive(lambda revision: self._happened(Claimed(revision))),
                     self._alive(
@@ -359,6 +409,7 @@ class Manager:
         term.agenda.add(sorted(self.view.services))
         term.agenda.add(sorted({task.service_id for task in self.view.tasks.values()}))
         self.term = term
+        self._judge.took_office(self.id, self.clock)
         self._tell(f"takes office; {len(doubted)} nodes are in doubt")
         self._later(0.0, self._go_on)
 
@@ -396,6 +447,7 @@ class Manager:
             self._later(0.0, self._go_on)
             return
         term.is_busy = True
+        self._judge.decided(self.id, self.view, plan, now=self._at())
         commit = fenced(commit_for(self.view, plan, now=self._at()), term.fence)
         lost = frozenset(
             task.id
@@ -411,7 +463,7 @@ class Manager:
             undone()
             self._settle(go_on)
 
-        self.commit(commit, go_on, failed, plea=Plea(self.id, term.fence, lost))
+        self._commit_parts(commit, go_on, failed, plea=Plea(self.id, term.fence, lost))
 
     def _settle(self, then: Callable[[], None]) -> None:
         """Wait for the view to see what it had not seen, but not for ever."""
@@ -453,6 +505,9 @@ class Manager:
                 line.sequence = max(line.sequence, message.sequence)
                 line.statuses += message.statuses
                 self._later(0.0, self._report)
+            case Goodbye():
+                self.sessions.left(stream.node_id, line.session_id, now=self._engine.now)
+                self._later(0.0, self._expire)
             case _:
                 pass
 
@@ -615,7 +670,7 @@ class Manager:
             self._report()
 
         if commit.operations:
-            self.commit(commit, done, failed)
+            self._commit_parts(commit, done, failed)
         else:
             done(0)
 
@@ -630,7 +685,9 @@ class Manager:
         deadline = self.sessions.next_deadline()
         if deadline is None or deadline > self._engine.now:
             return
-        over = self.sessions.expired(now=self._engine.now)
+        departed = self.sessions.departed()
+        expired = self.sessions.expired(now=self._engine.now)
+        over = (*departed, *expired)
         for node_id, session_id in over:
             self._tell(f"hears {node_id} no more")
             line = self.lines.get(node_id)
@@ -728,7 +785,7 @@ class Manager:
         done: Callable[[Any], None],
         failed: Callable[[Any], None],
     ) -> None:
-        self._etcd.request(question, self._alive(done), self._alive(failed))
+        self._etcd.request(self.id, question, self._alive(done), self._alive(failed))
 
     def _later(self, delay_s: float, action: Callable[[], None]) -> None:
         life = self._life
@@ -740,7 +797,7 @@ class Manager:
         return lambda *given: action(*given) if life == self._life else None
 
     def _at(self) -> float:
-        return self._engine.epoch + self._skew
+        return self.clock.epoch
 
     def _tell(self, what: str) -> None:
         self._engine.tell(self.id, what)

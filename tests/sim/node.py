@@ -1,4 +1,8 @@
-"""A host: containers that outlive their agent, and the agent's real machines over them."""
+"""A host: containers that outlive their agent, and the agent's real machines over them.
+
+What a container does follows from its image: `bad` ones crash at once, `ill` ones never pass
+their health check, those of jobs end by themselves. Any of them may have bad luck besides.
+"""
 
 from collections.abc import Callable
 
@@ -23,6 +27,7 @@ from agent.tasks import Stray, Tasks
 from swarm.dispatch import (
     Diff,
     FromManager,
+    Goodbye,
     Heartbeat,
     Snapshot,
     StatusAck,
@@ -31,21 +36,26 @@ from swarm.dispatch import (
 )
 from swarm.ids import NodeId, TaskId
 from swarm.objects import NodeDescription, Task
-from swarm.specs import Resources
+from swarm.specs import TaskSpec
 from swarm.states import HealthState
-from tests.sim.engine import Engine
+from tests.sim.engine import Clock, Engine
 from tests.sim.manager import Manager
 from tests.sim.network import Network, Stream
+
+CRASHING, ILL, FINITE = "bad", "ill", "job"
+"""What may be part of an image's name."""
 
 
 class Container(Struct):
     """What is left of a container on its host; its `health`, if it has a check."""
 
     task: Task
+    spec: TaskSpec
     pid: int
     started_at: float
     exit: Exited | None = None
     health: Examined | None = None
+    ignores_signals: bool = False
 
 
 class Node:
@@ -58,24 +68,25 @@ class Node:
         managers: dict[str, Manager],
         name: str,
         *,
+        description: NodeDescription,
         started: Callable[["Node", Container], None],
         acknowledged: Callable[["Node", StatusBatch], None],
+        ended: Callable[["Node", Container], None],
     ) -> None:
         self.id = NodeId(name)
         self.containers: dict[TaskId, Container] = {}
-        self.description = NodeDescription(
-            hostname=f"host-{name}",
-            os="linux",
-            arch="x86_64",
-            resources=Resources(cpu_millis=4000, memory_bytes=1 << 32),
-        )
+        self.description = description
         self.is_up = False
+        self.is_slow = False
+        self.is_failing = False
+        self.is_gone = False
+        self.clock = Clock(engine, engine.between(-2.0, 2.0, f"clock of {name}"))
         self._engine = engine
         self._network = network
         self._managers = managers
         self._started = started
         self._acknowledged = acknowledged
-        self._skew = engine.between(-2.0, 2.0)
+        self._ended = ended
         self._life = 0
         self._pid = 100
         self._stream: Stream | None = None
@@ -106,7 +117,8 @@ class Node:
             for task_id, each in sorted(self.containers.items())
         ]
         self.tasks = Tasks(strays)
-        self.session = Session(tuple(self._managers), random=self._engine.random)
+        dice = self._engine.dice(f"dialling of {self.id}")
+        self.session = Session(tuple(self._managers), random=dice)
         self._flying.clear()
         self._abandonable.clear()
         self._tell(f"agent starts over {len(strays)} containers")
@@ -117,22 +129,36 @@ class Node:
         if not self.is_up:
             return
         self._tell("agent is killed")
-        self.is_up = False
-        self._life += 1
         for stream in self._streams.values():
             stream.close(by="node")
-        self._streams.clear()
-        self._stream = None
+        self._stop_agent()
 
     def lose_power(self) -> None:
         """The host dies with everything on it, traces of containers included."""
         self._tell(f"host dies with {len(self.running)} containers")
-        is_cut = self._network.is_cut(self.id)
-        self._network.cut(self.id)
-        self.kill_agent()
+        for stream in self._streams.values():
+            stream.sever()
+        self._stop_agent()
+        for container in self.running:
+            self._ended(self, container)
         self.containers.clear()
-        if not is_cut:
-            self._network.mend(self.id)
+
+    def leave(self) -> None:
+        """The operator has this node leave: its containers end, and it says goodbye."""
+        if not self.is_up or not self.session.is_live or self._stream is None:
+            return
+        self._tell(f"leaves with {len(self.running)} containers")
+        for container in self.running:
+            self._ended(self, container)
+        self.containers.clear()
+        self._stream.to_manager(Goodbye())
+        self._stop_agent()
+
+    def _stop_agent(self) -> None:
+        self.is_up = False
+        self._life += 1
+        self._streams.clear()
+        self._stream = None
 
     def fail(self, task_id: TaskId, exit_code: int) -> None:
         """A container's process ends by itself."""
@@ -141,6 +167,7 @@ class Node:
             return
         container.exit = Exited(exit_code=exit_code, finished_at=self._at())
         self._tell(f"container {task_id[:6]} exits with {exit_code}")
+        self._ended(self, container)
         self._happened(task_id, container.exit)
 
     def examine(self, task_id: TaskId, health: HealthState) -> None:
@@ -198,21 +225,21 @@ class Node:
         life, attempt = self._life, effect.attempt
 
         def arrive() -> None:
-            if life != self._life or self._network.is_cut(self.id):
+            if life != self._life or self._network.is_cut(self.id, manager.id):
                 return
             if not manager.is_serving:
                 self._engine.after(self._engine.latency(), refused)
                 return
-            stream = Stream(self._network, self.id, self, manager)
+            stream = Stream(self._network, self.id, manager.id, self, manager)
             self._engine.after(self._engine.latency(), lambda: stands(stream))
 
         def refused() -> None:
-            if life == self._life and not self._network.is_cut(self.id):
+            if life == self._life and not self._network.is_cut(self.id, manager.id):
                 self.session.broken(attempt, now=self._engine.now)
                 self._pump()
 
         def stands(stream: Stream) -> None:
-            if life != self._life or self._network.is_cut(self.id):
+            if life != self._life or self._network.is_cut(self.id, manager.id):
                 return
             if not self.session.connected(attempt, now=self._engine.now):
                 return
@@ -243,7 +270,7 @@ class Node:
         if self._stream is not None and (batch := self.tasks.reports.batch(now=now)):
             self._flying[batch.sequence] = batch
             self._stream.to_manager(batch)
-            if self._engine.fault(0.05):
+            if self._engine.fault("status comes twice"):
                 self._stream.to_manager(batch)
         self.tasks.check()
         self._arm()
@@ -270,23 +297,21 @@ class Node:
         engine = self._engine
         match effect:
             case Prepare(task_id=task_id):
-                if engine.fault(0.02):
-                    self._answer(0.02, task_id, PrepareFailed(reason="image not found"))
-                else:
-                    slow = 1.5 if engine.fault(0.05) else 0.01
-                    self._abandonable.add(task_id)
-                    self._after(engine.between(0.0, slow), lambda: self._prepared(task_id))
+                self._prepare(task_id)
             case Start(task_id=task_id):
-                self._after(engine.between(0.003, 0.03), lambda: self._run(task_id))
+                self._after(engine.between(0.003, 0.03, "starts"), lambda: self._run(task_id))
             case Abandon(task_id=task_id):
                 if task_id in self._abandonable:
                     self._abandonable.discard(task_id)
                     self._answer(0.0, task_id, Abandoned())
             case Signal(task_id=task_id):
-                if engine.random.random() < 0.8:
-                    engine.after(engine.between(0.001, 0.3), lambda: self.fail(task_id, 143))
+                container = self.containers.get(task_id)
+                if container is None or not container.ignores_signals:
+                    delay = engine.between(0.001, 0.3, "stops")
+                    engine.after(delay, lambda: self.fail(task_id, 143))
             case Kill(task_id=task_id):
-                engine.after(0.001, lambda: self.fail(task_id, 137))
+                stuck = 4.0 if engine.fault("container hangs when killed") else 0.001
+                engine.after(stuck, lambda: self.fail(task_id, 137))
             case Wait(task_id=task_id, delay_s=delay_s):
                 self._answer(delay_s, task_id, GraceExpired())
             case Delete(task_id=task_id):
@@ -295,22 +320,37 @@ class Node:
             case _:
                 raise AssertionError(effect)
 
+    def _prepare(self, task_id: TaskId) -> None:
+        """Fetch the image: from a registry that may be away, to a disk that may be slow or full."""
+        engine = self._engine
+        if self.is_failing or engine.fault("preparing fails"):
+            reason = "no space left on device" if self.is_failing else "image not found"
+            self._answer(0.02, task_id, PrepareFailed(reason=reason))
+            return
+        is_slow = self.is_slow or engine.fault("preparing is slow")
+        self._abandonable.add(task_id)
+        delay = engine.between(0.0, 1.5 if is_slow else 0.01, "preparations")
+        self._after(delay, lambda: self._prepared(task_id))
+
     def _prepared(self, task_id: TaskId) -> None:
         if task_id in self._abandonable:
             self._abandonable.discard(task_id)
             self._happened(task_id, Prepared())
 
     def _run(self, task_id: TaskId) -> None:
-        if self._engine.fault(0.02):
+        if self._engine.fault("start fails"):
             self._happened(task_id, StartFailed(reason="mount refused"))
             return
         wanted = self.tasks.known(task_id)
         assert wanted is not None
         self._pid += 1
-        container = Container(task=wanted.task, pid=self._pid, started_at=self._at())
+        container = Container(
+            task=wanted.task, spec=wanted.spec, pid=self._pid, started_at=self._at()
+        )
         self.containers[task_id] = container
         self._started(self, container)
         self._begin_checks(container)
+        self._begin_fate(container)
         started = Started(
             pid=container.pid,
             started_at=container.started_at,
@@ -319,17 +359,33 @@ class Node:
         self._answer(0.002, task_id, started)
 
     def _begin_checks(self, container: Container) -> None:
-        """Every third container has a check; some never get healthy, some do not stay so."""
-        engine, task_id = self._engine, container.task.id
-        if engine.random.random() > 0.33:
+        """Some containers never get healthy, some do not stay so."""
+        if not container.spec.container.health.test:
             return
+        engine, task_id = self._engine, container.task.id
         container.health = Examined(health=HealthState.STARTING)
-        never, later = engine.fault(0.1), engine.fault(0.1)
+        never = engine.fault("check never passes") or ILL in container.spec.container.image
         found = HealthState.UNHEALTHY if never else HealthState.HEALTHY
-        engine.after(engine.between(0.0, 1.0), lambda: self.examine(task_id, found))
-        if later:
-            ill = HealthState.UNHEALTHY
-            engine.after(engine.between(1.0, 8.0), lambda: self.examine(task_id, ill))
+        engine.after(engine.between(0.0, 1.0, "checks"), lambda: self.examine(task_id, found))
+        if engine.fault("check fails later"):
+            later = engine.between(1.0, 8.0, "checks")
+            engine.after(later, lambda: self.examine(task_id, HealthState.UNHEALTHY))
+
+    def _begin_fate(self, container: Container) -> None:
+        """What will become of it by itself."""
+        engine, image = self._engine, container.spec.container.image
+        container.ignores_signals = engine.fault("container ignores signals")
+        if CRASHING in image or engine.fault("container crashes at once"):
+            self._end(container, engine.between(0.0, 0.05, "lives"), 1)
+        elif engine.fault("container crashes later"):
+            self._end(container, engine.between(0.2, 8.0, "lives"), 1)
+        elif FINITE in image:
+            self._end(container, engine.between(0.05, 3.0, "lives"), 0)
+        elif engine.fault("container is done"):
+            self._end(container, engine.between(0.5, 8.0, "lives"), 0)
+
+    def _end(self, container: Container, delay_s: float, exit_code: int) -> None:
+        self._engine.after(delay_s, lambda: self.fail(container.task.id, exit_code))
 
     def _answer(self, delay_s: float, task_id: TaskId, event: Event) -> None:
         self._after(delay_s, lambda: self._happened(task_id, event))
@@ -345,7 +401,7 @@ class Node:
             self._pump()
 
     def _at(self) -> float:
-        return self._engine.epoch + self._skew
+        return self.clock.epoch
 
     def _tell(self, what: str) -> None:
         self._engine.tell(self.id, what)

@@ -2,10 +2,11 @@
 
 Each command goes through the control functions of whichever manager leads, and is either
 acknowledged, refused, or left in doubt. What was acknowledged last about a service must be
-true in the end.
+true in the end. A command that finds nobody who leads is repeated for a while.
 """
 
 from collections.abc import Callable, Mapping
+from random import Random
 
 from msgspec import structs
 
@@ -13,57 +14,63 @@ from manager.control import nodes, services
 from manager.store import Commit, fenced
 from swarm.errors import SwarmError
 from swarm.ids import NodeId, ServiceId, make_id
-from swarm.specs import (
-    Availability,
-    Global,
-    NodeSpec,
-    Placement,
-    Replicated,
-    Resources,
-    RestartCondition,
-    RestartPolicy,
-    ServiceSpec,
-    TaskSpec,
-    UpdatePolicy,
-)
+from swarm.objects import NodeDescription
+from swarm.specs import Availability, NodeSpec, Role, ServiceSpec
 from tests.sim.engine import Engine, Violated
 from tests.sim.judge import Judge
 from tests.sim.manager import Manager
+from tests.sim.node import Node
+from tests.sim.scenario import Happening
+from tests.sim.wishes import Wishes, works
 
 MOST_SERVICES = 4
+ATTEMPTS = 6
+RETRY_S = 0.5
+
+Command = Callable[[Manager, Random], None]
 
 
 class Operators:
     """Whoever sits at the keyboards."""
 
-    def __init__(self, engine: Engine, managers: Mapping[str, Manager], judge: Judge) -> None:
+    def __init__(
+        self, engine: Engine, managers: Mapping[str, Manager], judge: Judge, wishes: Wishes
+    ) -> None:
         self._engine = engine
         self._managers = managers
         self._judge = judge
+        self._wishes = wishes
         self._promised: dict[ServiceId, ServiceSpec | None] = {}
         self._made = 0
         self._issued = 0
         self._latest: dict[ServiceId, int] = {}
+        self._commands: dict[str, Command] = {
+            "create": self._create,
+            "scale": self._scale,
+            "update": self._renew,
+            "remove": self._remove,
+            "change node": self._change_node,
+        }
 
-    def act(self) -> None:
-        """Do something, if anyone leads."""
+    @property
+    def names(self) -> frozenset[str]:
+        """The commands there are."""
+        return frozenset(self._commands)
+
+    def act(self, happening: Happening, attempts: int = ATTEMPTS) -> None:
+        """Issue a command, as soon as anyone leads."""
+        if self._engine.is_calm or not attempts:
+            return
         leader = self._leader()
         if leader is None:
+            self._engine.after(RETRY_S, lambda: self.act(happening, attempts - 1))
             return
-        view, random = leader.view, self._engine.random
-        known = sorted(view.services)
-        choice = random.random()
-        if not known or (choice < 0.25 and len(known) < MOST_SERVICES):
-            self._create(leader)
-        elif choice < 0.5:
-            self._scale(leader, random.choice(known))
-        elif choice < 0.7:
-            self._renew(leader, random.choice(known))
-        elif choice < 0.8:
-            service_id = random.choice(known)
-            self._issue(leader, service_id, None, services.remove(view, service_id))
-        else:
-            self._change_node(leader, random.choice(sorted(view.nodes)))
+        try:
+            self._commands[happening.what](leader, Random(happening.dice))
+        except SwarmError as err:
+            self._engine.tell("operator", f"{happening} is refused: {err.message}")
+
+    # -- nodes ---------------------------------------------------------------------------
 
     def activate_all(self) -> None:
         """Have every node take tasks again; repeated until it is so."""
@@ -77,79 +84,129 @@ class Operators:
             for node in idle:
                 if node.id in leader.view.nodes:
                     spec = structs.replace(node.spec, availability=Availability.ACTIVE)
-                    self._send(leader, nodes.update(leader.view, node.id, 0, spec, now=0.0))
+                    at = leader.clock.epoch
+                    self._send(leader, nodes.update(leader.view, node.id, 0, spec, now=at))
         if idle or leader is None:
             self._engine.after(0.5, self.activate_all)
+
+    def mend_all(self) -> None:
+        """Have every service use an image that works; repeated until it is so."""
+        leader = self._leader()
+        broken = [each for each in self._judge.view.services.values() if not works(each.spec)]
+        for service in broken if leader is not None else ():
+            if leader is not None and service.id in leader.view.services:
+                spec = self._wishes.mended(leader.view.services[service.id].spec)
+                self._update(leader, service.id, spec)
+        if broken or leader is None:
+            self._engine.after(0.5, self.mend_all)
+
+    def remove_gone(self) -> None:
+        """Remove the nodes that are no more; repeated until it is so."""
+        leader = self._leader()
+        gone = [
+            each
+            for each in self._judge.nodes.values()
+            if each.is_gone and each.id in self._judge.view.nodes
+        ]
+        if leader is not None:
+            for node in gone:
+                if node.id in leader.view.nodes:
+                    self._engine.tell("operator", f"removes node {node.id}")
+                    self._send(leader, nodes.remove(leader.view, node.id, force=True))
+        if gone or leader is None:
+            self._engine.after(0.5, self.remove_gone)
+
+    def admit(self, node: Node, description: NodeDescription) -> None:
+        """Let a host join; it starts its agent once it is admitted."""
+        leader = self._leader()
+        if node.id in self._judge.view.nodes:
+            node.start_agent()
+            return
+        if leader is not None and node.id not in leader.view.nodes:
+            self._engine.tell("operator", f"lets {node.id} join")
+            commit = nodes.admit(
+                leader.view,
+                node.id,
+                role=Role.WORKER,
+                hostname=description.hostname,
+                availability=Availability.ACTIVE,
+                now=leader.clock.epoch,
+            )
+            self._send(leader, commit)
+        self._engine.after(0.5, lambda: self.admit(node, description))
+
+    def _change_node(self, leader: Manager, dice: Random) -> None:
+        node_id = NodeId(dice.choice(sorted(leader.view.nodes)))
+        availability = dice.choice(
+            (Availability.ACTIVE, Availability.ACTIVE, Availability.PAUSE, Availability.DRAIN)
+        )
+        labels = {"zone": dice.choice(("east", "west"))}
+        spec = NodeSpec(availability=availability, labels=labels)
+        commit = nodes.update(leader.view, node_id, 0, spec, now=leader.clock.epoch)
+        self._engine.tell("operator", f"sets {node_id} to {availability.word}, {labels['zone']}")
+        self._send(leader, commit)
+
+    # -- services ------------------------------------------------------------------------
+
+    def _create(self, leader: Manager, dice: Random) -> None:
+        if len(leader.view.services) >= MOST_SERVICES:
+            self._renew(leader, dice)
+            return
+        self._made += 1
+        service_id = ServiceId(make_id(dice))
+        spec = self._wishes.service(f"svc{self._made}", dice)
+        commit = services.create(leader.view, spec, service_id, now=leader.clock.epoch)
+        self._issue(leader, service_id, spec, commit)
+
+    def _scale(self, leader: Manager, dice: Random) -> None:
+        self._change(leader, dice, self._wishes.scaled)
+
+    def _renew(self, leader: Manager, dice: Random) -> None:
+        self._change(leader, dice, self._wishes.renewed)
+
+    def _remove(self, leader: Manager, dice: Random) -> None:
+        service_id = self._some_service(leader, dice)
+        if service_id is not None:
+            self._issue(leader, service_id, None, services.remove(leader.view, service_id))
+
+    def _change(
+        self, leader: Manager, dice: Random, change: Callable[[ServiceSpec, Random], ServiceSpec]
+    ) -> None:
+        service_id = self._some_service(leader, dice)
+        if service_id is None:
+            return
+        old = leader.view.services[service_id].spec
+        spec = change(old, dice)
+        self._update(leader, service_id, spec)
+
+    def _update(self, leader: Manager, service_id: ServiceId, spec: ServiceSpec) -> None:
+        if spec != leader.view.services[service_id].spec:
+            version = leader.view.version(f"services/{service_id}")
+            at = leader.clock.epoch
+            commit = services.update(leader.view, service_id, version, spec, now=at)
+            self._issue(leader, service_id, spec, commit)
+
+    def _some_service(self, leader: Manager, dice: Random) -> ServiceId | None:
+        """Any service; by name, because ids have no order that a shrunk run would keep."""
+        known = sorted(leader.view.services.values(), key=lambda each: each.spec.name)
+        return dice.choice(known).id if known else None
+
+    # -- promises ------------------------------------------------------------------------
 
     def check(self) -> None:
         """Object when something acknowledged is not so."""
         for service_id, promised in self._promised.items():
             service = self._judge.view.services.get(service_id)
             if (service.spec if service else None) != promised:
-                raise Violated(f"acknowledged of {service_id}: {promised}, but it is {service}")
-
-    # -- commands ------------------------------------------------------------------------
-
-    def _create(self, leader: Manager) -> None:
-        random = self._engine.random
-        self._made += 1
-        service_id = ServiceId(make_id(random))
-        is_global = random.random() < 0.25
-        spec = ServiceSpec(
-            name=f"svc{self._made}",
-            mode=Global() if is_global else Replicated(replicas=random.randint(0, 6)),
-            task=self._task(0),
-            update=UpdatePolicy(
-                parallelism=random.choice((0, 1, 1, 2)), delay_s=random.choice((0.0, 0.0, 1.0))
-            ),
-        )
-        try:
-            commit = services.create(leader.view, spec, service_id, now=self._engine.epoch)
-        except SwarmError:
-            return
-        self._issue(leader, service_id, spec, commit)
-
-    def _scale(self, leader: Manager, service_id: ServiceId) -> None:
-        service = leader.view.services[service_id]
-        if isinstance(service.spec.mode, Replicated):
-            mode = Replicated(replicas=self._engine.random.randint(0, 8))
-            self._update(leader, service_id, structs.replace(service.spec, mode=mode))
-
-    def _renew(self, leader: Manager, service_id: ServiceId) -> None:
-        spec = leader.view.services[service_id].spec
-        task = self._task(spec.task.force_update + 1)
-        self._update(leader, service_id, structs.replace(spec, task=task))
-
-    def _update(self, leader: Manager, service_id: ServiceId, spec: ServiceSpec) -> None:
-        version = leader.view.version(f"services/{service_id}")
-        commit = services.update(leader.view, service_id, version, spec, now=self._engine.epoch)
-        self._issue(leader, service_id, spec, commit)
-
-    def _task(self, force_update: int) -> TaskSpec:
-        random = self._engine.random
-        condition = RestartCondition.ON_FAILURE if random.random() < 0.2 else RestartCondition.ANY
-        constraints = ("node.labels.zone==east",) if random.random() < 0.2 else ()
-        return TaskSpec(
-            reservations=Resources(cpu_millis=random.choice((0, 200, 500, 900))),
-            restart=RestartPolicy(condition=condition, delay_s=random.choice((0.0, 0.0, 0.5, 2.0))),
-            placement=Placement(constraints=constraints),
-            force_update=force_update,
-        )
-
-    def _change_node(self, leader: Manager, node_id: NodeId) -> None:
-        random = self._engine.random
-        availability = random.choice((Availability.ACTIVE, Availability.PAUSE, Availability.DRAIN))
-        labels = {"zone": random.choice(("east", "west"))}
-        spec = NodeSpec(availability=availability, labels=labels)
-        commit = nodes.update(leader.view, node_id, 0, spec, now=self._engine.epoch)
-        self._engine.tell("operator", f"sets {node_id} to {availability.word}, {labels['zone']}")
-        self._send(leader, commit)
+                raise Violated(
+                    "promise", f"acknowledged of {service_id}: {promised}, but it is {service}"
+                )
 
     def _issue(
         self, leader: Manager, service_id: ServiceId, spec: ServiceSpec | None, commit: Commit
     ) -> None:
         """Send a command; while its outcome is unknown nothing is promised of the service."""
-        what = f"wants {spec.name}: {spec.mode}" if spec is not None else "removes"
+        what = f"wants {told(spec)}" if spec is not None else "removes"
         self._engine.tell("operator", f"{what} ({service_id[:6]})")
         self._promised.pop(service_id, None)
         self._issued += 1
@@ -172,3 +229,17 @@ class Operators:
     def _leader(self) -> Manager | None:
         leading = [each for each in self._managers.values() if each.is_up and each.leads]
         return leading[0] if leading else None
+
+
+def told(value: object, default: object = None) -> str:
+    """What is special about a spec, in the shortest words."""
+    fields = structs.asdict(value)  # type: ignore[arg-type]
+    plain = structs.asdict(default if default is not None else type(value)())
+    special = [
+        f"{name}={_word(each, plain[name])}" for name, each in fields.items() if each != plain[name]
+    ]
+    return f"{type(value).__name__}({', '.join(special)})"
+
+
+def _word(value: object, default: object) -> str:
+    return told(value) if hasattr(value, "__struct_fields__") else f"{value!r}"
