@@ -30,7 +30,11 @@ Replica = tuple[int, int, NodeId]
 
 
 class PlannedTask(Struct, frozen=True, kw_only=True):
-    """What becomes of one replica: start, stop, replace (a new version), move or wait."""
+    """What becomes of one replica: start, stop, replace (a new version), move or wait.
+
+    One that waits has lost its place on `from_hostname`, or keeps the one on `hostname` until
+    there is room for its replacement; or it has neither.
+    """
 
     action: str
     name: str
@@ -141,7 +145,10 @@ def _outcomes(
             action = "replace" if old.spec_version != new.spec_version else "move"
             yield _planned(view, action, new, origin=old)
     for replica, task in sorted(waiting.items()):
-        if replica not in after:
+        if (staying := after.get(replica)) is not None:
+            hostname = _hostname(view, staying.node_id)
+            yield structs.replace(_planned(view, "wait", task), hostname=hostname)
+        else:
             yield _planned(view, "wait", task, origin=before.get(replica))
 
 

@@ -12,11 +12,8 @@ healthy: a forecast says what the swarm does, not how well the containers work.
 
 from collections.abc import Iterator
 from math import ceil
-from typing import cast
 
-import numpy as np
 from msgspec import structs
-from numpy.typing import NDArray
 
 from manager import layout
 from manager.decisions import SetDesired, changes_made, commit_for
@@ -54,7 +51,7 @@ class Supposition:
         copy = ClusterView()
         copy.suppose(_values(view, _looked_at(view, service)), now=now)
         copy.give_up(sorted(copy.doubted - view.doubted), now=now)
-        return cls(copy, copied(fleet), service.id)
+        return cls(copy, fleet.copied(copy.tasks), service.id)
 
     def put(self, service: Service, *, now: float) -> None:
         """Have the service be as it would be."""
@@ -133,31 +130,6 @@ class Supposition:
 def hurried(spec: ServiceSpec) -> ServiceSpec:
     """The same spec, rolled out without waiting for anybody: a forecast is about the end."""
     return structs.replace(spec, update=_hurried(spec.update, _size(spec)))
-
-
-def copied(fleet: Fleet) -> Fleet:
-    """A node table that may be changed without the other noticing."""
-    copy = Fleet.__new__(Fleet)
-    for name, value in vars(fleet).items():
-        setattr(copy, name, _copy(value))
-    return copy
-
-
-def _copy(value: object) -> object:
-    """Copy arrays and containers of containers; what else there is never changes."""
-    if isinstance(value, np.ndarray):
-        return np.array(cast("NDArray[np.generic]", value))
-    if isinstance(value, list):
-        return list(cast("list[object]", value))
-    if isinstance(value, set):
-        return set(cast("set[object]", value))
-    if isinstance(value, dict):
-        found = dict(cast("dict[object, object]", value))
-        sample = next(iter(found.values()), None)
-        if isinstance(sample, np.ndarray | list | set | dict):
-            return {key: _copy(each) for key, each in found.items()}
-        return found
-    return value
 
 
 def _is_well(seen: Observation) -> bool:

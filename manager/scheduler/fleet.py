@@ -11,10 +11,12 @@ Columns of attributes are made when a wish first asks for one.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import TypeVar
+from copy import deepcopy
+from typing import TypeVar, cast
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
+from numpy.typing import NDArray
 
 from manager.applied import Applied
 from manager.scheduler.asks import Ask, ask_of_version
@@ -49,6 +51,13 @@ class Load:
         self.held = Counts()
         self.leaving = Counts()
         self.preempted = Counts()
+
+    def copied(self) -> "Load":
+        """The same, apart."""
+        copy = Load(self.ask)
+        copy.held, copy.leaving = self.held.copied(), self.leaving.copied()
+        copy.preempted = self.preempted.copied()
+        return copy
 
     def at(self, row: int) -> tuple[int, int, int]:
         """How many are held, leaving and preempted on one row."""
@@ -108,6 +117,31 @@ class Fleet:
             fleet._put_node(view, node_id)
         fleet._charge_all(view, view.tasks)
         return fleet
+
+    def copied(self, tasks: Iterable[TaskId] = ()) -> "Fleet":
+        """Another table that says the same. It knows what `tasks` were charged: sync no others."""
+        copy, loads = Fleet(), {key: load.copied() for key, load in self._loads.items()}
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(copy, name, np.array(cast("NDArray[np.generic]", value)))
+        copy.rows, copy._nodes, copy._unused = dict(self.rows), dict(self._nodes), [*self._unused]
+        copy.taints, copy._columns, copy._stocks = deepcopy(
+            (self.taints, self._columns, self._stocks)
+        )
+        copy._volumes = {name: set(rows) for name, rows in self._volumes.items()}
+        copy._loads = loads
+        copy._giving_way = {key: loads[key] for key in self._giving_way}
+        copy._of_service = {
+            service_id: {version: loads[service_id, version] for version in own}
+            for service_id, own in self._of_service.items()
+        }
+        copy._listed = {at: {key: loads[key] for key in own} for at, own in self._listed.items()}
+        for task_id in tasks:
+            if (charge := self._charges.get(task_id)) is not None:
+                ask = charge.load.ask
+                own_load = loads[ask.service_id, ask.version]
+                copy._charges[task_id] = structs.replace(charge, load=own_load)
+        return copy
 
     def sync(self, view: ClusterView, applied: Applied) -> None:
         """Follow what `applied` did to the view. Leave none out."""

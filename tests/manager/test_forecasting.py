@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from manager.forecasting import Forecast, PlannedTask, forecast, question
-from manager.supposing import copied
 from manager.view import ClusterView
 from swarm.ids import NodeId, ServiceId
 from swarm.specs import (
     Availability,
     ContainerSpec,
+    Dependency,
     Global,
     Placement,
     Replicated,
@@ -295,10 +295,21 @@ def test_law_a_copied_table_is_another_table() -> None:
     )
     world.converge()
 
-    copy = copied(world.fleet)
+    copy = world.fleet.copied(world.view.tasks)
     copy.check(world.view)
     world.scale(WEB, 9)
     world.converge()
 
     assert int(copy.tasks.sum()) == 3
     assert int(world.fleet.tasks.sum()) == 9
+
+
+def test_a_dependency_that_is_not_met_is_what_is_waited_for() -> None:
+    world = driven("a")
+    spec = ServiceSpec(name="web", task=TaskSpec(depends_on=(Dependency(service="db"),)))
+
+    found = foretell(world, None, spec)
+
+    (only,) = found.tasks
+    assert only.action == "wait"
+    assert "db" in only.reason
