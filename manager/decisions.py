@@ -221,15 +221,25 @@ def _operations(decision: Decision, task: Task | None, now: float) -> Iterator[O
             raise AssertionError(f"{decision} is about no task")
 
 
-def service_writes(service: Service, revision: Revision) -> Iterator[Operation]:
+def service_writes(
+    service: Service, revision: Revision, *, is_new_version: bool = True
+) -> Iterator[Operation]:
     """The writes of a changed service: itself, its task spec's version, and its history."""
-    version = SpecVersion.of(service)
-    yield Put(layout.version_key(service.id, service.spec_version), pack(version))
+    if is_new_version:
+        version = SpecVersion.of(service)
+        yield Put(layout.version_key(service.id, service.spec_version), pack(version))
     yield Put(layout.service_key(service.id), pack(service))
     yield Put(layout.revision_key(service.id, revision.number), pack(revision))
     forgotten = revision.number - KEPT_REVISIONS
     if forgotten > 0:
         yield Delete(layout.revision_key(service.id, forgotten))
+
+
+def history_removals(service: Service) -> Iterator[Operation]:
+    """The removal of what `service_writes` has kept of a service's history."""
+    oldest = max(1, service.revision - KEPT_REVISIONS + 1)
+    for number in range(oldest, service.revision + 1):
+        yield Delete(layout.revision_key(service.id, number))
 
 
 def _put(task: Task) -> Put:

@@ -15,7 +15,7 @@ from manager.orchestrator.scaling import replicas_of
 from manager.view import ClusterView
 from swarm.constraints import Constraint, constraints_of
 from swarm.ids import NodeId, ServiceId
-from swarm.objects import Service, Task
+from swarm.objects import Rollout, Service, Task
 from swarm.specs import Availability, Replicated, RestartCondition
 from swarm.states import NodeState, TaskState
 
@@ -26,7 +26,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     """`running` and `done` are of the current version; `running` includes `done`.
 
     `states` counts the wanted tasks by observed state; `old` are alive but not wanted any
-    more, or of an earlier version.
+    more, or of an earlier version. `rollout` is that of the present version, if it needed one.
     """
 
     wanted: int = 0
@@ -36,11 +36,13 @@ class Progress(Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
     removed: bool = False
     old: int = 0
+    rollout: Rollout | None = None
 
     @property
     def is_converged(self) -> bool:
-        """Whether all that is wanted runs, and nothing else."""
-        return self.running >= self.wanted and not self.old
+        """Whether all that is wanted runs, nothing else does, and nothing is watched any more."""
+        is_over = self.rollout is None or self.rollout.state.is_over
+        return self.running >= self.wanted and not self.old and is_over
 
 
 def measure(view: ClusterView, service_id: ServiceId) -> Progress:
@@ -68,7 +70,16 @@ def measure(view: ClusterView, service_id: ServiceId) -> Progress:
         problems=() if is_settled or service is None else problems(view, service),
         removed=service is None,
         old=old,
+        rollout=_rollout(view, service) if service is not None else None,
     )
+
+
+def _rollout(view: ClusterView, service: Service) -> Rollout | None:
+    """The rollout of the present version, once it has begun."""
+    ledger = view.ledgers.get(service.id)
+    rollout = ledger.rollout if ledger is not None else None
+    is_present = rollout is not None and rollout.spec_version == service.spec_version
+    return rollout if is_present else None
 
 
 def wanted_replicas(view: ClusterView, service: Service) -> int:

@@ -3,20 +3,26 @@
 A service's name is taken in the same transaction as the service, so two services never share
 one. A change says which version it was derived from, and is refused when someone changed
 the service since. Only another task spec makes another version of the service: scaling it
-leaves its tasks alone. Removal deletes the service and frees its name; its tasks and stored
-specs are taken down by the planners, who see that their service is gone.
+leaves its tasks alone. Each change is a revision in the service's history, and a rollback is a
+change like any other, but that its rollout is known to lead back. Removal deletes the service
+with its history and frees its name; its tasks and stored specs are taken down by the planners,
+who see that their service is gone.
 """
 
 from msgspec import structs
 
 from manager import layout
+from manager.decisions import history_removals, service_writes
+from manager.orchestrator import rollout
+from manager.revising import is_rolled_out, revised, revision_of
 from manager.store import Absent, Commit, Delete, Put, Unchanged
 from manager.view import ClusterView
 from swarm.codec import pack
 from swarm.errors import Conflict, Invalid, Refused
 from swarm.ids import ServiceId
-from swarm.objects import Service, SpecVersion
-from swarm.specs import ServiceSpec
+from swarm.objects import Ledger, Revision, Rollout, Service
+from swarm.specs import Global, GlobalJob, Replicated, ReplicatedJob, ServiceSpec
+from swarm.states import RolloutState
 
 KIND = "service"
 
@@ -30,8 +36,7 @@ def create(view: ClusterView, spec: ServiceSpec, service_id: ServiceId, *, now: 
         (Absent(name), Absent(layout.service_key(service_id))),
         (
             Put(name, service_id.encode()),
-            _put_version(service),
-            Put(layout.service_key(service_id), pack(service)),
+            *service_writes(service, revision_of(service, "create")),
         ),
     )
 
@@ -47,31 +52,86 @@ def check_name_is_free(view: ClusterView, name: str) -> None:
 
 
 def update(
-    view: ClusterView, service_id: ServiceId, version: int, spec: ServiceSpec, *, now: float
+    view: ClusterView,
+    service_id: ServiceId,
+    version: int,
+    spec: ServiceSpec,
+    *,
+    now: float,
+    cause: str = "update",
 ) -> Commit:
-    """Store the next spec of a service; `Conflict` unless `version` is its present one."""
+    """Store the next spec of a service; `Conflict` unless `version` is its present one.
+
+    Until the present version is rolled out, a rollback still leads to where it led before.
+    """
     service = view.services[service_id]
     check_change(view, service_id, version, spec)
-    old = service.spec
-    is_new_version = (spec.task, spec.endpoint.ports) != (old.task, old.endpoint.ports)
-    changed = structs.replace(
-        service,
-        spec=spec,
-        previous_spec=service.spec,
-        spec_version=service.spec_version + is_new_version,
-        updated_at=now,
-        version_at=now if is_new_version else service.version_at,
-    )
-    put = Put(layout.service_key(service_id), pack(changed))
-    return Commit(
-        (Unchanged(layout.service_key(service_id), version),),
-        (_put_version(changed), put) if is_new_version else (put,),
-    )
+    previous = service.spec if is_rolled_out(view, service) else service.previous_spec
+    changed = revised(view, service, spec, previous=previous, now=now)
+    return _replaced(view, service, changed, cause)
+
+
+def rollback(
+    view: ClusterView, service_id: ServiceId, version: int, revision: Revision | None, *, now: float
+) -> Commit:
+    """Bring back the previous spec, or that of `revision`; `version` 0 is whatever it is now."""
+    service = view.services[service_id]
+    spec = revision.spec if revision is not None else service.previous_spec
+    name = service.spec.name
+    if spec is None:
+        raise Refused(
+            f"service {name} has no previous spec to roll back to",
+            hint=f"it was never updated; see swarmctl service history {name}",
+        )
+    check_change(view, service_id, version or known_version(view, service_id), spec)
+    if spec == service.spec:
+        raise Refused(
+            f"service {name} is already as it is to be",
+            hint=f"see swarmctl service history {name} for what it was",
+        )
+    changed = revised(view, service, spec, previous=service.spec, now=now)
+    cause = f"rollback to revision {revision.number}" if revision is not None else "rollback"
+    commit = _replaced(view, service, changed, cause)
+    if changed.spec_version == service.spec_version:
+        return commit
+    record = rollout.rollback(changed, "rollback in progress", now=now)
+    return _with_ledger(view, service_id, record, commit)
+
+
+def promote(view: ClusterView, service_id: ServiceId, *, now: float) -> Commit:
+    """Let a rollout go on: past its canaries, or after it was paused."""
+    service, ledger = view.services[service_id], view.ledgers.get(service_id)
+    record = ledger.rollout if ledger is not None else None
+    if record is not None and record.spec_version != service.spec_version:
+        record = None
+    if record is None or record.state not in _WAITING:
+        state = record.state.word.replace("_", " ") if record is not None else "none"
+        raise Refused(
+            f"service {service.spec.name} has nothing to promote: its rollout is {state}",
+            hint="only a rollout that is paused, or whose canaries are up, waits for somebody",
+        )
+    key = layout.service_key(service_id)
+    commit = Commit((Unchanged(key, view.version(key)),), ())
+    return _with_ledger(view, service_id, rollout.promoted(record, now=now), commit)
+
+
+_MODES = {
+    Replicated: "replicated",
+    Global: "global",
+    ReplicatedJob: "a replicated job",
+    GlobalJob: "a global job",
+}
+_WAITING = (RolloutState.CANARY, RolloutState.PAUSED, RolloutState.ROLLBACK_PAUSED)
+
+
+def known_version(view: ClusterView, service_id: ServiceId) -> int:
+    """The version that a change has to be derived from now."""
+    return view.version(layout.service_key(service_id))
 
 
 def check_change(view: ClusterView, service_id: ServiceId, version: int, spec: ServiceSpec) -> None:
     """Refuse a change that comes too late, or that no service can undergo."""
-    service, known = view.services[service_id], view.version(layout.service_key(service_id))
+    service, known = view.services[service_id], known_version(view, service_id)
     if version != known:
         raise Conflict(
             f"service {service.spec.name}: update out of sequence: it was derived from version"
@@ -85,20 +145,41 @@ def check_change(view: ClusterView, service_id: ServiceId, version: int, spec: S
         )
     if type(spec.mode) is not type(service.spec.mode):
         raise Invalid(
-            f"mode: service {spec.name} cannot be changed between replicated and global",
+            f"mode: service {spec.name} is {_MODES[type(service.spec.mode)]} and cannot become "
+            f"{_MODES[type(spec.mode)]}",
             hint="remove the service and create it anew",
         )
 
 
 def remove(view: ClusterView, service_id: ServiceId) -> Commit:
-    """Delete a service, whatever changed it last."""
-    name = view.services[service_id].spec.name
-    key = layout.service_key(service_id)
+    """Delete a service with its history, whatever changed it last."""
+    service = view.services[service_id]
+    key, name = layout.service_key(service_id), layout.name_key(KIND, service.spec.name)
     return Commit(
-        (Unchanged(key, view.version(key)),), (Delete(key), Delete(layout.name_key(KIND, name)))
+        (Unchanged(key, view.version(key)),),
+        (
+            Delete(key),
+            Delete(name),
+            Delete(layout.ledger_key(service_id)),
+            *history_removals(service),
+        ),
     )
 
 
-def _put_version(service: Service) -> Put:
-    version = SpecVersion.of(service)
-    return Put(layout.version_key(service.id, service.spec_version), pack(version))
+def _replaced(view: ClusterView, before: Service, after: Service, cause: str) -> Commit:
+    key = layout.service_key(before.id)
+    is_new = after.spec_version != before.spec_version
+    writes = service_writes(after, revision_of(after, cause), is_new_version=is_new)
+    return Commit((Unchanged(key, view.version(key)),), tuple(writes))
+
+
+def _with_ledger(
+    view: ClusterView, service_id: ServiceId, record: Rollout, commit: Commit
+) -> Commit:
+    key = layout.ledger_key(service_id)
+    known, version = view.ledgers.get(service_id), view.version(key)
+    ledger = structs.replace(known or Ledger(service_id=service_id), rollout=record)
+    return Commit(
+        (*commit.compares, Unchanged(key, version) if version else Absent(key)),
+        (*commit.operations, Put(key, pack(ledger))),
+    )

@@ -83,6 +83,8 @@ def progress_message(progress: Progress) -> control_pb2.ServiceProgress:
         problems=progress.problems,
         removed=progress.removed,
         old=progress.old,
+        rollout=None if progress.rollout is None else to_message(progress.rollout),
+        completed=progress.done,
     )
 
 

@@ -1,14 +1,15 @@
 import pytest
-from msgspec import structs
+from msgspec import Struct, structs
 
 from manager import layout
-from manager.control.services import create, remove, update
-from manager.store import Absent, Delete, Put, Unchanged
+from manager.control.services import create, promote, remove, rollback, update
+from manager.store import Absent, Commit, Delete, Put, Unchanged
 from swarm.codec import unpack
 from swarm.errors import Conflict, Invalid, Refused
 from swarm.ids import ServiceId
-from swarm.objects import Service, SpecVersion
+from swarm.objects import Ledger, Revision, Rollout, Service, SpecVersion
 from swarm.specs import ContainerSpec, Global, Replicated, ServiceSpec, TaskSpec
+from swarm.states import RolloutState
 from tests.manager.world import World
 
 WEB = ServiceId("s-web")
@@ -36,6 +37,7 @@ def test_a_service_takes_its_name_in_the_same_commit() -> None:
 
     assert Absent("names/service/web") in commit.compares
     assert {each.key for each in commit.operations if isinstance(each, Put)} == {
+        "history/s-web/0000000001",
         "names/service/web",
         "services/s-web",
         "versions/s-web/0000000001",
@@ -61,7 +63,10 @@ def test_scaling_makes_no_new_version() -> None:
     service = service_in(commit.operations)
     assert service.spec_version == 1
     assert service.version_at == world.view.services[WEB].version_at
-    assert len(commit.operations) == 1
+    assert [each.key for each in commit.operations] == [
+        "services/s-web",
+        "history/s-web/0000000002",
+    ]
 
 
 def test_another_task_spec_makes_a_new_version_and_keeps_the_old_spec() -> None:
@@ -118,7 +123,10 @@ def test_a_change_is_compared_with_what_it_was_derived_from() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "complaint"),
-    [({"name": "other"}, "cannot be renamed"), ({"mode": Global()}, "replicated and global")],
+    [
+        ({"name": "other"}, "cannot be renamed"),
+        ({"mode": Global()}, "is replicated and cannot become global"),
+    ],
 )
 def test_name_and_mode_stay(fields: dict[str, object], complaint: str) -> None:
     world = World()
@@ -134,4 +142,218 @@ def test_removal_frees_the_name() -> None:
 
     commit = remove(world.view, WEB)
 
-    assert set(commit.operations) == {Delete("services/s-web"), Delete("names/service/web")}
+    assert set(commit.operations) == {
+        Delete("services/s-web"),
+        Delete("names/service/web"),
+        Delete("ledgers/s-web"),
+        Delete("history/s-web/0000000001"),
+    }
+
+
+# -- what a service was ----------------------------------------------------------------------
+
+
+def carry_out(world: World, commit: Commit) -> None:
+    world.write(
+        *(
+            (each.key, None if isinstance(each, Delete) else decoded(each))
+            for each in commit.operations
+            if isinstance(each, Put | Delete) and not each.key.startswith(layout.NAMES)
+        )
+    )
+
+
+def decoded(put: Put) -> Struct:
+    kinds = {
+        layout.SERVICES: Service,
+        layout.VERSIONS: SpecVersion,
+        layout.HISTORY: Revision,
+        layout.LEDGERS: Ledger,
+    }
+    (kind,) = (kind for prefix, kind in kinds.items() if put.key.startswith(prefix))
+    return unpack(kind, put.value)
+
+
+def image(name: str) -> TaskSpec:
+    return TaskSpec(container=ContainerSpec(image=name))
+
+
+def updated_to(world: World, name: str, now: float = 9.0) -> None:
+    spec = changed(world, task=image(name))
+    carry_out(world, update(world.view, WEB, stored(world), spec, now=now))
+
+
+def ledger_with(world: World, state: RolloutState, **fields: object) -> None:
+    version = world.view.services[WEB].spec_version
+    rollout = Rollout(state=state, spec_version=version, **fields)
+    world.write((layout.ledger_key(WEB), Ledger(service_id=WEB, rollout=rollout)))
+
+
+def image_of(spec: ServiceSpec | None) -> str:
+    return spec.task.container.image if spec is not None else ""
+
+
+def test_every_change_is_a_revision_that_says_why() -> None:
+    world = World()
+    world.service("web")
+
+    spec = changed(world, mode=Replicated(replicas=3))
+    commit = update(world.view, WEB, stored(world), spec, now=9.0, cause="scale")
+
+    (put,) = (each for each in commit.operations if each.key.startswith(layout.HISTORY))
+    assert isinstance(put, Put)
+    revision = unpack(Revision, put.value)
+    assert (revision.number, revision.cause, revision.spec, revision.at) == (2, "scale", spec, 9.0)
+
+
+def test_a_rollback_swaps_the_spec_with_the_previous_one() -> None:
+    world = World()
+    world.service("web", task=image("one"))
+    updated_to(world, "two")
+
+    carry_out(world, rollback(world.view, WEB, 0, None, now=10.0))
+    there = world.view.services[WEB]
+    carry_out(world, rollback(world.view, WEB, 0, None, now=11.0))
+    back = world.view.services[WEB]
+
+    assert (image_of(there.spec), image_of(there.previous_spec)) == ("one", "two")
+    assert (image_of(back.spec), image_of(back.previous_spec)) == ("two", "one")
+    assert back.revision == 4
+
+
+def test_a_rollback_takes_up_the_version_that_tasks_are_still_of() -> None:
+    world = World()
+    world.service("web", task=image("one"))
+    updated_to(world, "two")
+
+    carry_out(world, rollback(world.view, WEB, 0, None, now=10.0))
+
+    assert world.view.services[WEB].spec_version == 1
+    rollout = world.view.ledgers[WEB].rollout
+    assert rollout is not None
+    assert (rollout.state, rollout.spec_version) == (RolloutState.ROLLBACK_STARTED, 1)
+    updated_to(world, "three")
+    assert world.view.services[WEB].spec_version == 4  # 2 was something else
+
+
+def test_a_rollback_of_what_no_task_is_made_from_is_no_rollout() -> None:
+    world = World()
+    world.service("web", replicas=1)
+    spec = changed(world, mode=Replicated(replicas=3))
+    carry_out(world, update(world.view, WEB, stored(world), spec, now=9.0))
+
+    carry_out(world, rollback(world.view, WEB, 0, None, now=10.0))
+
+    assert world.view.services[WEB].spec.mode == Replicated(replicas=1)
+    assert WEB not in world.view.ledgers
+
+
+def test_a_rollback_may_lead_to_any_revision() -> None:
+    world = World()
+    world.service("web", task=image("one"))
+    first = Revision(service_id=WEB, number=1, spec=world.view.services[WEB].spec)
+    updated_to(world, "two")
+    ledger_with(world, RolloutState.COMPLETED)
+    updated_to(world, "three")
+
+    carry_out(world, rollback(world.view, WEB, 0, first, now=10.0))
+
+    there = world.view.services[WEB]
+    assert (image_of(there.spec), image_of(there.previous_spec)) == ("one", "three")
+
+
+def test_there_has_to_be_something_to_roll_back_to() -> None:
+    world = World()
+    world.service("web")
+    present = Revision(service_id=WEB, number=1, spec=world.view.services[WEB].spec)
+
+    with pytest.raises(Refused, match="has no previous spec"):
+        rollback(world.view, WEB, 0, None, now=10.0)
+    with pytest.raises(Refused, match="is already as it is to be"):
+        rollback(world.view, WEB, 0, present, now=10.0)
+    with pytest.raises(Conflict, match="out of sequence"):
+        rollback(world.view, WEB, 99, present, now=10.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "leads_back_to"),
+    [
+        (RolloutState.COMPLETED, "two"),
+        (RolloutState.UPDATING, "one"),
+        (RolloutState.PAUSED, "one"),
+        (RolloutState.CANARY, "one"),
+    ],
+)
+def test_a_rollback_never_leads_to_what_was_not_rolled_out(
+    state: RolloutState, leads_back_to: str
+) -> None:
+    world = World()
+    world.service("web", task=image("one"))
+    updated_to(world, "two")
+    ledger_with(world, state)
+
+    updated_to(world, "three")
+
+    assert image_of(world.view.services[WEB].previous_spec) == leads_back_to
+
+
+def test_other_labels_leave_the_version_of_the_tasks_alone() -> None:
+    world = World()
+    world.service("web")
+
+    spec = changed(world, labels={"tier": "front"})
+    commit = update(world.view, WEB, stored(world), spec, now=9.0)
+
+    assert not any(each.key.startswith(layout.VERSIONS) for each in commit.operations)
+
+
+@pytest.mark.parametrize(
+    ("state", "after"),
+    [
+        (RolloutState.PAUSED, RolloutState.UPDATING),
+        (RolloutState.CANARY, RolloutState.UPDATING),
+        (RolloutState.ROLLBACK_PAUSED, RolloutState.ROLLBACK_STARTED),
+    ],
+)
+def test_a_promotion_lets_a_rollout_go_on_and_forgives(
+    state: RolloutState, after: RolloutState
+) -> None:
+    world = World()
+    world.service("web", task=image("one"))
+    updated_to(world, "two")
+    ledger_with(world, state, failed=("1", "2"), total=4)
+
+    carry_out(world, promote(world.view, WEB, now=20.0))
+
+    rollout = world.view.ledgers[WEB].rollout
+    assert rollout is not None
+    assert (rollout.state, rollout.failed, rollout.promoted) == (after, (), True)
+    assert rollout.changed_at == 20.0
+
+
+def test_nothing_is_promoted_that_does_not_wait() -> None:
+    world = World()
+    world.service("web")
+
+    with pytest.raises(Refused, match="nothing to promote: its rollout is none"):
+        promote(world.view, WEB, now=20.0)
+    ledger_with(world, RolloutState.UPDATING)
+    with pytest.raises(Refused, match="nothing to promote: its rollout is updating"):
+        promote(world.view, WEB, now=20.0)
+    ledger_with(world, RolloutState.PAUSED)
+    updated_to(world, "two")
+    with pytest.raises(Refused, match="nothing to promote: its rollout is none"):
+        promote(world.view, WEB, now=20.0)
+
+
+def test_a_removed_service_leaves_no_history() -> None:
+    world = World()
+    world.service("web", task=image("one"))
+    for number in range(2, 30):
+        updated_to(world, f"image{number}")
+    kept = {key for key in world.keys if key.startswith(layout.HISTORY)}
+    assert len(kept) == 20
+
+    carry_out(world, remove(world.view, WEB))
+
+    assert not any(key.startswith((layout.HISTORY, layout.LEDGERS)) for key in world.keys)
