@@ -27,6 +27,7 @@ from manager.io.reach import origin
 from manager.io.rendering import cluster_message, node_view, service_view, task_view
 from manager.io.rollouts import Rollouts
 from manager.io.services import Services
+from manager.io.triggers import Triggers
 from manager.io.watching import Watches
 from manager.store import Commit
 from swarm.api.v1 import control_pb2, control_pb2_grpc, objects_pb2
@@ -46,6 +47,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     leader: Leader
     services: Services
     rollouts: Rollouts
+    triggers: Triggers
     forecasts: Forecasts
     contents: Contents
     watches: Watches
@@ -222,6 +224,12 @@ class Control(control_pb2_grpc.ControlServicer):
     ) -> control_pb2.PromoteServiceResponse:
         """Let a rollout go on."""
         return await self._parts.rollouts.promote(request)
+
+    async def TriggerService(
+        self, request: control_pb2.TriggerServiceRequest, context: Context
+    ) -> control_pb2.TriggerServiceResponse:
+        """Start a run of a scheduled job."""
+        return await self._parts.triggers.trigger(request)
 
     async def ListRevisions(
         self, request: control_pb2.ListRevisionsRequest, context: Context

@@ -35,6 +35,7 @@ from manager.io.rollouts import Rollouts
 from manager.io.service import DispatcherService
 from manager.io.services import Services
 from manager.io.serving import Trusted, bind, make_server
+from manager.io.triggers import Triggers
 from manager.io.trust import Trust
 from manager.io.watching import Watches
 from manager.metrics import Metrics
@@ -181,6 +182,7 @@ class Manager:
             leader=self.leader,
             services=services,
             rollouts=Rollouts(self.mirror, services),
+            triggers=Triggers(self.mirror, services),
             forecasts=Forecasts(self.mirror, self.leader),
             contents=Contents(self.mirror, services, self._keys.data_key, random=self._random),
             watches=watches,
