@@ -29,6 +29,7 @@ _SWARM: Mapping[str, Entry] = {
     "join": Leaf("swarmctl.commands.swarm:join", "Make this host part of a swarm"),
     "join-token": Leaf("swarmctl.commands.swarm:join_token", "Show or rotate a join token"),
     "leave": Leaf("swarmctl.commands.swarm:leave", "Take this host out of its swarm"),
+    "update": Leaf("swarmctl.commands.swarm:update", "Change the swarm's own settings"),
 }
 
 ROOT = Branch(
@@ -60,6 +61,26 @@ ROOT = Branch(
                 "update": Leaf("swarmctl.commands.service_update:update", "Change a service"),
             },
         ),
+        "secret": Branch(
+            "What services may read and nobody else",
+            {
+                "create": Leaf("swarmctl.commands.secret:create", "Store a secret"),
+                "inspect": Leaf("swarmctl.commands.secret:inspect", "Show secrets in full"),
+                "ls": Leaf("swarmctl.commands.secret:ls", "List the secrets"),
+                "rm": Leaf("swarmctl.commands.secret:rm", "Remove secrets"),
+                "update": Leaf("swarmctl.commands.secret:update", "Replace what is in a secret"),
+            },
+        ),
+        "config": Branch(
+            "Files for services, such as their configuration",
+            {
+                "create": Leaf("swarmctl.commands.config:create", "Store a config"),
+                "inspect": Leaf("swarmctl.commands.config:inspect", "Show configs in full"),
+                "ls": Leaf("swarmctl.commands.config:ls", "List the configs"),
+                "rm": Leaf("swarmctl.commands.config:rm", "Remove configs"),
+                "update": Leaf("swarmctl.commands.config:update", "Replace what is in a config"),
+            },
+        ),
         "image": Branch(
             "The images on this host",
             {
@@ -72,11 +93,21 @@ ROOT = Branch(
                 "tag": Leaf("swarmctl.commands.image:tag", "Give an image another name"),
             },
         ),
+        "volume": Branch(
+            "The volumes on this host",
+            {
+                "create": Leaf("swarmctl.commands.volume:create", "Make a volume"),
+                "inspect": Leaf("swarmctl.commands.volume:inspect", "Show volumes in full"),
+                "ls": Leaf("swarmctl.commands.volume:ls", "List the volumes"),
+                "prune": Leaf("swarmctl.commands.volume:prune", "Remove unused volumes"),
+                "rm": Leaf("swarmctl.commands.volume:rm", "Remove volumes"),
+            },
+        ),
         "task": Branch(
             "The attempts at running a service's replicas",
             {"inspect": Leaf("swarmctl.commands.task:inspect", "Show tasks in full")},
         ),
-        "swarm": Branch("The same as init, join, join-token and leave", _SWARM),
+        "swarm": Branch("The same as init, join, join-token, leave and update", _SWARM),
         "attach": Leaf("swarmctl.commands.program:attach", "Join a task's own program"),
         "exec": Leaf("swarmctl.commands.program:exec_", "Run a program in a task's container"),
         "pause": Leaf("swarmctl.commands.looking:pause", "Hold the processes of tasks still"),

@@ -1,25 +1,41 @@
-"""Turn the flags of `init` into the swarm's own spec."""
+"""Turn the flags of `init` and `update` into the swarm's own spec."""
 
+from msgspec import Struct
+
+from swarm.checking.nodes import (
+    LONGEST_HEARTBEAT_S,
+    SHORTEST_CERTIFICATE_S,
+    SHORTEST_HEARTBEAT_S,
+    check_cluster,
+)
 from swarm.errors import Invalid
 from swarm.quantities import format_duration
 from swarm.specs import ClusterSpec
-
-SHORTEST_CERTIFICATE_S = 3600.0
-SHORTEST_HEARTBEAT_S = 0.1
-LONGEST_HEARTBEAT_S = 60.0
+from swarmctl.edits import with_given
 
 
-def cluster_spec(
-    *, cert_expiry_s: float | None, heartbeat_s: float | None, task_history_limit: int | None
-) -> ClusterSpec:
-    """The spec of a new swarm; `None` is the default."""
-    default = ClusterSpec()
-    spec = ClusterSpec(
-        cert_expiry_s=default.cert_expiry_s if cert_expiry_s is None else cert_expiry_s,
-        heartbeat_s=default.heartbeat_s if heartbeat_s is None else heartbeat_s,
-        task_history_limit=default.task_history_limit
-        if task_history_limit is None
-        else task_history_limit,
+class ClusterFlags(Struct, frozen=True, kw_only=True):
+    """`None` is a flag that was not given; the last two are not supported."""
+
+    cert_expiry: float | None = None
+    dispatcher_heartbeat: float | None = None
+    task_history_limit: int | None = None
+    rebalance_on_join: bool | None = None
+    prometheus_url: str | None = None
+    autolock: bool | None = None
+    external_ca: tuple[str, ...] = ()
+
+
+def changed(spec: ClusterSpec, flags: ClusterFlags) -> ClusterSpec:
+    """The next spec of a swarm that has `spec`; `Invalid` names the flag."""
+    refuse(autolock=flags.autolock, external_ca=flags.external_ca)
+    spec = with_given(
+        spec,
+        cert_expiry_s=flags.cert_expiry,
+        heartbeat_s=flags.dispatcher_heartbeat,
+        task_history_limit=flags.task_history_limit,
+        rebalance_on_join=flags.rebalance_on_join,
+        prometheus_url=flags.prometheus_url,
     )
     if spec.cert_expiry_s < SHORTEST_CERTIFICATE_S:
         raise Invalid(
@@ -33,4 +49,35 @@ def cluster_spec(
             f"{format_duration(SHORTEST_HEARTBEAT_S)} and {format_duration(LONGEST_HEARTBEAT_S)}",
             hint="a node is lost after three silent heartbeats",
         )
+    for problem in check_cluster(spec):
+        path, _, text = problem.partition(": ")
+        raise Invalid(f"--{path.replace('_', '-')}: {text}")
     return spec
+
+
+_REFUSED = {
+    "autolock": ("the data key is not yet behind a key of yours", "guard the managers' disks"),
+    "external_ca": ("certificates come from the swarm's own authority", "leave it out"),
+    "data_path_addr": ("there are no networks of the swarm's own yet, and no data path", ""),
+    "data_path_port": ("there are no networks of the swarm's own yet, and no data path", ""),
+    "default_addr_pool": ("there are no networks of the swarm's own to give addresses to", ""),
+    "default_addr_pool_mask_length": (
+        "there are no networks of the swarm's own to give addresses to",
+        "",
+    ),
+    "force_new_cluster": (
+        "a swarm has one manager, whose state is not lost with a quorum",
+        "run `swarmctl leave --force` first to begin anew",
+    ),
+}
+
+
+def refuse(**flags: object) -> None:
+    """Refuse the flags of Docker that were given and that nothing here could follow."""
+    for name, value in flags.items():
+        if value:
+            reason, hint = _REFUSED[name]
+            raise Invalid(
+                f"--{name.replace('_', '-')} is not supported: {reason}",
+                hint=hint or "leave it out",
+            )

@@ -4,7 +4,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from swarm.errors import Invalid
-from swarm.specs import Availability, NodeSpec, Role
+from swarm.specs import Availability, NodeSpec, Role, Taint
+from swarmctl.edits import edited, read_all
 
 
 class NodeFlags(Struct, frozen=True, kw_only=True):
@@ -14,6 +15,9 @@ class NodeFlags(Struct, frozen=True, kw_only=True):
     label_add: tuple[str, ...] = ()
     label_rm: tuple[str, ...] = ()
     role: str | None = None
+    taint_add: tuple[str, ...] = ()
+    taint_rm: tuple[str, ...] = ()
+    drain_timeout: float | None = None
 
 
 def updated(spec: NodeSpec, flags: NodeFlags) -> NodeSpec:
@@ -32,7 +36,26 @@ def updated(spec: NodeSpec, flags: NodeFlags) -> NodeSpec:
         spec = replace(spec, availability=Availability[flags.availability.upper()])
     if flags.role is not None:
         spec = replace(spec, role=Role[flags.role.upper()])
+    if flags.drain_timeout is not None:
+        spec = replace(spec, drain_timeout_s=flags.drain_timeout)
+    if flags.taint_add or flags.taint_rm:
+        spec = replace(spec, taints=_taints(spec.taints, flags))
     return spec
+
+
+def _taints(old: tuple[Taint, ...], flags: NodeFlags) -> tuple[Taint, ...]:
+    """A removal names a taint, or a key and so all its effects; one key and effect are one."""
+    from swarm.wishes import parse_taint, print_taint
+
+    kept = list(old)
+    for text in flags.taint_rm:
+        stay = [each for each in kept if text not in (each.key, print_taint(each))]
+        if len(stay) == len(kept):
+            known = ", ".join(map(print_taint, old)) or "none"
+            raise Invalid(f"--taint-rm: the node has no taint {text!r}", hint=f"it has {known}")
+        kept = stay
+    added = read_all("--taint-add", parse_taint, flags.taint_add)
+    return edited(kept, (), added, key=lambda each: (each.key, each.effect))
 
 
 def _known(spec: NodeSpec) -> str:

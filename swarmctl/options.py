@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from swarmctl.kinds import ADDRESS
+from swarmctl.kinds import ADDRESS, COUNT, DURATION
 
 if TYPE_CHECKING:
     from swarm.api.v1 import specs_pb2
@@ -98,6 +98,13 @@ def label_pair(command: F) -> F:
     return flag_list(command, ("--label-add",), "KEY[=VALUE]", "Add or replace a label")
 
 
+def taint_pair(command: F) -> F:
+    """`--taint-add` and `--taint-rm`."""
+    command = flag_list(command, ("--taint-rm",), "KEY|TAINT", "Remove taints")
+    text = "Keep tasks away: KEY[=VALUE]:no-schedule|prefer-no-schedule|no-execute"
+    return flag_list(command, ("--taint-add",), "TAINT", text)
+
+
 def changes(command: F) -> F:
     """`--change` of an import."""
     return flag_list(command, ("-c", "--change", "changes"), "INSTRUCTION", "CMD, ENV, USER, …")
@@ -123,6 +130,47 @@ def daemon_flags(command: F) -> F:
     ):
         registries = click.option(name, type=kind, default="", help=text)(registries)
     return registries
+
+
+def cluster_flags(command: F) -> F:
+    """The swarm's own settings."""
+    command = flag_list(command, ("--external-ca",), "CA", "Refused: certificates are our own")
+    for name, kind, text in (
+        ("--prometheus-url", None, "Where autoscaling asks its queries"),
+        ("--task-history-limit", COUNT, "Ended tasks kept per replica (default 5)"),
+        ("--dispatcher-heartbeat", DURATION, "Period of heartbeats (default 1s)"),
+        ("--cert-expiry", DURATION, "Life of node certificates (default 2160h)"),
+    ):
+        command = click.option(name, type=kind, help=text)(command)
+    for name, text in (
+        ("--rebalance-on-join/--no-rebalance-on-join", "Move tasks to nodes that join"),
+        ("--autolock/--no-autolock", "Refused: keys are not locked yet"),
+    ):
+        command = click.option(name, default=None, help=text)(command)
+    return command
+
+
+NOT_ON_INIT = (
+    "data_path_addr",
+    "data_path_port",
+    "default_addr_pool",
+    "default_addr_pool_mask_length",
+    "force_new_cluster",
+)
+
+
+def not_on_init(command: F) -> F:
+    """Flags of Docker's `init` that are refused, each with its reason."""
+    for name in reversed(NOT_ON_INIT):
+        flag = f"--{name.replace('_', '-')}"
+        is_switch = name == "force_new_cluster"
+        command = click.option(
+            flag,
+            is_flag=is_switch,
+            default=False if is_switch else "",
+            help="Refused, with the reason",
+        )(command)
+    return command
 
 
 def availability(text: str) -> "specs_pb2.Availability.ValueType":

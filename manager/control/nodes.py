@@ -10,8 +10,9 @@ from msgspec import structs
 from manager import layout
 from manager.store import Absent, Commit, Delete, Put, Unchanged
 from manager.view import ClusterView
+from swarm.checking.nodes import check_node
 from swarm.codec import pack
-from swarm.errors import Conflict, Refused
+from swarm.errors import Conflict, Invalid, Refused
 from swarm.ids import NodeId
 from swarm.objects import Node, NodeDescription
 from swarm.specs import Availability, NodeSpec, Role
@@ -41,6 +42,7 @@ def admit(
         description=NodeDescription(hostname=hostname),
         created_at=now,
         updated_at=now,
+        availability_at=now,
     )
     key = layout.node_key(node_id)
     return Commit((Absent(key),), (Put(key, pack(node)),))
@@ -58,10 +60,18 @@ def update(
             f" and the node is at version {known}",
             hint="someone changed the node meanwhile: look at it and repeat the command",
         )
+    if problems := check_node(spec):
+        raise Invalid(problems[0], problems=problems)
     _check_role(node, spec)
     if spec == node.spec:
         return Commit()
-    changed = structs.replace(node, spec=spec, updated_at=now)
+    is_moved = spec.availability is not node.spec.availability
+    changed = structs.replace(
+        node,
+        spec=spec,
+        updated_at=now,
+        availability_at=now if is_moved else node.availability_at,
+    )
     return Commit((Unchanged(key, known),), (Put(key, pack(changed)),))
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import click
+import msgspec
 
 from swarm.errors import Invalid
 from swarmctl import completing, options
 from swarmctl.commands.service import each
 from swarmctl.io.session import Session
+from swarmctl.kinds import DURATION
 from swarmctl.lazy import Command
 
 SELF = "self"
@@ -90,32 +92,32 @@ def inspect(session: Session, /, *, nodes: Sequence[str], form: str, pretty: boo
 @click.command("update", cls=Command)
 @click.argument("node", metavar="NODE", shell_complete=completing.nodes)
 @click.option("--availability", type=options.AVAILABILITIES, help="Whether it takes tasks")
+@click.option(
+    "--drain-timeout",
+    type=DURATION,
+    help="How long a drain waits for replacements to start (0s: as long as it takes)",
+)
 @options.label_pair
 @click.option("--role", type=options.ROLES, help="What it is in the swarm")
+@options.taint_pair
+@click.option("-d", "--detach/--no-detach", help="Do not wait until a drained node is empty")
 @click.pass_obj
-def update(
-    session: Session,
-    /,
-    *,
-    node: str,
-    availability: str | None,
-    label_add: Sequence[str],
-    label_rm: Sequence[str],
-    role: str | None,
-) -> None:
-    """Change a node: pause it, drain it, label it."""
+def update(session: Session, /, *, node: str, detach: bool, **flags: object) -> None:
+    """Change a node: pause it, drain it, label it, taint it.
+
+    A drain is watched until no task is left there; Ctrl-C ends the watching, not the drain.
+    """
     from swarmctl.io.changing import change_node
     from swarmctl.nodes import NodeFlags, updated
 
-    flags = NodeFlags(
-        availability=availability,
-        label_add=tuple(label_add),
-        label_rm=tuple(label_rm),
-        role=role,
-    )
+    given = msgspec.convert(flags, NodeFlags)
     [name] = named(session, [node])
-    change_node(session, name, lambda spec: updated(spec, flags))
+    view = change_node(session, name, lambda spec: updated(spec, given))
     session.say(node)
+    if given.availability == "drain" and not detach:
+        from swarmctl.io.emptying import watch_drain
+
+        watch_drain(session, view.node.id, node)
 
 
 @click.command("promote", cls=Command)

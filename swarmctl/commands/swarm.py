@@ -1,11 +1,11 @@
-"""`swarmctl init|join|join-token|leave`."""
+"""`swarmctl init|join|join-token|leave|update`."""
 
 import click
 import msgspec
 
 from swarmctl import options
 from swarmctl.io.session import Session
-from swarmctl.kinds import ADDRESS, COUNT, DURATION, IP_ADDRESS
+from swarmctl.kinds import ADDRESS, IP_ADDRESS
 from swarmctl.lazy import Command
 
 
@@ -15,9 +15,8 @@ from swarmctl.lazy import Command
 @click.option("--listen-addr", type=ADDRESS, default="", help="Where the manager listens")
 @click.option("--availability", type=options.AVAILABILITIES, default="active",
               help="Whether this host takes tasks")  # fmt: skip
-@click.option("--cert-expiry", type=DURATION, help="Life of node certificates (default 2160h)")
-@click.option("--dispatcher-heartbeat", type=DURATION, help="Period of heartbeats (default 1s)")
-@click.option("--task-history-limit", type=COUNT, help="Ended tasks kept per replica (default 5)")
+@options.cluster_flags
+@options.not_on_init
 @click.pass_obj
 def init(
     session: Session,
@@ -26,9 +25,6 @@ def init(
     advertise_addr: str,
     listen_addr: str,
     availability: str,
-    cert_expiry: float | None,
-    dispatcher_heartbeat: float | None,
-    task_history_limit: int | None,
     **flags: object,
 ) -> None:
     """Make a swarm, with this host as its first manager.
@@ -38,14 +34,12 @@ def init(
     """
     from swarm.api.v1 import daemon_pb2
     from swarm.codec import to_message
-    from swarmctl.cluster import cluster_spec
+    from swarm.specs import ClusterSpec
+    from swarmctl.cluster import ClusterFlags, changed, refuse
     from swarmctl.io.starting import DaemonFlags, running
 
-    spec = cluster_spec(
-        cert_expiry_s=cert_expiry,
-        heartbeat_s=dispatcher_heartbeat,
-        task_history_limit=task_history_limit,
-    )
+    refuse(**{name: flags.pop(name) for name in options.NOT_ON_INIT})
+    spec = changed(ClusterSpec(), msgspec.convert(flags, ClusterFlags))
     addresses = {"advertise_addr": advertise_addr, "listen_addr": listen_addr}
     request = daemon_pb2.InitRequest(
         advertise_addr=advertise_addr,
@@ -72,6 +66,7 @@ def init(
 @click.option("--listen-addr", type=ADDRESS, default="", help="Where a manager would listen")
 @click.option("--availability", type=options.AVAILABILITIES, default="active",
               help="Whether this host takes tasks")  # fmt: skip
+@click.option("--data-path-addr", default="", help="Refused: there is no data path yet")
 @click.pass_obj
 def join(
     session: Session,
@@ -82,6 +77,7 @@ def join(
     advertise_addr: str,
     listen_addr: str,
     availability: str,
+    data_path_addr: str,
     **flags: object,
 ) -> None:
     """Make this host part of the swarm that a manager at HOST:PORT is in.
@@ -90,8 +86,10 @@ def join(
     """
     from swarm.api.v1 import daemon_pb2, specs_pb2
     from swarm.tokens import parse_token
+    from swarmctl.cluster import refuse
     from swarmctl.io.starting import DaemonFlags, running
 
+    refuse(data_path_addr=data_path_addr)
     parse_token(token)
     addresses = {"advertise_addr": advertise_addr, "listen_addr": listen_addr}
     request = daemon_pb2.JoinRequest(
@@ -127,6 +125,22 @@ def join_token(session: Session, /, *, role: str, quiet: bool, rotate: bool) -> 
         f"To add a {role} to this swarm, run the following command:\n\n"
         f"    swarmctl join --token {answer.token} {answer.manager_addr}\n\n"
     )
+
+
+@click.command("update", cls=Command)
+@options.cluster_flags
+@click.pass_obj
+def update(session: Session, /, **flags: object) -> None:
+    """Change the swarm's own settings; what is not named stays."""
+    from swarm.api.v1 import control_pb2
+    from swarm.codec import from_message, to_message
+    from swarm.specs import ClusterSpec
+    from swarmctl.cluster import ClusterFlags, changed
+
+    given = msgspec.convert(flags, ClusterFlags)
+    spec = changed(from_message(ClusterSpec, session.control.cluster().cluster.spec), given)
+    session.control.update_cluster(control_pb2.UpdateClusterRequest(spec=to_message(spec)))
+    session.say("Swarm updated.")
 
 
 @click.command("leave", cls=Command)

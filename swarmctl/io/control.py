@@ -28,6 +28,10 @@ class Control:
         """The swarm's own object, without its secrets."""
         return pb.GetClusterResponse.FromString(self._call("GetCluster", pb.GetClusterRequest()))
 
+    def update_cluster(self, request: pb.UpdateClusterRequest) -> pb.UpdateClusterResponse:
+        """Change the swarm's own settings."""
+        return pb.UpdateClusterResponse.FromString(self._call("UpdateCluster", request))
+
     def join_token(self, request: pb.GetJoinTokenRequest) -> pb.GetJoinTokenResponse:
         """A role's join token and where to join."""
         return pb.GetJoinTokenResponse.FromString(self._call("GetJoinToken", request))

@@ -79,6 +79,10 @@ class FakeSwarm(
         self.unreachable = ""
         self.endless = False
         self.conflicts = 0
+        self.secrets: list[control_pb2.SecretView] = []
+        self.configs: list[control_pb2.ConfigView] = []
+        self.cluster_spec = specs_pb2.ClusterSpec(task_history_limit=9, heartbeat_s=1)
+        self.tasks_of_calls: list[list[control_pb2.TaskView]] = []
 
     def refuse(self, method: str, error: SwarmError) -> None:
         self.failures[method] = error
@@ -158,6 +162,17 @@ class FakeSwarm(
             token=f"SWMTKN-1-{role}{rotated}", manager_addr="10.0.0.1:2377"
         )
 
+    def GetCluster(self, request: Any, context: Any) -> Any:
+        self._take("GetCluster", request, context)
+        return control_pb2.GetClusterResponse(
+            cluster=objects_pb2.Cluster(id="c" * 25, spec=self.cluster_spec)
+        )
+
+    def UpdateCluster(self, request: Any, context: Any) -> Any:
+        self._take("UpdateCluster", request, context)
+        self.cluster_spec = request.spec
+        return control_pb2.UpdateClusterResponse()
+
     def ListNodes(self, request: Any, context: Any) -> Any:
         self._take("ListNodes", request, context)
         found = [view for view in self.nodes if _is_meant(view.node, request.nodes)]
@@ -198,9 +213,21 @@ class FakeSwarm(
         view.service.spec.CopyFrom(request.spec)
         return control_pb2.UpdateServiceResponse(service=view)
 
+    def RollbackService(self, request: Any, context: Any) -> Any:
+        self._take("RollbackService", request, context)
+        return control_pb2.RollbackServiceResponse(service=self.services[request.service_id])
+
     def RemoveService(self, request: Any, context: Any) -> Any:
         self._take("RemoveService", request, context)
         return control_pb2.RemoveServiceResponse()
+
+    def ListSecrets(self, request: Any, context: Any) -> Any:
+        self._take("ListSecrets", request, context)
+        return control_pb2.ListSecretsResponse(secrets=self.secrets)
+
+    def ListConfigs(self, request: Any, context: Any) -> Any:
+        self._take("ListConfigs", request, context)
+        return control_pb2.ListConfigsResponse(configs=self.configs)
 
     def ListServices(self, request: Any, context: Any) -> Any:
         self._take("ListServices", request, context)
@@ -217,6 +244,8 @@ class FakeSwarm(
 
     def ListTasks(self, request: Any, context: Any) -> Any:
         self._take("ListTasks", request, context)
+        if self.tasks_of_calls:
+            self.tasks = self.tasks_of_calls.pop(0)
         wanted = {*request.services}
         known = {view.task.id for view in self.tasks}
         for name in request.tasks:

@@ -3,7 +3,7 @@ import pytest
 from manager.control.nodes import admit, remove, update
 from manager.store import Absent, Delete, Put
 from swarm.codec import unpack
-from swarm.errors import Conflict, Refused
+from swarm.errors import Conflict, Invalid, Refused
 from swarm.ids import NodeId
 from swarm.objects import Node
 from swarm.specs import Availability, NodeSpec, Role
@@ -84,3 +84,28 @@ def test_a_ready_node_is_removed_only_by_force() -> None:
 def test_a_manager_is_not_removed_even_by_force() -> None:
     with pytest.raises(Refused, match="is a manager"):
         remove(make_world(role=Role.MANAGER).view, N1, force=True)
+
+
+def test_a_change_of_availability_is_dated() -> None:
+    """A drain that may last so long has to know since when."""
+    world = make_world()
+    node = world.view.nodes[N1]
+
+    def stored(spec: NodeSpec) -> Node:
+        (put,) = update(world.view, N1, 0, spec, now=9.0).operations
+        assert isinstance(put, Put)
+        return unpack(Node, put.value)
+
+    drained = stored(NodeSpec(availability=Availability.DRAIN))
+    assert (drained.availability_at, drained.updated_at) == (9.0, 9.0)
+    labelled = stored(NodeSpec(labels={"a": "b"}))
+    assert labelled.availability_at == node.availability_at
+
+
+def test_a_spec_that_cannot_be_is_refused_whole() -> None:
+    spec = NodeSpec(labels={"a b": ""}, drain_timeout_s=-1.0)
+
+    with pytest.raises(Invalid) as caught:
+        update(make_world().view, N1, 0, spec, now=9.0)
+
+    assert len(caught.value.problems) == 2

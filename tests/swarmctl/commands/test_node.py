@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from swarm.api.v1 import control_pb2, specs_pb2
+from swarm.api.v1 import control_pb2, objects_pb2, specs_pb2
 from swarm.errors import Refused
+from swarmctl.io import emptying
 from tests.swarmctl.answers import node, task
 from tests.swarmctl.fake_swarm import NODE_ID, FakeSwarm
 from tests.swarmctl.running import run
@@ -54,7 +55,7 @@ def test_self_outside_of_a_swarm_is_refused(swarm: FakeSwarm, socket: Path) -> N
 
 
 def test_an_update_changes_what_it_names(swarm: FakeSwarm, socket: Path) -> None:
-    flags = ("--availability", "drain", "--label-add", "disk=ssd", "--label-rm", "zone")
+    flags = ("-d", "--availability", "drain", "--label-add", "disk=ssd", "--label-rm", "zone")
     ran = run(socket, "node", "update", *flags, "beta")
 
     assert (ran.status, ran.out) == (0, "beta\n")
@@ -81,3 +82,37 @@ def test_nodes_are_removed_by_id(swarm: FakeSwarm, socket: Path) -> None:
     assert (ran.status, ran.out) == (1, "beta\n")
     [request] = swarm.asked(control_pb2.RemoveNodeRequest)
     assert (request.node_id, request.force) == ("w1", True)
+
+
+def test_a_drain_is_watched_until_the_node_is_empty(
+    swarm: FakeSwarm, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emptying, "PERIOD_S", 0.0)
+    over = objects_pb2.TASK_STATE_SHUTDOWN
+    first = [task(f"t{n}", slot=n, node_id="w1") for n in range(1, 8)]
+    stopping = task("t3", slot=3, node_id="w1", desired=over)
+    last = [task("t1", node_id="w1", state=over), stopping]
+    swarm.tasks_of_calls = [first, last, [task("t3", slot=3, node_id="w1", state=over)]]
+
+    ran = run(socket, "node", "update", "--availability", "drain", "beta")
+
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out == (
+        "beta\n"
+        "7 of 7 tasks left: web.1, web.2, web.3, web.4, web.5, 2 more\n"
+        "1 of 7 tasks left: web.3 (stopping)\n"
+        "Node beta is empty.\n"
+    )
+    assert [r.nodes for r in swarm.asked(control_pb2.ListTasksRequest)] == [["w1"]] * 3
+
+
+def test_taints_are_listed(swarm: FakeSwarm, socket: Path) -> None:
+    taint = specs_pb2.Taint(key="gpu", effect=specs_pb2.TAINT_EFFECT_NO_EXECUTE)
+    swarm.nodes[0].node.spec.taints.append(taint)
+
+    form = "{{.Hostname}} {{.Taints}}"
+    assert run(socket, "node", "ls", "--format", form).out == "alpha \nbeta gpu:no-execute\n"
+    assert (
+        "Taint:                  gpu:no-execute"
+        in run(socket, "node", "inspect", "--pretty", "w1").out
+    )

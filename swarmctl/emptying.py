@@ -1,0 +1,28 @@
+"""Say how far a drain has come: what is left on a node, and what it waits for."""
+
+from collections.abc import Iterable, Sequence
+
+from swarm.api.v1 import control_pb2, objects_pb2
+from swarmctl.rows import task_name
+
+_SHOWN = 5
+
+
+def left(views: Iterable[control_pb2.TaskView]) -> list[control_pb2.TaskView]:
+    """The tasks that a node still has to end, in the order of their names."""
+    alive = [view for view in views if view.observation.state <= objects_pb2.TASK_STATE_RUNNING]
+    return sorted(alive, key=lambda view: (view.task.service_name, view.task.slot, view.task.id))
+
+
+def progress(views: Sequence[control_pb2.TaskView], total: int) -> str:
+    """`3 of 25 tasks left: web.1, web.7, db.2`; those that wait for a replacement are marked."""
+    named = [_name(view) for view in views[:_SHOWN]]
+    more = [f"{len(views) - _SHOWN} more"] if len(views) > _SHOWN else []
+    noun = "task" if total == 1 else "tasks"
+    return f"{len(views)} of {total} {noun} left: {', '.join([*named, *more])}"
+
+
+def _name(view: control_pb2.TaskView) -> str:
+    name = task_name(view.task)
+    is_asked = view.task.desired > objects_pb2.TASK_STATE_RUNNING
+    return f"{name} (stopping)" if is_asked else name
