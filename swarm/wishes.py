@@ -15,7 +15,6 @@ from swarm.errors import Invalid
 from swarm.specs import (
     Affinity,
     GenericResource,
-    NodeSpec,
     Platform,
     Taint,
     TaintEffect,
@@ -150,11 +149,6 @@ def unborne(
     """The taints with one of these effects that nothing puts up with."""
     borne = tuple(tolerations)
     return tuple(each for each in taints if each.effect in effects and not bears(borne, each))
-
-
-def tolerates(tolerations: Iterable[Toleration], node: NodeSpec) -> bool:
-    """Whether tasks may go on running on `node`: only NO_EXECUTE sends away what runs."""
-    return not unborne(tolerations, node.taints, TaintEffect.NO_EXECUTE)
 
 
 def effect_word(effect: TaintEffect) -> str:

@@ -24,7 +24,7 @@ from manager.scheduler.homes import Home, away_from
 from manager.scheduler.room import Room, by_row
 from manager.scheduler.spreading import Items, choose
 from swarm.ids import NodeId
-from swarm.specs import GenericResource, Strategy
+from swarm.specs import Affinity, GenericResource, Strategy
 
 MANY_FAILURES = 5
 _PPM = 1_000_000
@@ -169,7 +169,8 @@ class _Placing:
         for tier in self._by_tier(rows):
             if wanted:
                 chosen = rows[tier][self._choose(rows[tier], room[tier], wanted)]
-                self._room.take(chosen)
+                if len(chosen):
+                    self._room.take(chosen)
                 wanted -= len(chosen)
                 given.append(chosen)
         return np.concatenate(given) if given else np.zeros(0, np.int64)
@@ -191,15 +192,25 @@ class _Placing:
         room = np.minimum(self._room.capacity(rows), wanted)
         if len(room) and not room.all():
             rows, room = rows[room > 0], room[room > 0]
-        for wish in self._ask.affinities:
-            if wish.required and neighbours.seeks_itself(self._fleet, self._ask, wish):
-                here = self._best_place(wish.topology, rows, room, wanted)
+        for wish in self._seeking():
+            here = self._best_place(wish.topology, rows, room, wanted)
+            if wish.required:
                 rows, room = rows[here], room[here]
+            elif self._tiers is not None:
+                self._tiers[rows[here]] -= 1
         apart = [each for each in neighbours.apart_by(self._ask) if each != neighbours.EACH_NODE]
         if apart and len(rows):
             best = self._one_in_each(apart, rows)
             rows, room = rows[best], np.minimum(room[best], self._most_each(apart, rows[best]))
         return rows, room
+
+    def _seeking(self) -> list[Affinity]:
+        """The wishes to be near the service itself, which is nowhere yet; required ones first."""
+        if self._room.given is not None:
+            return []
+        wishes = sorted(self._ask.affinities, key=lambda each: not each.required)
+        fleet, ask = self._fleet, self._ask
+        return [each for each in wishes if neighbours.seeks_itself(fleet, ask, each)]
 
     def _by_tier(self, rows: Int) -> Iterator[Int]:
         """Indices into `rows`, the better nodes first."""

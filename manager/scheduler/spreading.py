@@ -154,7 +154,7 @@ def _in_turn(items: Items, given: Int) -> Int:
         level = counts
     level = level - int(counts.min())
     width = int(level.max()) + 1
-    if width == 1 and int(segment[0]) == int(segment[-1]) == int(segment.max()):
+    if width == 1 and not (segment != segment[0]).any():
         return turns
     key = level + np.repeat(segment, times) * width
     return turns[_stably(key)]

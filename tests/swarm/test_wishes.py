@@ -7,7 +7,6 @@ from swarm.errors import Invalid
 from swarm.specs import (
     Affinity,
     GenericResource,
-    NodeSpec,
     Platform,
     Taint,
     TaintEffect,
@@ -129,12 +128,11 @@ def test_a_toleration_bears_what_it_names(toleration: str, taint: str, borne: bo
     assert found is borne
 
 
-def test_only_no_execute_sends_running_tasks_away() -> None:
+def test_only_taints_of_the_asked_effects_count() -> None:
     taints = (Taint(key="a"), Taint(key="b", effect=TaintEffect.NO_EXECUTE))
 
-    assert not wishes.tolerates((), NodeSpec(taints=taints))
-    assert wishes.tolerates((), NodeSpec(taints=taints[:1]))
-    assert wishes.tolerates((wishes.parse_toleration("b"),), NodeSpec(taints=taints))
+    assert wishes.unborne((), taints, TaintEffect.NO_EXECUTE) == taints[1:]
+    assert wishes.unborne((wishes.parse_toleration("b"),), taints, TaintEffect.NO_EXECUTE) == ()
 
 
 def test_reservations_are_counts() -> None:
