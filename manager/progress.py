@@ -11,12 +11,13 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
+from manager.job_counts import count_job
 from manager.orchestrator.scaling import replicas_of
 from manager.view import ClusterView
 from swarm.constraints import Constraint, constraints_of
 from swarm.ids import NodeId, ServiceId
 from swarm.objects import Rollout, Service, Task
-from swarm.specs import Availability, Replicated, RestartCondition
+from swarm.specs import Availability, Replicated, ReplicatedJob, RestartCondition
 from swarm.states import NodeState, TaskState
 
 PROBLEMS = 5
@@ -26,7 +27,9 @@ class Progress(Struct, frozen=True, kw_only=True):
     """`running` and `done` are of the current version; `running` includes `done`.
 
     `states` counts the wanted tasks by observed state; `old` are alive but not wanted any
-    more, or of an earlier version. `rollout` is that of the present version, if it needed one.
+    more, or of an earlier version. Of a job, only what is done counts as running; what runs is
+    `active`, and `failure` says why it can never be done. `rollout` is that of the present
+    version, if it needed one.
     """
 
     wanted: int = 0
@@ -37,6 +40,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     removed: bool = False
     old: int = 0
     rollout: Rollout | None = None
+    active: int = 0
+    failure: str = ""
 
     @property
     def is_converged(self) -> bool:
@@ -48,6 +53,8 @@ class Progress(Struct, frozen=True, kw_only=True):
 def measure(view: ClusterView, service_id: ServiceId) -> Progress:
     """Count the service's tasks; cheap while all of them run."""
     service = view.services.get(service_id)
+    if service is not None and service.spec.is_job:
+        return _measure_job(view, service)
     version = service.spec_version if service else 0
     states: Counter[str] = Counter()
     running = done = old = 0
@@ -74,6 +81,33 @@ def measure(view: ClusterView, service_id: ServiceId) -> Progress:
     )
 
 
+def _measure_job(view: ClusterView, service: Service) -> Progress:
+    """A job with a schedule is as wanted at once; one without when all of it is done."""
+    counts, is_scheduled = count_job(view, service), service.spec.schedule is not None
+    states: Counter[str] = Counter()
+    old = 0
+    for (desired, version, state), count in view.tally(service.id).items():
+        is_current = is_scheduled or version == service.spec_version
+        if desired <= TaskState.RUNNING and is_current:
+            states[state.word] += count
+        elif not state.is_terminal:
+            old += count
+    if counts.completed:
+        states[TaskState.COMPLETE.word] = counts.completed
+    total = counts.total if counts.run is not None else wanted_replicas(view, service)
+    is_settled = is_scheduled or counts.completed >= total
+    return Progress(
+        wanted=0 if is_scheduled else total,
+        running=0 if is_scheduled else counts.completed,
+        done=counts.completed,
+        active=counts.active,
+        states=dict(states),
+        problems=() if is_settled else problems(view, service),
+        old=0 if is_scheduled else old,
+        failure="" if is_scheduled else counts.failure,
+    )
+
+
 def _rollout(view: ClusterView, service: Service) -> Rollout | None:
     """The rollout of the present version, once it has begun."""
     ledger = view.ledgers.get(service.id)
@@ -86,6 +120,8 @@ def wanted_replicas(view: ClusterView, service: Service) -> int:
     """How many tasks ought to run; of a global service, one on every node that admits it."""
     if isinstance(service.spec.mode, Replicated):
         return replicas_of(view, service)
+    if isinstance(service.spec.mode, ReplicatedJob):
+        return service.spec.mode.total
     constraints = constraints_of(service.spec.task)
     keeping = {
         task.node_id
@@ -97,10 +133,10 @@ def wanted_replicas(view: ClusterView, service: Service) -> int:
 
 def problems(view: ClusterView, service: Service) -> tuple[str, ...]:
     """Why replicas wait or fail, the commonest reason first."""
-    attempts: defaultdict[tuple[int, str], list[Task]] = defaultdict(list)
+    attempts: defaultdict[tuple[int, int, str], list[Task]] = defaultdict(list)
     for task in view.tasks_of(service.id).values():
         if task.desired is not TaskState.REMOVE:
-            attempts[task.slot, "" if task.slot else task.node_id].append(task)
+            attempts[task.run, task.slot, "" if task.slot else task.node_id].append(task)
     reasons = Counter(
         reason for tasks in attempts.values() if (reason := _why_not(view, service, tasks))
     )
@@ -124,7 +160,7 @@ def _is_done(service: Service | None, state: TaskState) -> bool:
     return (
         service is not None
         and state is TaskState.COMPLETE
-        and service.spec.task.restart.condition is not RestartCondition.ANY
+        and (service.spec.is_job or service.spec.task.restart.condition is not RestartCondition.ANY)
     )
 
 

@@ -1,7 +1,10 @@
 """Show the view to callers: each object with what is known of it now."""
 
+from msgspec import structs
+
 from manager import layout
 from manager.control.contents import opened
+from manager.job_counts import count_job
 from manager.progress import Progress, measure
 from manager.view import ClusterView
 from swarm.api.v1 import control_pb2, objects_pb2, specs_pb2
@@ -39,13 +42,22 @@ def service_view(view: ClusterView, service_id: ServiceId) -> control_pb2.Servic
     """A service, and how many of its tasks run."""
     progress, service = measure(view, service_id), view.services[service_id]
     ledger = view.ledgers.get(service_id)
+    counts = count_job(view, service) if service.spec.is_job else None
+    if counts is not None:  # with a schedule nothing is awaited, and yet there is a run to tell of
+        progress = structs.replace(
+            progress,
+            wanted=counts.total or progress.wanted,
+            running=counts.completed + counts.active,
+        )
     return control_pb2.ServiceView(
         service=to_message(service),
         version=view.version(layout.service_key(service_id)),
         wanted=progress.wanted,
         running=progress.running,
         ledger=None if ledger is None else to_message(ledger),
-        completed=progress.done if service.spec.is_job else 0,
+        completed=counts.completed if counts is not None else 0,
+        total=counts.total if counts is not None else 0,
+        next_firing_at=counts.next_firing_at if counts is not None else 0.0,
     )
 
 
@@ -83,6 +95,7 @@ def progress_message(progress: Progress) -> control_pb2.ServiceProgress:
         problems=progress.problems,
         removed=progress.removed,
         old=progress.old,
+        failure=progress.failure,
         rollout=None if progress.rollout is None else to_message(progress.rollout),
         completed=progress.done,
     )

@@ -7,7 +7,7 @@ failure of the service: we look again for a while before giving up.
 import time
 
 from swarm.api.v1 import control_pb2
-from swarm.errors import Missing, Unavailable
+from swarm.errors import Missing, Refused, Unavailable
 from swarm.quantities import format_duration
 from swarmctl.io.painting import Canvas
 from swarmctl.io.session import Session
@@ -87,6 +87,13 @@ class _Watch:
     def _seen(self, update: control_pb2.ServiceProgress, now: float) -> None:
         if update.removed:
             raise Missing(f"service {self._name} was removed meanwhile")
+        if update.failure:
+            self._canvas.leave()
+            raise Refused(
+                f"job {self._name} can never complete: {update.failure}",
+                hint=f"`swarmctl service ps {self._name}` shows its tasks; once the cause is"
+                f" mended, run it again: swarmctl service update --force {self._name}",
+            )
         progress = Progress(
             wanted=update.wanted,
             running=update.running,
