@@ -68,7 +68,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def socket(self) -> Path:
-        """Where this node's images are served."""
+        """Where this node's images and volumes are served."""
         return Path(self.run_root) / "agent.sock"
 
 

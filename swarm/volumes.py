@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 LOCAL = "local"
+ANONYMOUS = "com.docker.volume.anonymous"
+"""The label of volumes whose name was made up, which nobody misses."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 _LONGEST_NAME = 255

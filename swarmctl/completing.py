@@ -91,6 +91,16 @@ def images(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def volumes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of this host's volumes."""
+    del param
+    try:
+        found = _session(ctx).volumes.list()
+    except SwarmError:
+        return []
+    return sorted(each.name for each in found if each.name.startswith(incomplete))
+
+
 def _session(ctx: click.Context) -> Session:
     found = ctx.find_object(Session)
     return found or Session(ctx.find_root().params.get("host"))

@@ -40,6 +40,7 @@ from agent.io.scraping import Containers
 from agent.io.supply import Supply, vouched
 from agent.io.volume_users import needed_by, volume_users
 from agent.io.volumes import Volumes
+from agent.io.volumes_service import VolumesService
 from agent.metrics import Metrics
 from agent.session import Session
 from agent.tasks import Stray, Tasks
@@ -49,7 +50,7 @@ from runtime.cgroups.stats import Stats
 from runtime.io.client import Runtime
 from runtime.io.hierarchies import host_layout
 from runtime.io.usage import read_networks, read_stats
-from swarm.api.v1 import images_pb2_grpc
+from swarm.api.v1 import images_pb2_grpc, volumes_pb2_grpc
 from swarm.dispatch import (
     CallBack,
     CallOff,
@@ -106,7 +107,7 @@ class Service:
         self._assemble(Tasks(strays))
         self._log.info("agent.started", pid=os.getpid(), containers=len(strays))
         self._serve_metrics()
-        await self._serve_images()
+        await self._serve_node()
         self.crew.spawn(self._watch_exits())
         self.crew.spawn(self._watch_healths())
         self.agent.start()
@@ -221,7 +222,7 @@ class Service:
             # Nobody's containers should wait for somebody else's port.
             self._log.error("metrics.not_served", reason=err.message, hint=err.hint)
 
-    async def _serve_images(self) -> None:
+    async def _serve_node(self) -> None:
         service = ImagesService(
             self._store,
             insecure_registries=self._config.insecure_registries,
@@ -229,6 +230,7 @@ class Service:
             changed=self._describe_again,
         )
         images_pb2_grpc.add_ImagesServicer_to_server(service, self._server)
+        volumes_pb2_grpc.add_VolumesServicer_to_server(VolumesService(self._volumes), self._server)
         with contextlib.suppress(FileNotFoundError):
             self._config.socket.unlink()
         before = os.umask(0o177)

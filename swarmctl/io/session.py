@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from swarmctl.io.control import Control
     from swarmctl.io.daemon import Daemon
     from swarmctl.io.images import Images
+    from swarmctl.io.volumes import Volumes
 
 
 class Session:
@@ -49,6 +50,13 @@ class Session:
         from swarmctl.io.images import Images
 
         return Images(self.channel)
+
+    @cached_property
+    def volumes(self) -> "Volumes":
+        """This host's volumes."""
+        from swarmctl.io.volumes import Volumes
+
+        return Volumes(self.channel)
 
     def close(self) -> None:
         """Hang up."""

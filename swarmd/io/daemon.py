@@ -1,7 +1,8 @@
 """Run the node daemon: one lock, one socket, one node.
 
 The socket is readable by root only, and stands before the node's parts do: swarmctl may ask
-while they start. Calls for the cluster go to a manager, calls for images to the agent.
+while they start. Calls for the cluster go to a manager, those for images and volumes of this
+host to the agent.
 """
 
 import asyncio
@@ -52,7 +53,11 @@ class Daemon:
         self._settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         daemon_pb2_grpc.add_DaemonServicer_to_server(DaemonService(self._node), self._server)
         relay = Relay(
-            {"swarm.api.v1.Control": self._to_manager, "swarm.api.v1.Images": self._to_agent}
+            {
+                "swarm.api.v1.Control": self._to_manager,
+                "swarm.api.v1.Images": self._to_agent,
+                "swarm.api.v1.Volumes": self._to_agent,
+            }
         )
         self._server.add_generic_rpc_handlers((relay,))
         await self._listen()

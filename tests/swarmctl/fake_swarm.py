@@ -26,10 +26,13 @@ from swarm.api.v1 import (
     images_pb2_grpc,
     objects_pb2,
     specs_pb2,
+    volumes_pb2,
+    volumes_pb2_grpc,
 )
 from swarm.codec import to_message
 from swarm.errors import Conflict, Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
 from swarm.specs import ServiceSpec
+from tests.swarmctl.fake_stores import FakeStores
 
 _STATUS = {
     Invalid: grpc.StatusCode.INVALID_ARGUMENT,
@@ -47,6 +50,7 @@ Program = Callable[[Iterator[control_pb2.StreamInput]], Iterator[control_pb2.Str
 
 
 class FakeSwarm(
+    FakeStores,
     control_pb2_grpc.ControlServicer,
     daemon_pb2_grpc.DaemonServicer,
     images_pb2_grpc.ImagesServicer,
@@ -63,6 +67,8 @@ class FakeSwarm(
         self.nodes: list[control_pb2.NodeView] = []
         self.tasks: list[control_pb2.TaskView] = []
         self.images: list[images_pb2.Image] = []
+        self.volumes: list[volumes_pb2.Volume] = []
+        self.rolled: list[str] = []
         self.progress: list[control_pb2.ServiceProgress] = []
         self.progress_of_calls: list[list[control_pb2.ServiceProgress]] = []
         self.events: list[objects_pb2.Event] = []
@@ -108,6 +114,9 @@ class FakeSwarm(
         self.services[service_id] = control_pb2.ServiceView(
             service=service, version=7, wanted=wanted, running=running
         )
+
+    def _fail(self, context: grpc.ServicerContext, error: SwarmError) -> None:
+        fail(context, error)
 
     def _take(self, method: str, request: Any, context: grpc.ServicerContext) -> None:
         with self._asked:
@@ -220,14 +229,6 @@ class FakeSwarm(
     def RemoveService(self, request: Any, context: Any) -> Any:
         self._take("RemoveService", request, context)
         return control_pb2.RemoveServiceResponse()
-
-    def ListSecrets(self, request: Any, context: Any) -> Any:
-        self._take("ListSecrets", request, context)
-        return control_pb2.ListSecretsResponse(secrets=self.secrets)
-
-    def ListConfigs(self, request: Any, context: Any) -> Any:
-        self._take("ListConfigs", request, context)
-        return control_pb2.ListConfigsResponse(configs=self.configs)
 
     def ListServices(self, request: Any, context: Any) -> Any:
         self._take("ListServices", request, context)
@@ -397,6 +398,7 @@ def serving(path: Path, swarm: FakeSwarm | None = None) -> Iterator[FakeSwarm]:
     control_pb2_grpc.add_ControlServicer_to_server(swarm, server)
     daemon_pb2_grpc.add_DaemonServicer_to_server(swarm, server)
     images_pb2_grpc.add_ImagesServicer_to_server(swarm, server)
+    volumes_pb2_grpc.add_VolumesServicer_to_server(swarm, server)
     server.add_insecure_port(f"unix://{path}")
     server.start()
     try:

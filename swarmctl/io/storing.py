@@ -1,0 +1,114 @@
+"""Do what `secret` and `config` do alike."""
+
+from collections.abc import Sequence
+
+from swarm.errors import Invalid
+from swarmctl.commands.service import each
+from swarmctl.contents import CONTENT_TESTS, content_detail, content_rows, pretty_content
+from swarmctl.filters import parse_filters, selected
+from swarmctl.inspecting import inspected
+from swarmctl.io.contents import Change, Contents, read_data
+from swarmctl.io.session import Session
+from swarmctl.tables import Listing, listed
+
+
+def create(
+    session: Session,
+    contents: Contents,
+    name: str,
+    path: str | None,
+    *,
+    labels: Sequence[str],
+    driver: str,
+    template_driver: str,
+) -> None:
+    """Store the content of a file under a name, and print the id."""
+    word = contents.word
+    if driver:
+        raise Invalid(
+            f"--driver {driver}: there are no drivers for a {word} here",
+            hint="leave it out and give a file, or - for standard input",
+        )
+    if path is None:
+        raise Invalid(f"no content for {word} {name}", hint="give a file, or - for standard input")
+    data = read_data(path, word)
+    session.say(contents.create(name, pairs(labels), template_driver, data).id)
+
+
+def update(
+    session: Session,
+    contents: Contents,
+    name: str,
+    path: str | None,
+    *,
+    label_add: Sequence[str],
+    label_rm: Sequence[str],
+    roll: bool,
+) -> None:
+    """Replace content or labels, and name the services that roll."""
+    if path is None and not label_add and not label_rm and not roll:
+        raise Invalid(
+            f"nothing to change of {contents.word} {name}",
+            hint="give a file, or - for standard input, or --label-add, --label-rm or --roll",
+        )
+    data = None if path is None else read_data(path, contents.word)
+    (view,) = contents.list([name])
+    labels = None
+    if label_add or label_rm:
+        kept = {k: v for k, v in view.spec.labels.items() if k not in set(label_rm)}
+        labels = kept | pairs(label_add)
+    rolled = contents.update(view, Change(data=data, labels=labels, roll=roll))
+    session.say(view.spec.name)
+    for service in rolled:
+        session.warn(f"rolling service {service}")
+
+
+def ls(
+    session: Session,
+    contents: Contents,
+    listing: Listing,
+    *,
+    filters: Sequence[str],
+    form: str,
+    quiet: bool,
+) -> None:
+    """List them."""
+    parse_filters(filters, known=CONTENT_TESTS)
+    views = selected(contents.list(), filters, CONTENT_TESTS)
+    rows = list(content_rows(views, now=session.now()))
+    session.write(listed(rows, listing, form=form, quiet=quiet))
+
+
+def inspect(
+    session: Session, contents: Contents, names: Sequence[str], *, form: str, pretty: bool
+) -> None:
+    """Show them in full."""
+    if pretty and form:
+        raise Invalid("--pretty and --format exclude each other", hint="leave one of them out")
+    views = contents.list(names)
+    if pretty:
+        session.write("\n".join(map(pretty_content, views)))
+        return
+    session.write(inspected(list(map(content_detail, views)), form=form))
+
+
+def rm(session: Session, contents: Contents, names: Sequence[str]) -> None:
+    """Remove each; one that stays does not keep the others."""
+
+    def remove(name: str) -> None:
+        (view,) = contents.list([name])
+        contents.remove(view.id)
+        session.say(name)
+
+    each(session, names, remove)
+
+
+def pairs(labels: Sequence[str]) -> dict[str, str]:
+    """`KEY=VALUE`, or `KEY` alone."""
+    found = dict[str, str]()
+    for text in labels:
+        key, _, value = text.partition("=")
+        if not key.strip():
+            raise Invalid(f"--label {text!r} is not KEY=VALUE", hint="write --label KEY=VALUE")
+        found[key] = value
+    return found

@@ -1,0 +1,110 @@
+"""`volume` makes, lists and removes this host's volumes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from swarm.api.v1 import volumes_pb2
+from tests.swarmctl.fake_swarm import FakeSwarm
+from tests.swarmctl.running import run
+
+
+@pytest.fixture(autouse=True)
+def stored(swarm: FakeSwarm) -> None:
+    """One that is used, one that is not, and one whose name was made up."""
+    swarm.volumes = [
+        volumes_pb2.Volume(
+            name="data-1", driver="local", mountpoint="/v/data-1/_data", users=["web.1.x"],
+            labels={"team": "red"}, created_at=1e9, options={"type": "tmpfs"},
+        ),
+        volumes_pb2.Volume(name="old", driver="local", labels={"keep": ""}),
+        volumes_pb2.Volume(
+            name="f" * 64, driver="local", labels={"com.docker.volume.anonymous": ""}
+        ),
+    ]  # fmt: skip
+
+
+def names(ran: str) -> list[str]:
+    return ran.split()
+
+
+def test_a_volume_is_made_with_what_is_asked(swarm: FakeSwarm, socket: Path) -> None:
+    ran = run(
+        socket, "volume", "create", "-d", "local", "--label", "a=b", "-o", "type=tmpfs",
+        "-o", "device=tmpfs", "--opt", "o=size=1m,uid=5", "data",
+    )  # fmt: skip
+
+    request = swarm.requests[-1]
+    assert ran.out == "data\n"
+    assert dict(request.options) == {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,uid=5"}
+    assert (request.driver, dict(request.labels)) == ("local", {"a": "b"})
+    assert run(socket, "volume", "create").out == f"{'f' * 64}\n"
+
+
+def test_options_without_a_value_are_refused(socket: Path) -> None:
+    ran = run(socket, "volume", "create", "-o", "tmpfs", "data")
+
+    assert "--opt 'tmpfs' is not KEY=VALUE" in ran.err
+
+
+def test_volumes_are_listed_as_dockers_are(socket: Path) -> None:
+    table = run(socket, "volume", "ls").out.splitlines()
+
+    assert table[0].split() == ["DRIVER", "VOLUME", "NAME"]
+    assert table[1].split() == ["local", "data-1"]
+    assert run(socket, "volume", "ls", "--format", "{{.Name}} {{.Mountpoint}} {{.Links}}").out
+    for text, found in (
+        ("dangling=true", ["old", "f" * 64]),
+        ("dangling=false", ["data-1"]),
+        ("name=at", ["data-1"]),
+        ("label=team=red", ["data-1"]),
+        ("driver=nfs", []),
+    ):
+        assert names(run(socket, "volume", "ls", "-q", "-f", text).out) == found
+
+
+def test_a_volume_is_shown_in_full(socket: Path) -> None:
+    (shown,) = json.loads(run(socket, "volume", "inspect", "data-1").out)
+
+    assert shown["Mountpoint"] == "/v/data-1/_data"
+    assert shown["Options"] == {"type": "tmpfs"}
+    assert shown["Scope"] == "local"
+    assert shown["UsedBy"] == ["web.1.x"]
+    assert "no such volume: none" in run(socket, "volume", "inspect", "none").err
+
+
+def test_removal_names_what_is_in_use_and_goes_on(swarm: FakeSwarm, socket: Path) -> None:
+    ran = run(socket, "volume", "rm", "-f", "data-1", "old")
+
+    assert (ran.status, ran.out) == (1, "old\n")
+    assert "volume is in use: data-1" in ran.err
+    assert all(each.force for each in swarm.asked(volumes_pb2.RemoveVolumeRequest))
+
+
+def test_prune_removes_what_nobody_uses_after_asking(swarm: FakeSwarm, socket: Path) -> None:
+    no = run(socket, "volume", "prune", stdin=b"n\n")
+    assert not swarm.asked(volumes_pb2.PruneVolumesRequest)
+    yes = run(socket, "volume", "prune", stdin=b"y\n")
+
+    assert "WARNING! This will remove anonymous local volumes" in no.err + no.out
+    assert yes.out.endswith(f"Deleted Volumes:\n{'f' * 64}\n\nTotal reclaimed space: 5kB\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "pruned"),
+    [
+        (["-a"], ["old", "f" * 64]),
+        (["--filter", "all=true"], ["old", "f" * 64]),
+        (["-a", "--filter", "label=keep"], ["old"]),
+        (["-a", "--filter", "label!=keep"], ["f" * 64]),
+        ([], ["f" * 64]),
+    ],
+)
+def test_prune_is_selected(
+    swarm: FakeSwarm, socket: Path, flags: list[str], pruned: list[str]
+) -> None:
+    run(socket, "volume", "prune", "-f", *flags)
+
+    (request,) = swarm.asked(volumes_pb2.PruneVolumesRequest)
+    assert list(request.names) == pruned
