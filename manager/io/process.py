@@ -17,6 +17,7 @@ from msgspec import Struct, structs
 
 from manager.config import OWN_MAX_TXN_OPS, Config
 from manager.groups import EXTERNAL_ETCD
+from manager.io.autoscaling import Autoscaling
 from manager.io.calls import CountingInterceptor, LeaderInterceptor
 from manager.io.contents import Contents
 from manager.io.control import Control, Parts
@@ -31,6 +32,7 @@ from manager.io.mirror import Mirror
 from manager.io.presence import Presence
 from manager.io.programs import Programs
 from manager.io.reach import Reach
+from manager.io.rebalancing import Rebalancing
 from manager.io.rollouts import Rollouts
 from manager.io.service import DispatcherService
 from manager.io.services import Services
@@ -95,6 +97,7 @@ class Manager:
             log=log,
             ttl_s=ELECTION_TTL_S,
         )
+        self.rebalancing = Rebalancing(self.mirror, self.leader, log)
         self.trusted = Trusted(self.mirror, keys.files, keys.data_key)
         self.port = 0
         self.is_serving = asyncio.Event()
@@ -121,7 +124,11 @@ class Manager:
                         group.create_task(self.leader.run()),
                     ]
                     election = group.create_task(self.election.run())
-                    await self._serve()
+                    autoscaling = await self._serve()
+                    running += [
+                        group.create_task(self.rebalancing.run()),
+                        group.create_task(autoscaling.run()),
+                    ]
                     await self._stopped.wait()
                     await self._leave(election)
                 for task in running:
@@ -130,7 +137,8 @@ class Manager:
             if self._server is not None:
                 await self._server.stop(None)
 
-    async def _serve(self) -> None:
+    async def _serve(self) -> Autoscaling:
+        """Let callers in; returns who reads, through the same parts, what tasks use."""
         server = self._server = make_server(
             (
                 CountingInterceptor(self.metrics),
@@ -144,7 +152,7 @@ class Manager:
                 LeaderInterceptor(self.leader, lambda to: channel(to, self._identity())),
             )
         )
-        self._add_services(server)
+        looking = self._add_services(server)
         self.port = bind(server, self.config.listen_addr, self.trusted.serving)
         await server.start()
         self.metrics.follow(lambda: self.mirror.view)
@@ -152,6 +160,12 @@ class Manager:
             self._show_metrics(self.config.metrics_addr)
         self._log.info("manager.started", listen_addr=self.config.listen_addr, port=self.port)
         self.is_serving.set()
+        return Autoscaling(
+            self.mirror,
+            self.leader,
+            lambda request: looking.stats(request, self.config.node_id, is_relayed=False),
+            self._log,
+        )
 
     def _show_metrics(self, address: str) -> None:
         """A busy port is told and lived with: nobody's tasks should wait for it."""
@@ -160,7 +174,7 @@ class Manager:
         except Unavailable as err:
             self._log.error("metrics.failed", reason=err.message, hint=err.hint)
 
-    def _add_services(self, server: grpc.aio.Server) -> None:
+    def _add_services(self, server: grpc.aio.Server) -> Looking:
         images = Images(
             self.mirror,
             self.dispatcher.preflights,
@@ -177,18 +191,19 @@ class Manager:
             node_id=self.config.node_id,
             dial=lambda to: channel(to, self._identity()),
         )
+        looking = Looking(self.mirror, reach, watches.tell, self._log)
         parts = Parts(
             mirror=self.mirror,
             leader=self.leader,
             services=services,
             rollouts=Rollouts(self.mirror, services),
             triggers=Triggers(self.mirror, services),
-            forecasts=Forecasts(self.mirror, self.leader),
+            forecasts=Forecasts(self.mirror, self.leader, services, self.rebalancing),
             contents=Contents(self.mirror, services, self._keys.data_key, random=self._random),
             watches=watches,
             logs=self.dispatcher.logs,
             programs=Programs(self.mirror, reach, watches.tell, self._log),
-            looking=Looking(self.mirror, reach, watches.tell, self._log),
+            looking=looking,
             data_key=self._keys.data_key,
             random=self._random,
             node_id=self.config.node_id,
@@ -206,6 +221,7 @@ class Manager:
             DispatcherService(self.dispatcher), server
         )
         trust_pb2_grpc.add_TrustServicer_to_server(trust, server)
+        return looking
 
     async def _leave(self, election: asyncio.Task[None]) -> None:
         self._log.info("manager.stopping")
