@@ -94,6 +94,10 @@ class Revision(Struct, frozen=True, kw_only=True):
     cause: str = ""
 
 
+ROLLED_BACK = "rolled back: "
+"""How the message of a rollback begins that a failure caused."""
+
+
 class Rollout(Struct, frozen=True, kw_only=True):
     """How far a version of the task spec has come.
 
@@ -111,6 +115,11 @@ class Rollout(Struct, frozen=True, kw_only=True):
     failed: tuple[str, ...] = ()
     promoted: bool = False
     changed_at: float = 0.0
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether a failure, and nobody's command, made it lead back."""
+        return self.state.is_rollback and self.message.startswith(ROLLED_BACK)
 
 
 class Span(Struct, frozen=True):

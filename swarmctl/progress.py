@@ -4,14 +4,24 @@ A container that dies a moment after its start looks well each time it is starte
 service must stay as it is wanted for a while before it counts as converged: briefly if nothing
 ever failed while we watched, longer if something did. The manager counts a task that ended
 well and is not to run again among those that run.
+
+Where a rollout replaces tasks, the managers watch them, and we wait until they have. That a
+rollout was paused or rolled back is a failure of the command that began it; that it holds for
+its canaries is what it was asked to do.
 """
 
 from msgspec import Struct, field
+
+from swarm.objects import Rollout
+from swarm.states import RolloutState
 
 SETTLE_S = 1.0
 STEADY_S = 5.0
 BAR_WIDTH = 50
 _SHOWN_PROBLEMS = 5
+
+
+_PAUSED = (RolloutState.PAUSED, RolloutState.ROLLBACK_PAUSED)
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -25,6 +35,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     states: dict[str, int] = field(default_factory=dict[str, int])
     problems: tuple[str, ...] = ()
     old: int = 0
+    rollout: Rollout | None = None
 
     @property
     def done(self) -> int:
@@ -37,7 +48,23 @@ class Progress(Struct, frozen=True, kw_only=True):
 
         More than is wanted is not: right after a scale-down nobody has been told to stop yet.
         """
-        return self.running == self.wanted and self.old == 0
+        is_over = self.rollout is None or self.rollout.state.is_over
+        return self.is_up and self.old == 0 and is_over
+
+    @property
+    def is_up(self) -> bool:
+        """Whether as many run as are wanted."""
+        return self.running == self.wanted
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the rollout waits for somebody to promote its canaries."""
+        return self.rollout is not None and self.rollout.state is RolloutState.CANARY
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the rollout goes no further by itself, because too much failed."""
+        return self.rollout is not None and self.rollout.state in _PAUSED
 
 
 class Convergence:
@@ -51,11 +78,17 @@ class Convergence:
         self.latest: Progress | None = None
         self._has_failed = False
         self._reached_at: float | None = None
+        self._before: Rollout | None = None
+        self._was_verified = False
 
     def seen(self, progress: Progress, *, now: float) -> None:
         """Take note of the service's progress."""
+        if self.latest is None:
+            self._before = progress.rollout
         self._has_failed |= bool(progress.problems)
-        if not progress.is_reached:
+        if progress.rollout is not None and not progress.rollout.state.is_over:
+            self._was_verified = True
+        if not (progress.is_reached or progress.is_held):
             self._reached_at = None
         elif self._reached_at is None:
             self._reached_at = now
@@ -73,13 +106,34 @@ class Convergence:
         return self._reached_at + self.patience_s
 
     @property
+    def failure(self) -> str:
+        """Why it will not become what was asked for; empty while it may."""
+        latest = self.latest
+        if latest is None or latest.rollout is None:
+            return ""
+        if latest.is_stuck:
+            return latest.rollout.message
+        before = self._before
+        is_news = before is None or not before.state.is_over or _differ(before, latest.rollout)
+        is_back = latest.rollout.is_automatic and is_news and latest.is_reached
+        return latest.rollout.message if is_back else ""
+
+    @property
     def patience_s(self) -> float:
-        """How long it has to stay as it is wanted."""
+        """How long it has to stay as it is wanted; a rollout was watched by the managers."""
+        if self._was_verified:
+            return 0.0
         return max(STEADY_S, self._settle_s) if self._has_failed else self._settle_s
 
     def check(self) -> None:
         """Assert that what is reached was seen."""
-        assert self._reached_at is None or (self.latest is not None and self.latest.is_reached)
+        if self._reached_at is not None:
+            assert self.latest is not None
+            assert self.latest.is_reached or self.latest.is_held
+
+
+def _differ(before: Rollout, after: Rollout) -> bool:
+    return (before.spec_version, before.started_at) != (after.spec_version, after.started_at)
 
 
 def summary(progress: Progress) -> str:
@@ -105,6 +159,8 @@ def picture(progress: Progress, *, columns: int) -> list[str]:
     )
     if states and not progress.is_reached:
         lines.append(f"tasks: {states}")
+    if progress.rollout is not None and not progress.rollout.state.is_over:
+        lines.append(f"rollout: {progress.rollout.state.word.replace('_', ' ')}")
     if progress.old:
         lines.append(f"still to be stopped: {progress.old}")
     lines += [f"  {each}" for each in progress.problems[:_SHOWN_PROBLEMS]]

@@ -18,7 +18,7 @@ from manager.orchestrator.draining import Whereabouts
 from manager.orchestrator.replicas import PROVEN_S, Frame, Settled, Standing
 from manager.revising import revised, revision_of
 from manager.view import ClusterView
-from swarm.objects import Revision, Rollout, Service
+from swarm.objects import ROLLED_BACK, Revision, Rollout, Service
 from swarm.specs import FailureAction, UpdateOrder, UpdatePolicy
 from swarm.states import RolloutState, TaskState
 
@@ -274,7 +274,7 @@ def _reversal(view: ClusterView, course: Course, why: str, *, now: float) -> Cou
     if spec is not None:
         before = revised(view, service, spec, previous=service.spec, now=now)
         if before.spec_version != service.spec_version:
-            message = f"rolled back: {why}"
+            message = f"{ROLLED_BACK}{why}"
             return Reversal(
                 service=before,
                 revision=revision_of(before, "automatic rollback"),
@@ -316,7 +316,7 @@ def _up_since(course: Course, settled: Settled) -> float:
 def _over(rollout: Rollout, *, now: float) -> Rollout:
     is_back = rollout.state.is_rollback
     failed = f", {len(rollout.failed)} of {rollout.total} replicas failed" if rollout.failed else ""
-    reason = rollout.message if rollout.message.startswith("rolled back:") else ""
+    reason = rollout.message if rollout.is_automatic else ""
     return structs.replace(
         rollout,
         state=RolloutState.ROLLBACK_COMPLETED if is_back else RolloutState.COMPLETED,

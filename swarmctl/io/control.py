@@ -71,6 +71,21 @@ class Control:
         answer = self._call("RollbackService", request, timeout_s=_CHANGE_TIMEOUT_S)
         return pb.RollbackServiceResponse.FromString(answer).service
 
+    def promote_service(self, service_id: str) -> pb.ServiceView:
+        """Let a service's rollout go on."""
+        answer = self._call("PromoteService", pb.PromoteServiceRequest(service_id=service_id))
+        return pb.PromoteServiceResponse.FromString(answer).service
+
+    def revisions(self, service_id: str) -> tuple[objects_pb2.Revision, ...]:
+        """What a service was, the newest first."""
+        answer = self._call("ListRevisions", pb.ListRevisionsRequest(service_id=service_id))
+        return tuple(pb.ListRevisionsResponse.FromString(answer).revisions)
+
+    def trigger_service(self, service_id: str) -> int:
+        """Start a run of a scheduled job; tells its number."""
+        answer = self._call("TriggerService", pb.TriggerServiceRequest(service_id=service_id))
+        return pb.TriggerServiceResponse.FromString(answer).run
+
     def remove_service(self, service_id: str) -> None:
         """Remove a service; its tasks are stopped afterwards."""
         self._call("RemoveService", pb.RemoveServiceRequest(service_id=service_id))

@@ -7,7 +7,9 @@ failure of the service: we look again for a while before giving up.
 import time
 
 from swarm.api.v1 import control_pb2
+from swarm.codec import from_message
 from swarm.errors import Missing, Refused, Unavailable
+from swarm.objects import Rollout
 from swarm.quantities import format_duration
 from swarmctl.io.painting import Canvas
 from swarmctl.io.session import Session
@@ -74,6 +76,8 @@ class _Watch:
                 if update is not None:
                     self._lost_at = None
                     self._seen(update, now)
+                if failure := self._convergence.failure:
+                    self._give_up(failure)
                 if self._convergence.has_converged(now=now):
                     return
         finally:
@@ -100,14 +104,16 @@ class _Watch:
             states=dict(update.states),
             problems=tuple(update.problems),
             old=update.old,
+            rollout=from_message(Rollout, update.rollout) if update.HasField("rollout") else None,
         )
         self._convergence.seen(progress, now=now)
         if self._quiet:
             return
         lines = picture(progress, columns=self._session.columns())
-        if progress.is_reached and not self._convergence.has_converged(now=now):
+        if progress.is_up and not progress.old and not self._convergence.has_converged(now=now):
             patience = format_duration(self._convergence.patience_s)
-            lines.append(f"verify: waiting {patience} to see that the tasks are stable")
+            waiting = f"waiting {patience} to see" if progress.is_reached else "waiting to see"
+            lines.append(f"verify: {waiting} that the tasks are stable")
         self._canvas.paint(lines)
         if not self._canvas.is_live:
             self._tell(progress)
@@ -118,10 +124,26 @@ class _Watch:
                 self._told.add(problem)
                 self._session.say(f"{summary(progress)}: {problem}")
 
+    def _give_up(self, failure: str) -> None:
+        """Tell how the rollout went; it is not what the command asked for."""
+        self._canvas.leave()
+        latest = self._convergence.latest
+        assert latest is not None
+        hint = f"`swarmctl service ps {self._name}` shows the tasks"
+        if latest.is_stuck:
+            hint = (
+                f"`swarmctl service promote {self._name}` lets it go on,"
+                f" `swarmctl service rollback {self._name}` leads back"
+            )
+        raise Refused(f"service {self._name}: {failure}", hint=hint)
+
     def _say_converged(self) -> None:
         latest = self._convergence.latest
         assert latest is not None
         if not self._canvas.is_live:
             self._session.say(summary(latest))
         self._canvas.leave()
+        if latest.is_held and latest.rollout is not None:
+            self._session.say(f"verify: Service {self._name} holds: {latest.rollout.message}")
+            return
         self._session.say(f"verify: Service {self._name} converged")

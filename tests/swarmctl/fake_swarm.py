@@ -85,6 +85,7 @@ class FakeSwarm(
         self.unreachable = ""
         self.endless = False
         self.conflicts = 0
+        self.revisions: list[objects_pb2.Revision] = []
         self.secrets: list[control_pb2.SecretView] = []
         self.configs: list[control_pb2.ConfigView] = []
         self.cluster_spec = specs_pb2.ClusterSpec(task_history_limit=9, heartbeat_s=1)
@@ -222,9 +223,21 @@ class FakeSwarm(
         view.service.spec.CopyFrom(request.spec)
         return control_pb2.UpdateServiceResponse(service=view)
 
+    def PromoteService(self, request: Any, context: Any) -> Any:
+        self._take("PromoteService", request, context)
+        return control_pb2.PromoteServiceResponse(service=self.services[request.service_id])
+
+    def ListRevisions(self, request: Any, context: Any) -> Any:
+        self._take("ListRevisions", request, context)
+        return control_pb2.ListRevisionsResponse(revisions=self.revisions)
+
     def RollbackService(self, request: Any, context: Any) -> Any:
         self._take("RollbackService", request, context)
         return control_pb2.RollbackServiceResponse(service=self.services[request.service_id])
+
+    def TriggerService(self, request: Any, context: Any) -> Any:
+        self._take("TriggerService", request, context)
+        return control_pb2.TriggerServiceResponse(run=7)
 
     def RemoveService(self, request: Any, context: Any) -> Any:
         self._take("RemoveService", request, context)

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarm.objects import ROLLED_BACK, Rollout
+from swarm.states import RolloutState
 from swarmctl.progress import STEADY_S, Convergence, Progress, bar, picture, summary
 
 
@@ -123,3 +125,76 @@ def test_a_picture_shows_counts_states_and_reasons() -> None:
         "  no node",
     ]
     assert all(len(line) < 30 for line in picture(seen, columns=30))
+
+
+def rolling(
+    state: RolloutState, *, running: int = 3, message: str = "", at: float = 5.0
+) -> Progress:
+    rollout = Rollout(state=state, message=message, started_at=at, spec_version=2)
+    return progress(running, rollout=rollout)
+
+
+def test_a_rollout_is_waited_for_until_the_managers_have_watched_it() -> None:
+    """Everything runs, but the last task is still being watched.
+
+    There is nothing to add to that: what they have watched has settled.
+    """
+    convergence = Convergence(settle_s=1.0)
+
+    convergence.seen(rolling(RolloutState.UPDATING), now=1.0)
+    assert convergence.deadline() is None
+    convergence.seen(rolling(RolloutState.COMPLETED), now=6.0)
+
+    assert convergence.has_converged(now=6.0)
+
+
+@pytest.mark.parametrize("state", [RolloutState.PAUSED, RolloutState.ROLLBACK_PAUSED])
+def test_a_rollout_that_is_paused_has_failed(state: RolloutState) -> None:
+    convergence = Convergence(settle_s=1.0)
+
+    convergence.seen(rolling(state, message="update paused: task t failed"), now=1.0)
+
+    assert convergence.failure == "update paused: task t failed"
+
+
+def test_a_service_that_was_rolled_back_is_not_what_was_asked_for() -> None:
+    """It is told once the service is as it was before, not when that begins."""
+    convergence = Convergence(settle_s=1.0)
+    why = f"{ROLLED_BACK}task t failed"
+
+    convergence.seen(rolling(RolloutState.UPDATING), now=1.0)
+    convergence.seen(rolling(RolloutState.ROLLBACK_STARTED, running=2, message=why), now=2.0)
+    assert not convergence.failure
+    convergence.seen(rolling(RolloutState.ROLLBACK_COMPLETED, message=why), now=3.0)
+
+    assert convergence.failure == why
+
+
+def test_a_rollback_of_an_earlier_day_is_no_failure_of_today() -> None:
+    convergence = Convergence(settle_s=0.0)
+    why = f"{ROLLED_BACK}task t failed"
+
+    convergence.seen(rolling(RolloutState.ROLLBACK_COMPLETED, message=why), now=1.0)
+
+    assert not convergence.failure
+    assert convergence.has_converged(now=1.0)
+
+
+def test_a_rollback_that_was_asked_for_is_no_failure() -> None:
+    convergence = Convergence(settle_s=0.0)
+
+    convergence.seen(rolling(RolloutState.ROLLBACK_STARTED, message="in progress"), now=1.0)
+    convergence.seen(rolling(RolloutState.ROLLBACK_COMPLETED, message="completed"), now=2.0)
+
+    assert not convergence.failure
+    assert convergence.has_converged(now=2.0)
+
+
+def test_canaries_that_are_up_are_what_was_asked_for() -> None:
+    convergence = Convergence(settle_s=0.0)
+
+    convergence.seen(rolling(RolloutState.CANARY, message="promote them"), now=1.0)
+
+    assert convergence.has_converged(now=1.0)
+    assert convergence.latest is not None
+    assert convergence.latest.is_held
