@@ -35,6 +35,7 @@ RETRY_S = 0.1
 LONGEST_RETRY_S = 1.0
 BROKEN_RETRY_S = 10.0
 PATIENCE_S = 5.0
+LONGEST_WAIT_S = 10.0
 
 
 class Leader:
@@ -230,7 +231,9 @@ class Leader:
     async def _wait(self, term: "_Term") -> None:
         deadlines = (term.agenda.next_deadline(), term.liveness.next_deadline())
         known = [each for each in deadlines if each is not None]
-        patience = max(0.0, min(known) - self._mirror.clock()) if known else None
+        # No longer than this, because the clock may be set while we wait by another one.
+        known.append(self._mirror.clock() + LONGEST_WAIT_S)
+        patience = max(0.0, min(known) - self._mirror.clock())
         stirred = self._stirred
         try:
             async with asyncio.timeout(patience):
