@@ -10,6 +10,7 @@ node's name.
 from collections import defaultdict
 from collections.abc import Iterable
 
+import numpy as np
 from msgspec import structs
 
 from manager.orchestrator.attempts import Attempt, Phase, in_order
@@ -20,12 +21,12 @@ from manager.orchestrator.reaping import bury_gone, dismiss, history_limit, trim
 from manager.orchestrator.replicas import Frame, Replica, Settled, Standing, settle
 from manager.orchestrator.rollout import Course, frame_for
 from manager.orchestrator.updating import roll
-from manager.scheduler.asks import ask_for
+from manager.scheduler.asks import Ask, ask_of, ask_of_version
 from manager.scheduler.fleet import Fleet
-from manager.scheduler.placement import admitted_nodes, without_room
+from manager.scheduler.placement import Claims, admitted_nodes, claims_at, without_room
 from manager.view import ClusterView
 from swarm.ids import NodeId, TaskId
-from swarm.objects import Service
+from swarm.objects import Service, SpecVersion
 from swarm.states import TaskState
 
 
@@ -34,7 +35,7 @@ def plan_per_node(
 ) -> list[Settled]:
     """Decide for all nodes, then start what has to start where there is room for it."""
     service = course.service
-    admitted = admitted_nodes(fleet, ask_for(service.id, service.spec.task))
+    admitted = admitted_nodes(fleet, ask_of(service))
     waiting, by_node = _sort_out(attempts, draft)
     whereabouts = Whereabouts(view, service)
     frame = frame_for(view, course, attempts, whereabouts, now=draft.now)
@@ -87,7 +88,7 @@ def _settle_unadmitted(replica: Replica, frame: Frame, draft: Draft) -> Settled:
 
 
 class _Asks:
-    """Which nodes have no room for a task, and why; each version is asked for once."""
+    """What the versions of a service ask of nodes; which have no room for it, and why."""
 
     def __init__(self, view: ClusterView, service: Service, fleet: Fleet) -> None:
         self._view = view
@@ -100,11 +101,22 @@ class _Asks:
         version = opening.version or self._service.spec_version
         found = self._refused.get(version)
         if found is None:
-            service = self._service
-            spec = self._view.task_spec(service.id, version) or service.spec.task
-            ask = ask_for(service.id, spec)
+            ask = self._ask(version)
             found = self._refused[version] = without_room(self._fleet, ask, self._fleet.rows)
         return found.get(opening.node_id, "")
+
+    def claims(self, opening: Opening) -> Claims:
+        """What a task that starts there gets for its own."""
+        ask = self._ask(opening.version or self._service.spec_version)
+        if not ask.generic:
+            return ()
+        row = np.array([self._fleet.rows[opening.node_id]], np.int64)
+        (claims,) = claims_at(self._fleet, ask, row) or ((),)
+        return claims
+
+    def _ask(self, version: int) -> Ask:
+        known = self._view.version_of(self._service.id, version)
+        return ask_of_version(known or SpecVersion.of(self._service), self._service.spec.name)
 
 
 def _in_turn_without_room(settled: Settled, asks: _Asks, draft: Draft) -> Settled:
@@ -135,12 +147,14 @@ def _start(
         known = left.pop(draft.name_of(opening), None) or _waiting_for(
             fleet.name(opening.node_id), version, message, left
         )
-        if known is None:
-            draft.create(service, opening, NodeId("") if message else opening.node_id, message)
-        elif message:
+        if message and known is not None:
             draft.keep_waiting(Wait(task=known.task), message)
+        elif message:
+            draft.create(service, opening, NodeId(""), message)
+        elif known is not None:
+            draft.assign(Wait(task=known.task), opening.node_id, asks.claims(opening))
         else:
-            draft.assign(Wait(task=known.task), opening.node_id)
+            draft.create(service, opening, opening.node_id, claims=asks.claims(opening))
     for attempt in left.values():
         draft.remove(attempt)
 

@@ -12,12 +12,13 @@ from manager.orchestrator.replicas import Replica, Settled, settle
 from manager.orchestrator.rollout import Course, frame_for
 from manager.orchestrator.scaling import free_slots, replicas_of, surplus
 from manager.orchestrator.updating import roll
-from manager.scheduler.asks import ask_for
+from manager.scheduler.asks import Ask, ask_of_version
 from manager.scheduler.fleet import Fleet
-from manager.scheduler.placement import place
+from manager.scheduler.homes import homes_for
+from manager.scheduler.placement import Claims, place
 from manager.view import ClusterView
 from swarm.ids import NodeId
-from swarm.objects import Service
+from swarm.objects import Service, SpecVersion
 from swarm.states import TaskState
 
 FAILURES_WINDOW_S = 300.0
@@ -78,21 +79,38 @@ def _place(
         needs = groups[version, avoid]
         if draft.hold:
             for need in needs:
-                _give(need, NodeId(""), draft.hold, service, draft)
+                _give(draft, service, need, NodeId(""), reason=draft.hold)
             continue
-        spec = view.task_spec(service.id, version) or service.spec.task
+        ask = _ask(view, service, version)
+        last = _last_nodes(attempts) if ask.volumes else {}
         placed = place(
             fleet,
-            ask_for(service.id, spec),
+            ask,
             len(needs),
             failures=_failures(attempts, version, draft.now),
             leaving=Counter(attempt.task.node_id for attempt in draft.stopped),
+            avoid=frozenset((avoid,) if avoid else ()),
+            homes=homes_for(fleet, ask, list(map(_slot, needs)), last),
         )
-        nodes = [*placed.nodes, *[NodeId("")] * (len(needs) - len(placed.nodes))]
-        for need, node_id in zip(needs, nodes, strict=True):
-            _give(need, node_id, placed.reason, service, draft)
-        if any(nodes):
+        for index, (need, node_id) in enumerate(zip(needs, placed.by_task, strict=True)):
+            reason, claims = placed.reason_of(index), placed.claims_of(index)
+            _give(draft, service, need, node_id, reason=reason, claims=claims)
+        if any(placed.by_task):
             return
+
+
+def _ask(view: ClusterView, service: Service, version: int) -> Ask:
+    found = view.version_of(service.id, version)
+    return ask_of_version(found or SpecVersion.of(service), service.spec.name)
+
+
+def _last_nodes(attempts: Iterable[Attempt]) -> dict[int, NodeId]:
+    """Where each slot was last: its volume is there."""
+    tasks = sorted(
+        (each.task for each in attempts if each.task.node_id),
+        key=lambda task: (task.attempt, task.created_at, task.id),
+    )
+    return {task.slot: task.node_id for task in tasks}
 
 
 def _by_wish(service: Service, draft: Draft) -> dict[tuple[int, NodeId], list[Opening | Wait]]:
@@ -105,12 +123,18 @@ def _by_wish(service: Service, draft: Draft) -> dict[tuple[int, NodeId], list[Op
 
 
 def _give(
-    need: Opening | Wait, node_id: NodeId, reason: str, service: Service, draft: Draft
+    draft: Draft,
+    service: Service,
+    need: Opening | Wait,
+    node_id: NodeId,
+    *,
+    reason: str,
+    claims: Claims = (),
 ) -> None:
     if isinstance(need, Opening):
-        draft.create(service, need, node_id, "" if node_id else reason)
+        draft.create(service, need, node_id, "" if node_id else reason, claims)
     elif node_id:
-        draft.assign(need, node_id)
+        draft.assign(need, node_id, claims)
     else:
         draft.keep_waiting(need, reason)
 

@@ -62,6 +62,8 @@ def test_a_slot_is_stopped_then_started_anew_then_the_next_one_follows() -> None
     world.converge()
 
     assert versions(world) == {2: 2}
+    assert not measure(world.view, WEB).is_converged
+    world.wait(5.0)
     assert measure(world.view, WEB).is_converged
 
 
