@@ -125,8 +125,13 @@ def update(
     return Commit((Unchanged(key, view.version(key)),), (Put(key, pack(changed)),))
 
 
-def rolling(view: ClusterView, commit: Commit, users: Iterable[Service], *, now: float) -> Commit:
-    """`commit`, and in the same transaction another version of each of `users`."""
+def rolling(
+    view: ClusterView, commit: Commit, users: Iterable[Service], *, now: float, cause: str
+) -> Commit:
+    """`commit`, and in the same transaction another version of each of `users`.
+
+    `cause` goes to their history.
+    """
     compares, operations = list(commit.compares), list(commit.operations)
     for service in users:
         task = service.spec.task
@@ -134,7 +139,7 @@ def rolling(view: ClusterView, commit: Commit, users: Iterable[Service], *, now:
             service.spec, task=structs.replace(task, force_update=task.force_update + 1)
         )
         version = view.version(layout.service_key(service.id))
-        part = services.update(view, service.id, version, spec, now=now)
+        part = services.update(view, service.id, version, spec, now=now, cause=cause)
         compares += part.compares
         operations += part.operations
     return Commit(tuple(compares), tuple(operations))

@@ -159,7 +159,8 @@ class Contents:
             users = contents.users(view, kind, content_id) if roll else ()
             rolled[:] = [each.spec.name for each in users]
             changed = contents.update(view, present, sealed=sealed, spec=spec, now=now)
-            return contents.rolling(view, changed, users, now=now)
+            cause = f"{kind.word} update"
+            return contents.rolling(view, changed, users, now=now, cause=cause)
 
         await self._services.commit(decide)
         return rolled

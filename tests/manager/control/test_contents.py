@@ -208,6 +208,7 @@ def test_rolling_gives_every_user_another_version_in_the_same_commit() -> None:
         contents.update(view, view.secrets[DB], sealed=Sealed(), spec=None, now=9.0),
         users,
         now=9.0,
+        cause="secret update",
     )
 
     services = [
@@ -218,6 +219,9 @@ def test_rolling_gives_every_user_another_version_in_the_same_commit() -> None:
     assert {each.id: each.spec.task.force_update for each in services} == {"s-api": 1, "s-web": 1}
     assert all(each.spec_version == 2 for each in services)
     assert "secrets/id-db" in keys(commit)
+    assert {each for each in keys(commit) if each.startswith(layout.HISTORY)} == {
+        layout.revision_key(ServiceId(each), 2) for each in ("s-api", "s-web")
+    }
     for each in services:
         key = layout.service_key(each.id)
         assert Unchanged(key, view.version(key)) in commit.compares
