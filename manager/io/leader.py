@@ -11,7 +11,7 @@ import asyncio
 import time
 
 import structlog
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from manager import layout
 from manager.agenda import Agenda
@@ -27,6 +27,7 @@ from manager.orchestrator.planning import plan_service
 from manager.orchestrator.reaping import plan_node
 from manager.scheduler.fleet import Fleet
 from manager.store import Commit, Fence, fenced
+from manager.telling import told
 from swarm.errors import Conflict, SwarmError, Unavailable
 from swarm.ids import NodeId, ServiceId
 from swarm.specs import ClusterSpec
@@ -201,20 +202,8 @@ class Leader:
                 isinstance(decision, CreateTask) and bool(decision.task.node_id)
             )
             self._mirror.metrics.placements.inc(placed)
-            if isinstance(decision, CreateTask):
-                task = decision.task
-                self._log.info(
-                    "task.created",
-                    task_id=task.id,
-                    service=task.service_name,
-                    slot=task.slot,
-                    node_id=task.node_id,
-                    attempt=task.attempt,
-                    reason=task.message,
-                )
-            else:
-                name = _EVENTS[type(decision).__name__]
-                self._log.info(name, **{k: str(v) for k, v in structs.asdict(decision).items()})
+            name, fields = told(decision)
+            self._log.info(name, **fields)
 
     async def _look_again(self, term: "_Term", err: SwarmError) -> None:
         """Wait for the view to see why we failed; longer each time, should it not help."""
@@ -272,13 +261,3 @@ class _Term(Struct, kw_only=True, eq=False):
     agenda: Agenda
     nodes: dict[NodeId, None] = {}
     conflicts: int = 0
-
-
-_EVENTS = {
-    "SetDesired": "task.asked_to_stop",
-    "AssignTask": "task.assigned",
-    "UpdateMessage": "task.kept_waiting",
-    "RemoveTask": "task.removed",
-    "RemoveVersion": "version.removed",
-    "RemoveObserved": "report.removed",
-}

@@ -1,0 +1,87 @@
+"""Tell a decision to the log: the name of what happened, and what a reader needs of it.
+
+Decisions are the log, so every kind of them has a line here, and the type checker knows when
+one has not. Ledgers and services are told in a few words: they are looked at where they are.
+"""
+
+from typing import assert_never
+
+from msgspec import structs
+
+from manager.decisions import (
+    AssignTask,
+    CreateTask,
+    Decision,
+    Evict,
+    RemoveLedger,
+    RemoveObserved,
+    RemoveTask,
+    RemoveVersion,
+    SetDesired,
+    UpdateMessage,
+    WriteLedger,
+    WriteService,
+)
+from swarm.objects import Ledger
+from swarm.states import RunState
+
+Fields = dict[str, object]
+
+
+def told(decision: Decision) -> tuple[str, Fields]:  # one case a kind
+    """The event's name and its fields."""
+    match decision:
+        case CreateTask(task=task):
+            return "task.created", {
+                "task_id": task.id,
+                "service": task.service_name,
+                "slot": task.slot,
+                "run": task.run,
+                "node_id": task.node_id,
+                "attempt": task.attempt,
+                "reason": task.message,
+            }
+        case WriteLedger(ledger=ledger):
+            return "ledger.written", _of_ledger(ledger)
+        case WriteService(service=service, revision=revision):
+            return "service.changed", {
+                "service_id": service.id,
+                "revision": revision.number,
+                "cause": revision.cause,
+            }
+        case SetDesired():
+            return "task.asked_to_stop", _plain(decision)
+        case Evict():
+            return "task.evicted", _plain(decision)
+        case AssignTask():
+            return "task.assigned", _plain(decision)
+        case UpdateMessage():
+            return "task.kept_waiting", _plain(decision)
+        case RemoveTask():
+            return "task.removed", _plain(decision)
+        case RemoveVersion():
+            return "version.removed", _plain(decision)
+        case RemoveLedger():
+            return "ledger.removed", _plain(decision)
+        case RemoveObserved():
+            return "report.removed", _plain(decision)
+        case _:
+            assert_never(decision)
+
+
+def _plain(decision: Decision) -> Fields:
+    return {name: str(value) for name, value in structs.asdict(decision).items()}
+
+
+def _of_ledger(ledger: Ledger) -> Fields:
+    fields: Fields = {"service_id": ledger.service_id}
+    if ledger.rollout is not None:
+        fields |= {"rollout": ledger.rollout.state.word, "version": ledger.rollout.spec_version}
+    if ledger.runs:
+        newest = ledger.runs[-1]
+        going = sum(run.state is RunState.RUNNING for run in ledger.runs)
+        fields |= {"run": newest.number, "state": newest.state.word, "going": going}
+        fields |= {"completed": newest.completed, "total": newest.total}
+    if ledger.replicas:
+        fields["replicas"] = ledger.replicas
+    return fields
