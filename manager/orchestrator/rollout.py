@@ -305,10 +305,12 @@ def _done_at(course: Course, settled: Iterable[Settled]) -> float | None:
 
 def _up_since(course: Course, settled: Settled) -> float:
     version = course.service.spec_version
+    # A rollback brings a version back, which had tasks before: they prove nothing now.
+    began = course.rollout.started_at if course.rollout is not None else 0.0
     starts = [
         each.up_at
         for each in settled.replica.attempts
-        if each.up_at and each.task.spec_version == version
+        if each.up_at and each.task.spec_version == version and each.task.created_at >= began
     ]
     return min((settled.up_since, *starts))
 
