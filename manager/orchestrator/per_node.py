@@ -8,7 +8,7 @@ node's name.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from msgspec import structs
@@ -48,7 +48,8 @@ def plan_per_node(
             settled.append(_settle_unadmitted(replica, frame, draft))
     move(settled, frame, whereabouts, draft, max_unavailable=service.spec.max_unavailable)
     roll(settled, course, draft)
-    asks = _Asks(view, service, fleet)
+    nodes = [each.replica.node_id for each in settled if each.need is not None]
+    asks = _Asks(view, service, fleet, nodes)
     for index, each in enumerate(settled):
         settled[index] = _in_turn_without_room(each, asks, draft)
         draft.call_for(settled[index].need)
@@ -90,8 +91,11 @@ def _settle_unadmitted(replica: Replica, frame: Frame, draft: Draft) -> Settled:
 class _Asks:
     """What the versions of a service ask of nodes; which have no room for it, and why."""
 
-    def __init__(self, view: ClusterView, service: Service, fleet: Fleet) -> None:
+    def __init__(
+        self, view: ClusterView, service: Service, fleet: Fleet, nodes: Sequence[NodeId]
+    ) -> None:
         self._view = view
+        self._nodes = nodes
         self._service = service
         self._fleet = fleet
         self._refused: dict[int, dict[NodeId, str]] = {}
@@ -102,7 +106,7 @@ class _Asks:
         found = self._refused.get(version)
         if found is None:
             ask = self._ask(version)
-            found = self._refused[version] = without_room(self._fleet, ask, self._fleet.rows)
+            found = self._refused[version] = without_room(self._fleet, ask, self._nodes)
         return found.get(opening.node_id, "")
 
     def claims(self, opening: Opening) -> Claims:

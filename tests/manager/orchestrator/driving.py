@@ -30,6 +30,7 @@ class Driven(World):
         self.dirty: set[ServiceId] = set()
         self.wakes: dict[ServiceId, float] = {}
         self.plans: list[Plan] = []
+        self.on_commit: Callable[[], None] = lambda: None
 
     def write(self, *pairs: tuple[str, Struct | str | None], ahead: bool = False) -> Applied:
         applied = super().write(*pairs, ahead=ahead)
@@ -154,7 +155,15 @@ class Driven(World):
         self.plans.append(plan)
         if not plan.decisions:
             return
-        commit = commit_for(self.view, plan, now=self.now)
+        self.commit_group(commit_for(self.view, plan, now=self.now))
+        self.on_commit()
+
+    def perform(self, plan: Plan) -> None:
+        """Commit what another planner decided."""
+        self._commit(plan)
+
+    def commit_group(self, commit: Commit) -> None:
+        """Commit a group as the store does, and see its echo."""
         self._demand(commit)
         self.revision += 1
         for operation in commit.operations:

@@ -1,0 +1,639 @@
+"""Rollouts as their operators live through them: pauses, canaries, rollbacks, drains."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from msgspec import structs
+
+from manager import layout
+from manager.control import services
+from manager.decisions import Evict, Plan, WriteService
+from manager.progress import measure
+from manager.store import Commit
+from swarm.ids import NodeId
+from swarm.objects import Rollout, Task
+from swarm.specs import (
+    Availability,
+    Dependency,
+    FailureAction,
+    Global,
+    Placement,
+    Replicated,
+    Resources,
+    RestartPolicy,
+    ServiceSpec,
+    Taint,
+    TaintEffect,
+    TaskSpec,
+    UpdateOrder,
+    UpdatePolicy,
+)
+from swarm.states import RolloutState, TaskState
+from tests.manager.orchestrator.driving import WEB, Driven
+
+Fails = Callable[[Task], bool]
+START_FIRST = UpdateOrder.START_FIRST
+A, B = NodeId("n0000"), NodeId("n0001")
+
+
+def running(
+    replicas: int = 4,
+    update: UpdatePolicy | None = None,
+    rollback: UpdatePolicy | None = None,
+    *,
+    nodes: int = 3,
+    mode: object = None,
+    **fields: object,
+) -> Driven:
+    world = Driven()
+    world.nodes(nodes)
+    spec = ServiceSpec(
+        name="web",
+        mode=mode or Replicated(replicas=replicas),
+        task=TaskSpec(restart=RestartPolicy(delay_s=2.0)),
+        update=update or UpdatePolicy(),
+        rollback=rollback or UpdatePolicy(parallelism=0, monitor_s=1.0),
+        **fields,
+    )
+    act(world, services.create(world.view, spec, WEB, now=world.now))
+    world.converge()
+    world.wait(60.0)
+    return world
+
+
+def act(world: Driven, commit: Commit) -> None:
+    """Commit what an operator asked for, as the control API does."""
+    world.commit_group(commit)
+
+
+def update(world: Driven, **fields: object) -> None:
+    spec = world.view.services[WEB].spec
+    changed = fields or {"force_update": spec.task.force_update + 1}
+    new = structs.replace(spec, task=structs.replace(spec.task, **changed))
+    version = world.view.version(layout.service_key(WEB))
+    act(world, services.update(world.view, WEB, version, new, now=world.now))
+
+
+def rollout(world: Driven) -> Rollout:
+    found = world.view.ledgers[WEB].rollout
+    assert found is not None
+    return found
+
+
+def versions(world: Driven) -> Counter[int]:
+    return Counter(task.spec_version for task in world.live())
+
+
+def up(world: Driven) -> list[Task]:
+    return [task for task in world.live() if world.view.state(task) is TaskState.RUNNING]
+
+
+def never(task: Task) -> bool:
+    """Nothing fails."""
+    del task
+    return False
+
+
+def bad(task: Task) -> bool:
+    """Of the second version, whose image crashes."""
+    return task.spec_version == 2
+
+
+def go_on(world: Driven, seconds: float, *, fails: Fails = never) -> int:
+    """Live for a while; the fewest tasks that ran at any time."""
+    least = len(up(world))
+    until = world.now + seconds
+    while world.now < until:
+        world.plan()
+        world.obey(fails=fails)
+        world.plan()
+        least = min(least, len(up(world)))
+        world.wait(0.25)
+    return least
+
+
+# -- the way of a rollout --------------------------------------------------------------------
+
+
+def test_a_rollout_from_beginning_to_end() -> None:
+    """Three replicas, one at a time, each watched for two seconds."""
+    world = running(3, UpdatePolicy(parallelism=1, monitor_s=2.0))
+    update(world)
+
+    assert told(world, 9.0) == [
+        "0.0 updating: update in progress",
+        "0.0 web.1 version 1 stops",
+        "0.0 web.1 version 2 starts",
+        "1.0 web.2 version 1 stops",
+        "1.0 web.2 version 2 starts",
+        "2.0 web.3 version 1 stops",
+        "2.0 web.3 version 2 starts",
+        "4.0 completed: update completed",
+    ]
+
+
+def test_an_image_that_crashes_is_taken_back_by_itself() -> None:
+    """Four replicas, two at a time; the new image crashes as soon as it starts."""
+    policy = UpdatePolicy(parallelism=2, failure_action=FailureAction.ROLLBACK)
+    world = running(4, policy)
+    update(world)
+
+    assert told(world, 9.0, fails=bad) == [
+        "0.0 updating: update in progress",
+        "0.0 web.1 version 1 stops",
+        "0.0 web.2 version 1 stops",
+        "0.0 web.1 version 2 starts",
+        "0.0 web.2 version 2 starts",
+        "0.0 rollback_started: rolled back: task (web.1) failed",
+        "0.0 web.1 version 1 starts",
+        "0.0 web.2 version 1 starts",
+        "1.0 rollback_completed: rolled back: task (web.1) failed",
+    ]
+    assert world.view.services[WEB].spec_version == 1
+
+
+def told(world: Driven, seconds: float, *, fails: Fails = never) -> list[str]:
+    """What is decided and becomes of the rollout, as a person would tell it."""
+    story: list[str] = []
+    began = world.now
+    states: list[RolloutState] = []
+    wanted = {task.id for task in world.wanted()}
+
+    def note() -> None:
+        at, tasks = f"{world.now - began:.1f}", world.view.tasks
+        ledger = world.view.ledgers.get(WEB)
+        record = ledger.rollout if ledger is not None else None
+        if record is not None and record.state not in states[-1:]:
+            states.append(record.state)
+            message = " ".join(word for word in record.message.split() if word not in tasks)
+            story.append(f"{at} {record.state.word}: {message}")
+        for task in sorted(tasks.values(), key=lambda each: (each.slot, each.attempt)):
+            is_wanted = task.desired <= TaskState.RUNNING
+            if is_wanted is not (task.id in wanted) and not world.view.state(task).is_terminal:
+                what = "starts" if is_wanted else "stops"
+                story.append(f"{at} web.{task.slot} version {task.spec_version} {what}")
+        wanted.clear()
+        wanted.update(task.id for task in world.wanted())
+
+    world.on_commit = note
+    until = began + seconds
+    while world.now < until:
+        world.plan()
+        while world.obey(fails=fails):
+            world.plan()
+        world.wait(0.5)
+    world.on_commit = lambda: None
+    return story
+
+
+# -- failures --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", list(UpdateOrder))
+def test_a_failure_pauses_a_rollout_and_says_which_and_why(order: UpdateOrder) -> None:
+    world = running(6, UpdatePolicy(parallelism=2, order=order))
+    update(world)
+
+    least = go_on(world, 30.0, fails=bad)
+
+    assert rollout(world).state is RolloutState.PAUSED
+    assert "update paused: task " in rollout(world).message
+    assert set(rollout(world).failed) <= {"1", "2"}
+    assert least == (4 if order is UpdateOrder.STOP_FIRST else 6)
+    assert not measure(world.view, WEB).is_converged
+
+
+def test_a_paused_rollout_goes_on_when_it_is_promoted() -> None:
+    world = running(4, UpdatePolicy(parallelism=1))
+    update(world)
+    go_on(world, 5.0, fails=bad)
+
+    act(world, services.promote(world.view, WEB, now=world.now))
+    go_on(world, 30.0)
+
+    assert rollout(world).state is RolloutState.COMPLETED
+    assert versions(world) == {2: 4}
+
+
+def test_failures_up_to_the_ratio_are_put_up_with() -> None:
+    """One of four may fail; the second failure is one too many."""
+    world = running(4, UpdatePolicy(parallelism=1, max_failure_ratio=0.25))
+    update(world)
+
+    go_on(world, 30.0, fails=lambda task: bad(task) and task.slot == 1)
+    assert rollout(world).state is RolloutState.COMPLETED
+    assert rollout(world).failed == ("1",)
+    assert versions(world)[1] == 0
+
+    update(world)
+    go_on(world, 30.0, fails=lambda task: task.spec_version == 3 and task.slot in {1, 2})
+    assert rollout(world).state is RolloutState.PAUSED
+    assert rollout(world).failed == ("1", "2")
+    assert versions(world)[2] == 2
+
+
+def test_a_rollout_that_may_fail_goes_on_to_its_end() -> None:
+    world = running(4, UpdatePolicy(parallelism=1, failure_action=FailureAction.CONTINUE))
+    update(world)
+
+    go_on(world, 40.0, fails=bad)
+
+    assert rollout(world).state is RolloutState.COMPLETED
+    assert rollout(world).message == "update completed, 4 of 4 replicas failed"
+    assert versions(world)[1] == 0
+
+
+def test_what_falls_long_after_it_came_up_is_no_failure_of_the_rollout() -> None:
+    world = running(2, UpdatePolicy(parallelism=1, monitor_s=2.0, delay_s=10.0))
+    update(world)
+    go_on(world, 6.0)
+    assert versions(world) == {1: 1, 2: 1}
+
+    world.obey(fails=bad)
+    go_on(world, 40.0)
+
+    assert rollout(world).state is RolloutState.COMPLETED
+    assert rollout(world).failed == ()
+
+
+def test_a_rollback_leaves_alone_what_was_not_updated_yet() -> None:
+    policy = UpdatePolicy(parallelism=1, failure_action=FailureAction.ROLLBACK)
+    world = running(5, policy)
+    before = {task.id for task in world.live()}
+    update(world)
+
+    least = go_on(world, 20.0, fails=bad)
+
+    assert least == 4
+    assert len(before & {task.id for task in world.live()}) == 4
+    assert rollout(world).state is RolloutState.ROLLBACK_COMPLETED
+    rewritten = [each for plan in world.plans for each in rewrites(plan)]
+    assert [each.revision.cause for each in rewritten] == ["automatic rollback"]
+    assert measure(world.view, WEB).is_converged
+
+
+def rewrites(plan: Plan) -> list[WriteService]:
+    return [each for each in plan.decisions if isinstance(each, WriteService)]
+
+
+def test_a_rollback_that_fails_as_well_is_paused() -> None:
+    policy = UpdatePolicy(parallelism=1, failure_action=FailureAction.ROLLBACK)
+    rollback = UpdatePolicy(parallelism=1, failure_action=FailureAction.ROLLBACK)
+    world = running(3, policy, rollback)
+    update(world)
+    everything = world.now
+
+    go_on(world, 20.0, fails=lambda task: task.created_at >= everything)
+
+    assert rollout(world).state is RolloutState.ROLLBACK_PAUSED
+    assert "rollback paused: task " in rollout(world).message
+    assert versions(world)[1] == 2
+
+
+def test_an_update_during_a_rollout_starts_another_and_keeps_where_a_rollback_leads() -> None:
+    world = running(4, UpdatePolicy(parallelism=1))
+    good = world.view.services[WEB].spec
+    update(world)
+    go_on(world, 3.0, fails=bad)
+    assert rollout(world).state is RolloutState.PAUSED
+
+    update(world)
+    assert world.view.services[WEB].previous_spec == good
+    go_on(world, 30.0)
+
+    assert rollout(world).state is RolloutState.COMPLETED
+    assert versions(world) == {3: 4}
+
+
+def test_a_first_version_has_no_rollout() -> None:
+    assert WEB not in running().view.ledgers
+
+
+# -- what else happens while a version is not proven -----------------------------------------
+
+
+def test_a_replica_that_falls_while_the_rollout_is_paused_starts_as_what_it_was() -> None:
+    world = running(4, UpdatePolicy(parallelism=1))
+    update(world)
+    go_on(world, 3.0, fails=bad)
+
+    world.report(next(task for task in up(world) if task.slot == 4), TaskState.FAILED)
+    go_on(world, 5.0, fails=bad)
+
+    assert {task.slot for task in up(world) if task.spec_version == 1} == {2, 3, 4}
+
+
+def test_a_lost_node_does_not_spread_a_version_that_is_not_proven() -> None:
+    world = running(9, UpdatePolicy(parallelism=1))
+    update(world)
+    go_on(world, 3.0, fails=bad)
+
+    world.disconnect(B)
+    go_on(world, 10.0, fails=bad)
+
+    assert len([task for task in up(world) if task.spec_version == 1]) == 8
+
+
+def test_a_drain_in_a_paused_rollout_moves_what_was_not_updated_as_it_is() -> None:
+    world = running(6, UpdatePolicy(parallelism=1))
+    update(world)
+    go_on(world, 3.0, fails=bad)
+
+    world.set_node(B, availability=Availability.DRAIN)
+    go_on(world, 10.0, fails=bad)
+
+    assert len([task for task in up(world) if task.spec_version == 1]) == 5
+    assert B not in {task.node_id for task in up(world)}
+
+
+def test_what_is_added_while_a_rollout_is_paused_is_of_the_old_version() -> None:
+    world = running(3, UpdatePolicy(parallelism=1))
+    update(world)
+    go_on(world, 3.0, fails=bad)
+
+    world.scale(WEB, 6)
+    go_on(world, 5.0, fails=bad)
+
+    assert len([task for task in up(world) if task.spec_version == 1]) == 5
+
+
+# -- canaries --------------------------------------------------------------------------------
+
+
+def test_canaries_go_first_and_the_rest_when_they_are_promoted() -> None:
+    world = running(5, UpdatePolicy(parallelism=0, canary=2))
+    update(world)
+
+    go_on(world, 30.0)
+    assert versions(world) == {1: 3, 2: 2}
+    assert rollout(world).state is RolloutState.CANARY
+    assert rollout(world).message == "2 of 5 replicas are canaries: promote them or roll back"
+
+    act(world, services.promote(world.view, WEB, now=world.now))
+    go_on(world, 10.0)
+    assert versions(world) == {2: 5}
+    assert rollout(world).state is RolloutState.COMPLETED
+
+
+def test_canaries_are_taken_back() -> None:
+    world = running(5, UpdatePolicy(parallelism=0, canary=2))
+    update(world)
+    go_on(world, 10.0)
+
+    act(world, services.rollback(world.view, WEB, 0, None, now=world.now))
+    go_on(world, 10.0)
+
+    assert versions(world) == {1: 5}
+    assert rollout(world).state is RolloutState.ROLLBACK_COMPLETED
+
+
+def test_a_canary_that_fails_leads_back() -> None:
+    policy = UpdatePolicy(parallelism=0, canary=1, failure_action=FailureAction.ROLLBACK)
+    world = running(5, policy)
+    update(world)
+
+    least = go_on(world, 20.0, fails=bad)
+
+    assert least == 4
+    assert rollout(world).state is RolloutState.ROLLBACK_COMPLETED
+
+
+# -- start-first -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parallelism", [1, 2, 0])
+def test_replacements_start_first_and_there_are_never_fewer_or_too_many(parallelism: int) -> None:
+    world = running(4, UpdatePolicy(parallelism=parallelism, order=START_FIRST))
+    most = 4
+    update(world)
+
+    for _ in range(80):
+        world.plan()
+        most = max(most, len(world.live()))
+        assert len(up(world)) >= 4
+        world.obey()
+        world.plan()
+        assert len(up(world)) >= 4
+        world.wait(0.25)
+
+    assert versions(world) == {2: 4}
+    assert most == 4 + (parallelism or 4)
+    assert rollout(world).state is RolloutState.COMPLETED
+
+
+def test_the_old_task_stays_until_the_new_one_is_proven() -> None:
+    world = running(1, UpdatePolicy(order=START_FIRST))
+    (old,) = world.live()
+    update(world)
+    world.plan()
+    world.obey()
+    world.plan()
+    assert len(up(world)) == 2
+
+    world.wait(0.9)
+    assert old in world.live()
+    world.wait(0.2)
+
+    assert old.id not in {task.id for task in world.live()}
+
+
+def test_a_replacement_that_has_no_room_waits_beside_what_runs() -> None:
+    world = Driven()
+    world.node("a", cpu_millis=1000)
+    reserved = Resources(cpu_millis=1000)
+    world.service(
+        replicas=1, task=TaskSpec(reservations=reserved), update=UpdatePolicy(order=START_FIRST)
+    )
+    world.converge()
+    world.new_version(WEB)
+    world.converge()
+    waiting, there = world.live()
+    assert (waiting.node_id, there.node_id) == ("", "a")
+    assert "insufficient cpu" in waiting.message
+
+    world.node("b", cpu_millis=1000)
+    world.converge()
+
+    assert [(task.node_id, task.spec_version) for task in world.live()] == [("b", 2)]
+
+
+def test_a_replacement_that_fails_is_repeated_while_the_old_task_stays() -> None:
+    policy = UpdatePolicy(order=START_FIRST, failure_action=FailureAction.CONTINUE)
+    world = running(1, policy)
+    update(world)
+
+    assert go_on(world, 10.0, fails=bad) == 1
+    assert versions(world)[1] == 1
+    go_on(world, 20.0)
+
+    assert versions(world) == {2: 1}
+
+
+def test_a_newer_version_takes_the_place_of_a_replacement_that_is_not_up() -> None:
+    world = running(1, UpdatePolicy(order=START_FIRST))
+    update(world)
+    world.plan()
+    update(world)
+
+    least = go_on(world, 20.0)
+
+    assert least == 1
+    assert versions(world) == {3: 1}
+
+
+def test_on_every_node_the_new_task_starts_beside_the_old_one() -> None:
+    world = running(mode=Global(), update=UpdatePolicy(parallelism=1, order=START_FIRST))
+    update(world)
+
+    least = go_on(world, 20.0)
+
+    assert least == 3
+    assert versions(world) == {2: 3}
+    assert world.spread() == {"n0000": 1, "n0001": 1, "n0002": 1}
+
+
+def test_on_a_node_without_room_for_two_the_old_task_stops_first() -> None:
+    world = Driven()
+    world.node("a", cpu_millis=1000)
+    world.node("b", cpu_millis=2000)
+    reserved = Resources(cpu_millis=1000)
+    policy = UpdatePolicy(parallelism=1, order=START_FIRST)
+    world.service(mode=Global(), task=TaskSpec(reservations=reserved), update=policy)
+    world.converge()
+    world.new_version(WEB)
+
+    world.plan()
+    assert [task.node_id for task in up(world)] == ["b"]
+    world.converge()
+
+    assert versions(world) == {2: 2}
+
+
+# -- drains and evictions --------------------------------------------------------------------
+
+
+def test_a_drained_node_is_emptied_with_replacements_first() -> None:
+    world = running(6, UpdatePolicy(order=START_FIRST))
+    world.set_node(B, availability=Availability.DRAIN)
+
+    least = go_on(world, 10.0)
+
+    assert least == 6
+    assert world.spread() == {"n0000": 3, "n0002": 3}
+
+
+def test_a_drain_that_takes_too_long_stops_what_is_left() -> None:
+    """There is no room elsewhere, and the operator waits for a minute at most."""
+    world = Driven()
+    world.node("a", cpu_millis=1000)
+    world.node("b", cpu_millis=2000)
+    spec = TaskSpec(reservations=Resources(cpu_millis=1000))
+    world.service(replicas=3, task=spec, update=UpdatePolicy(order=START_FIRST))
+    world.converge()
+    drain(world, NodeId("b"), timeout_s=60.0)
+
+    go_on(world, 59.0)
+    assert world.spread()["b"] == 2
+    go_on(world, 3.0)
+
+    assert world.spread() == {"a": 1, "": 2}
+    evicted = [task for task in world.view.tasks.values() if task.eviction]
+    assert {task.eviction for task in evicted} == {"its node is drained"}
+
+
+def drain(world: Driven, node_id: NodeId, *, timeout_s: float) -> None:
+    node = world.view.nodes[node_id]
+    spec = structs.replace(node.spec, availability=Availability.DRAIN, drain_timeout_s=timeout_s)
+    changed = structs.replace(node, spec=spec, availability_at=world.now)
+    world.write((layout.node_key(node_id), changed))
+
+
+def test_a_drain_that_is_called_off_keeps_what_is_still_there() -> None:
+    world = running(6, UpdatePolicy(order=START_FIRST))
+    before = {task.id for task in world.live()}
+    world.set_node(B, availability=Availability.DRAIN)
+    world.plan()
+
+    world.set_node(B, availability=Availability.ACTIVE)
+    go_on(world, 5.0)
+
+    assert {task.id for task in world.live()} == before
+
+
+@pytest.mark.parametrize(("most", "least"), [(0, 3), (1, 5), (2, 4)])
+def test_no_more_replicas_are_moved_at_a_time_than_may_be_unavailable(
+    most: int, least: int
+) -> None:
+    world = running(6, nodes=2, max_unavailable=most)
+    world.set_node(B, availability=Availability.DRAIN)
+
+    assert go_on(world, 20.0) == least
+    assert world.spread() == {"n0000": 6}
+
+
+@pytest.mark.parametrize("order", list(UpdateOrder))
+def test_an_evicted_task_runs_elsewhere_afterwards(order: UpdateOrder) -> None:
+    world = running(2, UpdatePolicy(order=order), nodes=2)
+    victim = next(task for task in world.live() if task.node_id == A)
+    plan = Plan(service_id=WEB, decisions=(Evict(victim.id, "to make room"),))
+    world.perform(plan)
+
+    least = go_on(world, 10.0)
+
+    assert world.spread() == {"n0001": 2}
+    assert least == (2 if order is START_FIRST else 1)
+
+
+def test_a_taint_drives_out_what_does_not_bear_it() -> None:
+    world = running(6, UpdatePolicy(order=START_FIRST))
+    taint = Taint(key="maintenance", effect=TaintEffect.NO_EXECUTE)
+    world.set_node(B, taints=(taint,))
+
+    least = go_on(world, 10.0)
+
+    assert least == 6
+    assert B not in world.spread()
+
+
+def test_a_changed_label_moves_what_it_no_longer_admits() -> None:
+    world = Driven()
+    for name in "ab":
+        world.node(name, labels={"zone": "east"})
+    near = Placement(constraints=("node.labels.zone==east",))
+    world.service(replicas=2, task=TaskSpec(placement=near), update=UpdatePolicy(order=START_FIRST))
+    world.converge()
+    world.wait(10.0)
+    world.set_node(NodeId("a"), labels={})
+
+    least = go_on(world, 10.0)
+
+    assert least == 2
+    assert world.spread() == {"b": 2}
+
+
+def test_nothing_is_replaced_while_a_dependency_is_not_met() -> None:
+    world = running(2)
+    world.plan()
+    spec = world.view.services[WEB].spec.task
+    update(world, depends_on=(Dependency(service="db"),), force_update=spec.force_update)
+
+    go_on(world, 10.0)
+    assert versions(world) == {1: 2}
+    world.service("db")
+    world.converge()
+    go_on(world, 20.0)
+
+    assert versions(world) == {2: 2}
+
+
+def test_a_removed_service_leaves_no_ledger() -> None:
+    world = running(2)
+    update(world)
+    go_on(world, 20.0)
+    assert WEB in world.view.ledgers
+
+    act(world, services.remove(world.view, WEB))
+    world.converge()
+
+    assert not [key for key in world.keys if str(WEB) in key]
