@@ -116,10 +116,22 @@ ROOT = Branch(
         "attach": Leaf("swarmctl.commands.program:attach", "Join a task's own program"),
         "exec": Leaf("swarmctl.commands.program:exec_", "Run a program in a task's container"),
         "history": Leaf("swarmctl.commands.rollout:history", "Tell what a service was"),
+        "plan": Branch(
+            "Show what a change would do, and do nothing",
+            {
+                "create": Leaf("swarmctl.commands.plan:create", "Plan a new service"),
+                "scale": Leaf("swarmctl.commands.plan:scale", "Plan another number of replicas"),
+                "update": Leaf("swarmctl.commands.plan:update", "Plan a change of a service"),
+            },
+        ),
         "pause": Leaf("swarmctl.commands.looking:pause", "Hold the processes of tasks still"),
+        "rebalance": Leaf(
+            "swarmctl.commands.rebalance:rebalance", "Move tasks from full nodes to empty ones"
+        ),
         "stats": Leaf("swarmctl.commands.looking:stats", "Show what tasks use, live"),
         "top": Leaf("swarmctl.commands.looking:top", "List the processes of a task"),
         "unpause": Leaf("swarmctl.commands.looking:unpause", "Let paused tasks go on"),
+        "why": Leaf("swarmctl.commands.why:why", "Tell why a task is where it is, or is nowhere"),
         "events": Leaf("swarmctl.commands.system:events", "Follow what happens in the swarm"),
         "status": Leaf("swarmctl.commands.system:status", "Show this host's daemon"),
         "version": Leaf("swarmctl.commands.system:version", "Show the versions in use"),

@@ -14,6 +14,7 @@ from swarmctl.catalog import ALIASES, Branch, Entry, Leaf
 
 _TRUE = frozenset(("true", "1", "t"))
 _FALSE = frozenset(("false", "0", "f"))
+_WORDS = "swarmctl.words"
 
 
 class Group(click.Group):
@@ -86,12 +87,19 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Rewrite switches with values, then parse; a complaint knows its command."""
+        ctx.meta[_WORDS] = tuple(args)
         try:
             plain = rewritten(self.params, args, ctx.allow_interspersed_args)
             return super().parse_args(ctx, plain)
         except click.UsageError as err:
             err.ctx = err.ctx or ctx
             raise
+
+
+def words_given(ctx: click.Context) -> tuple[str, ...]:
+    """What was typed after the command's name."""
+    words: tuple[str, ...] = ctx.meta.get(_WORDS, ())
+    return words
 
 
 def load(leaf: Leaf) -> click.Command:

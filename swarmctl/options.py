@@ -31,6 +31,23 @@ def detach(command: F) -> F:
     )(command)
 
 
+def dry_run(command: F) -> F:
+    """`--dry-run`."""
+    return click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing")(
+        command
+    )
+
+
+def check_revision(command: F) -> F:
+    """`--check-revision`."""
+    return click.option(
+        "--check-revision",
+        type=COUNT,
+        metavar="REVISION",
+        help="Refuse if the service has changed since this revision, as `plan` prints it",
+    )(command)
+
+
 def registry_flags(command: F) -> F:
     """How images are looked up."""
     resolve = click.option(

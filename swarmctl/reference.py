@@ -20,7 +20,8 @@ _HEAD = """\
 Unix socket; `SWARM_HOST` chooses another. Switches also take a value: `--detach=false`.
 
 Exit statuses: 0, 125 for a flag that cannot be read, 130 when interrupted, 1 for everything
-else that goes wrong. `exec` and `attach` end with the status of their program.
+else that goes wrong. `exec` and `attach` end with the status of their program; `plan` with 0 if
+nothing would change, 1 if something would, and 255 if it cannot be planned.
 """
 
 

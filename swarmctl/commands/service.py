@@ -91,10 +91,25 @@ def inspect(session: Session, /, *, services: Sequence[str], form: str, pretty: 
     "targets", nargs=-1, required=True, metavar="SERVICE=REPLICAS...",
     shell_complete=completing.services,
 )  # fmt: skip
+@options.check_revision
+@options.dry_run
 @options.detach
 @click.pass_obj
-def scale(session: Session, /, *, targets: Sequence[str], detach: bool) -> None:
+def scale(
+    session: Session,
+    /,
+    *,
+    targets: Sequence[str],
+    check_revision: int | None,
+    dry_run: bool,
+    detach: bool,
+) -> None:
     """Set how many replicas of services run."""
+    if check_revision is not None or dry_run:
+        one_target(targets)
+    if dry_run:
+        plan_scaling(session, targets)
+        return
     from swarm.api.v1 import control_pb2
     from swarmctl.io.changing import change_service
     from swarmctl.io.watching import watch
@@ -105,7 +120,9 @@ def scale(session: Session, /, *, targets: Sequence[str], detach: bool) -> None:
 
     def scale_one(name: str) -> None:
         before = session.control.service(name)
-        view = change_service(session, name, lambda spec: scaled(spec, wanted[name]))
+        view = change_service(
+            session, name, lambda spec: scaled(spec, wanted[name]), revision=check_revision
+        )
         session.say(f"{name} scaled to {wanted[name]}")
         # Where no task is started, there is none to see settle.
         changed.append((view, SETTLE_S if view.wanted > before.wanted else 0.0))
@@ -193,6 +210,26 @@ def each(session: Session, names: Sequence[str], act: Callable[[str], None]) -> 
         session.warn(f"Error: {failure.message}")
     if failures:
         raise failures[-1]
+
+
+def plan_scaling(session: Session, targets: Sequence[str], *, form: str = "") -> bool:
+    """Show what scaling one service would do; whether it would do anything."""
+    from swarmctl.io.planning import plan_change
+    from swarmctl.modes import scaled
+
+    name, count = one_target(targets)
+    return plan_change(
+        session, name, lambda spec: scaled(spec, count), form=form, command="service scale"
+    )
+
+
+def one_target(targets: Sequence[str]) -> tuple[str, int]:
+    """The only service and its count: plans and revisions are of one service each."""
+    if len(targets) != 1:
+        raise Invalid(
+            f"{len(targets)} services cannot be planned at once", hint="give one at a time"
+        )
+    return _target(targets[0])
 
 
 def _target(text: str) -> tuple[str, int]:

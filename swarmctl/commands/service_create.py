@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -11,6 +12,9 @@ from swarm.errors import Invalid
 from swarmctl import options, service_options
 from swarmctl.io.session import Session
 from swarmctl.lazy import Command, Flag
+
+if TYPE_CHECKING:
+    from swarm.api.v1 import control_pb2
 
 
 @click.command(
@@ -34,6 +38,7 @@ from swarmctl.lazy import Command, Flag
 )
 @service_options.shared_flags
 @options.registry_flags
+@options.dry_run
 @options.waiting_flags
 @click.pass_obj
 def create(session: Session, /, **flags: object) -> None:
@@ -42,10 +47,34 @@ def create(session: Session, /, **flags: object) -> None:
     Prints the service's id, then waits until everything runs, unless it is detached. Ctrl-C
     ends the waiting, not the service.
     """
+    from swarmctl.blame import reblamed
+
+    request = request_of(session, flags)
+    if flags["dry_run"]:
+        from swarmctl.io.planning import plan_creation
+
+        plan_creation(session, request)
+        return
+    try:
+        answer = session.control.create_service(request)
+    except Invalid as err:
+        raise reblamed(err, is_update=False) from err
+    service = answer.service.service
+    session.say(service.id)
+    for warning in answer.warnings:
+        session.warn(f"Warning: {warning}")
+    if not flags["detach"]:
+        from swarmctl.io.watching import watch
+
+        watch(session, service.id, request.spec.name, quiet=bool(flags["quiet"]))
+
+
+def request_of(session: Session, flags: dict[str, object]) -> "control_pb2.CreateServiceRequest":
+    """What the flags ask for; `Invalid` before anything is sent."""
     from swarm.api.v1 import control_pb2
     from swarm.checks import check_service
     from swarm.codec import to_message
-    from swarmctl.blame import reblamed, refusal
+    from swarmctl.blame import refusal
     from swarmctl.flags import CreateFlags, ServiceFlags
     from swarmctl.io import references
     from swarmctl.io.credentials import registry_auth
@@ -63,23 +92,11 @@ def create(session: Session, /, **flags: object) -> None:
     spec = created(msgspec.convert(flags, ServiceFlags), own, environ=os.environ)
     if problems := check_service(spec):
         raise refusal(problems, is_update=False)
-    request = control_pb2.CreateServiceRequest(
+    return control_pb2.CreateServiceRequest(
         spec=to_message(spec),
         resolve_image=not flags["no_resolve_image"],
         registry_auth=registry_auth(own.image) if flags["with_registry_auth"] else "",
     )
-    try:
-        answer = session.control.create_service(request)
-    except Invalid as err:
-        raise reblamed(err, is_update=False) from err
-    service = answer.service.service
-    session.say(service.id)
-    for warning in answer.warnings:
-        session.warn(f"Warning: {warning}")
-    if not flags["detach"]:
-        from swarmctl.io.watching import watch
-
-        watch(session, service.id, spec.name, quiet=bool(flags["quiet"]))
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """`swarmctl service update`."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import msgspec
@@ -11,7 +11,10 @@ from swarmctl.io.session import Session
 from swarmctl.lazy import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from swarm.api.v1 import control_pb2
+    from swarm.specs import ServiceSpec
 
 
 @click.command("update", cls=Command)
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 @service_options.pair_flags
 @service_options.shared_flags
 @options.registry_flags
+@options.check_revision
+@options.dry_run
 @options.waiting_flags
 @click.pass_obj
 def update(session: Session, /, service: str, **flags: object) -> None:
@@ -35,6 +40,18 @@ def update(session: Session, /, service: str, **flags: object) -> None:
     """
     if flags.pop("rollback"):
         view = _rolled_back(session, service, flags)
+    elif flags["dry_run"]:
+        from swarmctl.io.planning import plan_change
+
+        change = change_of(session, flags)
+        plan_change(
+            session,
+            service,
+            change.change,
+            resolve_image=change.resolve_image,
+            registry_auth=change.registry_auth,
+        )
+        return
     else:
         view = _changed(session, service, flags)
     session.say(service)
@@ -65,10 +82,32 @@ def _rolled_back(
     )
 
 
+class Change(NamedTuple):
+    """What the flags make of a spec, and how its image is looked up."""
+
+    change: "Callable[[ServiceSpec], ServiceSpec]"
+    resolve_image: bool
+    registry_auth: str
+
+
 def _changed(session: Session, service: str, flags: dict[str, object]) -> "control_pb2.ServiceView":
+    from swarmctl.io.changing import change_service
+
+    asked = change_of(session, flags)
+    return change_service(
+        session,
+        service,
+        asked.change,
+        resolve_image=asked.resolve_image,
+        registry_auth=asked.registry_auth,
+        revision=msgspec.convert(flags["check_revision"], int | None),
+    )
+
+
+def change_of(session: Session, flags: dict[str, object]) -> Change:
+    """What the flags ask for."""
     from swarmctl.flags import ServiceFlags, UpdateFlags
     from swarmctl.io import references
-    from swarmctl.io.changing import change_service
     from swarmctl.io.credentials import registry_auth
     from swarmctl.io.profiles import read_profiles
     from swarmctl.specs import updated
@@ -77,10 +116,12 @@ def _changed(session: Session, service: str, flags: dict[str, object]) -> "contr
     flags["configs"] = references.configs(session, "--config-add", _texts(flags["config_add"]))
     flags["security_opt"] = read_profiles(_texts(flags["security_opt"]))
     shared, own = msgspec.convert(flags, ServiceFlags), msgspec.convert(flags, UpdateFlags)
-    return change_service(
-        session,
-        service,
-        lambda spec: updated(spec, shared, own, environ=os.environ),
+
+    def change(spec: "ServiceSpec") -> "ServiceSpec":
+        return updated(spec, shared, own, environ=os.environ)
+
+    return Change(
+        change,
         # The digest of an unchanged image is kept: an update of its labels is no upgrade.
         resolve_image=own.image is not None and not flags["no_resolve_image"],
         registry_auth=registry_auth(own.image or "") if flags["with_registry_auth"] else "",

@@ -20,10 +20,15 @@ def change_service(
     *,
     resolve_image: bool = False,
     registry_auth: str = "",
+    revision: int | None = None,
 ) -> control_pb2.ServiceView:
-    """Store what `change` makes of the service's spec; `Invalid` before anything is sent."""
+    """Store what `change` makes of the service's spec; `Invalid` before anything is sent.
+
+    With `revision` only if the service is still at that one.
+    """
     for attempt in range(1, ATTEMPTS + 1):
         view = session.control.service(name)
+        check_revision(view, revision)
         spec = change(from_message(ServiceSpec, view.service.spec))
         if problems := check_service(spec):
             raise refusal(problems, is_update=True)
@@ -46,6 +51,16 @@ def change_service(
             session.warn(f"Warning: {warning}")
         return answer.service
     raise AssertionError("the last attempt returns or raises")
+
+
+def check_revision(view: control_pb2.ServiceView, wanted: int | None) -> None:
+    """`Conflict` unless the service is still at the revision that a plan was made on."""
+    service = view.service
+    if wanted is not None and wanted != service.revision:
+        raise Conflict(
+            f"service {service.spec.name} is at revision {service.revision}, not {wanted}",
+            hint=f"see what changed (swarmctl history {service.spec.name}), and plan again",
+        )
 
 
 def change_node(

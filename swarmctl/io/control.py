@@ -112,6 +112,19 @@ class Control:
         answer = self._call("ListConfigs", pb.ListConfigsRequest(configs=names))
         return tuple(pb.ListConfigsResponse.FromString(answer).configs)
 
+    def plan_service(self, request: pb.PlanServiceRequest) -> pb.PlanServiceResponse:
+        """What creating or changing a service would do."""
+        answer = self._call("PlanService", request, timeout_s=_CHANGE_TIMEOUT_S)
+        return pb.PlanServiceResponse.FromString(answer)
+
+    def explain_placement(self, request: pb.ExplainPlacementRequest) -> pb.ExplainPlacementResponse:
+        """Why a task is where it is, and what each node says."""
+        return pb.ExplainPlacementResponse.FromString(self._call("ExplainPlacement", request))
+
+    def rebalance(self, request: pb.RebalanceRequest) -> pb.RebalanceResponse:
+        """Move tasks from full nodes to empty ones."""
+        return pb.RebalanceResponse.FromString(self._call("Rebalance", request))
+
     def tasks(self, request: pb.ListTasksRequest) -> tuple[pb.TaskView, ...]:
         """Tasks by service, node or id."""
         return tuple(pb.ListTasksResponse.FromString(self._call("ListTasks", request)).tasks)

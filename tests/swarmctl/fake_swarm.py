@@ -89,6 +89,9 @@ class FakeSwarm(
         self.secrets: list[control_pb2.SecretView] = []
         self.configs: list[control_pb2.ConfigView] = []
         self.cluster_spec = specs_pb2.ClusterSpec(task_history_limit=9, heartbeat_s=1)
+        self.plan = control_pb2.PlanServiceResponse()
+        self.explanation = control_pb2.ExplainPlacementResponse()
+        self.waves: list[control_pb2.RebalanceResponse] = []
         self.tasks_of_calls: list[list[control_pb2.TaskView]] = []
 
     def refuse(self, method: str, error: SwarmError) -> None:
@@ -238,6 +241,18 @@ class FakeSwarm(
     def TriggerService(self, request: Any, context: Any) -> Any:
         self._take("TriggerService", request, context)
         return control_pb2.TriggerServiceResponse(run=7)
+
+    def PlanService(self, request: Any, context: Any) -> Any:
+        self._take("PlanService", request, context)
+        return self.plan
+
+    def ExplainPlacement(self, request: Any, context: Any) -> Any:
+        self._take("ExplainPlacement", request, context)
+        return self.explanation
+
+    def Rebalance(self, request: Any, context: Any) -> Any:
+        self._take("Rebalance", request, context)
+        return self.waves.pop(0) if self.waves else control_pb2.RebalanceResponse()
 
     def RemoveService(self, request: Any, context: Any) -> Any:
         self._take("RemoveService", request, context)
