@@ -170,7 +170,8 @@ def _anonymous(name: str, mount: specs.Mount, where: Place) -> Placed:
 def _volume(mount: specs.Mount, path: str) -> Mount:
     subpath = mount.volume_subpath
     return Mount(
-        source=f"{path}/{normpath(subpath)}" if subpath else path,
+        source=path,
+        subpath=subpath,
         target=mount.target,
         read_only=mount.read_only,
         copy_up=not mount.nocopy and not subpath,

@@ -55,7 +55,8 @@ class Mount(Struct, frozen=True, kw_only=True):
     `copy_up` fills an empty `source` directory with what the image holds at `target`, owners
     and modes kept, before it is mounted. `size_bytes` 0 is the kernel's own limit. `mapped`: in a
     container with a user namespace, ids on the source are the container's, as for its root.
-    What is mounted below the source comes along if the mount is `recursive`.
+    What is mounted below the source comes along if the mount is `recursive`. With `subpath` it is
+    that path in the source which is mounted; links in it lead nowhere else.
     """
 
     kind: MountKind = MountKind.BIND
@@ -68,6 +69,7 @@ class Mount(Struct, frozen=True, kw_only=True):
     mode: int = 0o1777
     mapped: bool = False
     recursive: bool = True
+    subpath: str = ""
 
 
 class File(Struct, frozen=True, kw_only=True):

@@ -207,11 +207,13 @@ class OpenBind(Struct, frozen=True, kw_only=True):
 
     It happens before our mounts are isolated, so that `rshared` is shared with the host.
     Unless `shared`, nothing that is mounted in it later reaches the host. `propagation` are
-    flags of mount(2), each with MS_REC or not. A `device` has to be one.
+    flags of mount(2), each with MS_REC or not. A `device` has to be one. With `below` that
+    path is meant, in `source`: whatever links are on the way, it ends in there.
     """
 
     number: int
     source: str
+    below: str = ""
     recursive: bool = True
     attributes: Attributes = Attributes()
     propagation: tuple[int, ...] = ()

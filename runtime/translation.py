@@ -37,7 +37,7 @@ from runtime.oci.config import Resources as OciResources
 from runtime.oci.config import Rlimit as OciRlimit
 from runtime.oci.names import CAPABILITIES as CAPABILITY_NUMBERS
 from runtime.plan import Extras, Place, Plan, host_steps, make_plan, plan_exec
-from runtime.planning.place import CopyingUp
+from runtime.planning.place import CopyingUp, Part
 from runtime.spec import ContainerSpec, MountKind, Resources
 from runtime.spec import Mount as SpecMount
 from runtime.steps import HostStep
@@ -141,6 +141,11 @@ def to_extras(spec: ContainerSpec, known: Known = NOTHING) -> Extras:
             CopyingUp(mount.source, mount.target, mount.mapped and spec.user_namespace is not None)
             for mount in spec.mounts
             if mount.copy_up
+        ),
+        parts=tuple(
+            Part(mount.source, mount.target, mount.subpath)
+            for mount in spec.mounts
+            if mount.subpath
         ),
         files=spec.files,
         user=spec.user,

@@ -12,7 +12,7 @@ LOCAL = "local"
 ANONYMOUS = "com.docker.volume.anonymous"
 """The label of volumes whose name was made up, which nobody misses."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LONGEST_NAME = 255
 _KNOWN = ("device", "o", "type")
 
@@ -22,7 +22,7 @@ def name_problems(name: str) -> Iterator[str]:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         yield (
             f"name: {name!r} must be letters, digits, -, _ and ., begin with a letter or digit, "
-            f"and have 2 to {_LONGEST_NAME} characters"
+            f"and have 1 to {_LONGEST_NAME} characters"
         )
 
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -81,7 +81,7 @@ class Volumes:
                 case Volume(name=""):
                     _make_directory(Path(each.needs.path))
                 case Volume():
-                    await self._provide(each.needs)
+                    await _to_its_end(self._provide(each.needs))
                 case None:
                     pass
 
@@ -117,6 +117,10 @@ class Volumes:
                     hint="remove what uses it, or wait until it has ended",
                 )
             await asyncio.to_thread(self._unmount, name)
+            if any(each.startswith(f"{_escaped(self.path(name))}/") for each in _mount_points()):
+                raise Refused(
+                    f"something is mounted in volume {name}", hint="unmount it on this node first"
+                )
             gone = self._directory / f".{name}.removed"
             shutil.rmtree(gone, ignore_errors=True)
             (self._directory / name).rename(gone)
@@ -157,8 +161,7 @@ class Volumes:
 
     def _mounted(self) -> set[str]:
         """The volumes on which something is mounted."""
-        text = Path("/proc/self/mountinfo").read_text()
-        points = {line.split(" ", 5)[4] for line in text.splitlines()}
+        points = _mount_points()
         return {name for name in self.names() if _escaped(self.path(name)) in points}
 
     def _unmount(self, name: str) -> None:
@@ -187,6 +190,18 @@ def clean(directory: Path) -> None:
     """Remove what a crash left of volumes that were about to be made or to go."""
     for half in directory.glob(".*"):
         shutil.rmtree(half, ignore_errors=True)
+
+
+async def _to_its_end(work: Coroutine[None, None, None]) -> None:
+    """Do `work` even if nobody waits for it any more: a thread of it may be in the kernel."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.shield(task)
+
+
+def _mount_points() -> set[str]:
+    text = Path("/proc/self/mountinfo").read_text()
+    return {line.split(" ", 5)[4] for line in text.splitlines()}
 
 
 def _find(source: Source) -> None:
@@ -256,15 +271,10 @@ def _bind(wanted: Bind, path: str) -> None:
 
 
 def _enter(volume: Volume) -> None:
-    """Find the subpath in the volume: it has to be there, and no link may lead to it."""
+    """Find the subpath in the volume, as the runtime will: links lead nowhere else."""
     root = os.open(volume.path, os.O_PATH | os.O_DIRECTORY)
     try:
-        found = kernel.open_in_root(root, volume.subpath, os.O_PATH)
-        try:
-            real = Path(f"/proc/self/fd/{found}").readlink()
-        finally:
-            os.close(found)
-        base = Path(f"/proc/self/fd/{root}").readlink()
+        os.close(kernel.open_in_root(root, volume.subpath, os.O_PATH))
     except OSError as err:
         raise Refused(
             f"volume {volume.name} has no {volume.subpath}: {(err.strerror or '').lower()}",
@@ -272,8 +282,6 @@ def _enter(volume: Volume) -> None:
         ) from err
     finally:
         os.close(root)
-    if real != base / os.path.normpath(volume.subpath):
-        raise Refused(f"volume {volume.name}: a link leads to {volume.subpath}")
 
 
 def _escaped(path: str) -> str:

@@ -88,7 +88,8 @@ def _copy_into(gathering: str, source: str) -> None:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     gathered, target = os.open(gathering, flags), os.open(source, flags)
     try:
-        copy_tree(gathered, target)
+        with contextlib.suppress(FileExistsError):  # somebody else does the same
+            copy_tree(gathered, target)
     finally:
         os.close(gathered)
         os.close(target)

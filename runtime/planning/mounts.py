@@ -71,12 +71,14 @@ def arrange(config: Config, place: Place, extras: Extras) -> Arranged:
     """Plan all mounts and devices of `config`."""
     arranged = Arranged([], [], [], [], [])
     ups = {(each.source, each.target): each for each in extras.copy_ups}
+    parts = {(each.source, each.target): each.below for each in extras.parts}
     for mount in config.mounts:
         options = parse(mount.options)
         if options.is_bind or mount.type == "bind":
             up = ups.get((mount.source, mount.destination))
             filling = None if up is None else _copy_up(config, place, mount, up)
-            _bind(arranged, mount, options, place, filling)
+            below = parts.get((mount.source, mount.destination), "")
+            _bind(arranged, mount, options, place, filling=filling, below=below)
         elif mount.type == "cgroup":
             _cgroup(arranged, config, place, mount, options)
         else:
@@ -111,12 +113,19 @@ def _plain(path: str) -> str:
 
 
 def _bind(
-    arranged: Arranged, mount: Mount, options: Options, place: Place, filling: CopyUp | None
+    arranged: Arranged,
+    mount: Mount,
+    options: Options,
+    place: Place,
+    *,
+    filling: CopyUp | None,
+    below: str,
 ) -> None:
     number = arranged.number()
     opening = OpenBind(
         number=number,
         source=_source(mount, place),
+        below=below,
         recursive=options.is_recursive,
         attributes=options.attributes,
         propagation=_propagation(tuple(each for each in options.propagation if not _is_last(each))),

@@ -42,6 +42,14 @@ class CopyingUp(Struct, frozen=True):
     mapped: bool = False
 
 
+class Part(Struct, frozen=True):
+    """Bind not `source` to `target` but what is at `below` in it."""
+
+    source: str
+    target: str
+    below: str
+
+
 class Extras(Struct, frozen=True, kw_only=True):
     """What an OCI config does not say.
 
@@ -54,6 +62,7 @@ class Extras(Struct, frozen=True, kw_only=True):
 
     overlay: Overlay | None = None
     copy_ups: tuple[CopyingUp, ...] = ()
+    parts: tuple[Part, ...] = ()
     files: tuple[File, ...] = ()
     user: str | None = None
     additional_groups: tuple[str, ...] = ()

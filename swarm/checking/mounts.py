@@ -81,6 +81,8 @@ def _mount_options(path: str, mount: Mount) -> Iterator[Problem]:
     if mount.volume_driver not in ("", LOCAL):
         yield f"{path}.volume_driver", f"there is no driver {mount.volume_driver!r}; use {LOCAL}"
     if mount.kind is MountKind.VOLUME:
+        if mount.volume_options and not mount.source:
+            yield f"{path}.volume_options", "need a volume with a name; give it a source"
         for problem in option_problems(mount.volume_options):
             name, _, text = problem.partition(": ")
             yield f"{path}.volume_options[{name}]", text

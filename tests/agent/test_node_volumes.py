@@ -91,9 +91,14 @@ def test_names_by_slot_copies_with_owners_subpaths_and_memory() -> None:
         inside = here.data_root / "agent/volumes/sub/_data"
         (inside / "a/b").mkdir(parents=True)
         (inside / "a/b/file").write_text("deep")
+        # Whoever shares the volume may put links there; they lead nowhere outside of it.
+        (inside / "root").symlink_to("/")
+        (inside / "a/escape").symlink_to("../../../../../../../../../")
         mounts = (
             Mount(source="data-{{.Task.Slot}}", target="/etc", labels={"a": "b"}),
             Mount(source="sub", target="/sub", volume_subpath="a/b", read_only=True),
+            Mount(source="sub", target="/sly", volume_subpath="root"),
+            Mount(source="sub", target="/slier", volume_subpath="a/escape"),
             Mount(kind=MountKind.TMPFS, target="/mem", tmpfs_size_bytes=1 << 20, tmpfs_mode=0o700),
         )
         version = manager.version(image=IMAGE, mounts=mounts)
@@ -110,6 +115,8 @@ def test_names_by_slot_copies_with_owners_subpaths_and_memory() -> None:
         assert (root(here, one) / "sub/file").read_text() == "deep"
         with pytest.raises(OSError, match="Read-only"):
             (root(here, one) / "sub/other").write_text("")
+        for sly in ("sly", "slier"):
+            assert sorted(x.name for x in (root(here, one) / sly).iterdir()) == ["a", "root"]
         memory = root(here, one) / "mem"
         assert oct(memory.stat().st_mode)[-3:] == "700"
         assert os.statvfs(memory).f_blocks * 4096 == 1 << 20

@@ -171,13 +171,27 @@ def _open_bind(held: Held, step: s.OpenBind) -> None:
         mode = os.stat(step.source).st_mode
         if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
             raise OSError(errno.ENODEV, "not a device", step.source)
-    mount = kernel.open_tree(step.source, recursive=step.recursive)
+    mount = _copy_of(step)
     held.mounts[step.number] = mount
     for each in step.propagation:
         _spread(mount, each)
     change(mount, step.attributes)
     if step.translate is not None:
         _translate(held, mount, step.translate)
+
+
+def _copy_of(step: s.OpenBind) -> int:
+    if not step.below:
+        return kernel.open_tree(step.source, recursive=step.recursive)
+    root = os.open(step.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = kernel.open_in_root(root, step.below, os.O_PATH)
+        try:
+            return kernel.open_tree("", directory=found, recursive=step.recursive)
+        finally:
+            os.close(found)
+    finally:
+        os.close(root)
 
 
 def _spread(mount: int, propagation: int) -> None:

@@ -1,0 +1,242 @@
+"""Secrets, configs and volumes on four real hosts: who has them, and where they stay."""
+
+import os
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import Swarm
+from tests.cluster.hosts import Host, wait_for
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+
+PLAIN = "correct horse battery staple 7261"
+CHANGED = "tr0ub4dor and three 9914"
+
+
+def create(swarm: Swarm, *flags: str) -> None:
+    swarm.manager.ctl("service", "create", "-q", "--restart-delay", "0s", *flags)
+
+
+def remove(swarm: Swarm, name: str) -> None:
+    swarm.manager.ctl("service", "rm", name)
+    wait_for("its tasks are gone", lambda: not swarm.running(name), within_s=15)
+
+
+def roots(swarm: Swarm, service: str) -> dict[str, Path]:
+    """The root directory of each running task's container, by task."""
+    pids = swarm.container_pids()
+    return {
+        each["id"]: Path(f"/proc/{pids[each['id']]}/root")
+        for each in swarm.running(service)
+        if each["id"] in pids
+    }
+
+
+def reads(swarm: Swarm, service: str, path: str, count: int) -> set[str]:
+    """What the tasks of a service find in a file, once all `count` run."""
+    swarm.wait_running(service, count, within_s=20)
+    found = wait_for("containers", lambda: _all(roots(swarm, service), count), within_s=5)
+    return {(root / path).read_text() for root in found.values()}
+
+
+def _all(found: dict[str, Path], count: int) -> dict[str, Path] | None:
+    return found if len(found) == count else None
+
+
+def memories(host: Host) -> list[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line.split()[4] for line in lines if f"{host.run_root}/contents/" in line]
+
+
+def traces(host: Host, *plain: str) -> list[Path]:
+    """The files of a host that hold any of `plain`: data, logs, and what swarmd runs on."""
+    found = []
+    for base in (host.data_root, host.run_root, host.log):
+        for path in [base] if base.is_file() else base.rglob("*"):
+            if path.is_file() and f"{host.run_root}/contents/" not in str(path):
+                content = path.read_bytes()
+                found += [path for each in plain if each.encode() in content]
+    return found
+
+
+@pytest.fixture
+def secret(swarm: Swarm) -> Iterator[str]:
+    """A secret, and nothing that uses it any more afterwards."""
+    swarm.manager.ctl("secret", "create", "db", "-", stdin=PLAIN.encode())
+    yield "db"
+    swarm.manager.ctl("secret", "rm", "db")
+
+
+def test_a_secret_is_only_where_it_is_needed_and_new_data_rolls(swarm: Swarm, secret: str) -> None:
+    create(
+        swarm, "--name", "keeper", "--replicas", "2", "--replicas-max-per-node", "1",
+        "--constraint", "node.role==worker", "--update-parallelism", "2",
+        "--secret", f"source={secret},target=key,uid=33,mode=0400", swarm.image,
+    )  # fmt: skip
+    try:
+        assert reads(swarm, "keeper", "run/secrets/key", 2) == {PLAIN}
+        (one, other) = roots(swarm, "keeper").values()
+        status = (one / "run/secrets/key").stat()
+        assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (33, 0o400)
+        holders = {each["node"] for each in swarm.running("keeper")}
+        assert {host.name for host in swarm.lan.hosts if memories(host)} == holders
+        assert (
+            "in use by the following service: keeper"
+            in swarm.manager.ctl("secret", "rm", secret, check=False).stderr
+        )
+
+        before = set(roots(swarm, "keeper"))
+        swarm.manager.ctl("secret", "update", secret, "-", stdin=b"not for those that run")
+        assert {(root / "run/secrets/key").read_text() for root in (one, other)} == {PLAIN}
+        done = swarm.manager.ctl("secret", "update", "--roll", secret, "-", stdin=CHANGED.encode())
+        assert "rolling service keeper" in done.stderr
+        wait_for(
+            "other tasks run",
+            lambda: len(found := set(roots(swarm, "keeper"))) == 2 and not found & before,
+            within_s=20,
+        )
+        assert reads(swarm, "keeper", "run/secrets/key", 2) == {CHANGED}
+
+        for host in swarm.lan.hosts:
+            assert traces(host, PLAIN, CHANGED) == []
+        shown = swarm.manager.ctl("secret", "inspect", secret).stdout
+        shown += swarm.manager.ctl("service", "inspect", "keeper").stdout
+        assert PLAIN not in shown
+        assert CHANGED not in shown
+    finally:
+        remove(swarm, "keeper")
+    wait_for("no memory is left", lambda: not any(map(memories, swarm.lan.hosts)), within_s=10)
+
+
+def test_agents_and_managers_that_are_killed_lose_no_secret(swarm: Swarm, secret: str) -> None:
+    """Agents have contents in memory only, so they are given them anew after every start."""
+    create(swarm, "-d", "--name", "tough", "--mode", "global", "--secret", secret, swarm.image)
+    try:
+        for host in swarm.lan.hosts:
+            for pid in host.pids_of("agent.main", "manager.main"):
+                os.kill(pid, signal.SIGKILL)
+        assert reads(swarm, "tough", "run/secrets/db", 4) == {PLAIN}
+
+        (before,) = {tuple(sorted(roots(swarm, "tough")))}
+        victim = swarm.workers[0]
+        for pid in victim.pids_of("agent.main"):
+            os.kill(pid, signal.SIGKILL)
+        swarm.manager.ctl("service", "update", "-q", "--force", "tough", timeout=120)
+
+        assert reads(swarm, "tough", "run/secrets/db", 4) == {PLAIN}
+        assert not set(before) & set(roots(swarm, "tough"))
+        wait_for(
+            "each host has the memory of one task",
+            lambda: [len(memories(each)) for each in swarm.lan.hosts] == [1, 1, 1, 1],
+            within_s=10,
+        )
+    finally:
+        remove(swarm, "tough")
+
+
+def test_a_config_is_filled_in_for_each_task(swarm: Swarm, secret: str, tmp_path: Path) -> None:
+    (tmp_path / "site").write_text(
+        '{{.Service.Name}} {{.Task.Slot}} {{.Node.Hostname}} {{env "MODE"}} {{secret "db"}}\n'
+    )
+    swarm.manager.ctl(
+        "config", "create", "--template-driver", "golang", "-l", "team=red", "site",
+        str(tmp_path / "site"),
+    )  # fmt: skip
+    create(
+        swarm, "--name", "filled", "--replicas", "2", "--env", "MODE=fast", "--secret", secret,
+        "--config", "source=site,target=/etc/site.conf", swarm.image,
+    )  # fmt: skip
+    try:
+        swarm.wait_running("filled", 2, within_s=15)
+        nodes = {each["id"]: each["node"] for each in swarm.running("filled")}
+
+        texts = {
+            task: (root / "etc/site.conf").read_text().split(" ", 4)
+            for task, root in roots(swarm, "filled").items()
+        }
+        assert sorted(slot for _, slot, *_ in texts.values()) == ["1", "2"]
+        for task, (service, _, node, mode, password) in texts.items():
+            assert (service, node, mode, password) == (
+                "filled", nodes[task], "fast", f"{PLAIN}\n",
+            )  # fmt: skip
+        pretty = swarm.manager.ctl("service", "inspect", "--pretty", "filled").stdout
+        assert "/etc/site.conf" in pretty
+    finally:
+        remove(swarm, "filled")
+        swarm.manager.ctl("config", "rm", "site")
+
+
+def test_volumes_by_slot_are_followed_and_survive(swarm: Swarm) -> None:
+    """What a slot wrote is there for its next task, and where that is."""
+    create(
+        swarm, "--name", "stateful", "--replicas", "3",
+        "--mount", "src=state-{{.Task.Slot}},dst=/state,volume-label=of=stateful", swarm.image,
+    )  # fmt: skip
+    try:
+        swarm.wait_running("stateful", 3, within_s=15)
+        homes = {}
+        for task, root in wait_for(
+            "containers", lambda: _all(roots(swarm, "stateful"), 3), within_s=5
+        ).items():
+            slot = _slot(swarm, task)
+            (root / "state/slot").write_text(slot)
+            homes[slot] = _node(swarm, task)
+
+        for _ in range(2):
+            before = set(roots(swarm, "stateful"))
+            swarm.manager.ctl("service", "update", "-q", "--force", "stateful", timeout=60)
+            wait_for(
+                "other tasks run",
+                lambda before=before: (
+                    len(found := set(roots(swarm, "stateful"))) == 3 and not found & before
+                ),
+                within_s=20,
+            )
+        for task, root in roots(swarm, "stateful").items():
+            slot = _slot(swarm, task)
+            assert (root / "state/slot").read_text() == slot
+            assert _node(swarm, task) == homes[slot]
+        holder = swarm.host(homes["1"])
+        refused = holder.ctl("volume", "rm", "state-1", check=False).stderr
+        assert "volume is in use: state-1 is used by task stateful.1." in refused
+    finally:
+        remove(swarm, "stateful")
+    wait_for(
+        "nobody uses it",
+        lambda: holder.ctl("volume", "rm", "state-1", check=False).returncode == 0,
+        within_s=10,
+    )
+    assert "state-1" not in holder.ctl("volume", "ls", "-q").stdout
+    for host in swarm.lan.hosts:
+        host.ctl("volume", "prune", "-a", "-f", "--filter", "label=of=stateful")
+        assert "state-" not in host.ctl("volume", "ls", "-q").stdout
+
+
+def test_what_is_unknown_is_refused_before_anything_is_made(swarm: Swarm) -> None:
+    began = time.monotonic()
+    for flags, complaint in (
+        (["--secret", "none"], "no such secret: none"),
+        (["--config", "none"], "none"),
+        (["--mount", "src=a,dst=/x,volume-driver=rexray"], "there is no driver 'rexray'"),
+        (["--mount", "src=a,dst=/x,volume-opt=type=nfs"], "device"),
+    ):
+        done = swarm.manager.ctl(
+            "service", "create", "--name", "refused", *flags, swarm.image, check=False
+        )
+        assert done.returncode
+        assert complaint in done.stderr
+    assert "refused" not in swarm.manager.ctl("service", "ls").stdout
+    assert time.monotonic() - began < 20
+
+
+def _slot(swarm: Swarm, task: str) -> str:
+    return swarm.manager.ctl("task", "inspect", "-f", "{{.Slot}}", task).stdout.strip()
+
+
+def _node(swarm: Swarm, task: str) -> str:
+    return next(each["node"] for each in swarm.running("stateful") if each["id"] == task)
