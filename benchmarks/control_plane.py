@@ -136,7 +136,7 @@ class ControlPlane:
             config.write_bytes(msgspec.json.encode(self._config()))
             module = (sys.executable, "-P", "-m", "manager.main", "--config", str(config))
             processes.append(self._start("manager", module, dict(os.environ)))
-            await self._listening()
+            await self._listening(processes[-1])
             yield
         finally:
             for process in reversed(processes):
@@ -170,13 +170,13 @@ class ControlPlane:
         finally:
             await store.close()
 
-    async def _listening(self) -> None:
+    async def _listening(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + 30
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
             except OSError as err:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or process.poll() is not None:
                     said = (self.root / "manager.log").read_text()[-2000:]
                     raise Unavailable(f"the manager does not serve: {said}") from err
                 await asyncio.sleep(0.05)

@@ -150,6 +150,7 @@ class Hollow:
             learned=lambda managers: None,
             changed=lambda task_id: None,
             settled=self.welcome.set,
+            supplied=lambda: None,
             spawn=all_nodes.spawn,
             metrics=all_nodes.metrics,
             log=Ignored(),  # type: ignore[arg-type]  # it takes every call there is

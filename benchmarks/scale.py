@@ -189,7 +189,9 @@ def spec(number: int, replicas: int) -> ServiceSpec:
 
 
 @asynccontextmanager
-async def hollow_swarm(nodes: int, root: Path) -> AsyncIterator[tuple[Bench, float]]:
+async def hollow_swarm(
+    nodes: int, root: Path, *, keep_log: Path | None
+) -> AsyncIterator[tuple[Bench, float]]:
     """A swarm of so many hollow nodes, all in session, and how long that took."""
     plane = ControlPlane(root, spec=ClusterSpec())
     names = [NodeId(f"node{number:021d}") for number in range(nodes)]
@@ -204,14 +206,17 @@ async def hollow_swarm(nodes: int, root: Path) -> AsyncIterator[tuple[Bench, flo
                 stub = control_pb2_grpc.ControlStub(channel)
                 yield Bench(plane, hollows, stub, Meter(plane)), took_s
         finally:
+            if keep_log is not None:
+                shutil.copy(root / "manager.log", keep_log)
             await hollows.close()
 
 
-async def run(nodes: int, tasks: int, services: int, deaths: int, root: Path) -> Result:
+async def run(wanted: argparse.Namespace, root: Path) -> Result:
     """One run."""
-    replicas = tasks // services
+    nodes, services, deaths = wanted.nodes, wanted.services, wanted.deaths
+    replicas = wanted.tasks // services
     tasks = replicas * services
-    async with hollow_swarm(nodes, root) as (bench, connect_s):
+    async with hollow_swarm(nodes, root, keep_log=wanted.keep_log) as (bench, connect_s):
         gc.collect()
         gc.freeze()
         bench.meter.lap()
@@ -285,12 +290,13 @@ def main() -> None:
     parser.add_argument("--services", type=int, default=1)
     parser.add_argument("--deaths", type=int, default=50)
     parser.add_argument("--root", type=Path, default=Path("/dev/shm"), help="where etcd's data is")
+    parser.add_argument("--keep-log", type=Path, help="keep the manager's log in this file")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     found = parser.parse_args()
     share_one_arena()
     root = Path(tempfile.mkdtemp(prefix="swarm-scale-", dir=found.root))
     try:
-        result = asyncio.run(run(found.nodes, found.tasks, found.services, found.deaths, root))
+        result = asyncio.run(run(found, root))
     finally:
         shutil.rmtree(root, ignore_errors=True)
     if found.json:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from manager.applied import Applied
+from manager.decisions import Plan
 from swarm.ids import ServiceId
 
 WHOLE = 0
@@ -59,6 +60,15 @@ class Agenda:
         """Have a service, or a slot of it, planned at a time, unless it is planned before."""
         self._wake_at.setdefault(service_id, {})[slot] = at
         heapq.heappush(self._timers, (at, service_id, slot))
+
+    def follow(self, plan: Plan) -> None:
+        """Remember what a plan left for later."""
+        if plan.wake_at is not None:
+            self.wake(plan.service_id, plan.wake_at)
+        for slot, at in plan.wakes.items():
+            self.wake(plan.service_id, at, slot=slot)
+        if plan.rest:
+            self.add_slots(plan.service_id, plan.rest)
 
     def take(self, *, now: float) -> ServiceId | None:
         """The next service to plan as a whole, if any is due."""

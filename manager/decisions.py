@@ -7,7 +7,7 @@ of the operations allows a plan that is too large for one transaction to be cut 
 stops come before starts, so no prefix of a plan runs a replica twice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct, structs
 
@@ -125,11 +125,17 @@ Decision = (
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What to change now, and when to plan again although nothing happened."""
+    """What to change now, and when to plan again although nothing happened.
+
+    `wakes` says so of single slots, and `rest` are slots that were left for the next plan, so
+    that no plan takes too long.
+    """
 
     service_id: ServiceId = ServiceId("")
     decisions: tuple[Decision, ...] = ()
     wake_at: float | None = None
+    wakes: Mapping[int, float] = {}
+    rest: frozenset[int] = frozenset()
 
 
 _ORDER = (
@@ -147,16 +153,47 @@ _ORDER = (
 )
 
 
+_PLACES: dict[type, int] = {kind: place for place, kind in enumerate(_ORDER)}
+
+AT_ONCE = 2_000
+"""How many decisions one commit carries: etcd is at its best, and nobody waits for long."""
+
+
+def commits_for(view: ClusterView, plan: Plan, *, now: float) -> Iterator[Commit]:
+    """Turn a plan that was made on `view` into commits, one after the other.
+
+    Each is made when it is asked for: the one before has to be in the view by then, and may
+    have set others to work. All rely on the service as it was when the first was asked for.
+    What changes the service itself is never cut.
+    """
+    ordered = sorted(plan.decisions, key=lambda each: _PLACES[type(each)])
+    at_once = AT_ONCE
+    if any(type(each) is WriteService for each in ordered):
+        at_once = len(ordered)
+    shared = (_expected(view, layout.service_key(plan.service_id)),) if plan.service_id else ()
+    for start in range(0, len(ordered), max(1, at_once)):
+        yield _commit(view, shared, ordered[start : start + at_once], now)
+
+
 def commit_for(view: ClusterView, plan: Plan, *, now: float) -> Commit:
     """Turn a plan that was made on `view`, unchanged since, into a commit without a fence."""
-    compares: list[Compare] = [_expected(view, layout.service_key(plan.service_id))]
-    if not plan.service_id:
-        compares.clear()
+    ordered = sorted(plan.decisions, key=lambda each: _PLACES[type(each)])
+    shared = (_expected(view, layout.service_key(plan.service_id)),) if plan.service_id else ()
+    return _commit(view, shared, ordered, now)
+
+
+def _commit(
+    view: ClusterView, shared: tuple[Compare, ...], decisions: Iterable[Decision], now: float
+) -> Commit:
+    compares = list(shared)
     operations: list[Operation] = []
-    for decision in sorted(plan.decisions, key=lambda each: _ORDER.index(type(each))):
-        if isinstance(decision, CreateTask):
+    for decision in decisions:
+        if type(decision) is CreateTask:
             created = decision.task
-            compares.append(Absent(layout.task_key(created.service_id, created.id)))
+            key = layout.task_key(created.service_id, created.id)
+            compares.append(Absent(key))
+            operations.append(Put(key, pack(created)))
+            continue
         if isinstance(decision, WriteLedger):
             compares.append(_expected(view, layout.ledger_key(decision.ledger.service_id)))
         task = _changed_task(view, decision)
@@ -190,8 +227,6 @@ def _changed_task(view: ClusterView, decision: Decision) -> Task | None:
 
 def _operations(decision: Decision, task: Task | None, now: float) -> Iterator[Operation]:
     match decision, task:
-        case CreateTask(task=created), _:
-            yield _put(created)
         case SetDesired(desired=desired, eviction=eviction), Task():
             reason = eviction or task.eviction
             yield _put(structs.replace(task, desired=desired, eviction=reason, updated_at=now))

@@ -1,9 +1,12 @@
 """Tell a decision to the log: the name of what happened, and what a reader needs of it.
 
 Decisions are the log, so every kind of them has a line here, and the type checker knows when
-one has not. Ledgers and services are told in a few words: they are looked at where they are.
+one has not. Ledgers and services are told in a few words: they are looked at where they are. Many
+decisions of one kind in one plan are one line that counts them: a hundred thousand lines would
+tell nobody anything, and writing them would take longer than deciding did.
 """
 
+from collections.abc import Iterator
 from typing import assert_never
 
 from msgspec import structs
@@ -13,6 +16,7 @@ from manager.decisions import (
     CreateTask,
     Decision,
     Evict,
+    Plan,
     RemoveLedger,
     RemoveObserved,
     RemoveTask,
@@ -26,6 +30,30 @@ from swarm.objects import Ledger
 from swarm.states import RunState
 
 Fields = dict[str, object]
+
+FEW = 20
+"""Up to so many decisions of a kind in one plan are told one by one."""
+
+
+def summed(plan: Plan) -> Iterator[tuple[str, Fields]]:
+    """The events of a plan, each with its fields."""
+    kinds: dict[type, list[Decision]] = {}
+    for decision in plan.decisions:
+        kinds.setdefault(type(decision), []).append(decision)
+    for decisions in kinds.values():
+        if len(decisions) <= FEW:
+            yield from map(told, decisions)
+            continue
+        thing, _, what = told(decisions[0])[0].partition(".")
+        yield f"{thing}s.{what}", {"service_id": plan.service_id, "count": len(decisions)}
+
+
+def placements(plan: Plan) -> int:
+    """How many tasks the plan gives a node."""
+    return sum(
+        bool(each.task.node_id) if isinstance(each, CreateTask) else isinstance(each, AssignTask)
+        for each in plan.decisions
+    )
 
 
 def told(decision: Decision) -> tuple[str, Fields]:  # one case a kind

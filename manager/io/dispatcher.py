@@ -27,6 +27,7 @@ from manager.io.mirror import Mirror
 from manager.io.preflights import Preflights
 from manager.io.presence import Presence
 from manager.io.reporting import Reporting
+from manager.io.turns import Turns
 from manager.io.wire import kind_of, read_agent, write_agent
 from manager.store import Commit, Delete, Unchanged
 from manager.view import ClusterView
@@ -52,6 +53,8 @@ from swarm.specs import ClusterSpec
 HELLO_WITHIN_S = 5.0
 ATTEMPTS = 5
 RETRY_S = 0.2
+PATIENCE_PER_NODE_S = 0.0002
+LONGEST_PATIENCE_S = 0.5
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Requests = AsyncIterator[dispatch_pb2.AgentMessage]
@@ -80,6 +83,7 @@ class Dispatcher:
         self._reporting = Reporting(mirror, log)
         self._arrivals: dict[NodeId, asyncio.Lock] = {}
         self._opened = asyncio.Event()
+        self._turns = Turns()
         self._is_closing = False
         mirror.listen(self._changed)
 
@@ -224,7 +228,7 @@ class Dispatcher:
     async def _write(self, line: Line, context: Context) -> None:
         counts = self._mirror.metrics.messages
         try:
-            async for message in line.messages(self._mirror.view):
+            async for message in line.messages(self._mirror.view, self._turns):
                 await context.write(write_agent(message))
                 counts.labels("sent", kind_of(message)).inc()
         except grpc.aio.BaseError as err:
@@ -238,7 +242,10 @@ class Dispatcher:
                 if not self.sessions.heard(line.node_id, line.session_id, now=time.monotonic()):
                     line.close(Unavailable("this session is over", hint="reconnect"))
                     return
-                counts.labels("received", request.WhichOneof("message") or "").inc()
+                kind = request.WhichOneof("message") or ""
+                counts.labels("received", kind).inc()
+                if kind == "statuses":
+                    await self._turns.next()
                 self._take(line, read_agent(request), group)
         except SwarmError as err:
             line.close(err)
@@ -295,9 +302,11 @@ class Dispatcher:
         if applied.contents:
             for each in self.lines.values():
                 each.renew(applied.contents)
+        # Telling so many nodes takes a while anyway, and by then there may be more to tell.
+        patience_s = min(len(applied.assigned) * PATIENCE_PER_NODE_S, LONGEST_PATIENCE_S)
         for node_id, tasks in applied.assigned.items():
             if (line := self.lines.get(node_id)) is not None:
-                line.touch(tasks)
+                line.touch(tasks, patience_s=patience_s)
         for node_id in applied.nodes:
             if (line := self.lines.get(node_id)) is not None:
                 self._reconsider(line)

@@ -14,9 +14,9 @@ import structlog
 from msgspec import Struct
 
 from manager import layout
-from manager.agenda import Agenda
+from manager.agenda import Agenda, Due
 from manager.applied import Applied
-from manager.decisions import AssignTask, CreateTask, Plan, commit_for
+from manager.decisions import Plan, commits_for
 from manager.decoding import read_key
 from manager.dispatch.sessions import SILENT_PERIODS, heartbeat_period
 from manager.election import Deposed, Elected, Followed, Holder, News
@@ -27,7 +27,7 @@ from manager.orchestrator.planning import plan_service
 from manager.orchestrator.reaping import plan_node
 from manager.scheduler.fleet import Fleet
 from manager.store import Commit, Fence, fenced
-from manager.telling import told
+from manager.telling import placements, summed
 from swarm.errors import Conflict, SwarmError, Unavailable
 from swarm.ids import NodeId, ServiceId
 from swarm.specs import ClusterSpec
@@ -126,9 +126,14 @@ class Leader:
         view, now = self._mirror.view, self._mirror.clock()
         liveness = Liveness(grace_s=self._grace_s())
         self._mirror.tell(view.doubt(liveness.elected(view, now=now), now=now))
-        term = _Term(fence=fence, fleet=Fleet.of(view), liveness=liveness, agenda=Agenda())
+        term = _Term(
+            fence=fence,
+            fleet=Fleet.of(view),
+            liveness=liveness,
+            agenda=Agenda(priority=self._priority),
+        )
         term.agenda.add(sorted(view.services))
-        term.agenda.add(sorted({task.service_id for task in view.tasks.values()}))
+        term.agenda.add(sorted(view.services_with_tasks()))
         for item in versions.items:
             if (key := read_key(item.key)) is not None:
                 term.agenda.add((key.service_id,))
@@ -142,10 +147,10 @@ class Leader:
         now = self._mirror.clock()
         if over := term.liveness.expired(now=now):
             self._mirror.tell(self._mirror.view.give_up(over, now=now))
-        service_id = term.agenda.take(now=now)
+        due = term.agenda.next(now=now)
         try:
-            if service_id is not None:
-                await self._plan(term, service_id)
+            if due is not None:
+                await self._plan(term, due)
             elif term.nodes:
                 node_id = next(iter(term.nodes))
                 del term.nodes[node_id]
@@ -160,11 +165,14 @@ class Leader:
         else:
             term.conflicts = 0
 
-    async def _plan(self, term: "_Term", service_id: ServiceId) -> None:
-        started = time.perf_counter()
+    async def _plan(self, term: "_Term", due: Due) -> None:
+        started, service_id = time.perf_counter(), due.service_id
         try:
             plan = plan_service(
-                self._mirror.view, service_id, fleet=term.fleet, now=self._mirror.clock()
+                self._mirror.view,
+                service_id,
+                fleet=term.fleet,
+                now=self._mirror.clock(),
             )
         except Exception:
             # One service that we cannot plan must not keep all others from being planned.
@@ -172,8 +180,7 @@ class Leader:
             term.agenda.wake(service_id, self._mirror.clock() + BROKEN_RETRY_S)
             return
         self._mirror.metrics.plan_seconds.observe(time.perf_counter() - started)
-        if plan.wake_at is not None:
-            term.agenda.wake(service_id, plan.wake_at)
+        term.agenda.follow(plan)
         try:
             await self._commit(term, plan)
         except SwarmError:
@@ -191,18 +198,14 @@ class Leader:
         if not plan.decisions:
             await asyncio.sleep(0)
             return
-        commit = commit_for(self._mirror.view, plan, now=self._mirror.clock())
-        for part in split(fenced(commit, term.fence), self._mirror.store.limits):
-            await self._mirror.commit(part)
+        for commit in commits_for(self._mirror.view, plan, now=self._mirror.clock()):
+            for part in split(fenced(commit, term.fence), self._mirror.store.limits):
+                await self._mirror.commit(part)
         self._record(plan)
 
     def _record(self, plan: Plan) -> None:
-        for decision in plan.decisions:
-            placed = isinstance(decision, AssignTask) or (
-                isinstance(decision, CreateTask) and bool(decision.task.node_id)
-            )
-            self._mirror.metrics.placements.inc(placed)
-            name, fields = told(decision)
+        self._mirror.metrics.placements.inc(placements(plan))
+        for name, fields in summed(plan):
             self._log.info(name, **fields)
 
     async def _look_again(self, term: "_Term", err: SwarmError) -> None:
@@ -237,7 +240,7 @@ class Leader:
         view = self._mirror.view
         term.fleet.sync(view, applied)
         term.liveness.observe(view, applied, now=self._mirror.clock())
-        term.agenda.add(sorted(applied.services))
+        term.agenda.note(applied)
         term.nodes.update(dict.fromkeys(sorted(applied.nodes)))
         if applied.services or applied.nodes:
             self._stir()
@@ -245,6 +248,10 @@ class Leader:
     def _stir(self) -> None:
         self._stirred.set()
         self._stirred = asyncio.Event()
+
+    def _priority(self, service_id: ServiceId) -> int:
+        service = self._mirror.view.services.get(service_id)
+        return service.spec.task.priority if service is not None else 0
 
     def _grace_s(self) -> float:
         view = self._mirror.view

@@ -2,7 +2,8 @@
 
 Whoever wants to tell an agent something leaves it here and goes on; one writer sends it.
 Touched tasks are only noted: what is sent of them is read from the view when the line is
-free, so a task that changed ten times meanwhile is told once, as it is.
+free, so a task that changed ten times meanwhile is told once, as it is. When many lines are
+touched at once, they may wait a little, so that a large plan costs a few messages a node.
 """
 
 import asyncio
@@ -10,10 +11,13 @@ from collections.abc import AsyncIterator, Iterable
 
 from manager.dispatch.assignments import Assignments
 from manager.dispatch.deliveries import Open
+from manager.io.turns import Turns
 from manager.view import ClusterView
 from swarm.dispatch import Diff, FromManager
 from swarm.errors import SwarmError
 from swarm.ids import NodeId, TaskId
+
+SHORTEST_PATIENCE_S = 0.01
 
 
 class Line:
@@ -32,16 +36,20 @@ class Line:
         self._touched: dict[TaskId, None] = {}
         self._contents: set[str] = set()
         self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
 
     def send(self, message: FromManager) -> None:
         """Have `message` sent; forgotten once the line is closed."""
         self._messages.append(message)
         self._wake.set()
 
-    def touch(self, tasks: Iterable[TaskId]) -> None:
-        """Have the agent told what became of `tasks`."""
+    def touch(self, tasks: Iterable[TaskId], *, patience_s: float = 0.0) -> None:
+        """Have the agent told what became of `tasks`, at once or within `patience_s`."""
         self._touched.update(dict.fromkeys(tasks))
-        self._wake.set()
+        if patience_s < SHORTEST_PATIENCE_S:
+            self._ring()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(patience_s, self._ring)
 
     def renew(self, contents: Iterable[str]) -> None:
         """Have tasks that have yet to start given these secrets and configs as they are now."""
@@ -52,18 +60,25 @@ class Line:
         """End the session; the agent is told `error`."""
         if not self._is_closed:
             self._is_closed, self.error = True, error
-            self._wake.set()
+            self._ring()
 
-    async def messages(self, view: ClusterView) -> AsyncIterator[FromManager]:
+    async def messages(self, view: ClusterView, turns: Turns) -> AsyncIterator[FromManager]:
         """What to send, as it comes up, until the line is closed."""
         while not self._is_closed:
             await self._wake.wait()
+            await turns.next()
             self._wake.clear()
             messages, self._messages = self._messages, []
             for message in messages:
                 yield message
-            while diff := self._diff(view):
+            while self._timer is None and (diff := self._diff(view)):
                 yield diff
+
+    def _ring(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._wake.set()
 
     def _diff(self, view: ClusterView) -> Diff | None:
         touched, self._touched = self._touched, {}

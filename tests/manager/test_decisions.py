@@ -1,6 +1,7 @@
 import pytest
 
 from manager.decisions import (
+    AT_ONCE,
     AssignTask,
     CreateTask,
     Plan,
@@ -11,6 +12,7 @@ from manager.decisions import (
     UpdateMessage,
     changes_made,
     commit_for,
+    commits_for,
 )
 from manager.store import Absent, Commit, Delete, DeletePrefix, Put, Unchanged
 from swarm.codec import unpack
@@ -123,3 +125,44 @@ def test_a_successful_commit_tells_what_it_changed() -> None:
     ]
     with pytest.raises(AssertionError):
         changes_made(Commit((), (DeletePrefix("nodes/"),)), 9)
+
+
+def test_a_large_plan_is_cut_into_commits_that_rely_on_the_same_service() -> None:
+    """Somebody updates the service between the first commit of a plan and the second."""
+    world = World()
+    world.service()
+    created = [
+        CreateTask(Task(id=TaskId(f"t{n}"), service_id=ServiceId("s-web"), slot=n + 1))
+        for n in range(AT_ONCE + 1)
+    ]
+    plan = Plan(service_id=ServiceId("s-web"), decisions=tuple(created))
+
+    commits = commits_for(world.view, plan, now=1.0)
+    first = next(commits)
+    world.scale(ServiceId("s-web"), 7)
+    second = next(commits)
+
+    assert len(first.operations) == AT_ONCE
+    assert len(second.operations) == 1
+    assert first.compares[0] == second.compares[0]
+    assert list(commits) == []
+
+
+def test_each_commit_of_a_plan_sees_what_the_one_before_made_of_a_task() -> None:
+    """The same task is stopped early in a plan and removed late."""
+    world = world_with_task()
+    filling = [
+        CreateTask(Task(id=TaskId(f"t{n}"), service_id=ServiceId("s-web"), slot=n + 9))
+        for n in range(AT_ONCE)
+    ]
+    decisions = (SetDesired(TaskId("t1"), TaskState.SHUTDOWN), *filling, RemoveTask(TaskId("t1")))
+    commits = commits_for(
+        world.view, Plan(service_id=ServiceId("s-web"), decisions=decisions), now=1.0
+    )
+
+    first = next(commits)
+    changes = changes_made(first, world.revision + 1)
+    world.view.apply(changes, world.revision + 1, now=world.now, ahead=True)
+    second = next(commits)
+
+    assert Unchanged("tasks/s-web/t1", world.revision + 1) in second.compares

@@ -2,6 +2,7 @@ from manager.decisions import (
     AssignTask,
     CreateTask,
     Evict,
+    Plan,
     RemoveLedger,
     RemoveObserved,
     RemoveTask,
@@ -11,7 +12,7 @@ from manager.decisions import (
     WriteLedger,
     WriteService,
 )
-from manager.telling import told
+from manager.telling import placements, summed, told
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Ledger, Revision, Rollout, Run, Service, Task
 from swarm.specs import ServiceSpec
@@ -68,3 +69,21 @@ def test_a_ledger_is_told_in_a_few_words() -> None:
             "replicas": 7,
         },
     )
+
+
+def test_many_decisions_of_a_kind_are_counted_in_one_line() -> None:
+    many = tuple(CreateTask(Task(id=TaskId(f"t{n}"), service_id=WEB)) for n in range(100))
+    plan = Plan(service_id=WEB, decisions=(*many, SetDesired(TASK, TaskState.SHUTDOWN)))
+
+    events = dict(summed(plan))
+
+    assert events["tasks.created"] == {"service_id": WEB, "count": 100}
+    assert events["task.asked_to_stop"]["task_id"] == TASK
+
+
+def test_a_task_counts_as_placed_when_it_has_a_node() -> None:
+    placed = CreateTask(Task(id=TASK, service_id=WEB, node_id=NODE))
+    waiting = CreateTask(Task(id=TaskId("w"), service_id=WEB))
+    plan = Plan(decisions=(placed, waiting, AssignTask(TASK, NODE)))
+
+    assert placements(plan) == 2
