@@ -6,7 +6,7 @@ over, even when this loop is too busy to say so.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import structlog
 
@@ -150,8 +150,7 @@ class Election:
             case Claim(holder=holder):
                 return await self._claim(holder)
             case Renew(lease=lease, timeout_s=timeout_s):
-                async with asyncio.timeout(timeout_s):
-                    return await self._renew(lease)
+                return await _in_time(self._renew(lease), timeout_s)
             case Revoke(lease=lease):
                 await self._store.revoke(lease)
                 return Revoked(lease)
@@ -185,6 +184,18 @@ class Election:
             await self._store.revoke(lease)
         except SwarmError as err:
             self._log.warning("election.lease_left_to_lapse", reason=str(err))
+
+
+async def _in_time(answer: Coroutine[None, None, Event], timeout_s: float) -> Event:
+    """Wait for an answer; one that came in time counts, however late we find the time for it."""
+    asking = asyncio.ensure_future(answer)
+    try:
+        done, _ = await asyncio.wait({asking}, timeout=timeout_s)
+        if not done:
+            raise TimeoutError
+        return asking.result()
+    finally:
+        asking.cancel()
 
 
 def _now() -> float:

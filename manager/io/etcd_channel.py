@@ -5,8 +5,9 @@ etcd that is killed, restarted or frozen is noticed within a second or three.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 import grpc
@@ -25,6 +26,13 @@ _Stream = grpc.aio.StreamStreamCall[rpc_pb2.WatchRequest, rpc_pb2.WatchResponse]
 # Have a member that lost its majority say so at once, instead of holding on to a request
 # until its deadline and to a stream for ever.
 _HAS_LEADER = (("hasleader", "true"),)
+
+
+class _Renewal(Iterator[rpc_pb2.LeaseKeepAliveResponse], Protocol):
+    def cancel(self) -> bool: ...
+
+
+LEASES = 2  # a manager's presence and its leadership
 
 
 class Manners(Struct, frozen=True, kw_only=True):
@@ -55,6 +63,7 @@ class Connection:
         self._kv = rpc_pb2_grpc.KVStub(self._channel)
         self._watch = rpc_pb2_grpc.WatchStub(self._channel)
         self._lease = rpc_pb2_grpc.LeaseStub(self._channel)
+        self._keeper = Keeper(address, credentials, manners)
         self._timeout_s, self._waits = manners.timeout_s, manners.waits
         self._streams: set[_Stream] = set()
 
@@ -82,16 +91,8 @@ class Connection:
     async def keep_alive(
         self, request: rpc_pb2.LeaseKeepAliveRequest
     ) -> rpc_pb2.LeaseKeepAliveResponse:
-        """Renew a lease once. A stream of one message: etcd has no simpler call for it."""
-        call = self._lease.LeaseKeepAlive(
-            timeout=self._timeout_s, wait_for_ready=self._waits, metadata=_HAS_LEADER
-        )
-        try:
-            await _answer(call.write(request))
-            await _answer(call.done_writing())
-            return _not_ended(await _answer(call.read()), rpc_pb2.LeaseKeepAliveResponse)
-        finally:
-            call.cancel()
+        """Renew a lease once."""
+        return await _answer(self._keeper.keep_alive(request))
 
     async def watch(
         self, request: rpc_pb2.WatchRequest
@@ -123,7 +124,52 @@ class Connection:
         """End the watches at once, and calls under way after `grace_s`."""
         for call in self._streams:
             call.cancel()
+        self._keeper.close()
         await self._channel.close(grace_s)
+
+
+class Keeper:
+    """Renews leases on threads of its own, over a connection of its own.
+
+    What takes a call of a busy event loop through its many turns, and waits behind megabytes of
+    commits on the wire, would end leases of managers that live. So a renewal is handed over in
+    one turn of the loop and taken back in one.
+    """
+
+    def __init__(
+        self, address: str, credentials: grpc.ChannelCredentials, manners: Manners
+    ) -> None:
+        self._channel = grpc.secure_channel(address, credentials, options=_options(manners))
+        self._renewals = rpc_pb2_grpc.LeaseStub(self._channel).LeaseKeepAlive
+        self._threads = ThreadPoolExecutor(LEASES, thread_name_prefix="lease")
+        self._timeout_s, self._waits = manners.timeout_s, manners.waits
+
+    async def keep_alive(
+        self, request: rpc_pb2.LeaseKeepAliveRequest
+    ) -> rpc_pb2.LeaseKeepAliveResponse:
+        """Renew a lease once."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._renew, request)
+
+    def close(self) -> None:
+        """End renewals under way."""
+        self._channel.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _renew(self, request: rpc_pb2.LeaseKeepAliveRequest) -> rpc_pb2.LeaseKeepAliveResponse:
+        # A stream of one message: etcd has no simpler call for it.
+        # The stubs know the call of an event loop only; over this channel it is an iterator.
+        ask = cast("Callable[..., _Renewal]", self._renewals)
+        call = ask(
+            iter((request,)),
+            timeout=self._timeout_s,
+            wait_for_ready=self._waits,
+            metadata=_HAS_LEADER,
+        )
+        try:
+            return _not_ended(next(call, grpc.aio.EOF), rpc_pb2.LeaseKeepAliveResponse)
+        finally:
+            call.cancel()
 
 
 def address_of(endpoint: str) -> str:
@@ -140,8 +186,10 @@ def address_of(endpoint: str) -> str:
 async def _answer(call: Awaitable[_T]) -> _T:
     try:
         return await call
-    except grpc.aio.AioRpcError as err:
+    except grpc.RpcError as err:
         raise translated(err.code(), err.details() or "") from err
+    except RuntimeError as err:  # how a thread pool says that it was shut down
+        raise Unavailable("the connection to etcd was closed", hint="try again") from err
     except asyncio.CancelledError as err:
         # gRPC says it in the same way when someone closes the connection under a call.
         task = asyncio.current_task()

@@ -14,6 +14,7 @@ from aetcd.rpc.rpc_pb2 import (
     WatchRequest,
     WatchResponse,
 )
+from grpc import Channel as BlockingChannel
 from grpc.aio import Channel, StreamStreamMultiCallable, UnaryUnaryMultiCallable
 
 class KVStub:
@@ -30,4 +31,4 @@ class LeaseStub:
     LeaseGrant: UnaryUnaryMultiCallable[LeaseGrantRequest, LeaseGrantResponse]
     LeaseKeepAlive: StreamStreamMultiCallable[LeaseKeepAliveRequest, LeaseKeepAliveResponse]
     LeaseRevoke: UnaryUnaryMultiCallable[LeaseRevokeRequest, LeaseRevokeResponse]
-    def __init__(self, channel: Channel) -> None: ...
+    def __init__(self, channel: Channel | BlockingChannel) -> None: ...
