@@ -17,7 +17,7 @@ from manager.view import ClusterView
 from swarm.constraints import constraints_of
 from swarm.ids import NodeId
 from swarm.objects import Service, Task
-from swarm.specs import Availability, Replicated, TaintEffect, TaskSpec
+from swarm.specs import Availability, Global, TaintEffect, TaskSpec
 from swarm.wishes import print_taint, unborne
 
 
@@ -27,7 +27,7 @@ class Whereabouts:
     def __init__(self, view: ClusterView, service: Service) -> None:
         self._view = view
         self._service = service
-        self._is_replicated = isinstance(service.spec.mode, Replicated)
+        self._is_global = isinstance(service.spec.mode, Global)
         self._judged: dict[tuple[NodeId, int], str] = {}
 
     def may_stay(self, task: Task) -> bool:
@@ -36,7 +36,7 @@ class Whereabouts:
 
     def objection(self, task: Task) -> str:
         """Why the task may not stay where it is; empty when it may."""
-        version = task.spec_version if self._is_replicated else self._service.spec_version
+        version = self._service.spec_version if self._is_global else task.spec_version
         found = self._judged.get((task.node_id, version))
         if found is None:
             found = self._judged[task.node_id, version] = self._judge(task.node_id, version)

@@ -20,6 +20,7 @@ from swarm.objects import Ledger, Run, Service, Task
 from swarm.specs import (
     Catchup,
     Concurrency,
+    Placement,
     ReplicatedJob,
     Resources,
     Schedule,
@@ -302,6 +303,18 @@ def test_a_run_goes_on_with_its_version_when_the_service_changes() -> None:
     finish(world)
     world.wait(60.0)
     assert {task.spec_version for task in world.live(JOB)} == {2}
+
+
+def test_a_run_is_not_driven_out_by_constraints_of_a_later_version() -> None:
+    world = scheduled(total=1)
+    world.wait(60.0)
+    (task,) = world.live(JOB)
+    world.report(task, TaskState.RUNNING)
+
+    world.new_version(JOB, placement=Placement(constraints=("node.labels.zone==east",)))
+    world.plan()
+
+    assert [each.id for each in world.live(JOB)] == [task.id]
 
 
 def test_without_its_schedule_it_is_an_ordinary_job() -> None:
