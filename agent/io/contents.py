@@ -4,6 +4,9 @@ A task's file system is filled while nobody can see it and then attached at once
 directory holds either all of the files or none; whatever was there of an earlier attempt to
 start is taken away first. Its pages are not swapped: `noswap` where the kernel's tmpfs has it
 (6.4), otherwise ramfs, which never swaps. Nothing is left to do after a reboot.
+
+The directory of all of them is a mount that shares with nobody and that cannot be bound: who
+binds the host's `/run`, before or after, finds empty directories.
 """
 
 import asyncio
@@ -30,6 +33,7 @@ class Contents:
         self._directory = directory
         self._held = held
         self._arrived = asyncio.Event()
+        self._is_isolated = False
 
     def arrived(self) -> None:
         """Some may have come: whoever waits looks again."""
@@ -53,7 +57,8 @@ class Contents:
         place = self._directory / task_id
         try:
             self.remove(task_id)
-            place.mkdir(parents=True, mode=0o700)
+            self._isolate()
+            place.mkdir(mode=0o700)
             mount = _memory(sum(len(each.data) for each in files.written), len(files.written))
             try:
                 _fill(Path(f"/proc/self/fd/{mount}"), files)
@@ -68,16 +73,7 @@ class Contents:
 
     def remove(self, task_id: str) -> None:
         """Forget a task's files; fine when there are none."""
-        place = self._directory / task_id
-        with contextlib.suppress(FileNotFoundError):
-            while True:
-                try:
-                    kernel.unmount(str(place), k.MNT_DETACH)
-                except OSError as err:
-                    if err.errno != errno.EINVAL:  # which says that nothing is mounted there
-                        raise
-                    break
-            place.rmdir()
+        _remove(self._directory / task_id)
 
     def sweep(self, kept: Collection[str]) -> None:
         """Forget the files of every task that is not `kept`."""
@@ -85,6 +81,49 @@ class Contents:
             for place in tuple(self._directory.iterdir()):
                 if place.name not in kept:
                     self.remove(place.name)
+
+    def dissolve(self) -> None:
+        """Forget everything: this node leaves its swarm."""
+        self.sweep(())
+        self._is_isolated = False
+        _remove(self._directory)
+
+    def _isolate(self) -> None:
+        """Have the directory share its mounts with nobody (mount_namespaces(7))."""
+        if self._is_isolated:
+            return
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if str(self._directory) not in _mount_points():
+            mount = kernel.open_tree(str(self._directory), recursive=False)
+            try:
+                _attach(mount, self._directory)
+            finally:
+                os.close(mount)
+        # What is attached below a mount that is shared becomes shared, so this comes second.
+        top = os.open(self._directory, os.O_PATH | os.O_DIRECTORY)
+        try:
+            kernel.mount_setattr(top, propagation=k.MS_UNBINDABLE)
+        finally:
+            os.close(top)
+        self._is_isolated = True
+
+
+def _remove(place: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        while True:
+            try:
+                kernel.unmount(str(place), k.MNT_DETACH)
+            except OSError as err:
+                if err.errno != errno.EINVAL:  # which says that nothing is mounted there
+                    raise
+                break
+        place.rmdir()
+
+
+def _mount_points() -> set[str]:
+    """Where something is mounted; a run root has no spaces, which would be escaped here."""
+    text = Path("/proc/self/mountinfo").read_text()
+    return {line.split(" ", 5)[4] for line in text.splitlines()}
 
 
 def _memory(size: int, count: int) -> int:

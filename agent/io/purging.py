@@ -33,7 +33,7 @@ async def purge(config: Config, log: structlog.stdlib.BoundLogger) -> None:
         count = await delete_all(runtime, log)
     finally:
         await runtime.close()
-    Contents(config.contents, dict[str, Content]).sweep(())
+    Contents(config.contents, dict[str, Content]).dissolve()
     await Volumes(config.volumes, users=dict, changed=lambda: None).release()
     leftovers.remove_parents(config.cgroup_parent, host_layout())
     await asyncio.to_thread(shutil.rmtree, config.containers, ignore_errors=True)

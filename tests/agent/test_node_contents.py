@@ -49,7 +49,7 @@ def told(here: TestNode, plain: bytes = PLAIN) -> list[Path]:
 
 def memories(here: TestNode) -> list[str]:
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [x.split()[4] for x in lines if f"{here.run_root}/contents" in x]
+    return [x.split()[4] for x in lines if f"{here.run_root}/contents/" in x]
 
 
 def test_a_container_reads_its_secrets_and_nothing_of_them_is_anywhere_else() -> None:

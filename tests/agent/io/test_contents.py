@@ -1,6 +1,7 @@
 """Secrets in memory, on the real kernel."""
 
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from agent.contents import Files, Written
 from agent.io import contents as module
 from agent.io.contents import Contents
+from runtime import constants as k
 from runtime.io import kernel
 
 pytestmark = pytest.mark.kernel
@@ -27,14 +29,14 @@ FILES = Files(
 def here(tmp_path: Path) -> Iterator[Contents]:
     made = Contents(tmp_path / "contents", dict)
     yield made
-    made.sweep(())
+    made.dissolve()
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
 
 
 def mounted(base: Path) -> list[list[str]]:
     """The lines of mountinfo below `base`, each from the separator on."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [line.split(" - ")[1].split() for line in lines if f"{base}/" in line]
+    return [line.split(" - ")[1].split() for line in lines if f"{base}/contents/" in line]
 
 
 def test_files_have_their_owners_and_modes_in_memory_of_their_own(
@@ -111,3 +113,36 @@ def test_a_write_that_fails_leaves_nothing(here: Contents, tmp_path: Path) -> No
         here.write("t1", twice)
 
     assert not (tmp_path / "contents/t1").exists()
+
+
+def test_who_binds_what_is_around_sees_no_files(tmp_path: Path) -> None:
+    """As a container does that has the host's `/run`, with what is mounted in it later on."""
+    run, before, after = (tmp_path / each for each in ("run", "before", "after"))
+    for each in (run, before, after):
+        each.mkdir()
+    here = Contents(run / "contents", dict)
+    kernel.mount(str(run), str(run), "", k.MS_BIND)
+    kernel.mount("", str(run), "", k.MS_SHARED)
+    try:
+        kernel.mount(str(run), str(before), "", k.MS_BIND | k.MS_REC)
+
+        here.write("t1", FILES)
+        kernel.mount(str(run), str(after), "", k.MS_BIND | k.MS_REC)
+
+        assert (run / "contents/t1/files/config-0").exists()
+        for each in (before, after):
+            assert not list((each / "contents").rglob("config-0"))
+    finally:
+        here.dissolve()
+        for each in (after, before, run):
+            subprocess.run(["umount", "--recursive", "--lazy", str(each)], check=False)
+    assert f"{tmp_path}/" not in Path("/proc/self/mountinfo").read_text()
+
+
+def test_a_successor_finds_the_directory_as_it_is(here: Contents, tmp_path: Path) -> None:
+    here.write("t1", FILES)
+    Contents(tmp_path / "contents", dict).write("t2", FILES)
+
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    assert len([line for line in lines if line.split()[4] == str(tmp_path / "contents")]) == 1
+    assert len(mounted(tmp_path)) == 2
