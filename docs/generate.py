@@ -14,6 +14,7 @@ from manager import metrics as manager
 from runtime.command import helping as swarm_runtime
 from swarm.metrics import Row
 from swarmctl import reference as swarmctl
+from tests.flags import page as flags
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -44,6 +45,7 @@ def pages() -> dict[Path, str]:
     """Every generated page with its text."""
     return {
         REFERENCE / "cli.md": swarmctl.page(),
+        REFERENCE / "flags.md": flags.page(),
         REFERENCE / "metrics.md": "\n".join(_metrics()),
         REFERENCE / "swarm-runtime.md": swarm_runtime.page(),
     }
