@@ -10,13 +10,14 @@ from random import Random
 from manager.control import contents
 from manager.control.contents import CONFIG, SECRET, Kind
 from manager.finding import find_config, find_secret
+from manager.groups import check
 from manager.io.mirror import Mirror
 from manager.io.rendering import config_view, secret_view
 from manager.io.services import Services
 from manager.store import Commit
 from swarm.api.v1 import control_pb2
 from swarm.codec import from_message
-from swarm.errors import Conflict
+from swarm.errors import Conflict, Invalid, Refused
 from swarm.ids import ConfigId, SecretId, make_id
 from swarm.objects import Config, Sealed, Secret
 from swarm.sealing import DataKey, seal
@@ -160,10 +161,24 @@ class Contents:
             rolled[:] = [each.spec.name for each in users]
             changed = contents.update(view, present, sealed=sealed, spec=spec, now=now)
             cause = f"{kind.word} update"
-            return contents.rolling(view, changed, users, now=now, cause=cause)
+            commit = contents.rolling(view, changed, users, now=now, cause=cause)
+            return commit if not users else self._fitting(commit, kind, len(users))
 
         await self._services.commit(decide)
         return rolled
+
+    def _fitting(self, commit: Commit, kind: Kind, users: int) -> Commit:
+        """`commit`, if etcd takes it as one; the services could roll without the data otherwise."""
+        try:
+            check(commit, self._mirror.store.limits)
+        except Invalid as err:
+            raise Refused(
+                f"the {kind.word} is used by {users} services, more than etcd takes in one "
+                "transaction",
+                hint="leave --roll out, and then let them read it one by one: swarmctl service "
+                "update --force SERVICE",
+            ) from err
+        return commit
 
     async def _remove(self, kind: Kind, content_id: str) -> None:
         view = self._mirror.view

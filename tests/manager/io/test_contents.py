@@ -5,6 +5,7 @@ from msgspec import structs
 
 from agent.assignments import Wanted
 from manager import layout
+from manager.store import Limits
 from swarm.api.v1 import control_pb2, specs_pb2
 from swarm.errors import Invalid, Missing, Refused
 from swarm.ids import ServiceId
@@ -183,3 +184,22 @@ def _split(first: Agent, second: Agent) -> tuple[Agent, Agent] | None:
     if first.tasks:
         return first, second
     return (second, first) if second.tasks else None
+
+
+def test_more_services_than_one_transaction_takes_are_refused_with_a_way_out(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(swarm: Swarm) -> None:
+        await create_secret(swarm, "db")
+        await swarm.join("host-1")
+        await swarm.run(needing("db"))
+        monkeypatch.setattr(type(swarm.fake), "limits", Limits(operations=3, bytes=1 << 20))
+
+        request = control_pb2.UpdateSecretRequest(secret="db", data=b"two", roll=True)
+        with pytest.raises(Refused, match="used by 1 services") as caught:
+            await swarm.call("UpdateSecret", request)
+
+        assert "leave --roll out" in caught.value.hint
+        assert next(iter(swarm.view.secrets.values())).version == 1
+
+    tell(story)
