@@ -69,6 +69,14 @@ def missing(wanted: Wanted, held: Mapping[str, Content]) -> tuple[str, ...]:
     return tuple(each for each in contents_of(wanted.spec) if each not in held)
 
 
+def described(wanted: Wanted, ids: Iterable[str]) -> Iterator[str]:
+    """Secrets and configs of a task in words: `secret db`."""
+    asked, meant = wanted.spec.container, set(ids)
+    for word, references in (("secret", asked.secrets), ("config", asked.configs)):
+        for name in dict.fromkeys(each.name for each in references if each.id in meant):
+            yield f"{word} {name}"
+
+
 def mounts(asked: specs.ContainerSpec, at: str) -> tuple[Mount, ...]:
     """What a container binds of the memory at `at`."""
     found: dict[str, str] = {}

@@ -33,6 +33,12 @@ class Withdrawn(Struct, frozen=True, kw_only=True):
     """The manager no longer knows it: stop it, and leave nothing behind."""
 
 
+class Delayed(Struct, frozen=True, kw_only=True):
+    """Its preparation waits for somebody else, and `reason` says for what."""
+
+    reason: str
+
+
 class Prepared(Struct, frozen=True, kw_only=True):
     """Image and volumes are there."""
 
@@ -88,6 +94,7 @@ Event = (
     | Vanished
     | StopRequested
     | Withdrawn
+    | Delayed
     | Prepared
     | PrepareFailed
     | Started

@@ -20,6 +20,7 @@ from agent.events import (
     Abandoned,
     Adopted,
     Assigned,
+    Delayed,
     Event,
     Examined,
     Exited,
@@ -133,7 +134,7 @@ def step(life: Life, event: Event, *, at: float) -> Result:
             return (
                 _end(life, TaskState.FAILED, at=at, error=gone) if _is_fresh(life) else (life, ())
             )
-        case Prepared() | PrepareFailed() | Started() | StartFailed() | Abandoned():
+        case Delayed() | Prepared() | PrepareFailed() | Started() | StartFailed() | Abandoned():
             return _worked(life, event, at)
         case Exited() | Examined() | GraceExpired():
             return _lived(life, event, at)
@@ -142,10 +143,16 @@ def step(life: Life, event: Event, *, at: float) -> Result:
 
 
 def _worked(
-    life: Life, event: Prepared | PrepareFailed | Started | StartFailed | Abandoned, at: float
+    life: Life,
+    event: Delayed | Prepared | PrepareFailed | Started | StartFailed | Abandoned,
+    at: float,
 ) -> Result:
-    """What the shell did for the task has ended; an answer that nobody waits for is late."""
+    """What the shell did for the task has ended, or takes long; an answer that nobody waits for
+    is late."""
     match event:
+        case Delayed(reason=reason) if life.work is Work.PREPARE and life.stop is Stop.NO:
+            seen = replace(life.seen, message=reason)
+            return replace(life, seen=seen), (Report(seen),)
         case Prepared() | PrepareFailed() if life.work is Work.PREPARE:
             return _prepared(life, event, at)
         case Started() | StartFailed() if life.work is Work.START:

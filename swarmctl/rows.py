@@ -213,6 +213,8 @@ def task_error(view: control_pb2.TaskView) -> str:
         return seen.error
     if seen.state == objects_pb2.TASK_STATE_FAILED:
         return "out of memory" if seen.oom_killed else f"task: non-zero exit ({seen.exit_code})"
+    if seen.state == objects_pb2.TASK_STATE_PREPARING and seen.message.startswith("waiting"):
+        return seen.message
     return "" if view.task.node_id else view.task.message
 
 

@@ -23,6 +23,7 @@ from agent.containers import Container, Node, container, own_directory, stop_sig
 from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Report, Signal, Start, Wait
 from agent.events import (
     Abandoned,
+    Delayed,
     Event,
     GraceExpired,
     Prepared,
@@ -221,8 +222,11 @@ class Executor:
 
     async def _given(self, wanted: Wanted, made: Container, node: Node) -> given.Files:
         """The files of secrets and configs, once all of them have come."""
+        task_id = wanted.task.id
         if absent := self._contents.missing(wanted):
-            self._log.info("task.waits_for_contents", task_id=wanted.task.id, contents=absent)
+            self._log.info("task.waits_for_contents", task_id=task_id, contents=absent)
+            what = ", ".join(given.described(wanted, absent))
+            self._tell(task_id, Delayed(reason=f"waiting for {what}"))
         held = await self._contents.ready(wanted)
         filling = given.Filling(
             names=names(wanted.task, wanted.labels, node.host), env=made.spec.env

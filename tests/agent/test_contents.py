@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.assignments import Wanted
-from agent.contents import Files, Filling, Written, files, missing, mounts
+from agent.contents import Files, Filling, Written, described, files, missing, mounts
 from runtime.oci.config import IdMapping
 from runtime.spec import Mount, UserNamespace
 from swarm.dispatch import Content
@@ -80,12 +80,16 @@ def test_an_id_that_the_node_cannot_map_is_refused_with_its_field() -> None:
 def test_what_has_not_come_is_missing() -> None:
     spec = TaskSpec(
         container=ContainerSpec(
-            secrets=(FileReference(id="1"), FileReference(id="2")), configs=(FileReference(id="3"),)
+            secrets=(FileReference(id="1", name="a"), FileReference(id="2", name="b")),
+            configs=(FileReference(id="3", name="c"),),
         )
     )
     wanted = Wanted(task=Task(id=TaskId("t"), service_id=ServiceId("s")), spec=spec, revision=1)
 
-    assert missing(wanted, held(content("2"))) == ("1", "3")
+    absent = missing(wanted, held(content("2")))
+
+    assert absent == ("1", "3")
+    assert list(described(wanted, absent)) == ["secret a", "config c"]
 
 
 def test_a_template_is_filled_in_with_names_env_secrets_and_configs() -> None:

@@ -12,6 +12,7 @@ from agent.events import (
     Abandoned,
     Adopted,
     Assigned,
+    Delayed,
     Event,
     Examined,
     Exited,
@@ -334,7 +335,8 @@ EVENTS = st.one_of(
         [
             Assigned(), Adopted(pid=3, started_at=1.0), Vanished(), StopRequested(), Withdrawn(),
             Prepared(), PrepareFailed(reason="no"), STARTED, StartFailed(reason="no"),
-            Abandoned(), GraceExpired(), CHECKED, Adopted(pid=3, started_at=1.0, is_checked=True),
+            Abandoned(), Delayed(reason="x"), GraceExpired(), CHECKED,
+            Adopted(pid=3, started_at=1.0, is_checked=True),
             Adopted(pid=3, started_at=1.0, is_checked=True, was_running=True),
         ]
     ),
@@ -398,3 +400,14 @@ def test_law_a_terminal_task_has_no_work_left_and_starts_nothing(events: list[Ev
 
     assert after.state is one.state
     assert not [each for each in effects if isinstance(each, Prepare | Start | Signal | Kill)]
+
+
+def test_what_a_preparation_waits_for_is_reported_while_it_waits() -> None:
+    waiting = Delayed(reason="waiting for secret db")
+
+    one, effects = live(Assigned(), waiting)
+    _, late = live(Assigned(), StopRequested(), waiting)
+
+    assert one.seen.message == "waiting for secret db"
+    assert reported(effects) == [TaskState.PREPARING, TaskState.PREPARING]
+    assert reported(late) == [TaskState.PREPARING]

@@ -232,6 +232,14 @@ def test_a_task_says_what_it_does_and_why_not(
     assert (task_state(view), task_error(view)) == (state, error)
 
 
+def test_a_task_that_waits_for_a_secret_says_so() -> None:
+    view = task("t", state=objects_pb2.TASK_STATE_PREPARING)
+    before = task_error(view)
+    view.observation.message = "waiting for secret db"
+
+    assert (before, task_error(view)) == ("", "waiting for secret db")
+
+
 def test_an_image_has_a_row_per_name_and_one_without_names() -> None:
     images = [
         image("bbb", age=1000),

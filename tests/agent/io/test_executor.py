@@ -14,6 +14,7 @@ from agent.contents import Files
 from agent.effects import Abandon, Delete, Kill, Prepare, Signal, Start, Wait
 from agent.events import (
     Abandoned,
+    Delayed,
     Event,
     GraceExpired,
     Prepared,
@@ -358,19 +359,16 @@ def test_a_task_waits_for_its_secrets_and_starts_with_what_came(tmp_path: Path) 
         world.want(secrets=(FileReference(id="s1", name="db"),))
         written: list[tuple[str, Files]] = []
         world.contents.write = lambda task_id, files: written.append((task_id, files))  # type: ignore[method-assign]
-        world.executor.perform(Prepare(ID))
-        await world.until(lambda: (tmp_path / "containers").is_dir() and not world.told)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert not world.told
+        delayed = await world.told_by(Prepare(ID))
 
         world.held["s1"] = Content(id="s1", version=1, data=b"hunter2")
         world.contents.arrived()
-        await world.until(lambda: bool(world.told))
+        await world.until(lambda: len(world.told) > 1)
         world.held.clear()
         told = await world.told_by(Start(ID))
 
-        assert told == [Prepared(), Started(pid=os.getpid(), started_at=5.0)]
+        assert delayed == [Delayed(reason="waiting for secret db")]
+        assert told == [*delayed, Prepared(), Started(pid=os.getpid(), started_at=5.0)]
         ((task_id, files),) = written
         assert (task_id, files.written[0].data) == (ID, b"hunter2")
         (mount,) = world.runtime.started[0].mounts
@@ -383,14 +381,12 @@ def test_a_task_waits_for_its_secrets_and_starts_with_what_came(tmp_path: Path) 
 def test_a_task_that_waits_for_a_secret_can_be_given_up(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         world.want(secrets=(FileReference(id="s1", name="db"),))
-        world.executor.perform(Prepare(ID))
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await world.told_by(Prepare(ID))
 
         world.executor.perform(Abandon(ID))
-        await world.until(lambda: bool(world.told))
+        await world.until(lambda: len(world.told) > 1)
 
-        assert world.told == [(ID, Abandoned())]
+        assert world.told[-1] == (ID, Abandoned())
 
     within(tmp_path, story)
 
