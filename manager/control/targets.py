@@ -36,9 +36,15 @@ def running_task(view: ClusterView, text: str) -> Task:
 
 
 def sampled(view: ClusterView, names: list[str]) -> tuple[frozenset[TaskId], frozenset[ServiceId]]:
-    """The tasks and the services that `names` mean, tasks first."""
+    """The tasks and the services that `names` mean, tasks first.
+
+    The id of a service means all of its tasks, also those to come.
+    """
     tasks, services = set[TaskId](), set[ServiceId]()
     for name in names:
+        if name in view.services:
+            services.add(ServiceId(name))
+            continue
         try:
             tasks.add(running_task(view, name).id)
         except (Missing, Invalid) as err:

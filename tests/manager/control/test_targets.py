@@ -116,6 +116,14 @@ def test_samples_may_be_asked_of_tasks_and_of_whole_services() -> None:
         sampled(world.view, ["none"])
 
 
+def test_the_id_of_a_service_means_its_tasks_to_come_as_well() -> None:
+    world = world_of("web")
+    task(world, "t1")
+
+    assert sampled(world.view, ["web"]) == ({"t1"}, frozenset())
+    assert sampled(world.view, ["s-web"]) == (frozenset(), {"s-web"})
+
+
 def test_a_node_that_is_away_is_told_from_one_that_is_down() -> None:
     world = world_of()
 
