@@ -217,6 +217,11 @@ class Fleet:
         """What users call a node."""
         return self.node(self.rows[node_id]).description.hostname or node_id
 
+    def id_at(self, row: int) -> NodeId:
+        """The id of a row's node."""
+        found: NodeId = self.ids[row]
+        return found
+
     def node(self, row: int) -> Node:
         """The node of a row that is present."""
         return self._nodes[row]
@@ -334,6 +339,13 @@ class Fleet:
         load.held.add(rows, sign, len(self.ids))
         np.add.at(self.tasks, rows, sign)
         self._forget_if_empty(load)
+
+    def discharge(self, task_id: TaskId) -> None:
+        """Suppose that a task had ended; a table that supposes anything is not to be synced."""
+        charge = self._charges.pop(task_id)
+        if charge.claims:
+            self._claim(charge, -1)
+        self._change(charge.load, *(np.array([each]) for each in (charge.row, charge.leaving, -1)))
 
     def _charge_all(self, view: ClusterView, task_ids: Iterable[TaskId]) -> None:
         """Make the charges of these tasks what they ought to be by now."""

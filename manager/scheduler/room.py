@@ -4,7 +4,7 @@ Room is made once for a call, from the fleet and what else the same plan does, a
 the call places. Its filters come after the standing ones.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -87,18 +87,42 @@ class Room:
             found = each.admits if found is None else found & each.admits
         return found
 
+    def places(self) -> Int:
+        """How many more tasks each node may have, whatever its resources."""
+        room = np.full(len(self.tasks), PLENTY, np.int64)
+        if self._ask.max_per_node > 0:
+            np.minimum(room, self._ask.max_per_node - self.tasks, out=room)
+        if self._ask.ports or neighbours.EACH_NODE in neighbours.apart_by(self._ask):
+            np.minimum(room, 1, out=room)
+        return room
+
+    def admits_without(self, lower: Iterable[Load]) -> Mask:
+        """As `admits`, if neither `lower` nor what is leaving held any ports."""
+        found = np.ones(len(self.tasks), np.bool_)
+        gone = {id(each) for each in lower}
+        for each in (*self._affinity(), *self._clearing()):
+            found &= each.admits
+        for port in self._ask.ports:
+            if self.given is not None:
+                found &= self.given == 0
+            for rival in self._rivals(port):
+                if id(rival) not in gone:
+                    found &= rival.meant(len(self.tasks)) == 0
+        return found
+
     def _affinity(self) -> Iterator[Filter]:
         fleet, ask = self._fleet, self._ask
         for wish in ask.affinities:
-            if wish.required and not (
-                self.given is None and neighbours.seeks_itself(fleet, ask, wish)
-            ):
+            if wish.required:
                 yield _wish(wish, self._fulfils(wish))
         for load, wish, near in neighbours.shunned(fleet, ask):
             yield _shunned(load, wish, near)
 
     def _fulfils(self, wish: Affinity) -> Mask:
         fleet, ask = self._fleet, self._ask
+        if self.given is None and neighbours.seeks_itself(fleet, ask, wish):
+            somewhere: Mask = fleet.attribute(wish.topology).codes > 0
+            return somewhere
         found = neighbours.fulfils(fleet, ask, wish)
         if wish.service == ask.name and self.given is not None:
             here = neighbours.near(fleet, self.given, wish.topology)
@@ -106,12 +130,8 @@ class Room:
         return found
 
     def _port(self, port: Port) -> Filter:
-        fleet, length = self._fleet, len(self.tasks)
-        rivals = [
-            each
-            for each in fleet.holding_port(port.published)
-            if any(_clash(port, other) for other in each.ask.ports)
-        ]
+        length = len(self.tasks)
+        rivals = self._rivals(port)
         admits = np.ones(length, np.bool_) if self.given is None else self.given == 0
         for rival in rivals:
             admits &= rival.held.dense(length) == 0
@@ -122,6 +142,10 @@ class Room:
             return f"wants port {name} of the host, which service {holder} holds"
 
         return Filter("port", admits, lambda nodes: f"host port {name} in use on {nodes}", detail)
+
+    def _rivals(self, port: Port) -> list[Load]:
+        holding = self._fleet.holding_port(port.published)
+        return [each for each in holding if any(clash(port, own) for own in each.ask.ports)]
 
     def _amounts(self) -> Iterator[Filter]:
         fleet, ask = self._fleet, self._ask
@@ -224,7 +248,7 @@ def _shunned(load: Load, wish: Affinity, near: Mask) -> Filter:
     )
 
 
-def _clash(wish: Port, other: Port) -> bool:
+def clash(wish: Port, other: Port) -> bool:
     """Whether two tasks of one host cannot have these."""
     same = wish.published == other.published and wish.protocol == other.protocol
     return same and (wish.ip == other.ip or wish.ip in EVERYWHERE or other.ip in EVERYWHERE)

@@ -36,7 +36,11 @@ class Verdict(Struct, frozen=True, kw_only=True):
 def verdicts(fleet: Fleet, ask: Ask, *, home: Home | None = None) -> tuple[Verdict, ...]:
     """Every node's, in the order of their ids; `home` is where the task has to go."""
     room = Room(fleet, ask)
-    filters = (*standing_filters(fleet, ask), *_volume(fleet, home), *room.filters())
+    filters: tuple[Filter, ...] = (
+        *standing_filters(fleet, ask),
+        *_volume(fleet, home),
+        *room.filters(),
+    )
     first = np.full(len(fleet.ids), -1, np.int64)
     for number, each in reversed(tuple(enumerate(filters))):
         first[~each.admits] = number
@@ -44,7 +48,8 @@ def verdicts(fleet: Fleet, ask: Ask, *, home: Home | None = None) -> tuple[Verdi
     found: list[Verdict] = []
     for node_id in sorted(fleet.rows):
         row = fleet.rows[node_id]
-        refusing = filters[first[row]] if first[row] >= 0 else None
+        number = int(first[row])
+        refusing = filters[number] if number >= 0 else None
         found.append(
             Verdict(
                 node_id=node_id,

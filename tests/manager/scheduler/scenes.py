@@ -46,11 +46,16 @@ class Scene(Struct, frozen=True, kw_only=True):
     avoid: frozenset[NodeId]
 
 
-def make_scene(random: Random) -> Scene:
-    """Up to eight nodes, three services, and up to a dozen tasks."""
+def make_crowd(random: Random) -> Scene:
+    """Small nodes full of tasks, and a service that is more important than some of them."""
+    return make_scene(random, tasks=24, wishes=0.1)
+
+
+def make_scene(random: Random, *, tasks: int = 12, wishes: float = 1.0) -> Scene:
+    """Up to eight nodes, three services, and up to so many tasks."""
     world = World()
     nodes = [_node(random, number) for number in range(random.randint(0, 8))]
-    services = [_service(random, name) for name in NAMES]
+    services = [_service(random, name, wishes) for name in NAMES]
     pairs: list[tuple[str, Struct]] = []
     for node in nodes:
         pairs.append((layout.node_key(node.id), node))
@@ -59,7 +64,7 @@ def make_scene(random: Random) -> Scene:
     for service in services:
         pairs.append((layout.service_key(service.id), service))
         pairs.append((layout.version_key(service.id, 1), SpecVersion.of(service)))
-    for number in range(random.randint(0, 12) if nodes else 0):
+    for number in range(random.randint(0, tasks) if nodes else 0):
         pairs += _task(random, number, random.choice(services), random.choice(nodes))
     world.write(*pairs)
     for node in nodes:
@@ -116,16 +121,18 @@ def _node(random: Random, number: int) -> Node:
     )
 
 
-def _service(random: Random, name: str) -> Service:
-    def sometimes(share: float) -> bool:
-        return random.random() < share
+def _service(random: Random, name: str, share: float) -> Service:
+    is_wishful = random.random() < share
+
+    def sometimes(chance: float) -> bool:
+        return random.random() < chance
 
     generic = [
         GenericResource(kind=kind, count=random.randint(1, 2))
         for kind in ("ssd", "gpu")
         if sometimes(0.15)
     ]
-    wishes = [_affinity(random) for _ in range(random.choice((0, 0, 1, 1, 2)))]
+    wishes = [_affinity(random) for _ in range(random.choice((0, 0, 1, 1, 2)) * is_wishful)]
     preferences = random.choice(
         ((), (), ("node.labels.zone",), ("node.labels.zone", "node.labels.rack"))
     )
@@ -137,13 +144,13 @@ def _service(random: Random, name: str) -> Service:
         wishes = [w for w in wishes if w.service != name or (w.anti and w.required)]
     task = TaskSpec(
         reservations=Resources(
-            cpu_millis=random.choice((0, 0, 300, 500)),
-            memory_bytes=random.choice((0, 0, 50, 100)) * MEBI,
+            cpu_millis=random.choice((0, 300, 500, 1200)),
+            memory_bytes=random.choice((0, 0, 50, 100, 210)) * MEBI,
             generic=tuple(generic),
         ),
         placement=Placement(
             constraints=("node.labels.zone!=b",) if sometimes(0.1) else (),
-            max_replicas_per_node=random.choice((0, 0, 1, 3)),
+            max_replicas_per_node=random.choice((0, 0, 1, 3)) if is_wishful else 0,
             preferences=preferences,
             platforms=(Platform(os="linux", arch="amd64"),) if sometimes(0.2) else (),
             affinities=tuple(wishes),

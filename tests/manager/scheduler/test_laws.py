@@ -1,3 +1,5 @@
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -7,7 +9,7 @@ from manager.scheduler.verdicts import verdicts
 from tests.manager.scheduler.naive import Naive
 from tests.manager.scheduler.scenes import Scene, make_scene
 
-SCENES = st.randoms(use_true_random=False).map(make_scene)
+SCENES = st.integers(0, 2**32).map(Random).map(make_scene)
 
 
 def placed(scene: Scene, wanted: int) -> Placement:
@@ -34,7 +36,7 @@ def naive(scene: Scene) -> Naive:
     )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=300)
 @given(SCENES, st.integers(0, 12))
 def test_law_placing_in_bulk_chooses_what_choosing_one_by_one_chooses(
     scene: Scene, wanted: int
@@ -45,7 +47,7 @@ def test_law_placing_in_bulk_chooses_what_choosing_one_by_one_chooses(
     assert bool(found.reason) is (found.missing > 0)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(SCENES)
 def test_law_a_node_admits_one_more_exactly_when_it_can_be_given_one(scene: Scene) -> None:
     fleet = Fleet.of(scene.view)
