@@ -7,7 +7,7 @@ PACKAGES := busybox-static docker-registry etcd-server iproute2 libseccomp2 nfta
   python3-venv skopeo umoci util-linux
 # For tests only: who else uses our runtime (whichever Docker is there stays), and another kernel.
 TEST_PACKAGES := conmon podman $(if $(shell command -v dockerd),,docker.io) \
-  e2fsprogs kmod qemu-system-x86
+  e2fsprogs kmod prometheus qemu-system-x86
 
 help: ## show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
