@@ -122,9 +122,13 @@ def _edited(old: Placement, own: UpdateFlags) -> Placement:
 
 
 def _is_about(wish: Affinity, texts: tuple[str, ...]) -> bool:
+    """Whether one of the texts is the wish in full, or the service that it is about."""
     from swarm import wishes
 
-    return any(text == wish.service or wishes.parse_affinity(text) == wish for text in texts)
+    return any(
+        wishes.parse_affinity(text) == wish if "=" in text else text == wish.service
+        for text in texts
+    )
 
 
 def _bears(wish: Toleration, texts: tuple[str, ...]) -> bool:

@@ -7,7 +7,15 @@ import pytest
 from swarm.api.v1 import control_pb2
 from swarm.codec import from_message
 from swarm.errors import Conflict
-from swarm.specs import ContainerSpec, Global, Replicated, ServiceSpec, TaskSpec
+from swarm.specs import (
+    Autoscale,
+    ContainerSpec,
+    Global,
+    Replicated,
+    ReplicatedJob,
+    ServiceSpec,
+    TaskSpec,
+)
 from tests.swarmctl.fake_swarm import FakeSwarm
 from tests.swarmctl.running import run
 
@@ -123,3 +131,52 @@ def test_a_global_service_cannot_be_scaled(swarm: FakeSwarm, socket: Path) -> No
     assert ran.status == 1
     assert "service all is global" in ran.err
     assert "web scaled to 3" in ran.out
+
+
+def test_a_job_is_scaled_in_all(swarm: FakeSwarm, socket: Path) -> None:
+    job = ServiceSpec(
+        name="job",
+        mode=ReplicatedJob(total=3, max_concurrent=2),
+        task=TaskSpec(container=ContainerSpec(image="busybox")),
+    )
+    swarm.add_service(job, service_id="s9")
+
+    assert run(socket, "service", "scale", "-d", "job=9").status == 0
+
+    [request] = swarm.asked(control_pb2.UpdateServiceRequest)
+    assert from_message(ServiceSpec, request.spec).mode == ReplicatedJob(total=9, max_concurrent=2)
+
+
+@pytest.mark.parametrize(
+    "words", [("scale", "-d", "auto=5"), ("update", "-d", "--replicas", "5", "auto")]
+)
+def test_what_is_autoscaled_is_not_scaled_by_hand(
+    swarm: FakeSwarm, socket: Path, words: tuple[str, ...]
+) -> None:
+    wish = Autoscale(least=2, most=20, cpu_percent=60)
+    spec = ServiceSpec(
+        name="auto", autoscale=wish, task=TaskSpec(container=ContainerSpec(image="busybox"))
+    )
+    swarm.add_service(spec, service_id="s9")
+
+    ran = run(socket, "service", *words)
+
+    assert ran.status == 1
+    assert "service auto is autoscaled between 2 and 20 replicas" in ran.err
+    assert "--no-autoscale" in ran.err
+    assert swarm.asked(control_pb2.UpdateServiceRequest) == []
+
+
+def test_autoscaling_ends_and_the_number_is_set_at_once(swarm: FakeSwarm, socket: Path) -> None:
+    wish = Autoscale(least=2, most=20, cpu_percent=60)
+    spec = ServiceSpec(
+        name="auto", autoscale=wish, task=TaskSpec(container=ContainerSpec(image="busybox"))
+    )
+    swarm.add_service(spec, service_id="s9")
+
+    flags = ("--no-autoscale", "--replicas", "5")
+    assert run(socket, "service", "update", "-d", *flags, "auto").status == 0
+
+    [request] = swarm.asked(control_pb2.UpdateServiceRequest)
+    changed = from_message(ServiceSpec, request.spec)
+    assert (changed.autoscale, changed.mode) == (None, Replicated(replicas=5))

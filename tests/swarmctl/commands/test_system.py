@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from swarm import __version__
-from swarm.api.v1 import control_pb2, objects_pb2
+from swarm.api.v1 import control_pb2, objects_pb2, specs_pb2
 from swarm.specs import ContainerSpec, ServiceSpec, TaskSpec
 from tests.swarmctl.fake_swarm import NODE_ID, FakeSwarm
 from tests.swarmctl.running import run
@@ -108,6 +108,31 @@ def test_names_are_completed_from_the_swarm(swarm: FakeSwarm, socket: Path) -> N
         swarm.add_service(spec, service_id=f"id-{name}")
 
     assert completed(socket, "swarmctl service ps w") == ["web", "worker"]
+
+
+def test_values_of_flags_are_completed(swarm: FakeSwarm, socket: Path) -> None:
+    swarm.secrets = [control_pb2.SecretView(spec=specs_pb2.SecretSpec(name="key"))]
+    swarm.configs = [control_pb2.ConfigView(spec=specs_pb2.ConfigSpec(name="nginx.conf"))]
+    swarm.add_service(ServiceSpec(name="db"), service_id="id-db")
+    create = "swarmctl service create"
+
+    assert completed(socket, f"{create} --mode rep") == ["replicated", "replicated-job"]
+    assert completed(socket, f"{create} --update-order ") == ["start-first", "stop-first"]
+    assert completed(socket, f"{create} --update-failure-action r") == ["rollback"]
+    assert completed(socket, f"{create} --secret k") == ["key"]
+    assert completed(socket, f"{create} --config n") == ["nginx.conf"]
+    assert completed(socket, f"{create} --depends-on d") == ["db"]
+    assert completed(socket, f"{create} --network h") == ["host"]
+    assert completed(socket, "swarmctl service update --secret-rm ") == ["key"]
+
+
+def test_flags_are_listed_by_what_they_are_about(socket: Path) -> None:
+    lines = run(socket, "service", "create", "--help").out.splitlines()
+
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings[0] == "Container:"
+    assert headings[-1] == "Options:"
+    assert {"Health:", "Placement:", "Resources:", "Updates and rollbacks:"} < set(headings)
 
 
 def test_a_swarm_that_does_not_answer_offers_nothing(socket: Path) -> None:
