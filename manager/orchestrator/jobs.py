@@ -19,6 +19,7 @@ from manager.orchestrator.draft import Draft
 from manager.orchestrator.draining import Whereabouts
 from manager.orchestrator.job_nodes import go_around
 from manager.orchestrator.job_slots import Round, go_on
+from manager.orchestrator.preempting import make_room, make_room_on
 from manager.orchestrator.reaping import dismiss, history_limit
 from manager.orchestrator.schedules import begun, fired, next_firing, without_history
 from manager.orchestrator.trying import Need, Rules, job_policy, wind_up
@@ -166,25 +167,38 @@ class _Job:
 
     def _place(self, needs: list[Need], runs: list[Run]) -> bool:
         ask, slots = self._ask(runs[0]), [need.opening.slot for need in needs]
+        leaving = Counter(each.task.node_id for each in self._draft.stopped)
+        homes = homes_for(self._fleet, ask, slots, self._last_nodes() if ask.volumes else {})
         placed = place(
             self._fleet,
             ask,
             len(needs),
             failures=self._failures(runs),
-            leaving=Counter(each.task.node_id for each in self._draft.stopped),
-            homes=homes_for(self._fleet, ask, slots, self._last_nodes() if ask.volumes else {}),
+            leaving=leaving,
+            homes=homes,
+        )
+        waits = make_room(
+            self._view,
+            self._fleet,
+            ask,
+            placed,
+            self._draft,
+            leaving=leaving,
+            avoid=frozenset(),
+            homes=homes,
         )
         for index, (need, node_id) in enumerate(zip(needs, placed.by_task, strict=True)):
             if node_id:
                 self._begin(need, node_id, placed.claims_of(index))
             else:
-                self._wait(need, placed.reason_of(index))
-        return any(placed.by_task)
+                self._wait(need, waits.get(index) or placed.reason_of(index))
+        return bool(waits) or any(placed.by_task)
 
     def _place_at_home(self, needs: list[Need], runs: list[Run]) -> bool:
         homes = [need.opening.node_id for need in needs]
         ask = self._ask(runs[0])
         refused = without_room(self._fleet, ask, homes)
+        make_room_on(self._view, self._fleet, ask, refused.keys(), self._draft)
         taken: set[NodeId] = set()
         for need, home in zip(needs, homes, strict=True):
             if reason := refused.get(home):

@@ -17,6 +17,7 @@ from manager.orchestrator.attempts import Attempt, Phase, in_order
 from manager.orchestrator.draft import Draft, Opening, Wait
 from manager.orchestrator.draining import Whereabouts
 from manager.orchestrator.moving import move
+from manager.orchestrator.preempting import make_room_on
 from manager.orchestrator.reaping import bury_gone, dismiss, history_limit, trim
 from manager.orchestrator.replicas import Frame, Replica, Settled, Standing, settle
 from manager.orchestrator.rollout import Course, frame_for
@@ -25,7 +26,7 @@ from manager.scheduler.asks import Ask, ask_of, ask_of_version
 from manager.scheduler.fleet import Fleet
 from manager.scheduler.placement import Claims, admitted_nodes, claims_at, without_room
 from manager.view import ClusterView
-from swarm.ids import NodeId, TaskId
+from swarm.ids import NodeId
 from swarm.objects import Service, SpecVersion
 from swarm.states import TaskState
 
@@ -54,7 +55,7 @@ def plan_per_node(
         settled[index] = _in_turn_without_room(each, asks, draft)
         draft.call_for(settled[index].need)
     bury_gone(attempts, draft)
-    _start(service, waiting, asks, draft, fleet)
+    _start(service, waiting, asks, draft)
     limit = history_limit(view)
     for node_id, own in by_node.items():
         trim(own, limit, draft, is_opened=draft.has_created(0, node_id))
@@ -118,6 +119,15 @@ class _Asks:
         (claims,) = claims_at(self._fleet, ask, row) or ((),)
         return claims
 
+    def clear_room(self, draft: Draft) -> None:
+        """Have tasks of lower priority give way where there is no room for what starts."""
+        refused: defaultdict[int, list[NodeId]] = defaultdict(list)
+        for opening in () if draft.hold else draft.openings:
+            if self.refusal(opening):
+                refused[opening.version or self._service.spec_version].append(opening.node_id)
+        for version, nodes in sorted(refused.items()):
+            make_room_on(self._view, self._fleet, self._ask(version), nodes, draft)
+
     def _ask(self, version: int) -> Ask:
         known = self._view.version_of(self._service.id, version)
         return ask_of_version(known or SpecVersion.of(self._service), self._service.spec.name)
@@ -140,17 +150,15 @@ def _in_turn_without_room(settled: Settled, asks: _Asks, draft: Draft) -> Settle
     return Settled(replica=settled.replica, standing=Standing.MOVING)
 
 
-def _start(
-    service: Service, waiting: list[Attempt], asks: _Asks, draft: Draft, fleet: Fleet
-) -> None:
+def _start(service: Service, waiting: list[Attempt], asks: _Asks, draft: Draft) -> None:
     """Start every opening on its node, or have it wait saying which node has no room."""
+    asks.clear_room(draft)
     left = {attempt.task.id: attempt for attempt in waiting}
     for opening in draft.openings:
         message = draft.hold or asks.refusal(opening)
-        version = opening.version or service.spec_version
-        known = left.pop(draft.name_of(opening), None) or _waiting_for(
-            fleet.name(opening.node_id), version, message, left
-        )
+        # It has the id of what it waits to be. By its words it could be taken for another's,
+        # whose turn would then come to make a task that exists already.
+        known = left.pop(draft.name_of(opening), None)
         if message and known is not None:
             draft.keep_waiting(Wait(task=known.task), message)
         elif message:
@@ -161,15 +169,3 @@ def _start(
             draft.create(service, opening, opening.node_id, claims=asks.claims(opening))
     for attempt in left.values():
         draft.remove(attempt)
-
-
-def _waiting_for(
-    name: str, version: int, message: str, left: dict[TaskId, Attempt]
-) -> Attempt | None:
-    """A task that says the same, or that it waits for room on the node of this name."""
-    for task_id, attempt in left.items():
-        task = attempt.task
-        says = task.message == message if message else task.message.endswith(f" on node {name})")
-        if task.spec_version == version and says:
-            return left.pop(task_id)
-    return None

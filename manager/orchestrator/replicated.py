@@ -7,6 +7,7 @@ from manager.orchestrator.attempts import Attempt, in_order
 from manager.orchestrator.draft import Draft, Opening, Wait
 from manager.orchestrator.draining import Whereabouts
 from manager.orchestrator.moving import move
+from manager.orchestrator.preempting import make_room
 from manager.orchestrator.reaping import bury_gone, dismiss, history_limit, trim
 from manager.orchestrator.replicas import Replica, Settled, settle
 from manager.orchestrator.rollout import Course, frame_for
@@ -83,19 +84,26 @@ def _place(
             continue
         ask = _ask(view, service, version)
         last = _last_nodes(attempts) if ask.volumes else {}
+        leaving = Counter(attempt.task.node_id for attempt in draft.stopped)
+        avoided = frozenset((avoid,) if avoid else ())
+        homes = homes_for(fleet, ask, list(map(_slot, needs)), last)
         placed = place(
             fleet,
             ask,
             len(needs),
             failures=_failures(attempts, version, draft.now),
-            leaving=Counter(attempt.task.node_id for attempt in draft.stopped),
-            avoid=frozenset((avoid,) if avoid else ()),
-            homes=homes_for(fleet, ask, list(map(_slot, needs)), last),
+            leaving=leaving,
+            avoid=avoided,
+            homes=homes,
+        )
+        waits = make_room(
+            view, fleet, ask, placed, draft, leaving=leaving, avoid=avoided, homes=homes
         )
         for index, (need, node_id) in enumerate(zip(needs, placed.by_task, strict=True)):
             reason, claims = placed.reason_of(index), placed.claims_of(index)
+            reason = waits.get(index, reason)
             _give(draft, service, need, node_id, reason=reason, claims=claims)
-        if any(placed.by_task):
+        if waits or any(placed.by_task):
             return
 
 

@@ -47,6 +47,11 @@ class Placement(Struct, frozen=True, kw_only=True, eq=False):
     reason: str = ""
     reasons: Mapping[int, str] = {}
 
+    @classmethod
+    def nowhere(cls, wanted: int) -> "Placement":
+        """Where nothing was placed."""
+        return cls(by_task=(NodeId(""),) * wanted, rows=np.full(wanted, -1, np.int64))
+
     @property
     def nodes(self) -> tuple[NodeId, ...]:
         """The nodes of those tasks that have one; the first ones, unless some had to go home."""

@@ -10,7 +10,7 @@ Nodes are compared by arrays: how many tasks of one lower load would do, against
 any mixture could need. Only nodes where a mixture may do with fewer are looked at one by one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations_with_replacement
 from math import comb
 
@@ -46,26 +46,29 @@ def preempt(
     view: ClusterView,
     ask: Ask,
     placed: Placement,
+    wanted: int,
     *,
     leaving: Mapping[NodeId, int] | None = None,
     avoid: frozenset[NodeId] = frozenset(),
-    only: NodeId | None = None,
+    only: Collection[NodeId] | None = None,
 ) -> tuple[Preemption, ...]:
-    """Whom to stop for the tasks that `placed` found no node for, the best first.
+    """Whom to stop for `wanted` tasks that `placed` found no node for, the best first.
 
-    `leaving` and `avoid` are as they were for placing. Tasks that have to go to some nodes only
-    come one node at a time, with `only` that node.
+    `leaving` and `avoid` are as they were for placing. Tasks that have to go to some nodes come
+    by themselves, with `only` those.
     """
     lower = [each for each in fleet.loads() if _may_give_way(each, ask)]
-    if not placed.missing or not lower:
+    if wanted <= 0 or not lower:
         return ()
     room = Room(fleet, ask, leaving)
     room.take(placed.rows[placed.rows >= 0])
     mask = admitted(fleet, ask, avoid=avoid)
     if only is not None:
-        mask &= np.arange(len(fleet.ids)) == fleet.rows[only]
+        chosen = np.zeros(len(fleet.ids), np.bool_)
+        chosen[[fleet.rows[each] for each in only if each in fleet.rows]] = True
+        mask &= chosen
     lower.sort(key=lambda each: (each.ask.priority, each.ask.service_id, each.ask.version))
-    return tuple(_Search(fleet, view, ask, lower=lower, room=room, mask=mask).run(placed.missing))
+    return tuple(_Search(fleet, view, ask, lower=lower, room=room, mask=mask).run(wanted))
 
 
 def preempted_by(name: str) -> str:
@@ -262,9 +265,10 @@ class _Search:
     def _preemption(self, index: int, tasks: int, numbers: tuple[int, ...]) -> Preemption:
         node_id = self._fleet.id_at(int(self._rows[index]))
         victims = self._youngest(node_id, numbers) if numbers else ()
-        name = self._fleet.name(node_id)
-        number = "1 task" if len(victims) == 1 else f"{len(victims)} tasks"
-        message = f"preempts {number} on {name}" if victims else f"waits for tasks to end on {name}"
+        name, row = self._fleet.name(node_id), int(self._rows[index])
+        count = len(victims) + sum(load.preempted.at(row) for load in self._fleet.preempted())
+        number = "1 task" if count == 1 else f"{count} tasks"
+        message = f"preempts {number} on {name}" if count else f"waits for tasks to end on {name}"
         return Preemption(node_id=node_id, tasks=tasks, victims=victims, message=message)
 
     def _of_lowest(self, index: int, forced: Int, load: int, count: int) -> tuple[int, ...]:

@@ -39,7 +39,8 @@ def run(world: World, name: str, node: str, slot: int = 1, **fields: object) -> 
 def preempted(world: World, name: str = "web", wanted: int = 1) -> tuple[Preemption, ...]:
     fleet = Fleet.of(world.view)
     ask = ask_of(world.view.services[ServiceId(f"s-{name}")])
-    return preempt(fleet, world.view, ask, place(fleet, ask, wanted))
+    placed = place(fleet, ask, wanted)
+    return preempt(fleet, world.view, ask, placed, placed.missing)
 
 
 def test_the_fewest_and_then_the_youngest_give_way() -> None:
@@ -160,7 +161,7 @@ SCENES = st.integers(0, 2**32).map(Random).map(make_crowd)
 def test_law_victims_are_lower_and_fewest_and_make_room(scene: Scene) -> None:
     fleet, view, ask = Fleet.of(scene.view), scene.view, scene.ask
     placed = place(fleet, ask, 1)
-    found = preempt(fleet, view, ask, placed)
+    found = preempt(fleet, view, ask, placed, placed.missing)
 
     if not placed.missing:
         assert found == ()
@@ -213,7 +214,7 @@ def _fewest(
 def test_law_all_that_are_promised_a_place_find_one(scene: Scene, wanted: int) -> None:
     fleet, ask = Fleet.of(scene.view), scene.ask
     placed = place(fleet, ask, wanted)
-    found = preempt(fleet, scene.view, ask, placed)
+    found = preempt(fleet, scene.view, ask, placed, placed.missing)
 
     victims = [victim for one in found for victim in one.victims]
     promised = sum(one.tasks for one in found)
