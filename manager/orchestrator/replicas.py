@@ -136,7 +136,7 @@ class Frame(Struct, frozen=True, kw_only=True):
     def is_proven(self, attempt: Attempt) -> bool:
         """Whether it has been up long enough to be relied upon."""
         is_up = attempt.state is TaskState.RUNNING and not attempt.unsure
-        return is_up and self.now - attempt.up_at >= self.proven_s
+        return is_up and self.now >= attempt.up_at + self.proven_s  # as whoever wakes reckons
 
     def own_version(self, task: Task) -> int:
         """What an earlier attempt is repeated as while a rollout goes on; 0: currently."""

@@ -336,7 +336,7 @@ def _canary(course: Course, rollout: Rollout, settled: Sequence[Settled], *, now
     if not canaries or rollout.state is RolloutState.CANARY:
         return rollout
     proven = sum(
-        each.standing is Standing.UP and now - each.up_since >= course.proven_s for each in settled
+        each.standing is Standing.UP and now >= each.up_since + course.proven_s for each in settled
     )
     if proven < canaries:
         return rollout
