@@ -54,6 +54,7 @@ def service_detail(view: control_pb2.ServiceView) -> Object:
         if is_job
         else None,
         Runs=[_run(each) for each in ledger.runs] or None,
+        NextRunAt=rfc3339(view.next_firing_at) if view.next_firing_at else None,
         Autoscaling=present(
             Replicas=ledger.replicas,
             ChangedAt=rfc3339(ledger.scaled_at),

@@ -34,6 +34,7 @@ def pretty_service(view: control_pb2.ServiceView) -> str:
         lines += [("Autoscaled to:", str(ledger.replicas)), (" Because:", ledger.scale_message)]
     for run in ledger.runs:
         lines.append((f"Run {run.number}:", _run(run)))
+    lines.append(("Next run:", rfc3339(view.next_firing_at) if view.next_firing_at else ""))
     lines += pretty_specs.policies(spec)
     lines += pretty_specs.task(spec.task)
     lines += pretty_specs.endpoint(spec.endpoint)

@@ -12,6 +12,28 @@ from tests.flags.page import command_of, flag_of
 from tests.flags.rows import COMMANDS, ROWS
 from tests.flags.table import Flag, Row, holds
 
+# What Docker has, by docker/cli 29.
+BOTH = """
+    cap-add cap-drop credential-spec detach endpoint-mode entrypoint health-cmd health-interval
+    health-retries health-start-interval health-start-period health-timeout hostname init isolation
+    limit-cpu limit-memory limit-pids log-driver log-opt max-concurrent memory-swap
+    memory-swappiness no-healthcheck no-resolve-image oom-score-adj quiet read-only replicas
+    replicas-max-per-node reserve-cpu reserve-memory restart-condition restart-delay
+    restart-max-attempts restart-window rollback-delay rollback-failure-action
+    rollback-max-failure-ratio rollback-monitor rollback-order rollback-parallelism
+    stop-grace-period stop-signal tty update-delay update-failure-action update-max-failure-ratio
+    update-monitor update-order update-parallelism user with-registry-auth workdir
+"""
+LISTS = """
+    config constraint container-label dns dns-option dns-search env generic-resource group host
+    label mount network placement-pref publish secret sysctl ulimit
+"""
+ON_CREATE = f"{BOTH} {LISTS} env-file mode name".split()
+ON_UPDATE = f"{BOTH} args force image rollback".split() + [
+    f"{name}-{verb}" for name in LISTS.split() for verb in ("add", "rm")
+]
+SHORT = {"-d", "-e", "-l", "-p", "-q", "-t", "-u", "-w"}
+
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
@@ -40,6 +62,19 @@ def test_every_flag_has_a_proof(name: str) -> None:
     proven = {row.flag for row in ROWS if row.command == name}
 
     assert flags(name) == proven
+
+
+@pytest.mark.parametrize(
+    ("name", "known"), [("service create", ON_CREATE), ("service update", ON_UPDATE)]
+)
+def test_every_flag_of_docker_is_there(name: str, known: list[str]) -> None:
+    assert {f"--{each}" for each in known} <= flags(name)
+
+
+def test_create_has_dockers_letters() -> None:
+    letters = {opt for param in command_of("service create").params for opt in param.opts}
+
+    assert letters >= SHORT
 
 
 def test_a_proof_that_holds_without_its_flag_is_none() -> None:

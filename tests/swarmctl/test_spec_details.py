@@ -113,7 +113,7 @@ def view() -> control_pb2.ServiceView:
         service_id="s1", rollout=rollout, runs=[run], replicas=7, scale_message="cpu is at 90%"
     )
     service = objects_pb2.Service(id="s1", spec=to_message(FULL), revision=5)
-    return control_pb2.ServiceView(service=service, ledger=ledger, completed=3)
+    return control_pb2.ServiceView(service=service, ledger=ledger, completed=3, next_firing_at=1e9)
 
 
 def test_what_became_of_a_service_is_told() -> None:
@@ -134,13 +134,14 @@ def test_what_became_of_a_service_is_told() -> None:
             "SpecVersion": 0,
         }
     ]
-    assert detail["Revision"] == 5
+    assert (detail["Revision"], detail["NextRunAt"]) == (5, "2001-09-09T01:46:40Z")
     lines = pretty_service(view()).splitlines()
     for line in (
         " State:                 paused",
         " Message:               web.2 failed",
         "Autoscaled to:          7",
         " Because:               cpu is at 90%",
+        "Next run:               2001-09-09T01:46:40Z",
         "Run 4:                  failed, due 2001-09-09T01:46:40Z",
     ):
         assert line in lines
