@@ -16,10 +16,15 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
 PLAIN = "correct horse battery staple 7261"
 CHANGED = "tr0ub4dor and three 9914"
+LABEL = "kept-in-clear-4471"
 
 
 def create(swarm: Swarm, *flags: str) -> None:
-    swarm.manager.ctl("service", "create", "-q", "--restart-delay", "0s", *flags)
+    """Create a service whose tasks are replaced all at once, and hardly watched."""
+    swarm.manager.ctl(
+        "service", "create", "-q", "--restart-delay", "0s", "--update-parallelism", "0",
+        "--update-monitor", "100ms", *flags,
+    )  # fmt: skip
 
 
 def remove(swarm: Swarm, name: str) -> None:
@@ -67,7 +72,7 @@ def traces(host: Host, *plain: str) -> list[Path]:
 @pytest.fixture
 def secret(swarm: Swarm) -> Iterator[str]:
     """A secret, and nothing that uses it any more afterwards."""
-    swarm.manager.ctl("secret", "create", "db", "-", stdin=PLAIN.encode())
+    swarm.manager.ctl("secret", "create", "-l", f"note={LABEL}", "db", "-", stdin=PLAIN.encode())
     yield "db"
     swarm.manager.ctl("secret", "rm", "db")
 
@@ -75,7 +80,7 @@ def secret(swarm: Swarm) -> Iterator[str]:
 def test_a_secret_is_only_where_it_is_needed_and_new_data_rolls(swarm: Swarm, secret: str) -> None:
     create(
         swarm, "--name", "keeper", "--replicas", "2", "--replicas-max-per-node", "1",
-        "--constraint", "node.role==worker", "--update-parallelism", "2",
+        "--constraint", "node.role==worker",
         "--secret", f"source={secret},target=key,uid=33,mode=0400", swarm.image,
     )  # fmt: skip
     try:
@@ -104,6 +109,7 @@ def test_a_secret_is_only_where_it_is_needed_and_new_data_rolls(swarm: Swarm, se
 
         for host in swarm.lan.hosts:
             assert traces(host, PLAIN, CHANGED) == []
+        assert traces(swarm.manager, LABEL)  # so we do look where etcd writes
         shown = swarm.manager.ctl("secret", "inspect", secret).stdout
         shown += swarm.manager.ctl("service", "inspect", "keeper").stdout
         assert PLAIN not in shown
