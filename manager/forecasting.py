@@ -67,13 +67,14 @@ def question(
     """Take what a forecast needs out of the view. Answer it on any thread."""
     before = view.services.get(service_id) if service_id is not None else None
     after = _changed(before, spec, now) if before is not None else _made(spec, now)
-    supposition = Supposition.of(view, fleet, after, now=now)
+    supposition = Supposition.of(view, fleet, after)
     return Question(supposition=supposition, before=before, after=after)
 
 
 def forecast(asked: Question, *, now: float) -> Forecast:
     """Try it, and tell the difference."""
     tried, after = asked.supposition, asked.after
+    tried.begin(now=now)
     before, was_rolling = _places(tried.view, after.id), _is_rolling(tried.view, after.id)
     tried.put(after, now=now)
     tried.settle(now=now)

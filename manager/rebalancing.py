@@ -13,7 +13,7 @@ says, or else its update's parallelism; moves that would help and have to wait a
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 from msgspec import Struct, structs
@@ -33,9 +33,9 @@ from swarm.objects import Service, Task
 from swarm.specs import Availability, MountKind, Replicated, Strategy
 from swarm.states import HealthState, NodeState, TaskState
 
-MOST_STEPS = 1000
+MOST_STEPS = 250
 """How many moves are thought of in one call; what is left is for the next one."""
-MOST_HELD_BACK = 50
+MOST_HELD_BACK = 10
 """How far the moves of one service are counted that have to wait."""
 
 
@@ -62,13 +62,26 @@ class Moves(Struct, frozen=True):
 
 def rebalance(view: ClusterView, fleet: Fleet, *, max_moves: int = 0) -> Moves:
     """The moves that help most, at most `max_moves` (0: as many as help). Changes nothing."""
+    thinking = by_and_by(view, fleet, max_moves=max_moves)
+    while True:
+        try:
+            next(thinking)
+        except StopIteration as end:
+            found: Moves = end.value
+            return found
+
+
+def by_and_by(
+    view: ClusterView, fleet: Fleet, *, max_moves: int = 0
+) -> Generator[None, None, Moves]:
+    """The same in pieces, between which view and fleet may change; then ask `still_allowed`."""
     tried = fleet.copied()
     moves: list[Move] = []
     held_back, steps = 0, MOST_STEPS
     for service in sorted(view.services.values(), key=lambda each: each.spec.name):
         if steps <= 0 or len(moves) == max_moves > 0:
             break
-        if not _is_movable(view, service):
+        if not _is_movable(view, service) or not _is_uneven(view, service, tried):
             continue
         budget, most = budget_of(view, service), steps
         if 0 < max_moves <= len(moves) + budget:
@@ -77,7 +90,25 @@ def rebalance(view: ClusterView, fleet: Fleet, *, max_moves: int = 0) -> Moves:
         moves += found
         held_back += waiting
         steps -= len(found) + waiting
+        yield
     return Moves(tuple(moves), held_back)
+
+
+def still_allowed(view: ClusterView, found: Moves) -> Moves:
+    """Those moves that the budgets of by now allow, of tasks that still run where they did."""
+    left: dict[ServiceId, int] = {}
+    moves: list[Move] = []
+    for move in found.moves:
+        task = view.tasks.get(move.task_id)
+        service = view.services.get(task.service_id) if task is not None else None
+        if task is None or service is None or not _is_settled(view, task):
+            continue
+        if service.id not in left:
+            left[service.id] = budget_of(view, service)
+        if left[service.id] > 0:
+            left[service.id] -= 1
+            moves.append(move)
+    return Moves(tuple(moves), found.held_back + len(found.moves) - len(moves))
 
 
 def budget_of(view: ClusterView, service: Service) -> int:
@@ -175,11 +206,23 @@ def _keep_room(fleet: Fleet, ask: Ask, row: int) -> None:
     fleet.tasks[row] -= 1
 
 
+def _is_uneven(view: ClusterView, service: Service, fleet: Fleet) -> bool:
+    """Whether a move may help at all, found out without looking at a single task."""
+    ask = ask_of(service)
+    rows = np.flatnonzero(fleet.tasks_of(service.id))
+    target = _destination(fleet, ask) if len(rows) else None
+    if target is None:
+        return False
+    gains = _gains(fleet, ask, _levels(view, service, fleet), rows, target)
+    best = np.lexsort(tuple(reversed(gains)))[0]
+    return tuple(int(gain[best]) for gain in gains) < (0,) * len(gains)
+
+
 def _foresee(view: ClusterView, service: Service, fleet: Fleet, ask: Ask) -> None:
     """Have `fleet` be as it will be once the service's earlier moves are over."""
     placed = 0
     for task in view.tasks_of(service.id).values():
-        if not standing_of(view, task):
+        if not standing_of(view, task) or task.node_id not in fleet.rows:
             continue
         if task.eviction:
             version = view.version_of(service.id, task.spec_version)
@@ -203,7 +246,7 @@ def _movable_tasks(view: ClusterView, service: Service, fleet: Fleet) -> dict[in
     for task in view.tasks_of(service.id).values():
         if task.spec_version == service.spec_version and _is_settled(view, task):
             node = view.nodes[task.node_id]
-            if node.spec.availability is Availability.ACTIVE:
+            if node.spec.availability is Availability.ACTIVE and node.id in fleet.rows:
                 found[fleet.rows[task.node_id]].append(task)
     for tasks in found.values():
         tasks.sort(key=lambda each: (each.created_at, each.slot, each.id))
@@ -213,7 +256,9 @@ def _movable_tasks(view: ClusterView, service: Service, fleet: Fleet) -> dict[in
 def _levels(view: ClusterView, service: Service, fleet: Fleet) -> tuple[Int, ...]:
     """For each spread preference the group of every row: rows alike in it and all before it."""
     levels: list[Int] = []
-    values: dict[NodeId, tuple[str, ...]] = {node_id: () for node_id in fleet.rows}
+    values: dict[NodeId, tuple[str, ...]] = {
+        node_id: () for node_id in fleet.rows if node_id in view.nodes
+    }
     for attribute in service.spec.task.placement.preferences:
         for node_id, before in values.items():
             values[node_id] = (*before, attribute_of(view.nodes[node_id], attribute))

@@ -4,13 +4,13 @@ The cluster's own view is never touched, so nothing of an experiment can leak in
 leader decides. The copy holds what planning one service looks at: all nodes and services, and
 the tasks of this service, of those it looks at or that look at it, and of those that it may
 preempt; what all others reserve is in the copied node table. `Supposition.of` has to be made
-between two changes of the view; after that it may be driven on any thread.
+between two changes of the view, and only gathers; the rest may be done on any thread.
 
 Agents of nodes that are up do as they are told within the round, and what they start is
 healthy: a forecast says what the swarm does, not how well the containers work.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil
 
 from msgspec import structs
@@ -34,24 +34,43 @@ PATIENCE_S = 60.0
 
 
 class Supposition:
-    """A copy of what matters to one service. `view` and `fleet` are its own."""
+    """A copy of what matters to one service. `view` and `fleet` are its own; `begin` first."""
 
-    def __init__(self, view: ClusterView, fleet: Fleet, service_id: ServiceId) -> None:
-        self.view = view
+    def __init__(
+        self,
+        values: Sequence[tuple[str, Value, int]],
+        fleet: Fleet,
+        service_id: ServiceId,
+        *,
+        doubted: frozenset[NodeId],
+        revision: int,
+    ) -> None:
+        self.view = ClusterView()
         self.fleet = fleet
         self.service_id = service_id
         self.displaced: list[Task] = []
         """Tasks of other services that were asked to stop."""
-        self._revision = view.revision
+        self._values = values
+        self._doubted = doubted
+        self._revision = revision
         self._restless: dict[TaskId, None] = {}
 
     @classmethod
-    def of(cls, view: ClusterView, fleet: Fleet, service: Service, *, now: float) -> "Supposition":
-        """Copy what planning `service` looks at; the service itself stays as `view` has it."""
-        copy = ClusterView()
-        copy.suppose(_values(view, _looked_at(view, service)), now=now)
-        copy.give_up(sorted(copy.doubted - view.doubted), now=now)
-        return cls(copy, fleet.copied(copy.tasks), service.id)
+    def of(cls, view: ClusterView, fleet: Fleet, service: Service) -> "Supposition":
+        """Gather what planning `service` looks at; the service itself stays as `view` has it."""
+        looked_at = sorted(_looked_at(view, service))
+        return cls(
+            list(_values(view, looked_at)),
+            fleet.copied(task_id for each in looked_at for task_id in view.tasks_of(each)),
+            service.id,
+            doubted=frozenset(view.doubted),
+            revision=view.revision,
+        )
+
+    def begin(self, *, now: float) -> None:
+        """Make the copy."""
+        self.view.suppose(self._values, now=now)
+        self.view.give_up(sorted(self.view.doubted - self._doubted), now=now)
 
     def put(self, service: Service, *, now: float) -> None:
         """Have the service be as it would be."""
@@ -165,7 +184,7 @@ def _looked_at(view: ClusterView, service: Service) -> set[ServiceId]:
     return found
 
 
-def _values(view: ClusterView, services: set[ServiceId]) -> Iterator[tuple[str, Value, int]]:
+def _values(view: ClusterView, services: Sequence[ServiceId]) -> Iterator[tuple[str, Value, int]]:
     """What to copy, each thing after those that it refers to."""
 
     def valued(key: str, value: Value) -> tuple[str, Value, int]:
@@ -177,14 +196,14 @@ def _values(view: ClusterView, services: set[ServiceId]) -> Iterator[tuple[str, 
         yield valued(layout.node_key(node.id), node)
     for node_id, session in view.sessions.items():
         yield valued(layout.session_key(node_id), session)
-    for service_id in sorted(services):
+    for service_id in services:
         for version, spec in view.versions_of(service_id).items():
             yield valued(layout.version_key(service_id, version), spec)
     for service in view.services.values():
         yield valued(layout.service_key(service.id), service)
     for ledger in view.ledgers.values():
         yield valued(layout.ledger_key(ledger.service_id), ledger)
-    for service_id in sorted(services):
+    for service_id in services:
         for task in view.tasks_of(service_id).values():
             yield valued(layout.task_key(service_id, task.id), task)
             if (seen := view.observation(task)) is not None:

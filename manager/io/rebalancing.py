@@ -16,7 +16,7 @@ from manager.decisions import commit_for
 from manager.io.leader import Leader
 from manager.io.mirror import Mirror
 from manager.newcomers import Newcomers, is_wanted
-from manager.rebalancing import Moves, rebalance
+from manager.rebalancing import Moves, by_and_by, still_allowed
 from swarm.errors import Conflict, SwarmError
 
 ATTEMPTS = 8
@@ -43,7 +43,7 @@ class Rebalancing:
         most = min(max_moves or MOST_AT_ONCE, MOST_AT_ONCE)
         for _ in range(ATTEMPTS):
             view = self._mirror.view
-            found = rebalance(view, self._leader.fleet, max_moves=most)
+            found = still_allowed(view, await self._think(most))
             if dry_run or not found.moves:
                 return found
             try:
@@ -61,6 +61,17 @@ class Rebalancing:
                 )
             return found
         raise Conflict("others keep changing the same tasks", hint="repeat the command")
+
+    async def _think(self, max_moves: int) -> Moves:
+        """Choose the moves, and let others have their turn meanwhile."""
+        thinking = by_and_by(self._mirror.view, self._leader.fleet, max_moves=max_moves)
+        while True:
+            try:
+                next(thinking)
+            except StopIteration as end:
+                found: Moves = end.value
+                return found
+            await asyncio.sleep(0)
 
     async def run(self) -> None:
         """While this manager leads, spread tasks over nodes that came, for ever."""

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from manager.rebalancing import Moves, budget_of, rebalance
+from manager import layout
+from manager.rebalancing import Moves, budget_of, by_and_by, rebalance, still_allowed
 from swarm.ids import NodeId, ServiceId
 from swarm.objects import Ledger, Rollout, Task
 from swarm.specs import (
@@ -217,6 +218,34 @@ def test_what_others_wish_to_be_near_stays() -> None:
     world.service("cache", task=near)
 
     assert [each for each in moves(world).moves if each.name.startswith("web")] == []
+
+
+def test_what_happens_while_moves_are_chosen_is_respected() -> None:
+    """1. Two moves are chosen of a service that may have two replicas down.
+    2. Meanwhile one of the tasks fails, and another replica is down.
+    3. Of what was chosen nothing is left: one task is gone, and the budget is used up.
+    """
+    world = joined(6, update=UpdatePolicy(parallelism=2))
+    found = moves(world)
+    assert still_allowed(world.view, found) == found
+
+    chosen = {each.task_id for each in found.moves}
+    world.report(found.moves[0].task_id, TaskState.FAILED)
+    world.report(next(each for each in world.live() if each.id not in chosen), TaskState.FAILED)
+
+    assert still_allowed(world.view, found) == Moves((), 2)
+
+
+def test_nodes_that_come_and_go_while_moves_are_chosen_do_no_harm() -> None:
+    world = joined(6, task=TaskSpec(placement=Placement(preferences=("node.labels.zone",))))
+    thinking = by_and_by(world.view, world.fleet)
+    world.node("later")
+    world.write((layout.node_key(NodeId("n0")), None))
+    world.service("other", replicas=4)
+    world.converge()
+
+    for _ in thinking:
+        pass
 
 
 def test_thinking_of_moves_changes_nothing() -> None:
