@@ -42,17 +42,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
         yield made
 
 
-# Preemption is on its way: the strict mark fails as soon as it is there.
-UNTIL_PREEMPTION = pytest.mark.xfail(strict=True, reason="lower priorities do not give way yet")
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        pytest.param(row, id=row.id, marks=UNTIL_PREEMPTION if row.flag == "--priority" else ())
-        for row in ROWS
-    ],
-)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_a_flag_does_what_it_says(row: Row, lab: Lab) -> None:
     row.proof.look(lab, row.flag)
 

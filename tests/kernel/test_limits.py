@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from runtime.spec import Resources
-from swarm.errors import Invalid
+from swarm.errors import Invalid, KernelRefused
 from tests.kernel.machine import Machine
 
 pytestmark = pytest.mark.kernel
@@ -79,7 +79,7 @@ def test_swap_is_limited_with_memory(machine: Machine) -> None:
 def test_swappiness_is_the_groups_own_where_the_kernel_has_one(machine: Machine) -> None:
     asked = Resources(memory_bytes=32 * 1024 * 1024, memory_swappiness=7)
     if not machine.layout.v1:
-        with pytest.raises(Invalid, match="no swappiness of a group"):
+        with pytest.raises(KernelRefused, match="no swappiness of a group"):
             machine.run("true", resources=asked)
         return
 
