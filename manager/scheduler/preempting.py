@@ -57,7 +57,7 @@ def preempt(
     `leaving` and `avoid` are as they were for placing. Tasks that have to go to some nodes come
     by themselves, with `only` those.
     """
-    lower = [each for each in fleet.loads() if _may_give_way(each, ask)]
+    lower = [each for each in fleet.loads() if _ranks_below(each, ask)]
     if wanted <= 0 or not lower:
         return ()
     room = Room(fleet, ask, leaving)
@@ -311,10 +311,8 @@ class _Search:
                 self._places[same if wish.anti else ~same] = 0
 
 
-def _may_give_way(load: Load, ask: Ask) -> bool:
-    is_other = load.ask.service_id != ask.service_id
-    is_lower = load.ask.priority < ask.priority
-    return is_other and is_lower and load.held.total > load.leaving.total
+def _ranks_below(load: Load, ask: Ask) -> bool:
+    return load.ask.service_id != ask.service_id and load.ask.priority < ask.priority
 
 
 def _sizes(ask: Ask, other: Ask) -> list[int]:
