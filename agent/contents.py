@@ -1,9 +1,9 @@
 """Decide which files a task is given of its secrets and configs.
 
 Nothing of them is ever on a disk: a task's files lie in memory that is mounted for it below
-the run root and bound, read-only, into its container and no other. Secrets with a relative
-target share the directory `/run/secrets`; everything else is bound file by file. Owners are
-the container's own ids, whatever they are on the host.
+the run root and bound, read-only, into its container and no other. What is to be below
+`/run/secrets`, as secrets are unless they say otherwise, shares that directory; everything else
+is bound file by file. Owners are the container's own ids, whatever they are on the host.
 
 With a template driver the content is filled in as other fields are, and may name more:
 `{{env "X"}}`, `{{secret "name"}}` and `{{config "name"}}`, by the name or the target of what
@@ -125,12 +125,14 @@ def _references(asked: specs.ContainerSpec) -> Iterator[tuple[str, FileReference
 
 def _placed(asked: specs.ContainerSpec) -> Iterator[tuple[str, str]]:
     """Of each reference where it lies in memory, and where in the container."""
-    for index, each in enumerate(asked.secrets):
-        target = normpath(join(SECRETS, each.target or each.name))
-        below = target.removeprefix(f"{SECRETS}/")
-        yield (f"files/secret-{index}" if below == target else f"{SHARED}/{below}"), target
-    for index, each in enumerate(asked.configs):
-        yield f"files/config-{index}", normpath(join(CONFIGS, each.target or each.name))
+    for word, base, references in (
+        ("secret", SECRETS, asked.secrets),
+        ("config", CONFIGS, asked.configs),
+    ):
+        for index, each in enumerate(references):
+            target = normpath(join(base, each.target or each.name))
+            below = target.removeprefix(f"{SECRETS}/")
+            yield (f"files/{word}-{index}" if below == target else f"{SHARED}/{below}"), target
 
 
 def _is_templated(

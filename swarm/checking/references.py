@@ -1,6 +1,7 @@
 """Judge which secrets and configs a container is given, and as which files."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from posixpath import join, normpath
 
 from swarm.checking.basics import Problem
@@ -14,6 +15,7 @@ _MOST_ID = 2**32 - 2
 def references(container: ContainerSpec) -> Iterator[Problem]:
     """Every secret and config, and that no two files, nor a file and a mount, have one place."""
     places = {normpath(m.target): f"mounts[{at}]" for at, m in enumerate(container.mounts)}
+    files: dict[str, str] = {}
     for kind, found, base in (
         ("secrets", container.secrets, SECRETS),
         ("configs", container.configs, CONFIGS),
@@ -24,7 +26,17 @@ def references(container: ContainerSpec) -> Iterator[Problem]:
             place = normpath(join(base, each.target or each.name))
             if place in places:
                 yield f"{path}.target", f"{place} is already the target of {places[place]}"
+            elif place in (SECRETS, "/"):
+                yield f"{path}.target", f"{place} is a directory"
+            files.setdefault(place, f"{kind}[{index}]")
             places.setdefault(place, f"{kind}[{index}]")
+    for place, what in files.items():
+        for parent in PurePosixPath(place).parents:
+            if str(parent) in files:
+                yield (
+                    f"task.container.{what}.target",
+                    f"{place} cannot be in {files[str(parent)]}, which is a file",
+                )
 
 
 def _reference(path: str, each: FileReference) -> Iterator[Problem]:

@@ -38,6 +38,7 @@ def test_secrets_share_a_directory_and_all_else_is_bound_file_by_file() -> None:
         configs=(
             FileReference(id="5", name="conf"),
             FileReference(id="6", name="site", target="/etc/site.conf"),
+            FileReference(id="7", name="beside", target="run/secrets/beside"),
         ),
     )
 
@@ -47,7 +48,7 @@ def test_secrets_share_a_directory_and_all_else_is_bound_file_by_file() -> None:
         Mount(source="/m/files/config-0", target="/conf", read_only=True),
         Mount(source="/m/files/config-1", target="/etc/site.conf", read_only=True),
     }
-    made = files(asked, held(*(content(str(n)) for n in range(1, 7))), NAMES, None)
+    made = files(asked, held(*(content(str(n)) for n in range(1, 8))), NAMES, None)
     assert [each.path for each in made.written] == [
         "secrets/db",
         "secrets/tls/key.pem",
@@ -55,6 +56,7 @@ def test_secrets_share_a_directory_and_all_else_is_bound_file_by_file() -> None:
         "secrets/near",
         "files/config-0",
         "files/config-1",
+        "secrets/beside",
     ]
 
 

@@ -248,6 +248,36 @@ def test_what_is_sound_has_no_problems(spec: ServiceSpec) -> None:
             "already the target of secrets[0]",
         ),
         (
+            service(secrets=(replace(KEY, target="/run/secrets"),)),
+            "task.container.secrets[0].target",
+            "is a directory",
+        ),
+        (
+            service(secrets=(KEY,), configs=(replace(KEY, target="run/secrets/key/part"),)),
+            "task.container.configs[0].target",
+            "cannot be in secrets[0], which is a file",
+        ),
+        (
+            service(configs=(KEY,), mounts=(Mount(target="/key"),)),
+            "task.container.configs[0].target",
+            "already the target of mounts[0]",
+        ),
+        (
+            service(mounts=(Mount(source="a", target="/b", volume_driver="nfs"),)),
+            "task.container.mounts[0].volume_driver",
+            "no driver 'nfs'",
+        ),
+        (
+            service(mounts=(Mount(source="a", target="/b", volume_options={"type": "nfs"}),)),
+            "task.container.mounts[0].volume_options[device]",
+            "missing",
+        ),
+        (
+            service(mounts=(Mount(target="/b", volume_options={"type": "tmpfs", "device": "x"}),)),
+            "task.container.mounts[0].volume_options",
+            "with a name",
+        ),
+        (
             service(mounts=(Mount(kind=MountKind.BIND, source="/a", target="/b", roams=True),)),
             "task.container.mounts[0].roams",
             "volume",
