@@ -3,8 +3,7 @@
 The replica of a node belongs to that node: when the node is down it is away, not moved, and
 when the node comes back it may be found running as before. A node that is paused keeps what
 it has. A node that admits the service but has no room gets a task without a node that says
-so; such tasks are told apart by what they say, because they have nowhere else to bear the
-node's name.
+so; such tasks are told apart by their ids, which are made of the node's and the attempt's.
 """
 
 from collections import defaultdict
