@@ -79,6 +79,7 @@ def by_and_by(
     moves: list[Move] = []
     held_back, steps = 0, MOST_STEPS
     for service in sorted(view.services.values(), key=lambda each: each.spec.name):
+        yield
         if steps <= 0 or len(moves) == max_moves > 0:
             break
         if not _is_movable(view, service) or not _is_uneven(view, service, tried):
@@ -90,7 +91,6 @@ def by_and_by(
         moves += found
         held_back += waiting
         steps -= len(found) + waiting
-        yield
     return Moves(tuple(moves), held_back)
 
 
