@@ -22,6 +22,8 @@ def move(
     max_unavailable: int,
 ) -> None:
     """Replace misplaced attempts, in place: `settled` tells how the replicas stand afterwards."""
+    # The replica of a node has nowhere else to go, so nothing is started for it first.
+    starts_first = frame.start_first and not any(each.replica.node_id for each in settled)
     patient: list[int] = []
     for index, each in enumerate(settled):
         if each.standing is Standing.REPLACING:
@@ -32,12 +34,12 @@ def move(
             else:
                 settled[index] = _stop(each, whereabouts, draft)
     budget = len(patient)
-    if max_unavailable and not frame.start_first:
+    if max_unavailable and not starts_first:
         budget = max(0, max_unavailable - sum(_is_down(each) for each in settled))
     for index in patient:
         holder = settled[index].holder
         assert holder is not None
-        if frame.start_first and not is_not_repeated(holder, frame):
+        if starts_first and not is_not_repeated(holder, frame):
             version = 0 if frame.is_current(holder) else frame.own_version(holder.task)
             settled[index] = anew(settled[index], draft, start_first=True, version=version)
         elif budget > 0:

@@ -493,6 +493,29 @@ def test_on_every_node_the_new_task_starts_beside_the_old_one() -> None:
     assert world.spread() == {"n0000": 1, "n0001": 1, "n0002": 1}
 
 
+def test_a_node_that_is_not_admitted_any_more_gets_no_replacement_of_what_it_runs() -> None:
+    """Found by seed 6 of the simulation: a task was started where its constraint forbids it.
+
+    1. A global service that starts replacements first runs on two nodes with a label.
+    2. One of them loses the label, so what runs there has to go.
+    3. Nowhere else can its replica run, so nothing is started first: it is just stopped.
+    """
+    world = Driven()
+    for name in ("a", "b"):
+        world.node(name, labels={"zone": "east"})
+    task = TaskSpec(placement=Placement(constraints=("node.labels.zone==east",)))
+    policy = UpdatePolicy(parallelism=1, order=START_FIRST)
+    world.service(mode=Global(), task=task, update=policy)
+    world.converge()
+
+    world.set_node(NodeId("a"), labels={"zone": "west"})
+    world.plan()
+    assert [task.node_id for task in world.wanted()] == ["b"]
+    world.converge()
+
+    assert world.spread() == {"b": 1}
+
+
 def test_on_a_node_without_room_for_two_the_old_task_stops_first() -> None:
     world = Driven()
     world.node("a", cpu_millis=1000)
