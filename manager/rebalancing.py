@@ -27,7 +27,6 @@ from manager.scheduler.fleet import Fleet
 from manager.scheduler.placement import place
 from manager.supposing import standing_of
 from manager.view import ClusterView
-from swarm.constraints import attribute_of
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Service, Task
 from swarm.specs import Availability, MountKind, Replicated, Strategy
@@ -82,7 +81,7 @@ def by_and_by(
         yield
         if steps <= 0 or len(moves) == max_moves > 0:
             break
-        if not _is_movable(view, service) or not _is_uneven(view, service, tried):
+        if not _is_movable(view, service) or not _is_uneven(service, tried):
             continue
         budget, most = budget_of(view, service), steps
         if 0 < max_moves <= len(moves) + budget:
@@ -159,7 +158,7 @@ def _moves(
     ask = ask_of(service)
     _foresee(view, service, fleet, ask)
     movable = _movable_tasks(view, service, fleet)
-    levels = _levels(view, service, fleet)
+    levels = _levels(fleet, ask)
     moves: list[Move] = []
     held_back: list[tuple[int, int]] = []
     while movable and len(held_back) < MOST_HELD_BACK and len(moves) + len(held_back) < most:
@@ -206,14 +205,14 @@ def _keep_room(fleet: Fleet, ask: Ask, row: int) -> None:
     fleet.tasks[row] -= 1
 
 
-def _is_uneven(view: ClusterView, service: Service, fleet: Fleet) -> bool:
+def _is_uneven(service: Service, fleet: Fleet) -> bool:
     """Whether a move may help at all, found out without looking at a single task."""
     ask = ask_of(service)
     rows = np.flatnonzero(fleet.tasks_of(service.id))
     target = _destination(fleet, ask) if len(rows) else None
     if target is None:
         return False
-    gains = _gains(fleet, ask, _levels(view, service, fleet), rows, target)
+    gains = _gains(fleet, ask, _levels(fleet, ask), rows, target)
     best = np.lexsort(tuple(reversed(gains)))[0]
     return tuple(int(gain[best]) for gain in gains) < (0,) * len(gains)
 
@@ -253,20 +252,14 @@ def _movable_tasks(view: ClusterView, service: Service, fleet: Fleet) -> dict[in
     return dict(found)
 
 
-def _levels(view: ClusterView, service: Service, fleet: Fleet) -> tuple[Int, ...]:
+def _levels(fleet: Fleet, ask: Ask) -> tuple[Int, ...]:
     """For each spread preference the group of every row: rows alike in it and all before it."""
     levels: list[Int] = []
-    values: dict[NodeId, tuple[str, ...]] = {
-        node_id: () for node_id in fleet.rows if node_id in view.nodes
-    }
-    for attribute in service.spec.task.placement.preferences:
-        for node_id, before in values.items():
-            values[node_id] = (*before, attribute_of(view.nodes[node_id], attribute))
-        numbers = {value: number for number, value in enumerate(sorted(set(values.values())))}
-        level = np.zeros(len(fleet.ids), np.int64)
-        for node_id, value in values.items():
-            level[fleet.rows[node_id]] = numbers[value]
-        levels.append(level)
+    group = np.zeros(len(fleet.ids), np.int64)
+    for attribute in ask.preferences:
+        codes = fleet.attribute(attribute).codes
+        _, group = np.unique(group * (int(codes.max()) + 1) + codes, return_inverse=True)
+        levels.append(group)
     return tuple(levels)
 
 
