@@ -23,6 +23,7 @@ from runtime.seccomp import profiles
 from swarm.checks import check_service
 from swarm.errors import Conflict, Invalid, Unavailable
 from swarm.ids import ServiceId, make_id
+from swarm.objects import Revision
 from swarm.specs import ServiceSpec, TaskSpec
 
 ATTEMPTS = 8
@@ -73,6 +74,7 @@ class Services:
         *,
         resolve_image: bool,
         registry_auth: str,
+        cause: str = "update",
     ) -> tuple[str, ...]:
         """Store the next spec of a service; returns what its operator should know."""
         view = self._mirror.view
@@ -90,7 +92,7 @@ class Services:
             if present is None:
                 raise Conflict(f"service {spec.name} was removed meanwhile")
             now = self._mirror.clock()
-            commit = services.update(view, service_id, version, accepted, now=now)
+            commit = services.update(view, service_id, version, accepted, now=now, cause=cause)
             return contents.keeping(view, commit, accepted.task)
 
         await self.commit(decide)
@@ -124,6 +126,46 @@ class Services:
         if spec.task == view.services[service_id].spec.task:
             return spec, ()
         return await self._accept(spec, resolve_image, registry_auth)
+
+    async def rollback(
+        self, service_id: ServiceId, version: int, revision: Revision | None
+    ) -> None:
+        """Bring back the previous spec, or that of `revision`, if it is still acceptable."""
+        view = self._mirror.view
+        wanted: ServiceSpec | None = None
+
+        def decide() -> Commit:
+            nonlocal wanted
+            present = view.services.get(service_id)
+            if present is None:
+                raise Conflict("the service was removed meanwhile")
+            if wanted is not None and present.spec == wanted:
+                return Commit()
+            now = self._mirror.clock()
+            commit = services.rollback(view, service_id, version, revision, now=now)
+            wanted = revision.spec if revision is not None else present.previous_spec
+            assert wanted is not None
+            self._check(wanted)
+            return contents.keeping(view, commit, wanted.task)
+
+        await self.commit(decide)
+
+    async def promote(self, service_id: ServiceId) -> None:
+        """Let a rollout go on."""
+        view, is_doubtful = self._mirror.view, False
+
+        def decide() -> Commit:
+            nonlocal is_doubtful
+            if service_id not in view.services:
+                raise Conflict("the service was removed meanwhile")
+            ledger = view.ledgers.get(service_id)
+            rollout = ledger.rollout if ledger is not None else None
+            if is_doubtful and rollout is not None and rollout.promoted:
+                return Commit()
+            is_doubtful = True
+            return services.promote(view, service_id, now=self._mirror.clock())
+
+        await self.commit(decide)
 
     async def remove(self, service_id: ServiceId) -> None:
         """Delete a service; its tasks are stopped by the planners."""
