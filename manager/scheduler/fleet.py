@@ -231,6 +231,17 @@ class Fleet:
         charge = self._charges.get(task_id)
         return charge.load if charge is not None else None
 
+    def meant_of(self, load: Load, tasks: Iterable[Task]) -> list[Task]:
+        """Those of these tasks that are of a load and meant to run."""
+        charges = self._charges
+        return [
+            task
+            for task in tasks
+            if (charge := charges.get(task.id)) is not None
+            and charge.load is load
+            and not charge.leaving
+        ]
+
     def attribute(self, attribute: str) -> Column[str]:
         """What each node has for a constraint's attribute."""
         found = self._columns.get(attribute)

@@ -26,7 +26,6 @@ from manager.scheduler.room import Room, clash
 from manager.view import ClusterView
 from swarm.ids import NodeId, TaskId
 from swarm.objects import Task
-from swarm.states import TaskState
 
 _MOST_MIXTURES = 5_000
 _NEVER = 1 << 30
@@ -108,6 +107,7 @@ class _Search:
         self._clashes = np.array([_clashes(ask, each.ask) for each in lower], np.bool_)
         self._mixtures: dict[int, tuple[int, ...]] = {}
         self._stopped: set[TaskId] = set()
+        self._found: list[TaskId] = []
         self._budget = _MOST_MIXTURES * 20
 
     def run(self, wanted: int) -> Iterator[Preemption]:
@@ -121,6 +121,7 @@ class _Search:
             for found in self._use(best, load[best], least[best], wanted):
                 wanted -= found.tasks
                 yield found
+            self._stopped.update(self._found)
 
     def _best(self) -> tuple[Int, Int, Int]:
         """The candidates that need fewest victims, the load each takes from, and how many.
@@ -240,12 +241,18 @@ class _Search:
         assert (tasks > 0).all(), "nobody is stopped in vain"
         self._free[:, best] += freed - self._wants[:, None] * tasks
         self._places[best] -= tasks
-        for at, (index, taken) in enumerate(zip(best.tolist(), tasks.tolist(), strict=True)):
-            numbers = special[at] if at in special else (int(load[at]),) * int(least[at])
-            if numbers:
-                np.subtract.at(self._meant[:, index], np.array(numbers), 1)
-            self._keep_apart(index)
-            yield self._preemption(index, taken, numbers)
+        plain = np.ones(len(best), np.bool_)
+        plain[[at for at in special if at < len(best)]] = False
+        load, least = load[: len(best)], least[: len(best)]
+        self._meant[load[plain], best[plain]] -= least[plain]
+        chosen = zip(best.tolist(), tasks.tolist(), load.tolist(), least.tolist(), strict=True)
+        for at, (index, taken, number, count) in enumerate(chosen):
+            mixed = special.get(at)
+            if mixed:
+                np.subtract.at(self._meant[:, index], np.array(mixed), 1)
+            if self._ask.affinities:
+                self._keep_apart(index)
+            yield self._preemption(index, taken, (number,) * count if mixed is None else mixed)
 
     def _is_special(self, best: Int) -> Mask:
         """Where it takes more than so many of the only load there is."""
@@ -266,7 +273,9 @@ class _Search:
         node_id = self._fleet.id_at(int(self._rows[index]))
         victims = self._youngest(node_id, numbers) if numbers else ()
         name, row = self._fleet.name(node_id), int(self._rows[index])
-        count = len(victims) + sum(load.preempted.at(row) for load in self._fleet.preempted())
+        count = len(victims)
+        for load in self._fleet.preempted():
+            count += load.preempted.at(row)
         number = "1 task" if count == 1 else f"{count} tasks"
         message = f"preempts {number} on {name}" if count else f"waits for tasks to end on {name}"
         return Preemption(node_id=node_id, tasks=tasks, victims=victims, message=message)
@@ -285,17 +294,15 @@ class _Search:
 
     def _youngest(self, node_id: NodeId, numbers: tuple[int, ...]) -> tuple[TaskId, ...]:
         """The tasks to stop: of each load the youngest that are meant to run on the node."""
-        tasks: dict[Load, list[Task]] = {self._lower[number]: [] for number in numbers}
-        for task in self._view.tasks_on(node_id).values():
-            load = self._fleet.load_of(task.id)
-            if load in tasks and task.desired <= TaskState.RUNNING:
-                tasks[load].append(task)
+        there = self._view.tasks_on(node_id).values()
         found: list[TaskId] = []
         for number in sorted(set(numbers)):
-            own = [each for each in tasks[self._lower[number]] if each.id not in self._stopped]
-            own.sort(key=lambda task: (-task.created_at, task.id))
+            own = self._fleet.meant_of(self._lower[number], there)
+            if self._stopped:
+                own = [each for each in own if each.id not in self._stopped]
+            own.sort(key=_age)
             found += [task.id for task in own[: numbers.count(number)]]
-        self._stopped.update(found)
+        self._found += found
         return tuple(found)
 
     def _is_choosy(self) -> bool:
@@ -313,6 +320,10 @@ class _Search:
 
 def _ranks_below(load: Load, ask: Ask) -> bool:
     return load.ask.service_id != ask.service_id and load.ask.priority < ask.priority
+
+
+def _age(task: Task) -> tuple[float, TaskId]:
+    return -task.created_at, task.id
 
 
 def _sizes(ask: Ask, other: Ask) -> list[int]:
