@@ -3,7 +3,8 @@
 First come, first served, and each service once however often it was touched; but of services
 that wait, those of higher priority come first. A service is due as a whole or, where no more
 than that was touched, for some of its slots. A plan for any reason gives up the times that
-the slots it looks at had asked for: it asks again.
+the slots it looks at had asked for: it asks again. What a plan called unsettled is planned as a
+whole until a plan finds it settled.
 """
 
 import heapq
@@ -34,6 +35,7 @@ class Agenda:
         self._ranks: dict[ServiceId, int] = {}
         self._wake_at: dict[ServiceId, dict[int, float]] = {}
         self._timers: list[tuple[float, ServiceId, int]] = []
+        self._unsettled: set[ServiceId] = set()
 
     def add(self, services: Iterable[ServiceId]) -> None:
         """Have these planned as soon as possible."""
@@ -43,7 +45,7 @@ class Agenda:
     def add_slots(self, service_id: ServiceId, slots: Iterable[int]) -> None:
         """Have these slots of a service planned as soon as possible."""
         turn = self._turn(service_id)
-        due = turn.setdefault(service_id, set())
+        due = turn.setdefault(service_id, None if service_id in self._unsettled else set())
         if due is not None:
             due.update(slots)
 
@@ -62,9 +64,11 @@ class Agenda:
         heapq.heappush(self._timers, (at, service_id, slot))
 
     def follow(self, plan: Plan) -> None:
-        """Remember what a plan left for later."""
-        if plan.wake_at is not None:
-            self.wake(plan.service_id, plan.wake_at)
+        """Remember what a plan left for later, and whether it is settled."""
+        if plan.is_unsettled:
+            self._unsettled.add(plan.service_id)
+        else:
+            self._unsettled.discard(plan.service_id)
         for slot, at in plan.wakes.items():
             self.wake(plan.service_id, at, slot=slot)
         if plan.rest:

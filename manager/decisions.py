@@ -127,8 +127,10 @@ Decision = (
 class Plan(Struct, frozen=True, kw_only=True):
     """What to change now, and when to plan again although nothing happened.
 
-    `wakes` says so of single slots, and `rest` are slots that were left for the next plan, so
-    that no plan takes too long.
+    `wakes` says of what: of single slots, and of all there is as slot 0. `rest` are slots that
+    were left for the next plan, so
+    that no plan takes too long. While it `is_unsettled`, slots wait for each other: what happens
+    to one of them may be what another waits for.
     """
 
     service_id: ServiceId = ServiceId("")
@@ -136,6 +138,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     wake_at: float | None = None
     wakes: Mapping[int, float] = {}
     rest: frozenset[int] = frozenset()
+    is_unsettled: bool = False
 
 
 _ORDER = (
@@ -168,11 +171,25 @@ def commits_for(view: ClusterView, plan: Plan, *, now: float) -> Iterator[Commit
     """
     ordered = sorted(plan.decisions, key=lambda each: _PLACES[type(each)])
     at_once = AT_ONCE
+    if len(ordered) > at_once:
+        # All of one node in one commit: its agent hears of it in one message, not in many.
+        ordered.sort(key=lambda each: (_PLACES[type(each)], _node_of(view, each)))
     if any(type(each) is WriteService for each in ordered):
         at_once = len(ordered)
     shared = (_expected(view, layout.service_key(plan.service_id)),) if plan.service_id else ()
     for start in range(0, len(ordered), max(1, at_once)):
         yield _commit(view, shared, ordered[start : start + at_once], now)
+
+
+def _node_of(view: ClusterView, decision: Decision) -> NodeId:
+    match decision:
+        case CreateTask(task=task):
+            return task.node_id
+        case AssignTask(node_id=node_id) | RemoveObserved(node_id=node_id):
+            return node_id
+        case _:
+            changed = _changed_task(view, decision)
+            return changed.node_id if changed is not None else NodeId("")
 
 
 def commit_for(view: ClusterView, plan: Plan, *, now: float) -> Commit:

@@ -36,6 +36,7 @@ RETRY_S = 0.1
 LONGEST_RETRY_S = 1.0
 BROKEN_RETRY_S = 10.0
 PATIENCE_S = 5.0
+MOST_STARTS = 20_000  # by one plan: nobody else has a say while it is made
 LONGEST_WAIT_S = 10.0
 
 
@@ -173,6 +174,8 @@ class Leader:
                 service_id,
                 fleet=term.fleet,
                 now=self._mirror.clock(),
+                slots=due.slots,
+                most=MOST_STARTS,
             )
         except Exception:
             # One service that we cannot plan must not keep all others from being planned.

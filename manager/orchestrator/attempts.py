@@ -5,7 +5,7 @@ still be running? Only an attempt whose node is lost or gone may be replaced wit
 ended.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 
 from msgspec import Struct
@@ -59,9 +59,14 @@ class Attempt(Struct, frozen=True, kw_only=True, gc=False):
 
 def attempts_of(view: ClusterView, service_id: ServiceId) -> list[Attempt]:
     """The service's attempts, in no particular order."""
+    return seen_as_attempts(view, view.tasks_of(service_id).values())
+
+
+def seen_as_attempts(view: ClusterView, tasks: Iterable[Task]) -> list[Attempt]:
+    """These tasks with what is observed of them."""
     standings: dict[NodeId, _Standing] = {}
     found: list[Attempt] = []
-    for task in view.tasks_of(service_id).values():
+    for task in tasks:
         standing = standings.get(task.node_id)
         if standing is None:
             standing = standings[task.node_id] = _standing(view, task.node_id)

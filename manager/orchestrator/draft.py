@@ -5,7 +5,7 @@ stop first. What needs a node (`Opening`, waiting tasks) is only gathered here; 
 together at the end, because equal tasks are placed in one pass.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
 from msgspec import Struct
@@ -60,11 +60,21 @@ class Wait(Struct, frozen=True, kw_only=True):
     avoid: NodeId = NodeId("")
 
 
-class Draft:
-    """A plan in the making for one service. Nothing of it starts while `hold` is a reason."""
+PLENTY = 1 << 30
 
-    def __init__(self, view: ClusterView, service_id: ServiceId, *, now: float) -> None:
+
+class Draft:
+    """A plan in the making for one service. Nothing of it starts while `hold` is a reason.
+
+    `slot` is the one that is looked at just now, if it is only one. No more than `most` replicas
+    are given a node; `is_unsettled` is as in `Plan`.
+    """
+
+    def __init__(
+        self, view: ClusterView, service_id: ServiceId, *, now: float, most: int = PLENTY
+    ) -> None:
         self.now = now
+        self.most = most
         self.openings: list[Opening] = []
         self.waits: list[Wait] = []
         self.stopped: list[Attempt] = []
@@ -73,7 +83,10 @@ class Draft:
         self._decided: dict[TaskId, Decision] = {}
         self._created: list[Task] = []
         self._versions: list[Decision] = []
-        self._wake_at: float | None = None
+        self._wakes: dict[int, float] = {}
+        self._rest: set[int] = set()
+        self.slot = 0
+        self.is_unsettled = False
         self._ledger: Ledger | None = None
         self._rewritten: WriteService | None = None
         self._opened: set[tuple[int, str]] = set()
@@ -125,8 +138,12 @@ class Draft:
             self._versions.append(RemoveLedger(self._service_id))
 
     def wake(self, at: float) -> None:
-        """Plan again at this time, or earlier."""
-        self._wake_at = at if self._wake_at is None else min(at, self._wake_at)
+        """Plan again at this time, or earlier: the slot that is looked at, or all there is."""
+        self._wakes[self.slot] = min(at, self._wakes.get(self.slot, at))
+
+    def leave(self, slots: Iterable[int]) -> None:
+        """Leave slots for the next plan."""
+        self._rest.update(slots)
 
     def create(
         self,
@@ -181,7 +198,12 @@ class Draft:
     def finished(self) -> Plan:
         """The plan."""
         return Plan(
-            service_id=self._service_id, decisions=tuple(self._all()), wake_at=self._wake_at
+            service_id=self._service_id,
+            decisions=tuple(self._all()),
+            wake_at=min(self._wakes.values(), default=None),
+            wakes=self._wakes,
+            rest=frozenset(self._rest),
+            is_unsettled=self.is_unsettled,
         )
 
     def name_of(self, opening: Opening) -> TaskId:

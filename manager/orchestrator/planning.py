@@ -3,15 +3,22 @@
 Level-triggered: nothing is remembered between two calls, so a plan that was lost, refused or
 made twice does no harm. What only time brings about is in the plan's `wake_at`. Planning a
 service that does not exist cleans up after it.
+
+Where no more than some slots were touched, `manager.orchestrator.patching` plans these alone,
+if it can tell that the others do not matter. No plan starts more than `most` replicas: what is
+left is in the plan's `rest`.
 """
+
+from collections.abc import Collection
 
 from msgspec import structs
 
 from manager.decisions import Plan
 from manager.orchestrator.attempts import Attempt, attempts_of
 from manager.orchestrator.depending import unmet
-from manager.orchestrator.draft import Draft
+from manager.orchestrator.draft import PLENTY, Draft
 from manager.orchestrator.jobs import plan_job
+from manager.orchestrator.patching import patch
 from manager.orchestrator.per_node import plan_per_node
 from manager.orchestrator.reaping import dismiss, forget_versions
 from manager.orchestrator.replicated import plan_replicated
@@ -23,9 +30,24 @@ from swarm.objects import Ledger, Service
 from swarm.specs import Replicated
 
 
-def plan_service(view: ClusterView, service_id: ServiceId, *, fleet: Fleet, now: float) -> Plan:
-    """What has to change about a service. `fleet` is in step with `view`; neither changes."""
-    draft = Draft(view, service_id, now=now)
+def plan_service(
+    view: ClusterView,
+    service_id: ServiceId,
+    *,
+    fleet: Fleet,
+    now: float,
+    slots: Collection[int] | None = None,
+    most: int = PLENTY,
+) -> Plan:
+    """What has to change about a service. `fleet` is in step with `view`; neither changes.
+
+    `slots` are all that was touched since it was last planned; None stands for all there is.
+    """
+    if slots is not None:
+        patched = patch(view, service_id, slots, fleet=fleet, now=now, most=most)
+        if patched is not None:
+            return patched
+    draft = Draft(view, service_id, now=now, most=most)
     attempts = attempts_of(view, service_id)
     service = view.services.get(service_id)
     if service is None:

@@ -1,7 +1,8 @@
 """Plan a replicated service: so many slots, each with one running attempt, anywhere."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from manager.orchestrator.attempts import Attempt, in_order
 from manager.orchestrator.draft import Draft, Opening, Wait
@@ -9,7 +10,7 @@ from manager.orchestrator.draining import Whereabouts
 from manager.orchestrator.moving import move
 from manager.orchestrator.preempting import make_room
 from manager.orchestrator.reaping import bury_gone, dismiss, history_limit, trim
-from manager.orchestrator.replicas import Replica, Settled, settle
+from manager.orchestrator.replicas import Frame, Replica, Settled, Standing, settle
 from manager.orchestrator.rollout import Course, frame_for
 from manager.orchestrator.scaling import free_slots, replicas_of, surplus
 from manager.orchestrator.updating import roll
@@ -31,7 +32,7 @@ def plan_replicated(
 ) -> list[Settled]:
     """Decide for all slots, then place whatever needs a node; tells how the slots stand then."""
     service = course.service
-    slots = _slots(attempts, draft)
+    slots = by_slot(attempts, draft)
     replicas = replicas_of(view, service)
     for slot in surplus(slots, replicas):
         dismiss(slots.pop(slot), draft)
@@ -40,23 +41,58 @@ def plan_replicated(
         slots[slot] = []
     whereabouts = Whereabouts(view, service)
     frame = frame_for(view, course, attempts, whereabouts, now=draft.now)
-    settled = [
-        settle(Replica(slot=slot, attempts=slots[slot]), frame, draft) for slot in sorted(slots)
-    ]
+    settled = settle_slots(slots, frame, draft)
+    draft.is_unsettled = is_unsettled(course, settled, draft)
     move(settled, frame, whereabouts, draft, max_unavailable=service.spec.max_unavailable)
     roll(settled, course, draft)
     for each in settled:
         draft.call_for(each.need)
-    bury_gone(attempts, draft)
+    finish_slots(view, service, slots, attempts, draft=draft, fleet=fleet)
+    return settled
+
+
+def settle_slots(slots: Mapping[int, list[Attempt]], frame: Frame, draft: Draft) -> list[Settled]:
+    """Decide for each slot on its own."""
+    settled: list[Settled] = []
+    for draft.slot in sorted(slots):
+        settled.append(settle(Replica(slot=draft.slot, attempts=slots[draft.slot]), frame, draft))
+    draft.slot = 0
+    return settled
+
+
+def is_unsettled(course: Course, settled: Iterable[Settled], draft: Draft) -> bool:
+    """Whether slots wait for each other: for places in a rollout, for budgets, or for others."""
+    if course.is_rolling or draft.hold:
+        return True
+    waiting = (Standing.OLD, Standing.MISPLACED, Standing.REPLACING)
+    return any(each.standing in waiting for each in settled)
+
+
+def finish_slots(
+    view: ClusterView,
+    service: Service,
+    slots: Mapping[int, Sequence[Attempt]],
+    attempts: Sequence[Attempt],
+    *,
+    draft: Draft,
+    fleet: Fleet,
+) -> None:
+    """Start what these slots need, and forget what they need no more.
+
+    `attempts` may be more than theirs: whatever speaks against a node has a say.
+    """
+    for own in slots.values():
+        bury_gone(own, draft)
     _place(view, service, attempts, draft, fleet)
     limit = history_limit(view)
     for slot, own in slots.items():
         if len(own) > 1 or draft.has_created(slot):
+            draft.slot = slot
             trim(own, limit, draft, is_opened=draft.has_created(slot))
-    return settled
+    draft.slot = 0
 
 
-def _slots(attempts: Iterable[Attempt], draft: Draft) -> dict[int, list[Attempt]]:
+def by_slot(attempts: Iterable[Attempt], draft: Draft) -> dict[int, list[Attempt]]:
     """Attempts by slot, without those that are to be removed or bear no slot."""
     slots: defaultdict[int, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
@@ -68,20 +104,21 @@ def _slots(attempts: Iterable[Attempt], draft: Draft) -> dict[int, list[Attempt]
 
 
 def _place(
-    view: ClusterView, service: Service, attempts: list[Attempt], draft: Draft, fleet: Fleet
+    view: ClusterView, service: Service, attempts: Sequence[Attempt], draft: Draft, fleet: Fleet
 ) -> None:
     """Place all that ask the same in one pass.
 
-    A second pass would not see the first, so those that ask something else take turns: what was
-    placed has the service planned again.
+    A second pass would not see the first, so those that ask something else take turns: they are
+    left for the next plan, as are those that are too many for one.
     """
     groups = _by_wish(service, draft)
     for version, avoid in sorted(groups, key=lambda key: (key[0] != service.spec_version, key)):
-        needs = groups[version, avoid]
+        needs = groups.pop((version, avoid))
         if draft.hold:
             for need in needs:
                 _give(draft, service, need, NodeId(""), reason=draft.hold)
             continue
+        needs, over = needs[: draft.most], needs[draft.most :]
         ask = _ask(view, service, version)
         last = _last_nodes(attempts) if ask.volumes else {}
         leaving = Counter(attempt.task.node_id for attempt in draft.stopped)
@@ -103,8 +140,15 @@ def _place(
             reason, claims = placed.reason_of(index), placed.claims_of(index)
             reason = waits.get(index, reason)
             _give(draft, service, need, node_id, reason=reason, claims=claims)
-        if waits or any(placed.by_task):
+        left = [*over, *chain.from_iterable(groups.values())]
+        if any(placed.by_task):
+            draft.leave(map(_slot, left))
             return
+        if waits:  # what is left waits with them, for as long as it takes
+            draft.is_unsettled |= bool(left)
+            return
+        for need in over:
+            _give(draft, service, need, NodeId(""), reason=placed.reason)
 
 
 def _ask(view: ClusterView, service: Service, version: int) -> Ask:
