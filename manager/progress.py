@@ -17,10 +17,20 @@ from manager.view import ClusterView
 from swarm.constraints import Constraint, constraints_of
 from swarm.ids import NodeId, ServiceId
 from swarm.objects import Rollout, Service, Task
-from swarm.specs import Availability, Replicated, ReplicatedJob, RestartCondition
+from swarm.specs import (
+    Availability,
+    Placement,
+    Replicated,
+    ReplicatedJob,
+    RestartCondition,
+    TaintEffect,
+)
 from swarm.states import NodeState, TaskState
+from swarm.wishes import same_platform, unborne
 
 PROBLEMS = 5
+
+_KEEPING_AWAY = (TaintEffect.NO_SCHEDULE, TaintEffect.NO_EXECUTE)
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -122,13 +132,16 @@ def wanted_replicas(view: ClusterView, service: Service) -> int:
         return replicas_of(view, service)
     if isinstance(service.spec.mode, ReplicatedJob):
         return service.spec.mode.total
-    constraints = constraints_of(service.spec.task)
+    spec = service.spec.task
+    constraints = constraints_of(spec)
     keeping = {
         task.node_id
         for task in view.tasks_of(service.id).values()
         if task.desired <= TaskState.RUNNING
     }
-    return sum(_wants_one(view, node_id, constraints, keeping) for node_id in view.nodes)
+    return sum(
+        _wants_one(view, node_id, spec.placement, constraints, keeping) for node_id in view.nodes
+    )
 
 
 def problems(view: ClusterView, service: Service) -> tuple[str, ...]:
@@ -145,15 +158,28 @@ def problems(view: ClusterView, service: Service) -> tuple[str, ...]:
 
 
 def _wants_one(
-    view: ClusterView, node_id: NodeId, constraints: Iterable[Constraint], keeping: set[NodeId]
+    view: ClusterView,
+    node_id: NodeId,
+    placement: Placement,
+    constraints: Iterable[Constraint],
+    keeping: set[NodeId],
 ) -> bool:
-    node = view.nodes[node_id]
+    node, is_there = view.nodes[node_id], node_id in keeping
     if view.node_state(node_id) is not NodeState.READY:
         return False
-    if node.spec.availability is Availability.PAUSE and node_id not in keeping:
+    if node.spec.availability is Availability.PAUSE and not is_there:
         return False
-    is_drained = node.spec.availability is Availability.DRAIN
-    return not is_drained and all(each.admits(node) for each in constraints)
+    if node.spec.availability is Availability.DRAIN:
+        return False
+    # What runs already is sent away by the strictest taints only.
+    effects = (TaintEffect.NO_EXECUTE,) if is_there else _KEEPING_AWAY
+    if unborne(placement.tolerations, node.spec.taints, *effects):
+        return False
+    is_fit = not placement.platforms or any(
+        same_platform(each, os=node.description.os, arch=node.description.arch)
+        for each in placement.platforms
+    )
+    return is_fit and all(each.admits(node) for each in constraints)
 
 
 def _is_done(service: Service | None, state: TaskState) -> bool:

@@ -1,7 +1,18 @@
 from manager.progress import measure
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Task
-from swarm.specs import Availability, Global, Placement, RestartCondition, RestartPolicy, TaskSpec
+from swarm.specs import (
+    Availability,
+    Global,
+    Placement,
+    Platform,
+    RestartCondition,
+    RestartPolicy,
+    Taint,
+    TaintEffect,
+    TaskSpec,
+    Toleration,
+)
 from swarm.states import TaskState
 from tests.manager.world import World
 
@@ -144,3 +155,23 @@ def test_a_global_service_wants_one_on_every_node_that_admits_it() -> None:
 
     world.task(make_task(0, node="paused"))
     assert measure(world.view, service).wanted == 4
+
+
+def test_a_global_service_does_not_wait_for_nodes_that_keep_it_away() -> None:
+    """Nobody would ever run there, and whoever waits for the service would wait for ever."""
+    world = World()
+    for name in ("plain", "tainted", "borne", "kept"):
+        world.node(name)
+    keep_away = (Taint(key="gpu"),)
+    world.set_node(NodeId("tainted"), taints=keep_away)
+    world.set_node(NodeId("borne"), taints=(Taint(key="ssd", effect=TaintEffect.NO_EXECUTE),))
+    world.set_node(NodeId("kept"), taints=keep_away)
+    task = TaskSpec(placement=Placement(tolerations=(Toleration(key="ssd", any_value=True),)))
+    service = world.service(mode=Global(), task=task)
+    world.task(make_task(0, node="kept"))
+
+    assert measure(world.view, service).wanted == 3
+
+    elsewhere = Placement(platforms=(Platform(os="linux", arch="arm64"),))
+    world.new_version(service, placement=elsewhere)
+    assert measure(world.view, service).wanted == 0
