@@ -34,9 +34,15 @@ def dismiss(attempts: Iterable[Attempt], draft: Draft) -> None:
 
 
 def bury_gone(attempts: Iterable[Attempt], draft: Draft) -> None:
-    """Forget attempts whose node has left the swarm."""
-    for attempt in attempts:
-        if attempt.phase is Phase.GONE:
+    """Forget attempts whose node has left the swarm.
+
+    While an earlier attempt of their slot has yet to end, nothing follows them, and they are
+    kept: what follows is counted, and named, from the last attempt that is known.
+    """
+    tasks = [(each, (each.task.run, each.task.slot)) for each in attempts]
+    open_slots = {place for each, place in tasks if each.phase is Phase.LEAVING and place[1]}
+    for attempt, place in tasks:
+        if attempt.phase is Phase.GONE and place not in open_slots:
             draft.remove(attempt)
 
 

@@ -213,6 +213,8 @@ def _keep_best(replica: Replica, live: list[Attempt], frame: Frame, draft: Draft
         if attempt is not kept:
             draft.stop(attempt)
     if kept is None and frame.fitness(best) is not Fitness.FIT:
+        if others and frame.start_first and is_up(best):  # they have to end before others start
+            return Settled(replica=replica, standing=Standing.REPLACING, holder=best)
         return _unfit(replica, best, frame, draft)
     if not best.unsure:
         for attempt in replica.having(Phase.WAITING):

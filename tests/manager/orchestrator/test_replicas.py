@@ -1,7 +1,11 @@
 """How attempts stand, in literals."""
 
+from manager.decisions import SetDesired
 from manager.orchestrator.attempts import Attempt, Phase
-from manager.orchestrator.replicas import Frame
+from manager.orchestrator.draft import Draft
+from manager.orchestrator.reaping import bury_gone
+from manager.orchestrator.replicas import Frame, Replica, Standing, settle
+from manager.view import ClusterView
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Service, Task
 from swarm.specs import ServiceSpec
@@ -15,11 +19,60 @@ def test_an_attempt_is_proven_at_the_very_time_at_which_we_asked_to_be_woken() -
     """
     up_at = 1_700_000_025.77678
     task = Task(id=TaskId("t"), service_id=ServiceId("s"), node_id=NodeId("n"))
-    attempt = Attempt(task=task, state=TaskState.RUNNING, phase=Phase.LIVE, up_at=up_at)
+    found = Attempt(task=task, state=TaskState.RUNNING, phase=Phase.LIVE, up_at=up_at)
     service = Service(id=ServiceId("s"), spec=ServiceSpec())
 
     for proven_s in (0.1, 0.3, 0.7, 1.0):
         frame = Frame(
             service=service, now=up_at + proven_s, may_stay=lambda task: True, proven_s=proven_s
         )
-        assert frame.is_proven(attempt), proven_s
+        assert frame.is_proven(found), proven_s
+
+
+def attempt(number: int, phase: Phase, state: TaskState, *, version: int = 1) -> Attempt:
+    task = Task(
+        id=TaskId(f"t{number}"),
+        service_id=ServiceId("s"),
+        slot=1,
+        attempt=number,
+        node_id=NodeId("n"),
+        spec_version=version,
+    )
+    return Attempt(task=task, state=state, phase=phase, up_at=5.0)
+
+
+def test_nothing_starts_beside_a_replacement_that_is_given_up_before_it_has_ended() -> None:
+    """Found by seed 52 of the simulation: three containers of one slot at once.
+
+    1. A slot runs version 1, and version 2 starts beside it.
+    2. Version 3 is wanted instead, so the task of version 2 is stopped.
+    3. It may run until it has ended, so the slot gets no third task yet.
+    """
+    service = Service(id=ServiceId("s"), spec=ServiceSpec(), spec_version=3)
+    draft = Draft(ClusterView(), service.id, now=10.0)
+    frame = Frame(service=service, now=10.0, may_stay=lambda task: True, start_first=True)
+    old = attempt(1, Phase.LIVE, TaskState.RUNNING)
+    given_up = attempt(2, Phase.LIVE, TaskState.ASSIGNED, version=2)
+
+    settled = settle(Replica(slot=1, attempts=[old, given_up]), frame, draft)
+
+    assert draft.finished().decisions == (SetDesired(TaskId("t2"), TaskState.SHUTDOWN),)
+    assert settled.standing is Standing.REPLACING
+    assert settled.need is None
+
+
+def test_an_attempt_on_a_removed_node_is_remembered_until_another_can_follow() -> None:
+    """Found by seed 71 of the simulation: a task got the id of one that had run before.
+
+    1. Attempt 3 of a slot has been asked to stop; attempt 4 ran on a node that was removed.
+    2. The next one cannot start before attempt 3 has ended.
+    3. Were attempt 4 forgotten by then, the next would be number 4 again, and have its name.
+    """
+    draft = Draft(ClusterView(), ServiceId("s"), now=10.0)
+    gone = attempt(4, Phase.GONE, TaskState.RUNNING)
+
+    bury_gone([attempt(3, Phase.LEAVING, TaskState.RUNNING), gone], draft)
+    assert not draft.is_forgotten(gone)
+    bury_gone([attempt(3, Phase.ENDED, TaskState.SHUTDOWN), gone], draft)
+
+    assert draft.is_forgotten(gone)
