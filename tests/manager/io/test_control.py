@@ -177,11 +177,11 @@ def test_scaling_keeps_tasks_and_a_new_image_replaces_them(tell: Tell) -> None:
 
         stored = swarm.view.services[service_id]
         assert kept == first
-        assert stored.spec_version == 2
+        assert stored.spec_version == 3  # what the third revision made
         assert stored.previous_spec is not None
         assert stored.previous_spec.task.container.image == "app:1"
         live = [t for t in swarm.view.tasks_of(service_id).values() if t.desired < 600]
-        assert {task.spec_version for task in live} == {2}
+        assert {task.spec_version for task in live} == {3}
 
     tell(story)
 

@@ -10,6 +10,7 @@ from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Task
 from swarm.specs import (
     Availability,
+    FailureAction,
     Global,
     Placement,
     Replicated,
@@ -43,10 +44,13 @@ class AnyHistory(RuleBasedStateMachine):
                 reservations=Resources(cpu_millis=1000),
                 restart=RestartPolicy(delay_s=2.0),
             ),
-            update=UpdatePolicy(parallelism=2),
+            update=UpdatePolicy(parallelism=2, failure_action=FailureAction.CONTINUE),
         )
         self.world.service(
-            "agent", mode=Global(), task=TaskSpec(reservations=Resources(cpu_millis=500))
+            "agent",
+            mode=Global(),
+            task=TaskSpec(reservations=Resources(cpu_millis=500)),
+            update=UpdatePolicy(failure_action=FailureAction.CONTINUE),
         )
 
     @rule(service=st.sampled_from([WEB, EVERYWHERE]))
