@@ -12,6 +12,7 @@ from msgspec import Struct
 from runtime.spec import UserNamespace
 from swarm.errors import Invalid
 from swarm.ids import NodeId
+from swarm.specs import GenericResource
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,6 +35,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     advertise_host: str = ""
     insecure_registries: tuple[str, ...] = ()
     engine_labels: dict[str, str] = {}
+    generic_resources: tuple[GenericResource, ...] = ()
     log_level: str = "info"
 
     @property

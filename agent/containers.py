@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from agent import contents
 from agent.assignments import Wanted
+from agent.claims import granted
 from agent.probing import health
 from agent.resolver import resolver
 from agent.rights import Fences, rights, unfit
@@ -158,7 +159,8 @@ def _expanded(wanted: Wanted, node: Node) -> specs.ContainerSpec:
     env = (
         expand(each, values, path=f"container.env[{index}]") for index, each in enumerate(asked.env)
     )
-    return replace(asked, hostname=hostname, env=tuple(env), mounts=tuple(mounts))
+    filled = replace(asked, hostname=hostname, env=tuple(env), mounts=tuple(mounts))
+    return granted(filled, wanted.spec.reservations, wanted.task)
 
 
 def _mount(index: int, mount: specs.Mount, values: dict[str, str]) -> specs.Mount:

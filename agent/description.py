@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from agent.rights import Fences
 from swarm import __version__
 from swarm.objects import LocalImage, NodeDescription
-from swarm.specs import Resources
+from swarm.specs import GenericResource, Resources
 
 
 def memory_bytes(meminfo: str) -> int:
@@ -28,6 +28,7 @@ def describe(
     meminfo: str,
     addr: str,
     engine_labels: Mapping[str, str],
+    generic: Iterable[GenericResource] = (),
     images: Iterable[LocalImage],
     security_options: Iterable[str] = (),
     volumes: Iterable[str] = (),
@@ -37,7 +38,11 @@ def describe(
         hostname=hostname,
         os="linux",
         arch=arch,
-        resources=Resources(cpu_millis=cpus * 1000, memory_bytes=memory_bytes(meminfo)),
+        resources=Resources(
+            cpu_millis=cpus * 1000,
+            memory_bytes=memory_bytes(meminfo),
+            generic=tuple(sorted(generic, key=lambda each: each.kind)),
+        ),
         engine_version=__version__,
         engine_labels=dict(engine_labels),
         images=tuple(sorted(images, key=lambda each: (each.reference, each.digest))),

@@ -133,6 +133,12 @@ def daemon_flags(command: F) -> F:
     registries = flag_list(
         labels, ("--insecure-registry",), "HOST:PORT", "Registry that is asked over plain HTTP"
     )
+    registries = flag_list(
+        registries,
+        ("--node-generic-resource",),
+        "KIND=VALUE",
+        "What this host has: a count, or the name of one",
+    )
     for name, kind, text in (
         ("--cgroup-parent", None, "Where containers' control groups live"),
         ("--hostname", None, "This node's name (default: the host's)"),

@@ -18,6 +18,7 @@ from swarm import __version__
 from swarm.addresses import parse_address
 from swarm.errors import Invalid, SwarmError
 from swarm.io.allocation import share_one_arena
+from swarm.wishes import parse_node_generics
 from swarmd.io.remapping import resolve
 from swarmd.settings import Settings
 
@@ -52,6 +53,7 @@ def parse(argv: Sequence[str]) -> Settings:
         userns_remap=found.userns_remap,
         insecure_registries=tuple(found.insecure_registry),
         labels=dict(_label(each) for each in found.label),
+        generic_resources=parse_node_generics(found.node_generic_resource),
         log_level=found.log_level,
     )
 
@@ -93,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a registry that is asked over plain HTTP (repeatable)")  # fmt: skip
     add("--label", action="append", default=[], metavar="KEY=VALUE",
         help="engine label, for constraints (repeatable)")  # fmt: skip
+    add("--node-generic-resource", action="append", default=[], metavar="KIND=VALUE",
+        help="a count, or the name of one, such as gpu=UUID1; a path in /dev is a device "
+        "that a task gets for itself (repeatable)")  # fmt: skip
     add("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     return parser
 

@@ -106,6 +106,7 @@ def agent_config(settings: Settings, membership: Membership) -> AgentConfig:
         advertise_host=host,
         insecure_registries=settings.insecure_registries,
         engine_labels=settings.labels,
+        generic_resources=settings.generic_resources,
         log_level=settings.log_level,
     )
 

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from runtime.spec import UserNamespace
 from swarm.addresses import format_address, moved, parse_address
 from swarm.ids import ClusterId, NodeId
-from swarm.specs import Role
+from swarm.specs import GenericResource, Role
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -31,6 +31,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     user_namespace: UserNamespace | None = None
     insecure_registries: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict[str, str])
+    generic_resources: tuple[GenericResource, ...] = ()
     log_level: str = "info"
 
     @property

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from agent import contents as given
 from agent.assignments import Wanted
+from agent.claims import granted
 from agent.containers import Container, Node, container, own_directory, stop_signal
 from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Report, Signal, Start, Wait
 from agent.events import (
@@ -199,7 +200,8 @@ class Executor:
             layers = tuple(str(each) for each in image.layer_dirs)
             node = self._node()
             made = container(wanted, image.config, layers, node)
-            for problem in absent_devices(wanted.spec.container.devices, devices.why_not_a_device):
+            asked = granted(wanted.spec.container, wanted.spec.reservations, wanted.task)
+            for problem in absent_devices(asked.devices, devices.why_not_a_device):
                 raise Refused(problem, hint="add the device to this node, or a constraint")
             await self._volumes.provide(made.mounts)
             files = await self._given(wanted, made, node)

@@ -23,6 +23,7 @@ def describe(config: Config, images: Iterable[LocalImage]) -> NodeDescription:
         meminfo=_read("/proc/meminfo"),
         addr=config.advertise_host,
         engine_labels=config.engine_labels,
+        generic=config.generic_resources,
         images=images,
         security_options=description.security_options(
             devices.fences(config.user_namespace), has_seccomp=devices.has_seccomp()

@@ -319,7 +319,10 @@ class _Search:
 
 
 def _ranks_below(load: Load, ask: Ask) -> bool:
-    return load.ask.service_id != ask.service_id and load.ask.priority < ask.priority
+    """Whether its tasks may give way: those that the service has to be near are no help gone."""
+    needed = any(w.required and not w.anti and w.service == load.ask.name for w in ask.affinities)
+    is_other = load.ask.service_id != ask.service_id
+    return is_other and not needed and load.ask.priority < ask.priority
 
 
 def _age(task: Task) -> tuple[float, TaskId]:

@@ -41,6 +41,7 @@ class DaemonFlags(Struct, frozen=True, kw_only=True):
     userns_remap: str = ""
     insecure_registry: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
+    node_generic_resource: tuple[str, ...] = ()
 
     @property
     def data(self) -> Path:
@@ -68,6 +69,8 @@ def arguments(flags: DaemonFlags) -> list[str]:
         words += ["--insecure-registry", each]
     for each in flags.label:
         words += ["--label", each]
+    for each in flags.node_generic_resource:
+        words += ["--node-generic-resource", each]
     return words
 
 

@@ -12,7 +12,7 @@ from runtime.oci.config import IdMapping
 from runtime.spec import UserNamespace
 from swarm.errors import Invalid
 from swarm.objects import LocalImage
-from swarm.specs import ContainerSpec, Device, Mount, MountKind, TaskSpec
+from swarm.specs import ContainerSpec, Device, GenericResource, Mount, MountKind, TaskSpec
 
 MEMINFO = "MemTotal:       24678188 kB\nMemFree:        23631 kB\n"
 GOOD = (
@@ -54,6 +54,7 @@ def test_memory_and_cores_are_in_our_units() -> None:
         meminfo=MEMINFO,
         addr="10.0.0.1",
         engine_labels={"disk": "ssd"},
+        generic=(GenericResource(kind="ssd", count=4), GenericResource(kind="gpu", names=("a",))),
         images=images,
     )
 
@@ -61,6 +62,7 @@ def test_memory_and_cores_are_in_our_units() -> None:
     assert found.resources.memory_bytes == 24678188 * 1024
     assert [each.reference for each in found.images] == ["a:1", "b:1"]
     assert found.engine_labels == {"disk": "ssd"}
+    assert [each.kind for each in found.resources.generic] == ["gpu", "ssd"]
 
 
 def test_an_unreadable_meminfo_is_no_memory() -> None:

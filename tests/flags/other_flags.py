@@ -423,6 +423,7 @@ _OF_DAEMON = {
     "--data-root": "/srv/swarm",
     "--hostname": "h1",
     "--insecure-registry": "reg:5000",
+    "--node-generic-resource": "gpu=UUID1",
     "--label": "a=b",
     "--metrics-addr": "127.0.0.1:9999",
     "--run-root": "/run/other",

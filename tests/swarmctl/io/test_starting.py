@@ -164,6 +164,7 @@ def test_the_daemon_is_given_all_its_flags() -> None:
         userns_remap="1000000:65536",
         insecure_registry=("a:1", "b:2"),
         label=("x=y",),
+        node_generic_resource=("gpu=UUID1", "gpu=UUID2"),
     )
 
     from swarmd.main import parse
@@ -172,5 +173,6 @@ def test_the_daemon_is_given_all_its_flags() -> None:
     assert (settings.data_root, settings.run_root, settings.hostname) == ("/d", "/r", "h")
     assert settings.insecure_registries == ("a:1", "b:2")
     assert settings.labels == {"x": "y"}
+    assert [each.names for each in settings.generic_resources] == [("UUID1", "UUID2")]
     assert settings.userns_remap == "1000000:65536"
     assert arguments(DaemonFlags()) == []
