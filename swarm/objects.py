@@ -70,8 +70,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """A service and the version of its task spec.
 
     `revision` counts the changes of the whole spec; a new version bears the number of the
-    revision that made it, and a version that comes back its old one. `previous_spec` is where a rollback leads:
-    the last spec before this one that was rolled out.
+    revision that made it, and a version that comes back its old one. `previous_spec` is where a
+    rollback leads: the last spec before this one that was rolled out.
     """
 
     id: ServiceId
