@@ -158,7 +158,7 @@ _ORDER = (
 
 _PLACES: dict[type, int] = {kind: place for place, kind in enumerate(_ORDER)}
 
-AT_ONCE = 2_000
+AT_ONCE = 1_000
 """How many decisions one commit carries: etcd is at its best, and nobody waits for long."""
 
 

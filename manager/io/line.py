@@ -66,13 +66,14 @@ class Line:
         """What to send, as it comes up, until the line is closed."""
         while not self._is_closed:
             await self._wake.wait()
-            await turns.next()
             self._wake.clear()
             messages, self._messages = self._messages, []
             for message in messages:
                 yield message
-            while self._timer is None and (diff := self._diff(view)):
-                yield diff
+            while self._timer is None and self._has_more():
+                await turns.next()
+                if diff := self._diff(view):
+                    yield diff
 
     def _ring(self) -> None:
         if self._timer is not None:
@@ -80,9 +81,10 @@ class Line:
             self._timer = None
         self._wake.set()
 
+    def _has_more(self) -> bool:
+        return bool(self._touched or self._contents or self.assignments.is_due)
+
     def _diff(self, view: ClusterView) -> Diff | None:
         touched, self._touched = self._touched, {}
         contents, self._contents = self._contents, set()
-        if not touched and not contents and not self.assignments.is_due:
-            return None
         return self.assignments.diff(view, touched, contents)

@@ -21,6 +21,8 @@ from swarm.objects import Observation
 
 RETRY_S = 0.1
 CONFLICTS = 3
+AT_ONCE = 2_000
+"""How many statuses one commit carries, and a session's more: others have to have a say."""
 
 
 class _Waiting:
@@ -66,13 +68,26 @@ class Reporting:
             await self._wake.wait()
             await asyncio.sleep(0)  # what came in the same moment goes along
             self._wake.clear()
-            batches, self._waiting = list(self._waiting.values()), {}
+            batches = self._some()
             try:
                 await self._commit(batches)
             except SwarmError as err:
                 self._log.warning("statuses.delayed", sessions=len(batches), reason=err.message)
                 self._put_back(batches)
                 await asyncio.sleep(RETRY_S)
+
+    def _some(self) -> list[_Waiting]:
+        """What waits, the oldest first, but no more than one commit should carry."""
+        batches: list[_Waiting] = []
+        statuses = 0
+        for session_id in list(self._waiting):
+            batches.append(self._waiting.pop(session_id))
+            statuses += len(batches[-1].statuses)
+            if statuses >= AT_ONCE:
+                break
+        if self._waiting:
+            self._wake.set()
+        return batches
 
     async def _commit(self, batches: list[_Waiting]) -> None:
         revisions = [each.line.revision for each in batches]

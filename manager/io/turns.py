@@ -9,7 +9,7 @@ beginning.
 import asyncio
 from collections import deque
 
-AT_ONCE = 24
+AT_ONCE = 50
 
 
 class Turns:
