@@ -36,6 +36,7 @@ class Simulation:
         self.scenario = scenario
         self.engine = engine = Engine(scenario.seed, scenario.rates, scenario.quiet)
         self.judge = Judge(engine)
+        self.wishes = Wishes(scenario.features)
         self.network = Network(engine)
         self.etcd = Etcd(engine, self.network, scenario.limits)
         self.etcd.before, self.etcd.committed = self.judge.before, self.judge.committed
@@ -46,8 +47,7 @@ class Simulation:
         self.nodes: dict[NodeId, Node] = {}
         for _ in range(scenario.nodes):
             self._host()
-        wishes = Wishes(scenario.features)
-        self.operators = Operators(engine, self.managers, self.judge, wishes)
+        self.operators = Operators(engine, self.managers, self.judge, self.wishes)
         self.faults = Faults(
             engine,
             self.etcd,
@@ -87,7 +87,11 @@ class Simulation:
                 hostname=f"host-{name}",
                 os="linux",
                 arch="x86_64",
-                resources=Resources(cpu_millis=4000, memory_bytes=1 << 32),
+                resources=Resources(
+                    cpu_millis=4000,
+                    memory_bytes=1 << 32,
+                    generic=self.wishes.has_of_its_own(),
+                ),
             ),
             started=self.judge.started,
             acknowledged=self.judge.acknowledged,

@@ -12,6 +12,9 @@ from collections.abc import Callable, Collection, Mapping
 from random import Random
 
 EPOCH = 1_700_000_000.0
+MOST_EVENTS = 80_000
+MOST_AT_ONCE = 3_000
+"""More events than any run has that gets anywhere: in all, and at one moment."""
 
 
 class Violated(AssertionError):
@@ -42,6 +45,7 @@ class Engine:
         self._dice: dict[str, Random] = {}
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
+        self._at_once = 0
 
     @property
     def epoch(self) -> float:
@@ -61,9 +65,13 @@ class Engine:
     def step(self) -> None:
         """Let the next event happen."""
         at, _, action = heapq.heappop(self._heap)
+        self._at_once += 1
         if at > self.now:
             self.now = at
+            self._at_once = 0
         self.events += 1
+        if self.events > MOST_EVENTS or self._at_once > MOST_AT_ONCE:
+            raise Violated("livelock", f"{self.events} events, {self._at_once} at once")
         action()
 
     def run(self, until: float) -> None:

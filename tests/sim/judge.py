@@ -4,14 +4,13 @@ The judge sees what no process can: every commit at the moment it happens, and e
 on every host. It keeps a view of its own, which is the truth.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 from manager import layout
 from manager.applied import Applied
 from manager.decisions import Plan
 from manager.decoding import Key, read_key
-from manager.orchestrator.planning import plan_service
-from manager.progress import wanted_replicas
 from manager.scheduler.fleet import Fleet
 from manager.store import Batch, Commit
 from manager.view import ClusterView
@@ -19,15 +18,18 @@ from swarm.codec import unpack
 from swarm.dispatch import StatusBatch
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Observation, Task
-from swarm.states import NodeState, TaskState
+from swarm.specs import UpdateOrder
+from swarm.states import TaskState
+from tests.sim.ending import unfinished
 from tests.sim.engine import Clock, Engine, Violated
 from tests.sim.graces import Graces
+from tests.sim.ledgers import Ledgers
 from tests.sim.manager import Plea
 from tests.sim.node import Container, Node
 from tests.sim.room import holders, overcommitted
 from tests.sim.rules import Rules
 
-Place = tuple[ServiceId, int, NodeId]
+Place = tuple[ServiceId, int, int, NodeId]
 
 
 class Judge:
@@ -45,10 +47,13 @@ class Judge:
         self._leaders: dict[int, str] = {}
         self._rules = Rules(self._object)
         self._graces = Graces(engine, self._object)
+        self._ledgers = Ledgers(self._object)
+        self.reverted: Counter[ServiceId] = Counter()
 
     def decided(self, manager: str, view: ClusterView, plan: Plan, *, now: float) -> None:
         """A leader decided something, from what it knows."""
         self._graces.decided(manager, view, plan)
+        self._ledgers.decided(view, plan)
         self._rules.decided(view, plan, now=now)
 
     # -- commits -------------------------------------------------------------------------
@@ -69,7 +74,10 @@ class Judge:
         if plea is not None:
             self._check_term(plea)
         self._check_slots(batch, plea)
+        if plea is not None:
+            self.reverted.update(_rewritten(batch))
         applied = self.view.apply(batch.changes, batch.revision, now=self._engine.epoch)
+        self._ledgers.committed(self.view, batch)
         self.fleet.sync(self.view, applied)
         for task_id in applied.tasks:
             self._check_forward(task_id)
@@ -108,9 +116,33 @@ class Judge:
                 continue
             new = unpack(Task, change.value)
             if new.node_id and (old is None or not old.node_id):
-                for other in self.view.tasks_of(new.service_id).values():
-                    if other.id != new.id and _place(other) == _place(new) and self._may_run(other):
-                        self._abandon(other, plea)
+                self._check_beside(new, plea)
+
+    def _check_beside(self, new: Task, plea: Plea) -> None:
+        """Beside it runs what cannot be asked, or, where it starts first, what it replaces."""
+        others = [
+            other
+            for other in self.view.tasks_of(new.service_id).values()
+            if other.id != new.id and _place(other) == _place(new) and self._may_run(other)
+        ]
+        within_reach = [each for each in others if not self._is_out_of_reach(each, plea)]
+        for other in others:
+            if other in within_reach and len(within_reach) == 1 and self._starts_first(other):
+                continue
+            self._abandon(other, plea)
+
+    def _starts_first(self, task: Task) -> bool:
+        """Whether another task may be started while this one, which is wanted, runs."""
+        service = self.view.services.get(task.service_id)
+        return (
+            service is not None
+            and UpdateOrder.START_FIRST in (service.spec.update.order, service.spec.rollback.order)
+            and task.desired <= TaskState.RUNNING
+            and self.view.state(task) is TaskState.RUNNING
+        )
+
+    def _is_out_of_reach(self, task: Task, plea: Plea) -> bool:
+        return task.id in plea.lost or task.id in self.abandoned
 
     def _check_report(self, key: Key, seen: Observation) -> None:
         known = self.view.observations_on(key.node_id).get(key.task_id)
@@ -121,7 +153,7 @@ class Judge:
             )
 
     def _abandon(self, task: Task, plea: Plea) -> None:
-        if task.id not in plea.lost and task.id not in self.abandoned:
+        if not self._is_out_of_reach(task, plea):
             self._object("slot", f"{_name(task)} was replaced or forgotten while it may run")
         self.abandoned.add(task.id)
 
@@ -164,7 +196,9 @@ class Judge:
                 if other.task.id not in self.abandoned:
                     running[_place(other.task)].append(f"{other.task.id[:6]} on {each.id}")
         doubles = running[_place(container.task)]
-        if len(doubles) > 1:
+        service = self.view.services.get(container.task.service_id)
+        orders = (service.spec.update.order, service.spec.rollback.order) if service else ()
+        if len(doubles) > (2 if service is None or UpdateOrder.START_FIRST in orders else 1):
             self._object("slot", f"{_name(container.task)} runs twice: {', '.join(doubles)}")
 
     def ended(self, node: Node, container: Container) -> None:
@@ -181,49 +215,7 @@ class Judge:
 
     def unfinished(self) -> str:
         """What is not as wanted; empty once everything is."""
-        for node_id in sorted(self.view.nodes):
-            if self.view.node_state(node_id) is not NodeState.READY:
-                return f"node {node_id} is not ready"
-        services = sorted({*self.view.services, *(t.service_id for t in self.view.tasks.values())})
-        for service_id in services:
-            if problem := self._unfinished_service(service_id):
-                return problem
-        return self._unfinished_hosts()
-
-    def _unfinished_service(self, service_id: ServiceId) -> str:
-        plan = plan_service(self.view, service_id, fleet=self.fleet, now=self._engine.epoch)
-        if plan.decisions or plan.wake_at is not None:
-            return f"service {service_id} has yet to be planned: {plan}"
-        service = self.view.services.get(service_id)
-        wanted = [
-            t for t in self.view.tasks_of(service_id).values() if t.desired <= TaskState.RUNNING
-        ]
-        if service is None:
-            return f"service {service_id} is gone but has tasks"
-        if len(wanted) != wanted_replicas(self.view, service):
-            return f"service {service_id} has {len(wanted)} tasks"
-        for task in wanted:
-            if not task.node_id and not task.message:
-                return f"{_name(task)} waits and does not say why"
-            if task.node_id and self.view.state(task) < TaskState.RUNNING:
-                return f"{_name(task)} does not run yet"
-        return ""
-
-    def _unfinished_hosts(self) -> str:
-        expected = {
-            task.id
-            for task in self.view.tasks.values()
-            if task.node_id
-            and task.desired <= TaskState.RUNNING
-            and self.view.state(task) is TaskState.RUNNING
-        }
-        running = {each.task.id for node in self.nodes.values() for each in node.running}
-        if running != expected:
-            return f"containers differ: {sorted(running ^ expected)}"
-        kept = {task_id for node in self.nodes.values() for task_id in node.containers}
-        if strays := kept - self.view.tasks.keys():
-            return f"containers of no task are left: {sorted(strays)}"
-        return ""
+        return unfinished(self.view, self.fleet, self.nodes.values(), now=self._engine.epoch)
 
     def check(self) -> None:
         """Assert that the judge's own view is in order."""
@@ -239,7 +231,15 @@ class Judge:
 
 
 def _place(task: Task) -> Place:
-    return task.service_id, task.slot, NodeId("") if task.slot else task.node_id
+    return task.service_id, task.run, task.slot, NodeId("") if task.slot else task.node_id
+
+
+def _rewritten(batch: Batch) -> Iterator[ServiceId]:
+    """The services that a leader changed by itself, as when it rolls back."""
+    for change in batch.changes:
+        key = read_key(change.key)
+        if key is not None and key.kind == layout.SERVICES and change.value is not None:
+            yield key.service_id
 
 
 def _name(task: Task) -> str:

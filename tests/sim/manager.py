@@ -7,12 +7,22 @@ agents, commit their statuses. A manager that is killed forgets all and starts a
 
 from collections.abc import Callable
 from enum import Enum, auto
+from functools import partial
 from typing import Any, Protocol
 
 from manager import layout, leadership
-from manager.agenda import Agenda
+from manager.agenda import Agenda, Due
 from manager.applied import Applied
-from manager.decisions import Plan, changes_made, commit_for
+from manager.decisions import (
+    AssignTask,
+    CreateTask,
+    Plan,
+    SetDesired,
+    UpdateMessage,
+    WriteLedger,
+    changes_made,
+    commits_for,
+)
 from manager.dispatch.arrivals import arrive
 from manager.dispatch.assignments import Assignments
 from manager.dispatch.sessions import SILENT_PERIODS, Sessions
@@ -76,7 +86,7 @@ from swarm.dispatch import (
 )
 from swarm.errors import Conflict, Missing, SwarmError
 from swarm.ids import NodeId, ServiceId, TaskId
-from swarm.objects import Observation, Session
+from swarm.objects import Ledger, Observation, Session
 from swarm.states import NodeState
 from tests.sim.engine import Clock, Engine
 from tests.sim.etcd import Etcd, Watch, answered
@@ -84,6 +94,8 @@ from tests.sim.network import Stream
 
 HEARTBEAT_S = 1.0
 LEASE_TTL_S = 4
+MOST_STARTS = 3
+LONGEST_WAIT_S = 10.0
 
 
 class Line:
@@ -106,7 +118,8 @@ class Term:
         self.fence = fence
         self.fleet = Fleet.of(view)
         self.liveness = liveness
-        self.agenda = Agenda()
+        self.agenda = Agenda(priority=partial(priority_of, view))
+        self.conflicts = 0
         self.nodes: dict[NodeId, None] = dict.fromkeys(sorted(view.nodes))
         self.is_busy = False
 
@@ -242,7 +255,7 @@ class Manager:
         if (term := self.term) is not None:
             term.fleet.sync(self.view, applied)
             term.liveness.observe(self.view, applied, now=self._at())
-            term.agenda.add(sorted(applied.services))
+            term.agenda.note(applied)
             term.nodes.update(dict.fromkeys(sorted(applied.nodes)))
             self._later(0.0, self._go_on)
 
@@ -407,7 +420,7 @@ class Manager:
         self._tell_all(self.view.doubt(doubted, now=self._at()))
         term = Term(fence, self.view, liveness)
         term.agenda.add(sorted(self.view.services))
-        term.agenda.add(sorted({task.service_id for task in self.view.tasks.values()}))
+        term.agenda.add(sorted(self.view.services_with_tasks()))
         self.term = term
         self._judge.took_office(self.id, self.clock)
         self._tell(f"takes office; {len(doubted)} nodes are in doubt")
@@ -421,9 +434,9 @@ class Manager:
             self._tell(f"gives up {', '.join(over)}")
             self._tell_all(self.view.give_up(over, now=self._at()))
         term.liveness.check(self.view)
-        service_id = term.agenda.take(now=self._at())
-        if service_id is not None:
-            self._plan(term, service_id)
+        due = term.agenda.next(now=self._at())
+        if due is not None:
+            self._plan(term, due)
         elif term.nodes:
             node_id = next(iter(term.nodes))
             del term.nodes[node_id]
@@ -433,37 +446,51 @@ class Manager:
         else:
             deadlines = (term.agenda.next_deadline(), term.liveness.next_deadline())
             known = [each for each in deadlines if each is not None]
-            if known:
-                self._later(max(0.001, min(known) - self._at()), self._go_on)
+            patience = min((each - self._at() for each in known), default=LONGEST_WAIT_S)
+            self._later(min(LONGEST_WAIT_S, max(0.001, patience)), self._go_on)
 
-    def _plan(self, term: Term, service_id: ServiceId) -> None:
-        plan = plan_service(self.view, service_id, fleet=term.fleet, now=self._at())
-        if plan.wake_at is not None:
-            term.agenda.wake(service_id, plan.wake_at)
-        self._enact(term, plan, lambda: term.agenda.add((service_id,)))
+    def _plan(self, term: Term, due: Due) -> None:
+        plan = plan_service(self.view, due.service_id, fleet=term.fleet, now=self._at())
+        term.agenda.follow(plan)
+        self._enact(term, plan, lambda: term.agenda.add((due.service_id,)))
 
     def _enact(self, term: Term, plan: Plan, undone: Callable[[], None]) -> None:
         if not plan.decisions:
             self._later(0.0, self._go_on)
             return
         term.is_busy = True
+        self._tell(f"decides {summary(self.view, plan)}")
         self._judge.decided(self.id, self.view, plan, now=self._at())
-        commit = fenced(commit_for(self.view, plan, now=self._at()), term.fence)
+        commits = commits_for(self.view, plan, now=self._at())
         lost = frozenset(
             task.id
             for task in self.view.tasks.values()
             if task.node_id and self.view.node_state(task.node_id) is NodeState.DOWN
         )
+        plea = Plea(self.id, term.fence, lost)
 
         def go_on(_: object = None) -> None:
+            # Each is made when it is its turn: it rests on the one before.
+            if (commit := next(commits, None)) is not None:
+                self._commit_parts(fenced(commit, term.fence), go_on, failed, plea=plea)
+                return
+            term.conflicts = 0
+            over()
+
+        def over() -> None:
             term.is_busy = False
             self._go_on()
 
         def failed(err: SwarmError) -> None:
+            self._tell(f"fails to commit: {err.message}")
             undone()
-            self._settle(go_on)
+            term.conflicts += 1
+            pause_s = 0.0
+            if term.conflicts > 1:
+                pause_s = min(0.01 * 2.0 ** (term.conflicts - 2), 1.0)
+            self._settle(lambda: self._later(pause_s, over))
 
-        self._commit_parts(commit, go_on, failed, plea=Plea(self.id, term.fence, lost))
+        go_on()
 
     def _settle(self, then: Callable[[], None]) -> None:
         """Wait for the view to see what it had not seen, but not for ever."""
@@ -801,6 +828,46 @@ class Manager:
 
     def _tell(self, what: str) -> None:
         self._engine.tell(self.id, what)
+
+
+def priority_of(view: ClusterView, service_id: ServiceId) -> int:
+    """The priority of a service's tasks: who is more important is planned first."""
+    service = view.services.get(service_id)
+    return service.spec.task.priority if service is not None else 0
+
+
+def summary(view: ClusterView, plan: Plan) -> str:
+    """A plan in one line."""
+    words: list[str] = []
+    for each in plan.decisions:
+        match each:
+            case SetDesired(task_id=task_id, desired=desired):
+                words.append(f"{desired.word} {task_id[:6]}")
+            case AssignTask(task_id=task_id, node_id=node_id):
+                words.append(f"{task_id[:6]} on {node_id}")
+            case CreateTask(task=task):
+                where = task.node_id or "none"
+                place = f"{task.run}/{task.slot}" if task.run else task.slot or "global"
+                version = f"v{task.spec_version}, attempt {task.attempt}"
+                words.append(f"{task.id[:6]} as {place} on {where} ({version})")
+            case UpdateMessage(task_id=task_id, message=message):
+                words.append(f"{task_id[:6]} {message}")
+            case WriteLedger(ledger=ledger):
+                words.append(_told(ledger))
+            case _:
+                words.append(type(each).__name__)
+    service = view.services.get(plan.service_id)
+    name = service.spec.name if service is not None else plan.service_id[:6]
+    return f"on {name}: {'; '.join(words)}"
+
+
+def _told(ledger: Ledger) -> str:
+    runs = ", ".join(f"{run.number} {run.state.word} {run.completed}" for run in ledger.runs)
+    if ledger.rollout is None:
+        return f"runs {runs}"
+    rollout = ledger.rollout
+    failed = f", failed {', '.join(rollout.failed)}" if rollout.failed else ""
+    return f"rollout of v{rollout.spec_version} {rollout.state.word}{failed}"
 
 
 def _alone(

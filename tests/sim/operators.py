@@ -6,13 +6,15 @@ true in the end. A command that finds nobody who leads is repeated for a while.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from random import Random
 
 from msgspec import structs
 
 from manager.control import nodes, services
+from manager.control.dependencies import check_dependencies
 from manager.store import Commit, fenced
-from swarm.errors import SwarmError
+from swarm.errors import Refused, SwarmError
 from swarm.ids import NodeId, ServiceId, make_id
 from swarm.objects import NodeDescription
 from swarm.specs import Availability, NodeSpec, Role, ServiceSpec
@@ -44,12 +46,15 @@ class Operators:
         self._made = 0
         self._issued = 0
         self._latest: dict[ServiceId, int] = {}
+        self._reverted: dict[ServiceId, int] = {}
         self._commands: dict[str, Command] = {
             "create": self._create,
             "scale": self._scale,
             "update": self._renew,
             "remove": self._remove,
             "change node": self._change_node,
+            "promote": self._promote,
+            "roll back": self._roll_back,
         }
 
     @property
@@ -90,15 +95,20 @@ class Operators:
             self._engine.after(0.5, self.activate_all)
 
     def mend_all(self) -> None:
-        """Have every service use an image that works; repeated until it is so."""
+        """Have every service use an image that works, and promoted; repeated for ever."""
         leader = self._leader()
         broken = [each for each in self._judge.view.services.values() if not works(each.spec)]
+        for service_id in list(leader.view.services) if leader is not None else ():
+            with suppress(Refused):
+                assert leader is not None
+                commit = services.promote(leader.view, service_id, now=leader.clock.epoch)
+                self._engine.tell("operator", f"promotes {service_id[:6]}")
+                self._send(leader, commit)
         for service in broken if leader is not None else ():
             if leader is not None and service.id in leader.view.services:
                 spec = self._wishes.mended(leader.view.services[service.id].spec)
                 self._update(leader, service.id, spec)
-        if broken or leader is None:
-            self._engine.after(0.5, self.mend_all)
+        self._engine.after(0.5, self.mend_all)
 
     def remove_gone(self) -> None:
         """Remove the nodes that are no more; repeated until it is so."""
@@ -141,9 +151,9 @@ class Operators:
             (Availability.ACTIVE, Availability.ACTIVE, Availability.PAUSE, Availability.DRAIN)
         )
         labels = {"zone": dice.choice(("east", "west"))}
-        spec = NodeSpec(availability=availability, labels=labels)
+        spec = self._wishes.node(NodeSpec(availability=availability, labels=labels), dice)
         commit = nodes.update(leader.view, node_id, 0, spec, now=leader.clock.epoch)
-        self._engine.tell("operator", f"sets {node_id} to {availability.word}, {labels['zone']}")
+        self._engine.tell("operator", f"sets {node_id} to {told(spec)}")
         self._send(leader, commit)
 
     # -- services ------------------------------------------------------------------------
@@ -154,7 +164,9 @@ class Operators:
             return
         self._made += 1
         service_id = ServiceId(make_id(dice))
-        spec = self._wishes.service(f"svc{self._made}", dice)
+        others = sorted(each.spec.name for each in leader.view.services.values())
+        spec = self._wishes.service(f"svc{self._made}", dice, others)
+        check_dependencies(leader.view, spec)
         commit = services.create(leader.view, spec, service_id, now=leader.clock.epoch)
         self._issue(leader, service_id, spec, commit)
 
@@ -169,6 +181,21 @@ class Operators:
         if service_id is not None:
             self._issue(leader, service_id, None, services.remove(leader.view, service_id))
 
+    def _promote(self, leader: Manager, dice: Random) -> None:
+        service_id = self._some_service(leader, dice)
+        if service_id is not None:
+            commit = services.promote(leader.view, service_id, now=leader.clock.epoch)
+            self._engine.tell("operator", f"promotes {service_id[:6]}")
+            self._send(leader, commit)
+
+    def _roll_back(self, leader: Manager, dice: Random) -> None:
+        service_id = self._some_service(leader, dice)
+        if service_id is not None:
+            at = leader.clock.epoch
+            commit = services.rollback(leader.view, service_id, 0, None, now=at)
+            spec = leader.view.services[service_id].previous_spec
+            self._issue(leader, service_id, spec, commit)
+
     def _change(
         self, leader: Manager, dice: Random, change: Callable[[ServiceSpec, Random], ServiceSpec]
     ) -> None:
@@ -181,6 +208,7 @@ class Operators:
 
     def _update(self, leader: Manager, service_id: ServiceId, spec: ServiceSpec) -> None:
         if spec != leader.view.services[service_id].spec:
+            check_dependencies(leader.view, spec)
             version = leader.view.version(f"services/{service_id}")
             at = leader.clock.epoch
             commit = services.update(leader.view, service_id, version, spec, now=at)
@@ -196,6 +224,8 @@ class Operators:
     def check(self) -> None:
         """Object when something acknowledged is not so."""
         for service_id, promised in self._promised.items():
+            if self._reverted.get(service_id, 0) != self._judge.reverted[service_id]:
+                continue  # its leader has rolled it back since
             service = self._judge.view.services.get(service_id)
             if (service.spec if service else None) != promised:
                 raise Violated(
@@ -211,10 +241,12 @@ class Operators:
         self._promised.pop(service_id, None)
         self._issued += 1
         number = self._latest[service_id] = self._issued
+        reverted = self._judge.reverted[service_id]
 
         def done(_: int) -> None:
             if self._latest[service_id] == number:
                 self._promised[service_id] = spec
+                self._reverted[service_id] = reverted
 
         self._send(leader, commit, done)
 

@@ -4,82 +4,17 @@ Each rule is told of a plan before it is committed, with the leader's own view.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 
-from msgspec import structs
-
-from manager.decisions import AssignTask, CreateTask, Plan, RemoveTask, SetDesired
+from manager.decisions import Plan
 from manager.view import ClusterView
-from swarm.ids import TaskId
-from swarm.objects import Service, Task
-from swarm.specs import (
-    Availability,
-    Replicated,
-    RestartCondition,
-    TaintEffect,
-    UpdateOrder,
-    UpdatePolicy,
-)
-from swarm.states import NodeState, TaskState
-from tests.sim.room import holders, overcommitted, refusal, unfit, version_of, wanted_there
-
-Objection = Callable[[str, str], None]
-
-
-class Decided:
-    """A plan and what it was made on."""
-
-    def __init__(self, view: ClusterView, plan: Plan, now: float) -> None:
-        self.view = view
-        self.now = now
-        self.plan = plan
-        self.service = view.services.get(plan.service_id)
-        self.tasks = view.tasks_of(plan.service_id)
-        self.stops: dict[TaskId, SetDesired] = {}
-        self.removed: set[TaskId] = set()
-        self.given: list[Task] = []
-        self.created: list[Task] = []
-        for each in plan.decisions:
-            match each:
-                case SetDesired():
-                    self.stops[each.task_id] = each
-                case RemoveTask():
-                    self.removed.add(each.task_id)
-                case CreateTask(task=task):
-                    self.created.append(task)
-                    if task.node_id:
-                        self.given.append(task)
-                case AssignTask():
-                    task = view.tasks[each.task_id]
-                    self.given.append(
-                        structs.replace(task, node_id=each.node_id, claims=each.claims)
-                    )
-                case _:
-                    pass
-
-    def wanted_after(self) -> dict[TaskId, Task]:
-        """The service's tasks that are wanted once this is done."""
-        kept = {
-            task.id: task
-            for task in self.tasks.values()
-            if task.desired <= TaskState.RUNNING
-            and task.id not in self.stops
-            and task.id not in self.removed
-        }
-        return kept | {task.id: task for task in (*self.created, *self.given)}
-
-    def runs(self, task: Task) -> bool:
-        """Whether a task does its work, as far as is known."""
-        return (
-            self.view.state(task) is TaskState.RUNNING
-            and self.view.node_state(task.node_id) is not NodeState.DOWN
-        )
-
-    def is_done(self, task: Task) -> bool:
-        """Whether a task did what was asked and nothing follows it."""
-        assert self.service is not None
-        is_repeated = self.service.spec.task.restart.condition is RestartCondition.ANY
-        return self.view.state(task) is TaskState.COMPLETE and not is_repeated
+from swarm.objects import Task
+from swarm.specs import DependencyCondition, Replicated, RestartCondition
+from swarm.states import TaskState
+from tests.sim.decided import Decided, Objection
+from tests.sim.job_rules import JOB_RULES
+from tests.sim.rollout_rules import ROLLOUT_RULES
+from tests.sim.room import holders, overcommitted, refusal, version_of, wanted_there
 
 
 def check_placement(decided: Decided, objects: Objection) -> None:
@@ -93,73 +28,18 @@ def check_placement(decided: Decided, objects: Objection) -> None:
         if node is None:
             objects("placement", f"{name}: there is no such node")
             return
-        version = version_of(decided.view, tasks[0])
-        if reason := refusal(decided.view, node, version):
-            objects("placement", f"{name}: {reason}")
+        for task in tasks:
+            if reason := refusal(decided.view, node, version_of(decided.view, task)):
+                objects("placement", f"{name}: {reason}")
         before = holders(decided.view, node)
         if reason := overcommitted(decided.view, node, [*before, *tasks]):
             objects("room", f"{name}: {reason}")
-        most = version.task.placement.max_replicas_per_node
+        placement = version_of(decided.view, tasks[0]).task.placement
+        most = placement.max_replicas_per_node
         stopped = sum(each.id in decided.stops for each in before)
         there = wanted_there(decided.view, node, tasks[0]) - stopped
         if most and there + len(tasks) > most:
             objects("max per node", f"{name}: {there} and {len(tasks)} more, of {most}")
-
-
-def check_floor(decided: Decided, objects: Objection) -> None:
-    """A rollout that stops first never decides to go below replicas - parallelism."""
-    service = decided.service
-    if service is None or not isinstance(service.spec.mode, Replicated):
-        return
-    policy = policy_of(decided)
-    if policy.order is not UpdateOrder.STOP_FIRST or not policy.parallelism:
-        return
-    stopped = [task for task in _stopped_by_rollout(decided, service) if decided.runs(task)]
-    if not stopped:
-        return
-    after = decided.wanted_after().values()
-    running = {task.slot for task in after if decided.runs(task) or decided.is_done(task)}
-    tried = {task.slot for task in decided.tasks.values() if task.node_id}
-    wanted = {task.slot for task in after}
-    down = {each.slot for each in stopped} | ((tried & wanted) - running)
-    if len(down) > policy.parallelism:
-        objects(
-            "floor",
-            f"{service.spec.name}: slots {sorted(down)} are down at once, to roll out version"
-            f" {service.spec_version} by {policy.parallelism}",
-        )
-
-
-def policy_of(decided: Decided) -> UpdatePolicy:
-    """The policy that the service's rollout follows."""
-    assert decided.service is not None
-    spec, ledger = decided.service.spec, decided.view.ledgers.get(decided.service.id)
-    rollout = ledger.rollout if ledger is not None else None
-    is_rollback = (
-        rollout is not None
-        and rollout.state.is_rollback
-        and rollout.spec_version == decided.service.spec_version
-    )
-    return spec.rollback if is_rollback else spec.update
-
-
-def _stopped_by_rollout(decided: Decided, service: Service) -> Iterator[Task]:
-    """The tasks that a plan stops for no other reason than their version."""
-    after = {task.slot for task in decided.wanted_after().values()}
-    for task_id, stop in decided.stops.items():
-        task = decided.tasks.get(task_id)
-        if task is None or stop.desired is not TaskState.SHUTDOWN or stop.eviction:
-            continue
-        is_old = task.desired <= TaskState.RUNNING and task.spec_version != service.spec_version
-        if is_old and task.slot not in after and not task.eviction and _may_stay(decided, task):
-            yield task
-
-
-def _may_stay(decided: Decided, task: Task) -> bool:
-    node = decided.view.nodes.get(task.node_id)
-    if node is None or node.spec.availability is Availability.DRAIN:
-        return False
-    return not unfit(node, version_of(decided.view, task).task, TaintEffect.NO_EXECUTE)
 
 
 def check_history(decided: Decided, objects: Objection) -> None:
@@ -171,7 +51,7 @@ def check_history(decided: Decided, objects: Objection) -> None:
     for task in decided.tasks.values():
         if task.desired is not TaskState.REMOVE:
             slots[task.slot].append(task)
-    if len(slots) > replicas_of(decided):
+    if len(slots) > decided.replicas:
         return
     opened = {task.slot for task in decided.created}
     for slot, tasks in slots.items():
@@ -186,20 +66,35 @@ def check_history(decided: Decided, objects: Objection) -> None:
             objects("history", f"{service.spec.name}.{slot}: {last.id[:6]} is forgotten")
 
 
-def replicas_of(decided: Decided) -> int:
-    """How many replicas there are to be, also while a service scales itself."""
-    assert decided.service is not None
-    spec, ledger = decided.service.spec, decided.view.ledgers.get(decided.service.id)
-    assert isinstance(spec.mode, Replicated)
-    scaled = ledger.replicas if ledger is not None and spec.autoscale is not None else 0
-    return scaled or spec.mode.replicas
+def check_dependencies(decided: Decided, objects: Objection) -> None:
+    """Nothing starts before what it depends on is there."""
+    service = decided.service
+    if service is None or not decided.given:
+        return
+    view = decided.view
+    for dependency in service.spec.task.depends_on:
+        found = [each for each in view.services.values() if each.spec.name == dependency.service]
+        if not found:
+            objects("dependency", f"{decided.name} starts without {dependency.service}")
+            continue
+        mode = found[0].spec.mode
+        if dependency.condition is DependencyCondition.COMPLETE or not isinstance(mode, Replicated):
+            continue
+        running = sum(
+            view.state(task) is TaskState.RUNNING and task.desired <= TaskState.RUNNING
+            for task in view.tasks_of(found[0].id).values()
+        )
+        if running < max(1, mode.replicas):
+            objects("dependency", f"{decided.name} starts before {dependency.service} runs")
 
 
-RULES: Mapping[str, Callable[[Decided, Objection], None]] = {
-    "placement": check_placement,
-    "floor": check_floor,
-    "history": check_history,
-}
+RULES: tuple[Callable[[Decided, Objection], None], ...] = (
+    check_placement,
+    check_history,
+    check_dependencies,
+    *ROLLOUT_RULES,
+    *JOB_RULES,
+)
 
 
 class Rules:
@@ -212,5 +107,5 @@ class Rules:
         """A plan was made on this view, and is about to be committed."""
         if plan.service_id:
             decided = Decided(view, plan, now)
-            for rule in RULES.values():
+            for rule in RULES:
                 rule(decided, self._objects)

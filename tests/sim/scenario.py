@@ -57,10 +57,29 @@ COMMANDS: dict[str, int] = {
 }
 """What operators do, and how often beside each other."""
 
-OPTIONAL_COMMANDS: dict[str, int] = {}
-"""The same, of commands that only some runs have; features of the same name."""
+OPTIONAL_COMMANDS: dict[str, int] = {"promote": 10, "roll back": 10}
+"""The same, of commands that only some runs have."""
 
-FEATURES: tuple[str, ...] = ("checks", "constraints", "reservations", "globals", "restarts")
+FEATURES: tuple[str, ...] = (
+    "affinities",
+    "binpack",
+    "canaries",
+    "checks",
+    "constraints",
+    "dependencies",
+    "generic",
+    "globals",
+    "jobs",
+    "limits",
+    "ports",
+    "preferences",
+    "priorities",
+    "reservations",
+    "restarts",
+    "schedules",
+    "start first",
+    "taints",
+)
 """What services may have."""
 
 FAULTS: dict[str, int] = {
@@ -112,20 +131,24 @@ RATES: dict[str, float] = {
 }
 """How often small things go wrong, where a run has them."""
 
-LONG_S = 25.0
+USUAL_S = 25.0
+LONG_S = 190.0
+"""How long faults last: usually, and where there is a schedule that fires each minute."""
 
 
 def draw(seed: int) -> Scenario:
     """The run of a seed."""
     random = Random(f"scenario/{seed}")
-    features = frozenset(each for each in FEATURES if random.random() < 0.5)
-    lasts_s = LONG_S
+    share = random.choice((0.2, 0.4, 0.6))
+    features = frozenset(each for each in FEATURES if random.random() < share)
+    lasts_s = LONG_S if {"jobs", "schedules"} <= features else USUAL_S
+    pace = lasts_s / USUAL_S
     commands = _some(random, OPTIONAL_COMMANDS, 0.5) | COMMANDS
     faults = _some(random, FAULTS, 0.5)
     drawn = [(at, "create") for at in (0.9, 1.5)]
-    drawn += _times(random, commands, 1.0, lasts_s, 0.1, 2.0)
+    drawn += _times(random, commands, 1.0, lasts_s, 0.1 * pace, 2.0 * pace)
     if faults:
-        drawn += _times(random, faults, 2.0, lasts_s, 0.2, 3.0)
+        drawn += _times(random, faults, 2.0, lasts_s, 0.2 * pace, 3.0 * pace)
     return Scenario(
         seed=seed,
         managers=random.randint(1, 3),

@@ -1,0 +1,120 @@
+"""Say what is not yet as wanted, after all faults have stopped."""
+
+from collections.abc import Iterable, Iterator
+
+from manager.decisions import Plan
+from manager.orchestrator.depending import unmet
+from manager.orchestrator.planning import plan_service
+from manager.orchestrator.schedules import next_firing
+from manager.progress import wanted_replicas
+from manager.scheduler.fleet import Fleet
+from manager.view import ClusterView
+from swarm.ids import ServiceId
+from swarm.objects import Service, Task
+from swarm.states import NodeState, RunState, TaskState
+from tests.sim.node import Node
+from tests.sim.room import holders, overcommitted, refusal, version_of, wanted_there
+
+LONGEST_RUN_S = 60.0
+LATEST_FIRING_S = 62.0
+
+
+def unfinished(view: ClusterView, fleet: Fleet, hosts: Iterable[Node], *, now: float) -> str:
+    """What is not as wanted; empty once everything is."""
+    for node_id in sorted(view.nodes):
+        if view.node_state(node_id) is not NodeState.READY:
+            return f"node {node_id} is not ready"
+    for service_id in sorted({*view.services, *(t.service_id for t in view.tasks.values())}):
+        plan = plan_service(view, service_id, fleet=fleet, now=now)
+        for problem in _of_service(view, service_id, plan, now=now):
+            return problem
+    return next(_of_hosts(view, list(hosts)), "")
+
+
+def _of_service(
+    view: ClusterView, service_id: ServiceId, plan: Plan, *, now: float
+) -> Iterator[str]:
+    service, ledger = view.services.get(service_id), view.ledgers.get(service_id)
+    firing = next_firing(service.spec.schedule, ledger) if service is not None else None
+    if plan.decisions or (plan.wake_at is not None and firing is None):
+        yield f"service {service_id} has yet to be planned: {plan}"
+    if service is None:
+        yield f"service {service_id} is gone but has tasks"
+        return
+    wanted = [t for t in view.tasks_of(service_id).values() if t.desired <= TaskState.RUNNING]
+    if service.spec.is_job:
+        yield from _of_job(view, service, now=now)
+    else:
+        rollout = ledger.rollout if ledger is not None else None
+        may_wait = unmet(view, service) or any(not task.node_id for task in wanted)
+        is_current = rollout is not None and rollout.spec_version == service.spec_version
+        if rollout is not None and is_current and not rollout.state.is_over and not may_wait:
+            yield f"service {service.spec.name} is still rolled out: {rollout}"
+        places = {task.slot or task.node_id or task.id for task in wanted}
+        if len(places) != wanted_replicas(view, service):
+            yield f"service {service.spec.name} has {len(wanted)} tasks"
+        for task in wanted:
+            if task.node_id and view.state(task) < TaskState.RUNNING:
+                yield f"{_name(task)} does not run yet"
+    for task in wanted:
+        if not task.node_id:
+            yield from _of_waiting(view, service, task)
+
+
+def _of_job(view: ClusterView, service: Service, *, now: float) -> Iterator[str]:
+    ledger = view.ledgers.get(service.id)
+    if ledger is None:
+        yield f"job {service.spec.name} has not begun"
+        return
+    if unmet(view, service) or any(not task.node_id for task in view.tasks_of(service.id).values()):
+        return  # what it waits for is looked at elsewhere
+    for run in ledger.runs:
+        going_for_s = now - run.started_at
+        if run.state is RunState.RUNNING and (not run.number or going_for_s > LONGEST_RUN_S):
+            yield f"run {run.number} of {service.spec.name} still goes on"
+    if service.spec.schedule is not None and now - ledger.fired_until > LATEST_FIRING_S:
+        yield f"job {service.spec.name} has not fired since {ledger.fired_until}"
+
+
+def _of_waiting(view: ClusterView, service: Service, task: Task) -> Iterator[str]:
+    """A task without a node says why, and there is none that would do."""
+    if not task.message:
+        yield f"{_name(task)} waits and does not say why"
+    version = version_of(view, task)
+    placement = version.task.placement
+    if unmet(view, service) or unmet(view, service, version.task) or version.task.container.mounts:
+        return
+    if placement.affinities or any(
+        wish.service == service.spec.name
+        for other in view.services.values()
+        for wish in other.spec.task.placement.affinities
+    ):
+        return
+    if not task.slot:
+        return  # it waits for one node, which only its message tells
+    for node in view.nodes.values():
+        most = placement.max_replicas_per_node
+        if refusal(view, node, version) or overcommitted(view, node, [*holders(view, node), task]):
+            continue
+        if not most or wanted_there(view, node, task) < most:
+            yield f"{_name(task)} starves: {node.id} would do, but {task.message}"
+
+
+def _of_hosts(view: ClusterView, hosts: list[Node]) -> Iterator[str]:
+    expected = {
+        task.id
+        for task in view.tasks.values()
+        if task.node_id
+        and task.desired <= TaskState.RUNNING
+        and view.state(task) is TaskState.RUNNING
+    }
+    running = {each.task.id for host in hosts for each in host.running}
+    if running != expected:
+        yield f"containers differ: {sorted(running ^ expected)}"
+    kept = {task_id for host in hosts for task_id in host.containers}
+    if strays := kept - view.tasks.keys():
+        yield f"containers of no task are left: {sorted(strays)}"
+
+
+def _name(task: Task) -> str:
+    return f"{task.service_name}.{task.slot or task.node_id} ({task.id[:6]})"
