@@ -5,7 +5,7 @@ of `-add` and `-rm` on update: that is the other table. A flag that is absent st
 update must not change what it does not name.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import click
@@ -263,8 +263,3 @@ def _repeated(metavar: str, text: str, complete: Complete | None = None) -> dict
 
 def _added(command: F, section: str, names: str, **settings: object) -> F:
     return click.option(*names.split(","), cls=Flag, section=section, **settings)(command)
-
-
-def names_of_lists() -> Iterator[str]:
-    """The flags that come in pairs on update."""
-    return (f"--{each.name}" for each in _LISTS)

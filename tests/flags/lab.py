@@ -7,7 +7,6 @@ nodes; or through the agent and the runtime's translation, to what the kernel is
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from agent.containers import Container, Node, container
 from agent.rights import Fences
 from agent.templates import Host
 from manager import layout
+from manager.control.services import update
+from manager.decisions import changes_made
 from runtime.checks import check
 from runtime.oci.config import Config, IdMapping
 from runtime.plan import Extras
@@ -31,6 +32,7 @@ from swarm.checks import check_service
 from swarm.codec import from_message
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.images.config import ImageConfig
+from swarm.objects import Node as Stored
 from swarm.objects import NodeDescription, Service, SpecVersion, Task
 from swarm.specs import GenericResource, Healthcheck, NodeSpec, ServiceSpec
 from tests.manager.orchestrator.driving import Driven
@@ -254,15 +256,11 @@ class Planned(Driven):
 
     def change(self, service_id: ServiceId, spec: ServiceSpec) -> None:
         """Store its next spec as the control API does."""
-        from manager.control.services import update
-
         key = layout.service_key(service_id)
         self.commit_now(update(self.view, service_id, self.view.version(key), spec, now=self.now))
 
     def commit_now(self, commit: Any) -> None:
         """Have what the control API decided."""
-        from manager.decisions import changes_made
-
         self.revision += 1
         changes = changes_made(commit, self.revision)
         for each in changes:
@@ -272,16 +270,9 @@ class Planned(Driven):
                 self.keys[each.key] = each.value, self.revision
         self._follow(self.view.apply(changes, self.revision, now=self.now))
 
-    @cached_property
-    def at_start(self) -> float:
-        """When it all began."""
-        return self.now
-
 
 def specs_node(name: str, spec: NodeSpec, description: NodeDescription) -> Any:
     """A node as the store has it."""
-    from swarm.objects import Node as Stored
-
     return Stored(id=NodeId(name), spec=spec, description=description)
 
 

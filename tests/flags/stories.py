@@ -13,6 +13,7 @@ from swarm.objects import Task
 from swarm.specs import (
     Availability,
     GenericResource,
+    Placement,
     ServiceSpec,
     Taint,
     TaskSpec,
@@ -317,6 +318,4 @@ def task_name(spec: ServiceSpec) -> set[str]:
 
 
 def _on(node: str) -> TaskSpec:
-    from swarm.specs import Placement
-
     return TaskSpec(placement=Placement(constraints=(f"node.id=={node}",)))
