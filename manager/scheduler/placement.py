@@ -11,6 +11,7 @@ its tasks. One that wants to be apart from itself has one candidate in each plac
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 from msgspec import Struct
@@ -140,8 +141,7 @@ def claims_at(fleet: Fleet, ask: Ask, rows: Int) -> tuple[Claims, ...]:
         for stock, count in stocks:
             if row >= 0 and stock.is_named(row):
                 names = left.setdefault((stock.kind, row), stock.unclaimed(row))
-                taken = tuple(name for name, _ in zip(names, range(count), strict=False))
-                yield GenericResource(kind=stock.kind, names=taken)
+                yield GenericResource(kind=stock.kind, names=tuple(islice(names, count)))
 
     every: list[int] = rows.tolist()
     return tuple(tuple(claim(row)) for row in every)

@@ -19,7 +19,7 @@ def placement(spec: ServiceSpec) -> Iterator[Problem]:
         yield "task.placement.max_replicas_per_node", "has no meaning in global mode"
     yield from all_readable("task.placement.preferences", canonical, wishes.preferences)
     for index, affinity in enumerate(wishes.affinities):
-        yield from _affinity(f"task.placement.affinities[{index}]", affinity, spec.name)
+        yield from _affinity(f"task.placement.affinities[{index}]", affinity)
     for index, toleration in enumerate(wishes.tolerations):
         yield from _toleration(f"task.placement.tolerations[{index}]", toleration)
     for index, platform in enumerate(wishes.platforms):
@@ -31,11 +31,9 @@ def placement(spec: ServiceSpec) -> Iterator[Problem]:
     yield from _dependencies(spec.name, spec.task.depends_on)
 
 
-def _affinity(path: str, wish: Affinity, own: str) -> Iterator[Problem]:
+def _affinity(path: str, wish: Affinity) -> Iterator[Problem]:
     if not wish.service:
         yield f"{path}.service", "must not be empty"
-    elif wish.service == own and wish.required and not wish.anti:
-        yield f"{path}.service", "a service that must be where it is could start nowhere"
     yield from readable(f"{path}.topology", canonical, wish.topology)
 
 

@@ -23,10 +23,12 @@ from swarm.objects import (
 from swarm.specs import (
     Availability,
     ClusterSpec,
+    GenericResource,
     NodeSpec,
     Replicated,
     Resources,
     ServiceSpec,
+    Taint,
     TaskSpec,
     UpdatePolicy,
 )
@@ -88,17 +90,23 @@ class World:
         labels: dict[str, str] | None = None,
         ready: bool = True,
         security_options: tuple[str, ...] = (),
+        taints: tuple[Taint, ...] = (),
+        generic: tuple[GenericResource, ...] = (),
+        volumes: tuple[str, ...] = (),
     ) -> NodeId:
         """Add a node, with a session unless it is not `ready`."""
         node = Node(
             id=NodeId(name),
-            spec=NodeSpec(availability=availability, labels=labels or {}),
+            spec=NodeSpec(availability=availability, labels=labels or {}, taints=taints),
             description=NodeDescription(
                 hostname=f"host-{name}",
                 os="linux",
                 arch="x86_64",
-                resources=Resources(cpu_millis=cpu_millis, memory_bytes=memory_bytes),
+                resources=Resources(
+                    cpu_millis=cpu_millis, memory_bytes=memory_bytes, generic=generic
+                ),
                 security_options=security_options,
+                volumes=volumes,
             ),
         )
         self.write((layout.node_key(node.id), node))

@@ -3,19 +3,42 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from manager import layout
+from manager.scheduler.asks import Ask
 from manager.scheduler.fleet import Fleet
+from manager.scheduler.placement import place
+from manager.scheduler.preempting import preempted_by
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Task
-from swarm.specs import Availability, Resources, TaskSpec
+from swarm.specs import (
+    Affinity,
+    Availability,
+    GenericResource,
+    Placement,
+    Resources,
+    Taint,
+    TaskSpec,
+)
 from swarm.states import TaskState
 from tests.manager.world import MEBI, World
 
-SPEC = TaskSpec(reservations=Resources(cpu_millis=500, memory_bytes=64 * MEBI))
+GPU = GenericResource(kind="gpu", count=1)
+SPEC = TaskSpec(
+    reservations=Resources(cpu_millis=500, memory_bytes=64 * MEBI, generic=(GPU,)),
+    placement=Placement(affinities=(Affinity(service="db", anti=True),)),
+)
 
 
-def make_task(name: str, node: str, desired: TaskState = TaskState.RUNNING) -> Task:
+def make_task(
+    name: str, node: str, desired: TaskState = TaskState.RUNNING, *names: str, eviction: str = ""
+) -> Task:
     return Task(
-        id=TaskId(name), service_id=ServiceId("s-web"), node_id=NodeId(node), desired=desired
+        id=TaskId(name),
+        service_id=ServiceId("s-web"),
+        service_name="web",
+        node_id=NodeId(node),
+        desired=desired,
+        eviction=eviction,
+        claims=(GenericResource(kind="gpu", names=names),) if names else (),
     )
 
 
@@ -36,6 +59,22 @@ def test_reservations_count_until_the_task_has_ended() -> None:
 
     fleet.sync(world.view, world.report(task, TaskState.SHUTDOWN))
     assert fleet.cpu_free()[0] == 2000
+    fleet.check(world.view)
+
+
+def test_what_was_booked_can_be_taken_back() -> None:
+    world = World()
+    world.nodes(3)
+    fleet = Fleet.of(world.view)
+    ask = Ask(service_id=ServiceId("s-web"), name="web", cpu_millis=1000)
+    placed = place(fleet, ask, 100)
+    assert len(placed.nodes) == 12
+
+    fleet.book(ask, placed.rows[placed.rows >= 0])
+    assert place(fleet, ask, 1).nodes == ()
+    assert fleet.tasks.sum() == 12
+
+    fleet.book(ask, placed.rows[placed.rows >= 0], -1)
     fleet.check(world.view)
 
 
@@ -78,11 +117,24 @@ class AnyHistory(RuleBasedStateMachine):
         self.world = World()
         self.world.service(task=SPEC)
         self.fleet = Fleet.of(self.world.view)
+        self.fleet.attribute("node.labels.zone")
 
-    @rule(name=NODES, cpu=st.integers(0, 4))
-    def put_node(self, name: str, cpu: int) -> None:
+    @rule(
+        name=NODES,
+        cpu=st.integers(0, 4),
+        gpus=st.sampled_from([(), ("g1",), ("g1", "g2")]),
+        zone=st.sampled_from(["", "x", "y"]),
+    )
+    def put_node(self, name: str, cpu: int, gpus: tuple[str, ...], zone: str) -> None:
         other = World()
-        other.node(name, cpu_millis=cpu * 1000)
+        other.node(
+            name,
+            cpu_millis=cpu * 1000,
+            labels={"zone": zone} if zone else {},
+            generic=(GenericResource(kind="gpu", count=len(zone), names=gpus),),
+            taints=(Taint(key="k"),) if cpu == 1 else (),
+            volumes=gpus,
+        )
         node = other.view.nodes[NodeId(name)]
         self._sync((layout.node_key(node.id), node))
 
@@ -108,9 +160,13 @@ class AnyHistory(RuleBasedStateMachine):
         name=NAMES,
         node=st.sampled_from(["", "a", "b", "c"]),
         desired=st.sampled_from([TaskState.RUNNING, TaskState.SHUTDOWN, TaskState.REMOVE]),
+        names=st.sampled_from([(), ("g1",), ("g2", "g3")]),
+        eviction=st.sampled_from(["", preempted_by("db"), "drained"]),
     )
-    def put_task(self, name: str, node: str, desired: TaskState) -> None:
-        applied = self.world.task(make_task(name, node, desired))
+    def put_task(
+        self, name: str, node: str, desired: TaskState, names: tuple[str, ...], eviction: str
+    ) -> None:
+        applied = self.world.task(make_task(name, node, desired, *names, eviction=eviction))
         self.fleet.sync(self.world.view, applied)
 
     @rule(name=NAMES)
