@@ -58,17 +58,18 @@ def update(
     spec: ServiceSpec,
     *,
     now: float,
-    cause: str = "update",
+    cause: str = "",
 ) -> Commit:
     """Store the next spec of a service; `Conflict` unless `version` is its present one.
 
+    `cause` goes to its history; without one it is told by what changed.
     Until the present version is rolled out, a rollback still leads to where it led before.
     """
     service = view.services[service_id]
     check_change(view, service_id, version, spec)
     previous = service.spec if is_rolled_out(view, service) else service.previous_spec
     changed = revised(view, service, spec, previous=previous, now=now)
-    return _replaced(view, service, changed, cause)
+    return _replaced(view, service, changed, cause or _cause(service.spec, spec))
 
 
 def rollback(
@@ -164,6 +165,10 @@ def remove(view: ClusterView, service_id: ServiceId) -> Commit:
             *history_removals(service),
         ),
     )
+
+
+def _cause(before: ServiceSpec, after: ServiceSpec) -> str:
+    return "scale" if structs.replace(after, mode=before.mode) == before else "update"
 
 
 def _replaced(view: ClusterView, before: Service, after: Service, cause: str) -> Commit:

@@ -39,7 +39,6 @@ from swarm.specs import ClusterSpec, NodeSpec, Role, ServiceSpec
 
 Context = Any  # the generated servicers' own context type is private to their stubs
 
-LONGEST_CAUSE = 200
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -166,7 +165,6 @@ class Control(control_pb2_grpc.ControlServicer):
             from_message(ServiceSpec, request.spec),
             resolve_image=request.resolve_image,
             registry_auth=request.registry_auth,
-            cause=request.cause[:LONGEST_CAUSE] or "update",
         )
         find_service(self._view, service_id)  # it may be gone by now
         return control_pb2.UpdateServiceResponse(

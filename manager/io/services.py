@@ -74,7 +74,6 @@ class Services:
         *,
         resolve_image: bool,
         registry_auth: str,
-        cause: str = "update",
     ) -> tuple[str, ...]:
         """Store the next spec of a service; returns what its operator should know."""
         view = self._mirror.view
@@ -92,7 +91,7 @@ class Services:
             if present is None:
                 raise Conflict(f"service {spec.name} was removed meanwhile")
             now = self._mirror.clock()
-            commit = services.update(view, service_id, version, accepted, now=now, cause=cause)
+            commit = services.update(view, service_id, version, accepted, now=now)
             return contents.keeping(view, commit, accepted.task)
 
         await self.commit(decide)

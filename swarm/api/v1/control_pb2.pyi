@@ -415,14 +415,11 @@ class UpdateServiceRequest(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     RESOLVE_IMAGE_FIELD_NUMBER: _builtins.int
     REGISTRY_AUTH_FIELD_NUMBER: _builtins.int
-    CAUSE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     version: _builtins.int
     """the version the new spec was derived from"""
     resolve_image: _builtins.bool
     registry_auth: _builtins.str
-    cause: _builtins.str
-    """update or scale, for the history"""
     @_builtins.property
     def spec(self) -> _specs_pb2.ServiceSpec: ...
     def __init__(
@@ -433,11 +430,10 @@ class UpdateServiceRequest(_message.Message):
         spec: _specs_pb2.ServiceSpec | None = ...,
         resolve_image: _builtins.bool = ...,
         registry_auth: _builtins.str = ...,
-        cause: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "registry_auth", b"registry_auth", "resolve_image", b"resolve_image", "service_id", b"service_id", "spec", b"spec", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["registry_auth", b"registry_auth", "resolve_image", b"resolve_image", "service_id", b"service_id", "spec", b"spec", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

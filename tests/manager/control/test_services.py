@@ -198,7 +198,7 @@ def test_every_change_is_a_revision_that_says_why() -> None:
     world.service("web")
 
     spec = changed(world, mode=Replicated(replicas=3))
-    commit = update(world.view, WEB, stored(world), spec, now=9.0, cause="scale")
+    commit = update(world.view, WEB, stored(world), spec, now=9.0)
 
     (put,) = (each for each in commit.operations if each.key.startswith(layout.HISTORY))
     assert isinstance(put, Put)
