@@ -118,6 +118,10 @@ class _Asks:
         (claims,) = claims_at(self._fleet, ask, row) or ((),)
         return claims
 
+    def version_of(self, opening: Opening) -> int:
+        """Of which version an opening's task will be."""
+        return opening.version or self._service.spec_version
+
     def clear_room(self, draft: Draft) -> None:
         """Have tasks of lower priority give way where there is no room for what starts."""
         refused: defaultdict[int, list[NodeId]] = defaultdict(list)
@@ -143,7 +147,8 @@ def _in_turn_without_room(settled: Settled, asks: _Asks, draft: Draft) -> Settle
     assert holder is not None
     if draft.hold or not asks.refusal(need):
         return settled
-    if holder is not settled.replica.attempts[-1]:
+    last = settled.replica.attempts[-1]
+    if last is not holder and last.task.spec_version == asks.version_of(need):
         return structs.replace(settled, need=None)
     draft.stop(holder)
     return Settled(replica=settled.replica, standing=Standing.MOVING)

@@ -493,6 +493,29 @@ def test_on_every_node_the_new_task_starts_beside_the_old_one() -> None:
     assert world.spread() == {"n0000": 1, "n0001": 1, "n0002": 1}
 
 
+def test_a_node_without_room_for_two_is_updated_also_when_an_earlier_update_found_room() -> None:
+    """Found by seed 288 of the simulation: a rollout that went on for ever.
+
+    1. Version 2 asks for nothing, so it starts beside version 1, which fills the node.
+    2. Before it runs, version 3 is wanted, for which there is no room beside version 1.
+    3. What was tried last on the node is not version 3, so nothing speaks for keeping version 1.
+    """
+    world = Driven()
+    world.node("a", cpu_millis=1000)
+    policy = UpdatePolicy(parallelism=1, order=START_FIRST)
+    full = TaskSpec(reservations=Resources(cpu_millis=1000))
+    world.service(mode=Global(), task=full, update=policy)
+    world.converge()
+    update(world, reservations=Resources())
+    world.plan()
+    assert len(world.wanted()) == 2
+
+    update(world, reservations=Resources(cpu_millis=500))
+    world.converge()
+
+    assert versions(world) == {3: 1}
+
+
 def test_a_node_that_is_not_admitted_any_more_gets_no_replacement_of_what_it_runs() -> None:
     """Found by seed 6 of the simulation: a task was started where its constraint forbids it.
 
