@@ -2,7 +2,9 @@
 
 Every class mirrors the message of the same name in `proto/swarm/api/v1/objects.proto`. An
 object's version is the etcd revision of its last change: it is kept beside the value by
-whoever read it, never inside. Times are seconds since the epoch; 0 means not yet.
+whoever read it, never inside. Times are seconds since the epoch; 0 means not yet. Tasks and
+observations, of which there may be a million, are not looked at by the garbage collector: they
+hold nothing that could refer back to them.
 """
 
 from msgspec import Struct, field
@@ -195,7 +197,7 @@ class SpecVersion(Struct, frozen=True, kw_only=True):
         )
 
 
-class Task(Struct, frozen=True, kw_only=True):
+class Task(Struct, frozen=True, kw_only=True, gc=False):
     """One attempt at running one replica of a service. Never reused after it ends.
 
     `slot` counts from 1 in a replicated service and is 0 in a global one. `node_id` is empty
@@ -222,7 +224,7 @@ class Task(Struct, frozen=True, kw_only=True):
     claims: tuple[GenericResource, ...] = ()
 
 
-class Observation(Struct, frozen=True, kw_only=True):
+class Observation(Struct, frozen=True, kw_only=True, gc=False):
     """What an agent last reported of a task; `failing_streak` counts health checks in a row.
 
     `running_at` is when it became RUNNING, which is kept after it has ended.
