@@ -12,15 +12,13 @@ from functools import partial
 import numpy as np
 from msgspec import Struct
 
-from manager.scheduler.asks import Ask, ask_for
+from manager.scheduler.asks import Ask
 from manager.scheduler.columns import Int, Mask
 from manager.scheduler.fleet import Fleet
 from swarm.constraints import OWN_IDS, Constraint
 from swarm.ids import NodeId
 from swarm.specs import Platform, Taint, TaintEffect
 from swarm.wishes import print_platform, print_taint, same_platform, unborne
-
-__all__ = ["NAMES", "Ask", "Filter", "admitted", "ask_for", "explain", "standing_filters"]
 
 NAMES = (
     "ready",
