@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from msgspec import Struct, field
 
 from manager.job_counts import count_job
+from manager.orchestrator.restarting import Never, after_end
 from manager.orchestrator.scaling import replicas_of
 from manager.view import ClusterView
 from swarm.constraints import Constraint, constraints_of
@@ -30,20 +31,24 @@ from swarm.wishes import same_platform, unborne
 
 PROBLEMS = 5
 
+_ENDED = (TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED)
 _KEEPING_AWAY = (TaintEffect.NO_SCHEDULE, TaintEffect.NO_EXECUTE)
 
 
 class Progress(Struct, frozen=True, kw_only=True):
     """`running` and `done` are of the current version; `running` includes `done`.
 
+    `serving` is what runs of any version and is not to stop: what a rollout leaves up.
+
     `states` counts the wanted tasks by observed state; `old` are alive but not wanted any
     more, or of an earlier version. Of a job, only what is done counts as running; what runs is
-    `active`, and `failure` says why it can never be done. `rollout` is that of the present
-    version, if it needed one.
+    `active`. `failure` says why what was asked for can never be reached: nothing that is missing
+    is tried again. `rollout` is that of the present version, if it needed one.
     """
 
     wanted: int = 0
     running: int = 0
+    serving: int = 0
     done: int = 0
     states: dict[str, int] = field(default_factory=dict[str, int])
     problems: tuple[str, ...] = ()
@@ -67,27 +72,33 @@ def measure(view: ClusterView, service_id: ServiceId) -> Progress:
         return _measure_job(view, service)
     version = service.spec_version if service else 0
     states: Counter[str] = Counter()
-    running = done = old = 0
+    running = serving = done = old = 0
     for (desired, of_version, state), count in view.tally(service_id).items():
         wanted = desired <= TaskState.RUNNING and service is not None
         if wanted:
             states[state.word] += count
+            serving += count if state is TaskState.RUNNING else 0
         if wanted and of_version == version:
             running += count if state is TaskState.RUNNING else 0
             done += count if _is_done(service, state) else 0
         elif not state.is_terminal:
             old += count
     expected = wanted_replicas(view, service) if service else 0
-    is_settled = running + done >= expected
+    missing = expected - running - done
+    found = _problems(view, service) if missing > 0 and service is not None else _Problems()
+    rollout = _rollout(view, service) if service is not None else None
+    is_over = rollout is None or rollout.state.is_over
     return Progress(
         wanted=expected,
         running=running + done,
+        serving=serving + done,
         done=done,
         states=dict(states),
-        problems=() if is_settled or service is None else problems(view, service),
+        problems=found.ranked,
         removed=service is None,
         old=old,
-        rollout=_rollout(view, service) if service is not None else None,
+        rollout=rollout,
+        failure=_given_up(found, missing) if is_over and not old else "",
     )
 
 
@@ -144,8 +155,19 @@ def wanted_replicas(view: ClusterView, service: Service) -> int:
     )
 
 
+class _Problems(Struct, frozen=True, kw_only=True):
+    """Why replicas are not up, the commonest reason first, and how many are never tried again."""
+
+    ranked: tuple[str, ...] = ()
+    over: int = 0
+
+
 def problems(view: ClusterView, service: Service) -> tuple[str, ...]:
     """Why replicas wait or fail, the commonest reason first."""
+    return _problems(view, service).ranked
+
+
+def _problems(view: ClusterView, service: Service) -> _Problems:
     attempts: defaultdict[tuple[int, int, str], list[Task]] = defaultdict(list)
     for task in view.tasks_of(service.id).values():
         if task.desired is not TaskState.REMOVE:
@@ -154,7 +176,29 @@ def problems(view: ClusterView, service: Service) -> tuple[str, ...]:
         reason for tasks in attempts.values() if (reason := _why_not(view, service, tasks))
     )
     ranked = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
-    return tuple(reason for reason, _ in ranked[:PROBLEMS])
+    return _Problems(
+        ranked=tuple(reason for reason, _ in ranked[:PROBLEMS]),
+        over=sum(_is_never_tried_again(view, service, tasks[-1]) for tasks in attempts.values()),
+    )
+
+
+def _is_never_tried_again(view: ClusterView, service: Service, task: Task) -> bool:
+    """Whether a replica's newest attempt ended, and its restart policy wants no other."""
+    seen = view.observation(task)
+    if seen is None or seen.state not in _ENDED or task.desired > TaskState.RUNNING:
+        return False
+    if task.spec_version != service.spec_version:
+        return False  # it is about to be replaced
+    restart = service.spec.task.restart
+    return after_end(restart, task, seen.state, seen.at) == Never(done=False)
+
+
+def _given_up(found: _Problems, missing: int) -> str:
+    if missing <= 0 or found.over < missing:
+        return ""
+    tasks = "its task was" if missing == 1 else f"{missing} of its tasks were"
+    why = f" ({found.ranked[0]})" if found.ranked else ""
+    return f"{tasks} tried as often as the restart policy allows{why}"
 
 
 def _wants_one(

@@ -47,13 +47,13 @@ def service_view(view: ClusterView, service_id: ServiceId) -> control_pb2.Servic
         progress = structs.replace(
             progress,
             wanted=counts.total or progress.wanted,
-            running=counts.completed + counts.active,
+            serving=counts.completed + counts.active,
         )
     return control_pb2.ServiceView(
         service=to_message(service),
         version=view.version(layout.service_key(service_id)),
         wanted=progress.wanted,
-        running=progress.running,
+        running=progress.serving,
         ledger=None if ledger is None else to_message(ledger),
         completed=counts.completed if counts is not None else 0,
         total=counts.total if counts is not None else 0,

@@ -94,9 +94,9 @@ class _Watch:
         if update.failure:
             self._canvas.leave()
             raise Refused(
-                f"job {self._name} can never complete: {update.failure}",
+                f"service {self._name} can never converge: {update.failure}",
                 hint=f"`swarmctl service ps {self._name}` shows its tasks; once the cause is"
-                f" mended, run it again: swarmctl service update --force {self._name}",
+                f" mended, start them again: swarmctl service update --force {self._name}",
             )
         progress = Progress(
             wanted=update.wanted,

@@ -70,7 +70,7 @@ def test_creating_a_job_waits_for_its_end_and_tells_how_it_went(swarm: Swarm) ->
         check=False, timeout=30,
     )  # fmt: skip
     assert ill.returncode == 1
-    assert "job ill can never complete: ill.1 failed after 2 attempts" in ill.stderr
+    assert "service ill can never converge: ill.1 failed after 2 attempts" in ill.stderr
 
 
 def test_a_cron_job_fires_at_its_minute_across_a_killed_manager_once(swarm: Swarm) -> None:

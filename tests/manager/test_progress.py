@@ -175,3 +175,23 @@ def test_a_global_service_does_not_wait_for_nodes_that_keep_it_away() -> None:
     elsewhere = Placement(platforms=(Platform(os="linux", arch="arm64"),))
     world.new_version(service, placement=elsewhere)
     assert measure(world.view, service).wanted == 0
+
+
+def test_a_service_whose_missing_tasks_are_never_tried_again_is_said_to_have_failed() -> None:
+    once = TaskSpec(restart=RestartPolicy(condition=RestartCondition.NONE))
+    world = world_with(2, once)
+    for slot in (1, 2):
+        world.task(make_task(slot))
+    world.report(TaskId("t1v1a1"), TaskState.FAILED, error="task: non-zero exit (3)")
+
+    first = measure(world.view, ServiceId("s-web"))
+    world.report(TaskId("t2v1a1"), TaskState.RUNNING)
+    second = measure(world.view, ServiceId("s-web"))
+    world.new_version(ServiceId("s-web"))
+    updated = measure(world.view, ServiceId("s-web"))
+
+    assert first.failure == ""
+    assert second.failure == (
+        "its task was tried as often as the restart policy allows (task: non-zero exit (3))"
+    )
+    assert updated.failure == ""

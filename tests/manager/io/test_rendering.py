@@ -4,6 +4,7 @@ from manager.io.rendering import service_view, task_view
 from swarm.ids import TaskId
 from swarm.objects import Task
 from swarm.specs import ContainerSpec, TaskSpec
+from swarm.states import TaskState
 from tests.manager.world import World
 
 PROFILE = '{"defaultAction":"SCMP_ACT_ALLOW"}'
@@ -20,3 +21,18 @@ def test_a_task_names_its_seccomp_profile_and_its_service_has_it() -> None:
 
     assert shown.seccomp.startswith("sha256:")
     assert whole.seccomp == PROFILE
+
+
+def test_a_service_that_is_being_updated_is_said_to_run_what_its_users_reach() -> None:
+    world = World()
+    node = world.node("n1")
+    service = world.service(replicas=2)
+    for slot in (1, 2):
+        task = Task(id=TaskId(f"t{slot}"), service_id=service, slot=slot, node_id=node)
+        world.task(task)
+        world.report(task.id, TaskState.RUNNING)
+    world.new_version(service)
+
+    shown = service_view(world.view, service)
+
+    assert (shown.running, shown.wanted) == (2, 2)
