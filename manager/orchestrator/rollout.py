@@ -19,12 +19,13 @@ from manager.orchestrator.replicas import PROVEN_S, Frame, Settled, Standing
 from manager.revising import revised, revision_of
 from manager.view import ClusterView
 from swarm.objects import ROLLED_BACK, Revision, Rollout, Service
-from swarm.specs import FailureAction, UpdateOrder, UpdatePolicy
+from swarm.specs import FailureAction, RestartCondition, UpdateOrder, UpdatePolicy
 from swarm.states import RolloutState, TaskState
 
 _MOVING_ON = (RolloutState.UPDATING, RolloutState.CANARY, RolloutState.ROLLBACK_STARTED)
 _OVER = (RolloutState.COMPLETED, RolloutState.ROLLBACK_COMPLETED)
 _BROKEN = (TaskState.FAILED, TaskState.REJECTED)
+_ENDED = (*_BROKEN, TaskState.COMPLETE)
 
 
 class Course(Struct, frozen=True, kw_only=True):
@@ -96,7 +97,8 @@ def take_up(
         return Course(service=service, policy=service.spec.update)
     is_back = rollout.state.is_rollback
     policy = service.spec.rollback if is_back else service.spec.update
-    if rollout.state in _MOVING_ON and (failed := _failures(rollout, policy, attempts)):
+    broken = _broken(service)
+    if rollout.state in _MOVING_ON and (failed := _failures(rollout, policy, attempts, broken)):
         rollout = _having_failed(rollout, failed)
     course = Course(service=service, policy=policy, rollout=rollout)
     if not _has_failed_too_much(course):
@@ -204,12 +206,23 @@ def _begun(
 # -- failing -------------------------------------------------------------------------------
 
 
-def _failures(rollout: Rollout, policy: UpdatePolicy, attempts: Iterable[Attempt]) -> set[str]:
+def _broken(service: Service) -> tuple[TaskState, ...]:
+    """The ends that are failures: what is to run always must not end well within moments either."""
+    is_endless = service.spec.task.restart.condition is RestartCondition.ANY
+    return _ENDED if is_endless else _BROKEN
+
+
+def _failures(
+    rollout: Rollout,
+    policy: UpdatePolicy,
+    attempts: Iterable[Attempt],
+    broken: tuple[TaskState, ...],
+) -> set[str]:
     """The replicas whose new tasks failed while they were watched, in this rollout."""
     return {
         _replica_of(each)
         for each in attempts
-        if each.state in _BROKEN and _counts(each, rollout, policy)
+        if each.state in broken and _counts(each, rollout, policy)
     }
 
 
@@ -244,7 +257,7 @@ def _why(view: ClusterView, rollout: Rollout, attempts: Iterable[Attempt]) -> st
     broken = [
         each
         for each in attempts
-        if each.state in _BROKEN
+        if each.state in _ENDED
         and each.task.spec_version == rollout.spec_version
         and _replica_of(each) in rollout.failed
     ]
@@ -254,6 +267,8 @@ def _why(view: ClusterView, rollout: Rollout, attempts: Iterable[Attempt]) -> st
     seen = view.observation(last.task)
     reason = (seen.error or seen.message) if seen is not None else ""
     name = f"{last.task.service_name}.{_replica_of(last)}"
+    if last.state is TaskState.COMPLETE:
+        return f"task {last.task.id} ({name}) ended early, with exit code 0"
     return f"task {last.task.id} ({name}) {last.state.word}" + (f": {reason}" if reason else "")
 
 
@@ -290,7 +305,8 @@ def _reversal(view: ClusterView, course: Course, why: str, *, now: float) -> Cou
 def _done_at(course: Course, settled: Iterable[Settled]) -> float | None:
     """When the last new task will have been watched for long enough; None while one is missing.
 
-    A task that ends well and is started again and again is watched from its first start.
+    A task that ends and is started again and again is watched from its first start: an end
+    that is put up with does not hold the rollout up.
     """
     latest = 0.0
     for each in settled:

@@ -21,6 +21,7 @@ from swarm.specs import (
     Placement,
     Replicated,
     Resources,
+    RestartCondition,
     RestartPolicy,
     ServiceSpec,
     Taint,
@@ -202,6 +203,32 @@ def test_a_failure_pauses_a_rollout_and_says_which_and_why(order: UpdateOrder) -
     assert set(rollout(world).failed) <= {"1", "2"}
     assert least == (4 if order is UpdateOrder.STOP_FIRST else 6)
     assert not measure(world.view, WEB).is_converged
+
+
+@pytest.mark.parametrize(
+    ("condition", "state"),
+    [
+        (RestartCondition.ANY, RolloutState.PAUSED),
+        (RestartCondition.ON_FAILURE, RolloutState.COMPLETED),
+    ],
+)
+def test_what_is_to_run_always_must_not_end_early_even_if_it_ends_well(
+    condition: RestartCondition, state: RolloutState
+) -> None:
+    world = running(3)
+    update(world, restart=RestartPolicy(condition=condition, delay_s=60.0))
+
+    for _ in range(60):
+        world.plan()
+        world.obey()
+        for task in up(world):
+            if task.spec_version == 2:
+                world.report(task, TaskState.COMPLETE)
+        world.plan()
+        world.wait(0.25)
+
+    assert rollout(world).state is state
+    assert ("ended early" in rollout(world).message) == (state is RolloutState.PAUSED)
 
 
 def test_a_paused_rollout_goes_on_when_it_is_promoted() -> None:
