@@ -1,6 +1,9 @@
 """Tell what a service was, and what each change of it changed, in a line."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+
+from msgspec import structs
 
 from manager.differences import FieldChange, field_changes
 from swarm.objects import Revision
@@ -10,6 +13,7 @@ from swarmctl.times import rfc3339
 
 _PREFIXES = ("replicated.", "task.", "container.")
 """What goes without saying."""
+_DIGEST = re.compile(r"(@sha256:[0-9a-f]{12})[0-9a-f]+")
 _SHOWN = 60
 """How much of the changes fits a table."""
 
@@ -35,7 +39,8 @@ def revision_rows(revisions: Sequence[Revision], *, now: float, full: bool = Fal
 
 
 def _row(revision: Revision, before: Revision | None, *, now: float, full: bool) -> Row:
-    changes = "" if before is None else told(field_changes(before.spec, revision.spec))
+    found = () if before is None else field_changes(before.spec, revision.spec)
+    changes = told(found if full else map(_shortened, found))
     if not full and len(changes) > _SHOWN:
         changes = f"{changes[: _SHOWN - 1]}\u2026"
     return {
@@ -48,9 +53,19 @@ def _row(revision: Revision, before: Revision | None, *, now: float, full: bool)
     }
 
 
-def told(changes: Sequence[FieldChange]) -> str:
+def told(changes: Iterable[FieldChange]) -> str:
     """`replicas 2 to 5, image web:1 to web:2`."""
     return ", ".join(map(_told, changes))
+
+
+def _shortened(change: FieldChange) -> FieldChange:
+    """Images without their digests where the tags tell them apart, and with short ones else."""
+    if not change.path.endswith("container.image"):
+        return change
+    names = [text.partition("@")[0] for text in (change.before, change.after)]
+    if names[0] == names[1]:
+        names = [_DIGEST.sub(r"\1", text) for text in (change.before, change.after)]
+    return structs.replace(change, before=names[0], after=names[1])
 
 
 def _told(change: FieldChange) -> str:

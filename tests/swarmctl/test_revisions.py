@@ -48,3 +48,21 @@ def test_what_is_too_long_for_a_table_is_cut_unless_all_is_asked_for() -> None:
     assert len(cut["Changes"]) == 60
     assert cut["Changes"].endswith("…")
     assert "x" * 80 in whole["Changes"]
+
+
+def test_images_are_told_apart_by_their_tags_or_else_by_short_digests() -> None:
+    digests = [f"@sha256:{digit * 64}" for digit in "ab"]
+    tagged = [
+        revision(2, f"web:2{digests[1]}", 2, "update"),
+        revision(1, f"web:1{digests[0]}", 2, ""),
+    ]
+    pulled = [revision(2, f"web:1{digests[1]}", 2, "update"), tagged[1]]
+
+    shown = [revision_rows(each, now=NOW)[0]["Changes"] for each in (tagged, pulled)]
+    whole = revision_rows(tagged, now=NOW, full=True)[0]["Changes"]
+
+    assert shown == [
+        "image web:1 to web:2",
+        f"image web:1@sha256:{'a' * 12} to web:1@sha256:{'b' * 12}",
+    ]
+    assert whole == f"image web:1{digests[0]} to web:2{digests[1]}"
