@@ -61,3 +61,14 @@ def test_the_defaults_are_dockers() -> None:
     assert found == Health(
         args=("true",), interval_s=30.0, timeout_s=30.0, retries=3, start_interval_s=5.0
     )
+
+
+def test_who_asks_for_frequent_probes_gets_them_during_the_start_too() -> None:
+    often = health(Healthcheck(test=("CMD", "true"), interval_s=0.3), image(None))
+    told = health(
+        Healthcheck(test=("CMD", "true"), interval_s=0.3, start_interval_s=2.0), image(None)
+    )
+
+    assert often is not None
+    assert told is not None
+    assert (often.start_interval_s, told.start_interval_s) == (0.3, 2.0)
