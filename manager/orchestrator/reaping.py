@@ -33,16 +33,14 @@ def dismiss(attempts: Iterable[Attempt], draft: Draft) -> None:
             draft.remove(attempt)
 
 
-def bury_gone(attempts: Iterable[Attempt], draft: Draft) -> None:
+def bury_gone(attempts: Sequence[Attempt], draft: Draft, *, is_followed: bool = True) -> None:
     """Forget attempts whose node has left the swarm.
 
-    While an earlier attempt of their slot has yet to end, nothing follows them, and they are
-    kept: what follows is counted, and named, from the last attempt that is known.
+    The last of a slot is kept until another follows it: what follows is counted, and named, from
+    the last attempt that is known, and a name must not come twice.
     """
-    tasks = [(each, (each.task.run, each.task.slot)) for each in attempts]
-    open_slots = {place for each, place in tasks if each.phase is Phase.LEAVING and place[1]}
-    for attempt, place in tasks:
-        if attempt.phase is Phase.GONE and place not in open_slots:
+    for attempt in attempts if is_followed else attempts[:-1]:
+        if attempt.phase is Phase.GONE:
             draft.remove(attempt)
 
 

@@ -81,11 +81,10 @@ def finish_slots(
 
     `attempts` may be more than theirs: whatever speaks against a node has a say.
     """
-    for own in slots.values():
-        bury_gone(own, draft)
     _place(view, service, attempts, draft, fleet)
     limit = history_limit(view)
     for slot, own in slots.items():
+        bury_gone(own, draft, is_followed=draft.has_created(slot))
         if len(own) > 1 or draft.has_created(slot):
             draft.slot = slot
             trim(own, limit, draft, is_opened=draft.has_created(slot))
