@@ -190,11 +190,6 @@ def test_what_is_sound_has_no_problems(spec: ServiceSpec) -> None:
             "must not be empty",
         ),
         (
-            placed(affinities=(Affinity(service="web"),)),
-            "task.placement.affinities[0].service",
-            "start nowhere",
-        ),
-        (
             placed(affinities=(Affinity(service="db", topology="rack"),)),
             "task.placement.affinities[0].topology",
             "no attribute",
