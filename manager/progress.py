@@ -169,7 +169,7 @@ def problems(view: ClusterView, service: Service) -> tuple[str, ...]:
 
 def _problems(view: ClusterView, service: Service) -> _Problems:
     attempts: defaultdict[tuple[int, int, str], list[Task]] = defaultdict(list)
-    for task in view.tasks_of(service.id).values():
+    for task in _suspects(view, service):
         if task.desired is not TaskState.REMOVE:
             attempts[task.run, task.slot, "" if task.slot else task.node_id].append(task)
     reasons = Counter(
@@ -199,6 +199,15 @@ def _given_up(found: _Problems, missing: int) -> str:
     tasks = "its task was" if missing == 1 else f"{missing} of its tasks were"
     why = f" ({found.ranked[0]})" if found.ranked else ""
     return f"{tasks} tried as often as the restart policy allows{why}"
+
+
+def _suspects(view: ClusterView, service: Service) -> Iterable[Task]:
+    """The tasks of replicas that could have a problem, which are few among many."""
+    troubled = list(view.troubled(service.id))
+    if any(task.run or not task.slot for task in troubled):
+        return view.tasks_of(service.id).values()
+    slots = sorted({task.slot for task in troubled})
+    return (task for slot in slots for task in view.tasks_in(service.id, slot))
 
 
 def _wants_one(

@@ -195,3 +195,15 @@ def test_a_service_whose_missing_tasks_are_never_tried_again_is_said_to_have_fai
         "its task was tried as often as the restart policy allows (task: non-zero exit (3))"
     )
     assert updated.failure == ""
+
+
+def test_problems_are_found_among_many_tasks_that_have_none() -> None:
+    """One of three replicas failed, and what follows it is on its way."""
+    world = world_with(3)
+    for slot in (1, 2, 3):
+        world.task(make_task(slot))
+        world.report(TaskId(f"t{slot}v1a1"), TaskState.RUNNING)
+    world.report(TaskId("t2v1a1"), TaskState.FAILED, error="it burns")
+    world.task(make_task(2, attempt=2))
+
+    assert measure(world.view, ServiceId("s-web")).problems == ("it burns",)
