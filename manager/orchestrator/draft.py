@@ -124,6 +124,10 @@ class Draft:
         """Whether the plan starts an attempt of this replica."""
         return (slot, "" if slot else node_id) in self._opened
 
+    def nodes_begun(self) -> set[NodeId]:
+        """The nodes that the plan gives a new attempt, rather than have it wait."""
+        return {task.node_id for task in self._created if task.node_id}
+
     def rewrite(self, service: Service, revision: Revision) -> None:
         """Change the service as an operator would."""
         self._rewritten = WriteService(service, revision)

@@ -55,9 +55,10 @@ def plan_per_node(
         draft.call_for(settled[index].need)
     bury_gone(attempts, draft)
     _start(service, waiting, asks, draft)
-    limit = history_limit(view)
+    limit, begun = history_limit(view), draft.nodes_begun()
     for node_id, own in by_node.items():
-        trim(own, limit, draft, is_opened=draft.has_created(0, node_id))
+        # A task that waits does not bear its node's name, so the last that does is still needed.
+        trim(own, limit, draft, is_opened=node_id in begun)
     return settled
 
 

@@ -1,6 +1,11 @@
-from swarm.ids import NodeId
+from msgspec import structs
+
+from manager import layout
+from swarm.ids import ClusterId, NodeId
+from swarm.objects import Cluster, Node
 from swarm.specs import (
     Availability,
+    ClusterSpec,
     Global,
     Placement,
     Resources,
@@ -181,3 +186,37 @@ def test_a_node_keeps_a_history_of_its_own() -> None:
 
     assert len(world.view.tasks_on(NodeId("n0000"))) == 5
     assert len(world.view.tasks_on(NodeId("n0001"))) == 1
+
+
+def test_an_attempt_that_waits_does_not_have_the_one_before_it_forgotten() -> None:
+    """Found by seed 198 of the simulation: a task got the id of one that had run before.
+
+    1. No history is kept, and the only attempt on a node fails.
+    2. Its successor waits for room, without the node's name.
+    3. Were the first forgotten, the node's next attempt would be the first again, with its id.
+    """
+    world = Driven()
+    world.write(
+        (layout.CLUSTER, Cluster(id=ClusterId("c"), spec=ClusterSpec(task_history_limit=0)))
+    )
+    node = world.node("a", cpu_millis=1000)
+    reserved = TaskSpec(
+        reservations=Resources(cpu_millis=1000), restart=RestartPolicy(delay_s=20.0)
+    )
+    world.service(mode=Global(), task=reserved)
+    world.plan()
+    (first,) = world.wanted()
+    world.report(first, TaskState.FAILED)
+    world.write((layout.node_key(node), shrunk(world, node)))
+
+    world.wait(30.0)
+    world.plan()
+
+    assert first.id in world.view.tasks
+    assert [task.attempt for task in world.wanted() if task.id != first.id] == [2]
+
+
+def shrunk(world: Driven, node_id: NodeId) -> Node:
+    node = world.view.nodes[node_id]
+    described = structs.replace(node.description, resources=Resources(cpu_millis=10))
+    return structs.replace(node, description=described)
