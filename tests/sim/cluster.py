@@ -43,7 +43,9 @@ class Simulation:
         self.managers: dict[str, Manager] = {}
         for number in range(scenario.managers):
             name = f"m{number + 1}"
-            self.managers[name] = Manager(engine, self.etcd, self.judge, name)
+            self.managers[name] = Manager(
+                engine, self.etcd, self.judge, name, most_starts=scenario.most_starts
+            )
         self.nodes: dict[NodeId, Node] = {}
         for _ in range(scenario.nodes):
             self._host()

@@ -12,7 +12,7 @@ from manager.view import ClusterView
 from swarm.ids import ServiceId
 from swarm.objects import Service, Task
 from swarm.states import NodeState, RunState, TaskState
-from tests.sim.node import Node
+from tests.sim.node import Node, image_works
 from tests.sim.room import holders, overcommitted, refusal, version_of, wanted_there
 
 LONGEST_RUN_S = 60.0
@@ -36,6 +36,11 @@ def _of_service(
 ) -> Iterator[str]:
     service, ledger = view.services.get(service_id), view.ledgers.get(service_id)
     firing = next_firing(service.spec.schedule, ledger) if service is not None else None
+    if ledger is not None and any(
+        run.state is RunState.RUNNING and not _works(view, service_id, run.spec_version)
+        for run in ledger.runs
+    ):
+        return  # a run keeps the version of when it fired, and this one never ends
     if plan.decisions or (plan.wake_at is not None and firing is None):
         yield f"service {service_id} has yet to be planned: {plan}"
     if service is None:
@@ -108,12 +113,22 @@ def _of_hosts(view: ClusterView, hosts: list[Node]) -> Iterator[str]:
         and task.desired <= TaskState.RUNNING
         and view.state(task) is TaskState.RUNNING
     }
-    running = {each.task.id for host in hosts for each in host.running}
+    running = {
+        each.task.id
+        for host in hosts
+        for each in host.running
+        if each.task.id in expected or image_works(each.spec.container.image)
+    }
     if running != expected:
         yield f"containers differ: {sorted(running ^ expected)}"
     kept = {task_id for host in hosts for task_id in host.containers}
     if strays := kept - view.tasks.keys():
         yield f"containers of no task are left: {sorted(strays)}"
+
+
+def _works(view: ClusterView, service_id: ServiceId, version: int) -> bool:
+    spec = view.task_spec(service_id, version)
+    return spec is None or image_works(spec.container.image)
 
 
 def _name(task: Task) -> str:

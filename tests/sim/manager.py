@@ -151,7 +151,9 @@ class Plea:
 class Manager:
     """One manager process and its successors."""
 
-    def __init__(self, engine: Engine, etcd: Etcd, judge: "Witness", name: str) -> None:
+    def __init__(
+        self, engine: Engine, etcd: Etcd, judge: "Witness", name: str, *, most_starts: int
+    ) -> None:
         self.id = NodeId(name)
         self.is_up = False
         self.is_serving = False
@@ -161,6 +163,7 @@ class Manager:
         self._etcd = etcd
         self.clock = Clock(engine, engine.between(-0.3, 0.3, f"clock of {name}"))
         self.doom: Doom | None = None
+        self._most_starts = most_starts
         self._judge = judge
         self._life = 0
         self._sessions_made = 0
@@ -450,7 +453,14 @@ class Manager:
             self._later(min(LONGEST_WAIT_S, max(0.001, patience)), self._go_on)
 
     def _plan(self, term: Term, due: Due) -> None:
-        plan = plan_service(self.view, due.service_id, fleet=term.fleet, now=self._at())
+        plan = plan_service(
+            self.view,
+            due.service_id,
+            fleet=term.fleet,
+            now=self._at(),
+            slots=due.slots,
+            most=self._most_starts,
+        )
         term.agenda.follow(plan)
         self._enact(term, plan, lambda: term.agenda.add((due.service_id,)))
 

@@ -9,15 +9,27 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from agent.reports import Reports
 from agent.tasks import Tasks
 from manager.dispatch import statuses
 from manager.freshness import Freshness
 from manager.liveness import Liveness
-from manager.orchestrator import draft, reaping, replicas, replicated
+from manager.orchestrator import (
+    draft,
+    job_slots,
+    jobs,
+    planning,
+    reaping,
+    replicas,
+    replicated,
+    rollout,
+    schedules,
+    updating,
+)
 from manager.orchestrator.attempts import Attempt, Phase
-from manager.scheduler.room import Room
+from manager.scheduler import preempting, room
 from manager.store import Commit
 from manager.view import ClusterView
 from tests.sim import manager as leading
@@ -154,11 +166,128 @@ def the_deciding_attempt_is_trimmed(patch: pytest.MonkeyPatch) -> None:
             patch.setattr(module, "trim", trim)
 
 
+# -- rollouts ----------------------------------------------------------------------------
+
+
+@mutation
+def parallelism_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    """No place is ever taken."""
+    patch.setattr(updating, "_taken", lambda *given: 0)
+
+
+@mutation
+def monitoring_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A rollout is over as soon as all is up."""
+    patch.setattr(rollout, "_up_since", lambda *given: 0.0)
+
+
+@mutation
+def nothing_has_to_be_proven(patch: pytest.MonkeyPatch) -> None:
+    """What runs is relied upon at once."""
+    patch.setattr(rollout.Course, "proven_s", property(lambda self: 0.0))
+
+
+@mutation
+def start_first_stops_the_old_one_first(patch: pytest.MonkeyPatch) -> None:
+    """The order of an update is forgotten where it counts."""
+    real = updating.anew
+
+    def anew(*given: Any, start_first: bool = False, **more: Any) -> Any:
+        del start_first
+        return real(*given, **more)
+
+    patch.setattr(updating, "anew", anew)
+
+
+@mutation
+def canaries_do_not_hold(patch: pytest.MonkeyPatch) -> None:
+    """The rest is updated without anybody's leave."""
+    patch.setattr(rollout.Course, "canaries", property(lambda self: 0))
+
+
+@mutation
+def a_failed_rollout_goes_on(patch: pytest.MonkeyPatch) -> None:
+    """The rollback that its failures call for is forgotten."""
+    real = rollout._reversal
+
+    def reversal(view: ClusterView, course: rollout.Course, *given: Any, **more: Any) -> Any:
+        found = real(view, course, *given, **more)
+        return course if isinstance(found, rollout.Reversal) else found
+
+    patch.setattr(rollout, "_reversal", reversal)
+
+
+# -- jobs --------------------------------------------------------------------------------
+
+
+@mutation
+def completed_slots_are_not_written_down(patch: pytest.MonkeyPatch) -> None:
+    """What a job has done is only known from tasks."""
+
+    def forgetful(known: object, slots: object) -> object:
+        return known
+
+    patch.setattr(job_slots, "with_slots", forgetful)
+
+
+@mutation
+def max_concurrent_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A job begins with all of its slots."""
+    real = job_slots._next_slots
+
+    def next_slots(over: Any, begun: Any, mode: Any, run: Any) -> Any:
+        return real(over, begun, structs.replace(mode, max_concurrent=0), run)
+
+    patch.setattr(job_slots, "_next_slots", next_slots)
+
+
+@mutation
+def firings_are_not_written_down(patch: pytest.MonkeyPatch) -> None:
+    """The time up to which firings are decided does not go on."""
+    real = schedules.fired
+
+    def fired(service: Any, ledger: Any, **more: Any) -> Any:
+        found = real(service, ledger, **more)
+        return structs.replace(found, fired_until=ledger.fired_until)
+
+    patch.setattr(jobs, "fired", fired)
+
+
+@mutation
+def dependencies_are_ignored(patch: pytest.MonkeyPatch) -> None:
+    """Everything starts at once."""
+    for module in (planning, jobs):
+        patch.setattr(module, "unmet", lambda *given: "")
+
+
 # -- placement ---------------------------------------------------------------------------
 
 
 @mutation
 def reservations_are_ignored(patch: pytest.MonkeyPatch) -> None:
     """Every node has room for everything."""
-    real = Room.capacity
-    patch.setattr(Room, "capacity", lambda *a, **k: real(*a, **k) + PLENTY)
+    real = room.Room.capacity
+    patch.setattr(room.Room, "capacity", lambda *a, **k: real(*a, **k) + PLENTY)
+
+
+@mutation
+def reservations_count_twice(patch: pytest.MonkeyPatch) -> None:
+    """Nodes seem to be full when they are half full."""
+    real = room.Room.capacity
+    patch.setattr(room.Room, "capacity", lambda *a, **k: real(*a, **k) // 2)
+
+
+@mutation
+def ports_are_ignored(patch: pytest.MonkeyPatch) -> None:
+    """Two tasks of one node may publish the same port."""
+    patch.setattr(room, "clash", lambda *given: False)
+
+
+@mutation
+def equals_give_way(patch: pytest.MonkeyPatch) -> None:
+    """Tasks of the same priority are preempted as well."""
+
+    def ranks_below(load: Any, ask: Any) -> bool:
+        return load.ask.service_id != ask.service_id and load.ask.priority <= ask.priority
+
+    patch.setattr(preempting, "_ranks_below", ranks_below)

@@ -46,6 +46,11 @@ CRASHING, ILL, FINITE = "bad", "ill", "job"
 """What may be part of an image's name."""
 
 
+def image_works(image: str) -> bool:
+    """Whether containers of this image do what they are to do."""
+    return CRASHING not in image and ILL not in image
+
+
 class Container(Struct):
     """What is left of a container on its host; its `health`, if it has a check."""
 

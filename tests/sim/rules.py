@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from manager.decisions import Plan
 from manager.view import ClusterView
-from swarm.objects import Task
+from swarm.ids import NodeId, TaskId
+from swarm.objects import SpecVersion, Task
 from swarm.specs import DependencyCondition, Replicated, RestartCondition
 from swarm.states import TaskState
 from tests.sim.decided import Decided, Objection
@@ -88,10 +89,44 @@ def check_dependencies(decided: Decided, objects: Objection) -> None:
             objects("dependency", f"{decided.name} starts before {dependency.service} runs")
 
 
+def check_preemption(decided: Decided, objects: Objection) -> None:
+    """Only tasks of lower priority give way, and only for what then fits."""
+    view, service = decided.view, decided.service
+    victims: defaultdict[NodeId, list[Task]] = defaultdict(list)
+    for task_id, stop in decided.stops.items():
+        task = view.tasks[task_id]
+        if stop.eviction and task.service_id != decided.plan.service_id:
+            victims[task.node_id].append(task)
+    if service is None or not victims:
+        return
+    versions = {each.spec_version: each for each in decided.wanted_after().values()}
+    asking = [version_of(view, each) for each in versions.values() if each.desired]
+    asking.append(SpecVersion.of(service))
+    most = max(each.task.priority for each in asking)
+    for node_id, tasks in victims.items():
+        names = ", ".join(f"{each.service_name}.{each.slot}" for each in tasks)
+        for task in tasks:
+            if version_of(view, task).task.priority >= most:
+                objects("preemption", f"{names} give way to {decided.name}, which is no better")
+        node, leaving = view.nodes[node_id], {task.id for task in tasks}
+        left = [
+            each
+            for each in holders(view, node)
+            if each.id not in leaving and each.desired <= TaskState.RUNNING
+        ]
+        newcomers = [
+            Task(id=TaskId("new"), service_id=service.id, spec_version=each.version)
+            for each in asking
+        ]
+        if all(overcommitted(view, node, [*left, each]) for each in newcomers):
+            objects("preemption", f"{names} give way on {node_id}, but {decided.name} does not fit")
+
+
 RULES: tuple[Callable[[Decided, Objection], None], ...] = (
     check_placement,
     check_history,
     check_dependencies,
+    check_preemption,
     *ROLLOUT_RULES,
     *JOB_RULES,
 )

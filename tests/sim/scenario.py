@@ -41,6 +41,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     quiet: frozenset[tuple[str, int]] = frozenset()
     operations: int = OWN_ETCD.operations
     history: int = 5
+    most_starts: int = 1000
 
     @property
     def limits(self) -> Limits:
@@ -166,6 +167,7 @@ def draw(seed: int) -> Scenario:
         },
         operations=random.choice((16, 40, OWN_ETCD.operations, OWN_ETCD.operations)),
         history=random.choice((0, 1, 2, 5)),
+        most_starts=random.choice((2, 1000, 1000)),
     )
 
 

@@ -38,7 +38,7 @@ from swarm.specs import (
     UpdateOrder,
     UpdatePolicy,
 )
-from tests.sim.node import CRASHING, FINITE, ILL
+from tests.sim.node import CRASHING, FINITE, ILL, image_works
 
 MOST_REPLICAS = 8
 EACH_MINUTE = "* * * * *"
@@ -229,5 +229,4 @@ class Wishes:
 
 def works(spec: ServiceSpec) -> bool:
     """Whether its containers run, as far as the image goes."""
-    image = spec.task.container.image
-    return CRASHING not in image and ILL not in image
+    return image_works(spec.task.container.image)
