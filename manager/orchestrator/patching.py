@@ -9,6 +9,7 @@ Whatever would have slots wait for each other, be counted or be told apart needs
 plan would decide of them.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 
 from manager.decisions import Plan
@@ -61,6 +62,7 @@ def patch(
     finish_slots(
         view, service, found, _with_failures(view, service_id, attempts), draft=draft, fleet=fleet
     )
+    _forget_versions(view, service, attempts, draft)
     return draft.finished()
 
 
@@ -75,10 +77,23 @@ def _is_simple(view: ClusterView, service: Service) -> bool:
     if rollout is not None and rollout.spec_version == version and not rollout.state.is_over:
         return False
     tally = view.tally(service.id)
-    if any(desired <= TaskState.RUNNING and of != version for desired, of, _ in tally):
-        return False
-    stored = view.versions_of(service.id).keys() - {version}
-    return not stored or stored <= {of for _, of, _ in tally}
+    return not any(desired <= TaskState.RUNNING and of != version for desired, of, _ in tally)
+
+
+def _forget_versions(
+    view: ClusterView, service: Service, attempts: Iterable[Attempt], draft: Draft
+) -> None:
+    """Forget the task specs whose last task goes with this plan."""
+    stored = view.versions_of(service.id).keys() - {service.spec_version}
+    if not stored:
+        return
+    left: Counter[int] = Counter()
+    for (_, version, _), count in view.tally(service.id).items():
+        left[version] += count
+    left.subtract(each.task.spec_version for each in attempts if draft.is_forgotten(each))
+    for version in sorted(stored):
+        if not left[version]:
+            draft.remove_version(version)
 
 
 def _with_failures(

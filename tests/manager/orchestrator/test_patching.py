@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from manager.agenda import Agenda
@@ -188,6 +188,7 @@ happenings = st.tuples(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(happenings, min_size=1, max_size=10), st.sampled_from([0.0, 3.0]))
+@example([("scale", 0), ("update", 1), ("obey", 1)], 0.0)
 def test_law_slots_on_their_own_are_planned_as_the_whole_would_and_none_is_missed(
     history: list[tuple[str, int]], delay_s: float
 ) -> None:
