@@ -48,7 +48,7 @@ sim: setup ## simulate clusters; SEEDS=n runs that many, SEED=n replays one, SHR
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS))
 
 mutations: setup ## see that the simulation finds each of its deliberate bugs
-	$(BIN)/pytest -q -s tests/sim/test_mutations.py
+	ALL_MUTATIONS=1 $(BIN)/pytest -q -s tests/sim/test_mutations.py
 
 kernel: setup ## the tests against this machine's kernel
 	$(BIN)/pytest -q -m kernel

@@ -6,9 +6,9 @@ from manager.decisions import Plan
 from manager.orchestrator.depending import unmet
 from manager.orchestrator.planning import plan_service
 from manager.orchestrator.schedules import next_firing
-from manager.progress import wanted_replicas
 from manager.scheduler.fleet import Fleet
 from manager.view import ClusterView
+from manager.wanting import wanted_replicas
 from swarm.ids import ServiceId
 from swarm.objects import Service, Task
 from swarm.states import NodeState, RunState, TaskState

@@ -44,6 +44,7 @@ class Judge:
         self._furthest: dict[TaskId, tuple[TaskState, TaskState]] = {}
         self._plea: Plea | None = None
         self._last_term = 0
+        self._leading = 0
         self._leaders: dict[int, str] = {}
         self._rules = Rules(self._object)
         self._graces = Graces(engine, self._object)
@@ -73,6 +74,9 @@ class Judge:
         self._graces.committed(batch)
         if plea is not None:
             self._check_term(plea)
+        for change in batch.changes:
+            if change.key == layout.LEADER:
+                self._leading = change.mod_revision if change.value is not None else 0
         self._check_slots(batch, plea)
         if plea is not None:
             self.reverted.update(_rewritten(batch))
@@ -94,6 +98,8 @@ class Judge:
             self._object(
                 "term", f"{plea.manager} wrote in term {term} after term {self._last_term}"
             )
+        if term != self._leading:
+            self._object("term", f"{plea.manager} wrote in term {term}, which is over")
         self._last_term = term
         if self._leaders.setdefault(term, plea.manager) != plea.manager:
             self._object("term", f"two leaders in term {term}")
