@@ -12,27 +12,22 @@ from collections.abc import Iterable
 from msgspec import Struct, field
 
 from manager.job_counts import count_job
+from manager.orchestrator.depending import unmet
 from manager.orchestrator.restarting import Never, after_end
-from manager.orchestrator.scaling import replicas_of
 from manager.view import ClusterView
-from swarm.constraints import Constraint, constraints_of
-from swarm.ids import NodeId, ServiceId
+from manager.wanting import wanted_replicas
+from swarm.ids import ServiceId
 from swarm.objects import Rollout, Service, Task
 from swarm.specs import (
-    Availability,
-    Placement,
-    Replicated,
     ReplicatedJob,
     RestartCondition,
-    TaintEffect,
 )
-from swarm.states import NodeState, TaskState
-from swarm.wishes import same_platform, unborne
+from swarm.states import NodeState, RolloutState, TaskState
 
 PROBLEMS = 5
 
+_REPLACING = (RolloutState.UPDATING, RolloutState.ROLLBACK_STARTED)
 _ENDED = (TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED)
-_KEEPING_AWAY = (TaintEffect.NO_SCHEDULE, TaintEffect.NO_EXECUTE)
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -115,11 +110,14 @@ def _measure_job(view: ClusterView, service: Service) -> Progress:
             old += count
     if counts.completed:
         states[TaskState.COMPLETE.word] = counts.completed
-    total = counts.total if counts.run is not None else wanted_replicas(view, service)
+    # Its run hears of another number of replicas only when the service is planned again.
+    is_replicated = isinstance(service.spec.mode, ReplicatedJob)
+    is_told = counts.run is not None and not is_replicated
+    total = counts.total if is_told else wanted_replicas(view, service)
     is_settled = is_scheduled or counts.completed >= total
     return Progress(
         wanted=0 if is_scheduled else total,
-        running=0 if is_scheduled else counts.completed,
+        running=0 if is_scheduled else min(counts.completed, total),
         done=counts.completed,
         active=counts.active,
         states=dict(states),
@@ -137,24 +135,6 @@ def _rollout(view: ClusterView, service: Service) -> Rollout | None:
     return rollout if is_present else None
 
 
-def wanted_replicas(view: ClusterView, service: Service) -> int:
-    """How many tasks ought to run; of a global service, one on every node that admits it."""
-    if isinstance(service.spec.mode, Replicated):
-        return replicas_of(view, service)
-    if isinstance(service.spec.mode, ReplicatedJob):
-        return service.spec.mode.total
-    spec = service.spec.task
-    constraints = constraints_of(spec)
-    keeping = {
-        task.node_id
-        for task in view.tasks_of(service.id).values()
-        if task.desired <= TaskState.RUNNING
-    }
-    return sum(
-        _wants_one(view, node_id, spec.placement, constraints, keeping) for node_id in view.nodes
-    )
-
-
 class _Problems(Struct, frozen=True, kw_only=True):
     """Why replicas are not up, the commonest reason first, and how many are never tried again."""
 
@@ -163,7 +143,7 @@ class _Problems(Struct, frozen=True, kw_only=True):
 
 
 def problems(view: ClusterView, service: Service) -> tuple[str, ...]:
-    """Why replicas wait or fail, the commonest reason first."""
+    """Why replicas wait or fail, the commonest reason first; before all, what they depend on."""
     return _problems(view, service).ranked
 
 
@@ -175,6 +155,8 @@ def _problems(view: ClusterView, service: Service) -> _Problems:
     reasons = Counter(
         reason for tasks in attempts.values() if (reason := _why_not(view, service, tasks))
     )
+    if reason := unmet(view, service):
+        reasons[reason] = len(attempts) + 1  # what runs of an earlier version waits for it too
     ranked = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
     return _Problems(
         ranked=tuple(reason for reason, _ in ranked[:PROBLEMS]),
@@ -210,31 +192,6 @@ def _suspects(view: ClusterView, service: Service) -> Iterable[Task]:
     return (task for slot in slots for task in view.tasks_in(service.id, slot))
 
 
-def _wants_one(
-    view: ClusterView,
-    node_id: NodeId,
-    placement: Placement,
-    constraints: Iterable[Constraint],
-    keeping: set[NodeId],
-) -> bool:
-    node, is_there = view.nodes[node_id], node_id in keeping
-    if view.node_state(node_id) is not NodeState.READY:
-        return False
-    if node.spec.availability is Availability.PAUSE and not is_there:
-        return False
-    if node.spec.availability is Availability.DRAIN:
-        return False
-    # What runs already is sent away by the strictest taints only.
-    effects = (TaintEffect.NO_EXECUTE,) if is_there else _KEEPING_AWAY
-    if unborne(placement.tolerations, node.spec.taints, *effects):
-        return False
-    is_fit = not placement.platforms or any(
-        same_platform(each, os=node.description.os, arch=node.description.arch)
-        for each in placement.platforms
-    )
-    return is_fit and all(each.admits(node) for each in constraints)
-
-
 def _is_done(service: Service | None, state: TaskState) -> bool:
     return (
         service is not None
@@ -246,13 +203,24 @@ def _is_done(service: Service | None, state: TaskState) -> bool:
 def _why_not(view: ClusterView, service: Service, tasks: list[Task]) -> str:
     """Why this replica is not up; empty when it is, or when it is just on its way."""
     tasks.sort(key=lambda task: (task.attempt, task.created_at, task.id))
+    if _is_replaced(view, service, tasks[-1]):
+        return ""
     state = view.state(tasks[-1])
     is_lost = not state.is_terminal and _is_lost(view, tasks[-1])
     if not is_lost and (state is TaskState.RUNNING or _is_done(service, state)):
         return ""
     if reason := _reason(view, tasks[-1]):
         return reason
-    return next((reason for task in reversed(tasks[:-1]) if (reason := _failure(view, task))), "")
+    own = [task for task in tasks[:-1] if task.spec_version == tasks[-1].spec_version]
+    return next((reason for task in reversed(own) if (reason := _failure(view, task))), "")
+
+
+def _is_replaced(view: ClusterView, service: Service, task: Task) -> bool:
+    """Whether it is of an earlier version and about to go: why it failed is no news any more."""
+    if service.spec.is_job or task.spec_version == service.spec_version:
+        return False
+    rollout = _rollout(view, service)
+    return rollout is None or rollout.state in _REPLACING
 
 
 def _reason(view: ClusterView, task: Task) -> str:

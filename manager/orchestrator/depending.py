@@ -7,8 +7,8 @@ not met: it may be created later, in any order. Services in a circle would wait 
 """
 
 from manager.orchestrator.scaling import replicas_of
-from manager.progress import wanted_replicas
 from manager.view import ClusterView
+from manager.wanting import wanted_replicas
 from swarm.ids import ServiceId
 from swarm.objects import Ledger, Run, Service
 from swarm.specs import Dependency, DependencyCondition, Replicated, TaskSpec

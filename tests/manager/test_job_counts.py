@@ -124,3 +124,18 @@ def test_a_skipped_run_does_not_hide_the_one_before() -> None:
 
     assert found is not None
     assert found.number == 1
+
+
+def test_a_job_that_was_scaled_is_not_done_before_it_is_planned_again() -> None:
+    world = job(ReplicatedJob(total=2, max_concurrent=2))
+    world.plan()
+    end(world)
+    assert measure(world.view, JOB).is_converged
+
+    world.set_service(JOB, mode=ReplicatedJob(total=4, max_concurrent=4))
+    more = measure(world.view, JOB)
+    world.set_service(JOB, mode=ReplicatedJob(total=1, max_concurrent=1))
+    fewer = measure(world.view, JOB)
+
+    assert (more.wanted, more.running, more.is_converged) == (4, 2, False)
+    assert (fewer.wanted, fewer.running, fewer.is_converged) == (1, 1, True)

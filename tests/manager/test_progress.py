@@ -3,6 +3,7 @@ from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Task
 from swarm.specs import (
     Availability,
+    Dependency,
     Global,
     Placement,
     Platform,
@@ -207,3 +208,30 @@ def test_problems_are_found_among_many_tasks_that_have_none() -> None:
     world.task(make_task(2, attempt=2))
 
     assert measure(world.view, ServiceId("s-web")).problems == ("it burns",)
+
+
+def test_an_update_that_waits_for_a_dependency_says_what_for() -> None:
+    world = world_with(1, TaskSpec(depends_on=(Dependency(service="db"),)))
+    world.task(make_task(1))
+    world.report(TaskId("t1v1a1"), TaskState.RUNNING)
+    settled = measure(world.view, ServiceId("s-web"))
+    world.new_version(ServiceId("s-web"))
+
+    found = measure(world.view, ServiceId("s-web"))
+
+    assert settled.problems == ()
+    assert found.problems == ("waits for db to run: there is no such service",)
+
+
+def test_failures_of_a_version_that_is_being_replaced_are_no_news() -> None:
+    world = world_with(2)
+    world.task(make_task(1))
+    world.report(TaskId("t1v1a1"), TaskState.FAILED, error="task: non-zero exit (3)")
+    world.task(make_task(2, node="", message="no suitable node"))
+    world.new_version(ServiceId("s-web"))
+    updated = measure(world.view, ServiceId("s-web"))
+    world.task(make_task(1, attempt=2, spec_version=2))
+
+    begun = measure(world.view, ServiceId("s-web"))
+
+    assert updated.problems == begun.problems == ()
