@@ -22,8 +22,7 @@ def pretty_service(view: control_pb2.ServiceView) -> str:
         ("Name:", spec.name),
         *mapping("Labels:", spec.labels),
         *pretty_specs.mode(spec),
-        ("Running:", f"{view.running} of {view.wanted}"),
-        ("Completed:", str(view.completed) if spec.is_job else ""),
+        *_counts(view, is_job=spec.is_job),
         ("Created:", rfc3339(service.created_at)),
         ("Updated:", rfc3339(service.updated_at)),
         ("Revision:", str(service.revision)),
@@ -39,6 +38,14 @@ def pretty_service(view: control_pb2.ServiceView) -> str:
     lines += pretty_specs.task(spec.task)
     lines += pretty_specs.endpoint(spec.endpoint)
     return text(lines)
+
+
+def _counts(view: control_pb2.ServiceView, *, is_job: bool) -> list[Line]:
+    """Those of a job that completed count as running in what the manager says."""
+    if not is_job:
+        return [("Running:", f"{view.running} of {view.wanted}")]
+    running = max(view.running - view.completed, 0)
+    return [("Running:", str(running)), ("Completed:", f"{view.completed} of {view.wanted}")]
 
 
 def pretty_node(view: control_pb2.NodeView) -> str:

@@ -13,7 +13,7 @@ its canaries is what it was asked to do.
 from msgspec import Struct, field
 
 from swarm.objects import Rollout
-from swarm.states import RolloutState
+from swarm.states import RolloutState, TaskState
 
 SETTLE_S = 1.0
 STEADY_S = 5.0
@@ -21,6 +21,7 @@ BAR_WIDTH = 50
 _SHOWN_PROBLEMS = 5
 
 
+_RUNNING = TaskState.RUNNING.word
 _PAUSED = (RolloutState.PAUSED, RolloutState.ROLLBACK_PAUSED)
 
 
@@ -58,8 +59,9 @@ class Progress(Struct, frozen=True, kw_only=True):
 
     @property
     def is_held(self) -> bool:
-        """Whether the rollout waits for somebody to promote its canaries."""
-        return self.rollout is not None and self.rollout.state is RolloutState.CANARY
+        """Whether all replicas run, and the rollout waits for somebody to promote its canaries."""
+        is_canary = self.rollout is not None and self.rollout.state is RolloutState.CANARY
+        return is_canary and self.states.get(_RUNNING, 0) >= self.wanted
 
     @property
     def is_stuck(self) -> bool:

@@ -13,6 +13,7 @@ from swarm.specs import (
     Mount,
     MountKind,
     Placement,
+    ReplicatedJob,
     Resources,
     RestartCondition,
     RestartPolicy,
@@ -288,3 +289,13 @@ def test_a_node_is_pretty_for_people() -> None:
     ):
         assert line in text.splitlines()
     assert "Manager Status" not in pretty_node(node("n2"))
+
+
+def test_what_completed_of_a_job_is_not_said_to_run() -> None:
+    job = view(replace(SPEC, mode=ReplicatedJob(total=4, max_concurrent=2)))
+    job.wanted, job.running, job.completed = 4, 3, 2
+
+    lines = pretty_service(job).splitlines()
+
+    assert "Running:                1" in lines
+    assert "Completed:              2 of 4" in lines

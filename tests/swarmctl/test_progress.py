@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from swarm.objects import ROLLED_BACK, Rollout
 from swarm.states import RolloutState
@@ -193,8 +194,11 @@ def test_a_rollback_that_was_asked_for_is_no_failure() -> None:
 def test_canaries_that_are_up_are_what_was_asked_for() -> None:
     convergence = Convergence(settle_s=0.0)
 
-    convergence.seen(rolling(RolloutState.CANARY, message="promote them"), now=1.0)
+    held = rolling(RolloutState.CANARY, message="promote them")
+    convergence.seen(structs.replace(held, states={"running": held.wanted - 1}), now=1.0)
+    assert not convergence.has_converged(now=1.0)
+    convergence.seen(structs.replace(held, states={"running": held.wanted}), now=2.0)
 
-    assert convergence.has_converged(now=1.0)
+    assert convergence.has_converged(now=2.0)
     assert convergence.latest is not None
     assert convergence.latest.is_held
