@@ -113,7 +113,7 @@ def _value(path: str, name: str, value: object) -> Iterator[_Line]:
             yield from _items(path, name, cast("tuple[object, ...]", value))
         case _:
             if text := _scalar(name, value):
-                yield _Line(path, "", _cut(text))
+                yield _Line(_without_unit(path), "", _cut(text))
 
 
 def _items(path: str, name: str, items: tuple[object, ...]) -> Iterator[_Line]:
@@ -150,6 +150,14 @@ def _scalar(name: str, value: object) -> str:
             return f"{value:g}"
         case _:
             return str(value)
+
+
+def _without_unit(path: str) -> str:
+    """Values are shown with their own units, and processors in whole ones."""
+    for suffix in ("_millis", "_bytes", "_s"):
+        if path.endswith(suffix):
+            return path.removesuffix(suffix)
+    return path
 
 
 def _bytes(size: int) -> str:

@@ -64,10 +64,10 @@ def test_values_are_in_the_units_that_users_type() -> None:
     found = changes(structs.replace(with_task(limits=limits, restart=restart), update=update))
 
     assert found == [
-        ("task.limits.cpu_millis", "0", "0.5"),
-        ("task.limits.memory_bytes", "0", "512m"),
+        ("task.limits.cpu", "0", "0.5"),
+        ("task.limits.memory", "0", "512m"),
         ("task.restart.condition", "any", "on-failure"),
-        ("task.restart.delay_s", "5s", "1m30s"),
+        ("task.restart.delay", "5s", "1m30s"),
         ("update.order", "stop-first", "start-first"),
     ]
 
