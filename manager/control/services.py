@@ -106,9 +106,11 @@ def promote(view: ClusterView, service_id: ServiceId, *, now: float) -> Commit:
     if record is not None and record.spec_version != service.spec_version:
         record = None
     if record is None or record.state not in _WAITING:
-        state = record.state.word.replace("_", " ") if record is not None else "none"
+        state = "it has no rollout"
+        if record is not None:
+            state = f"its rollout is {record.state.word.replace('_', ' ')}"
         raise Refused(
-            f"service {service.spec.name} has nothing to promote: its rollout is {state}",
+            f"service {service.spec.name} has nothing to promote: {state}",
             hint="only a rollout that is paused, or whose canaries are up, waits for somebody",
         )
     key = layout.service_key(service_id)

@@ -63,7 +63,7 @@ class Rollouts:
         name = self._mirror.view.services[service_id].spec.name
         kept = ", ".join(str(each.number) for each in reversed(found)) or "none"
         raise Missing(
-            f"revision: service {name} has no revision {number}",
+            f"service {name} has no revision {number}",
             hint=f"the history goes back to: {kept}",
         )
 

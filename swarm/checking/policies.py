@@ -86,7 +86,7 @@ def _expression(plan: Schedule) -> Iterator[Problem]:
     if plan.expression:
         yield from readable("schedule.expression", read_timetable, plan.expression)
     else:
-        yield "schedule.expression", "must not be empty"
+        yield "schedule.expression", "must not be empty; --no-schedule runs an existing job once"
     yield from readable("schedule.timezone", read_zone, plan.timezone)
 
 

@@ -335,14 +335,14 @@ def test_nothing_is_promoted_that_does_not_wait() -> None:
     world = World()
     world.service("web")
 
-    with pytest.raises(Refused, match="nothing to promote: its rollout is none"):
+    with pytest.raises(Refused, match="nothing to promote: it has no rollout"):
         promote(world.view, WEB, now=20.0)
     ledger_with(world, RolloutState.UPDATING)
     with pytest.raises(Refused, match="nothing to promote: its rollout is updating"):
         promote(world.view, WEB, now=20.0)
     ledger_with(world, RolloutState.PAUSED)
     updated_to(world, "two")
-    with pytest.raises(Refused, match="nothing to promote: its rollout is none"):
+    with pytest.raises(Refused, match="nothing to promote: it has no rollout"):
         promote(world.view, WEB, now=20.0)
 
 
