@@ -48,8 +48,7 @@ def go_around(
             openings.append(trial.need.opening)
         if trial.outcome is Outcome.FAILED:
             spoiled = spoiled or trial.last
-        is_opened = trial.need is not None
-        _forget(own, draft, limit=limit, is_opened=is_opened)
+        _forget(own, draft, limit=limit)
     return Round(
         run=_judged(rules.run, counts, draft.now),
         needs=_recognised(openings, waiting, draft),
@@ -106,11 +105,12 @@ def _recognised(
     return tuple(needs)
 
 
-def _forget(own: list[Attempt], draft: Draft, *, limit: int, is_opened: bool) -> None:
+def _forget(own: list[Attempt], draft: Draft, *, limit: int) -> None:
+    """Forget but the latest: what follows may have to wait, and then does not bear the node."""
     for each in own:
         if each.phase is Phase.GONE:
             draft.remove(each)
-    if len(own) > 1 or is_opened:
+    if len(own) > 1:
         # The attempt that came to a good end is the last to go, whatever came after it.
         own.sort(key=lambda each: each.state is TaskState.COMPLETE)
-        trim(own, limit, draft, is_opened=is_opened)
+        trim(own, limit, draft, is_opened=False)

@@ -1,3 +1,4 @@
+import pytest
 from msgspec import structs
 
 from manager import layout
@@ -7,6 +8,8 @@ from swarm.specs import (
     Availability,
     ClusterSpec,
     Global,
+    GlobalJob,
+    Mode,
     Placement,
     Resources,
     RestartCondition,
@@ -188,8 +191,9 @@ def test_a_node_keeps_a_history_of_its_own() -> None:
     assert len(world.view.tasks_on(NodeId("n0001"))) == 1
 
 
-def test_an_attempt_that_waits_does_not_have_the_one_before_it_forgotten() -> None:
-    """Found by seed 198 of the simulation: a task got the id of one that had run before.
+@pytest.mark.parametrize("mode", [Global(), GlobalJob()])
+def test_an_attempt_that_waits_does_not_have_the_one_before_it_forgotten(mode: Mode) -> None:
+    """Found by seeds 198 and 741 of the simulation: a task got the id of one that had run before.
 
     1. No history is kept, and the only attempt on a node fails.
     2. Its successor waits for room, without the node's name.
@@ -203,7 +207,7 @@ def test_an_attempt_that_waits_does_not_have_the_one_before_it_forgotten() -> No
     reserved = TaskSpec(
         reservations=Resources(cpu_millis=1000), restart=RestartPolicy(delay_s=20.0)
     )
-    world.service(mode=Global(), task=reserved)
+    world.service(mode=mode, task=reserved)
     world.plan()
     (first,) = world.wanted()
     world.report(first, TaskState.FAILED)
