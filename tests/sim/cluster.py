@@ -141,7 +141,7 @@ class Simulation:
         engine, since = self.engine, self.engine.now
         while True:
             engine.run(engine.now + 0.5)
-            problem = self.judge.unfinished()
+            problem = self.judge.unfinished(self.operators.leader())
             if problem:
                 since = engine.now
             elif engine.now - since >= SETTLED_S:

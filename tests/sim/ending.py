@@ -75,7 +75,11 @@ def _of_job(view: ClusterView, service: Service, *, now: float) -> Iterator[str]
         return  # what it waits for is looked at elsewhere
     for run in ledger.runs:
         going_for_s = now - run.started_at
-        if run.state is RunState.RUNNING and (not run.number or going_for_s > LONGEST_RUN_S):
+        if (
+            run.state is RunState.RUNNING
+            and run.total
+            and (not run.number or going_for_s > LONGEST_RUN_S)
+        ):
             yield f"run {run.number} of {service.spec.name} still goes on"
     if service.spec.schedule is not None and now - ledger.fired_until > LATEST_FIRING_S:
         yield f"job {service.spec.name} has not fired since {ledger.fired_until}"

@@ -24,7 +24,7 @@ from tests.sim.ending import unfinished
 from tests.sim.engine import Clock, Engine, Violated
 from tests.sim.graces import Graces
 from tests.sim.ledgers import Ledgers
-from tests.sim.manager import Plea
+from tests.sim.manager import Manager, Plea
 from tests.sim.node import Container, Node
 from tests.sim.room import holders, overcommitted
 from tests.sim.rules import Rules
@@ -219,9 +219,14 @@ class Judge:
 
     # -- the end -------------------------------------------------------------------------
 
-    def unfinished(self) -> str:
-        """What is not as wanted; empty once everything is."""
-        return unfinished(self.view, self.fleet, self.nodes.values(), now=self._engine.epoch)
+    def unfinished(self, leader: Manager | None) -> str:
+        """What is not as wanted, by what the leader knows; empty once everything is."""
+        if leader is None or leader.term is None:
+            return "nobody leads"
+        if leader.view.revision < self.view.revision:
+            return f"{leader.id} has not seen everything"
+        hosts, now = self.nodes.values(), leader.clock.epoch
+        return unfinished(leader.view, leader.term.fleet, hosts, now=now)
 
     def check(self) -> None:
         """Assert that the judge's own view is in order."""

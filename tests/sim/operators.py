@@ -66,7 +66,7 @@ class Operators:
         """Issue a command, as soon as anyone leads."""
         if self._engine.is_calm or not attempts:
             return
-        leader = self._leader()
+        leader = self.leader()
         if leader is None:
             self._engine.after(RETRY_S, lambda: self.act(happening, attempts - 1))
             return
@@ -79,7 +79,7 @@ class Operators:
 
     def activate_all(self) -> None:
         """Have every node take tasks again; repeated until it is so."""
-        leader = self._leader()
+        leader = self.leader()
         idle = [
             node
             for node in self._judge.view.nodes.values()
@@ -96,7 +96,7 @@ class Operators:
 
     def mend_all(self) -> None:
         """Have every service use an image that works, and promoted; repeated for ever."""
-        leader = self._leader()
+        leader = self.leader()
         broken = [each for each in self._judge.view.services.values() if not works(each.spec)]
         for service_id in list(leader.view.services) if leader is not None else ():
             with suppress(Refused):
@@ -112,7 +112,7 @@ class Operators:
 
     def remove_gone(self) -> None:
         """Remove the nodes that are no more; repeated until it is so."""
-        leader = self._leader()
+        leader = self.leader()
         gone = [
             each
             for each in self._judge.nodes.values()
@@ -128,7 +128,7 @@ class Operators:
 
     def admit(self, node: Node, description: NodeDescription) -> None:
         """Let a host join; it starts its agent once it is admitted."""
-        leader = self._leader()
+        leader = self.leader()
         if node.id in self._judge.view.nodes:
             node.start_agent()
             return
@@ -258,7 +258,8 @@ class Operators:
             return
         leader.commit(fenced(commit, term.fence), done, lambda err: None)
 
-    def _leader(self) -> Manager | None:
+    def leader(self) -> Manager | None:
+        """Who leads, and can be talked to."""
         leading = [each for each in self._managers.values() if each.is_up and each.leads]
         return leading[0] if leading else None
 
