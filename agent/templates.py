@@ -1,9 +1,7 @@
 """Fill in what is different for each task: `{{.Task.Slot}}`, `{{.Node.Hostname}}`.
 
-A service's label is `{{.Service.Labels.zone}}`, or `{{index .Service.Labels "com.example.zone"}}`
-when there are dots in its name, as in Docker's templates.
-Only the names listed here exist. Anything else between double braces is refused rather than
-passed on: a path or a host name with braces in it is never what somebody wanted.
+The names are those of `swarm.placeholders`. Anything else between double braces is refused
+rather than passed on: a path or a host name with braces in it is never what somebody wanted.
 """
 
 import re
@@ -14,8 +12,7 @@ from msgspec import Struct
 from swarm.errors import Invalid
 from swarm.ids import NodeId
 from swarm.objects import Task
-
-_PLACE = re.compile(r"\{\{(.*?)\}\}")
+from swarm.placeholders import PLACE, label_names
 
 
 class Host(Struct, frozen=True, kw_only=True):
@@ -34,7 +31,7 @@ def task_name(task: Task) -> str:
 
 def names(task: Task, labels: Mapping[str, str], host: Host) -> dict[str, str]:
     """Every name that a template of this task may use; `labels` are its service's."""
-    return _labels(labels) | {
+    return label_names(labels) | {
         ".Service.ID": task.service_id,
         ".Service.Name": task.service_name,
         ".Node.ID": host.node_id,
@@ -45,15 +42,6 @@ def names(task: Task, labels: Mapping[str, str], host: Host) -> dict[str, str]:
         ".Task.Name": task_name(task),
         ".Task.Slot": str(task.slot),
     }
-
-
-def _labels(labels: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for key, value in sorted(labels.items()):
-        if "." not in key:
-            found[f".Service.Labels.{key}"] = value
-        found[f'index .Service.Labels "{key}"'] = value
-    return found
 
 
 def expand(text: str, values: Mapping[str, str], *, path: str) -> str:
@@ -69,4 +57,4 @@ def expand(text: str, values: Mapping[str, str], *, path: str) -> str:
             )
         return values[name]
 
-    return _PLACE.sub(value, text)
+    return PLACE.sub(value, text)

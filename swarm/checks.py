@@ -3,7 +3,8 @@
 The command line checks before it sends and the manager checks again before it commits, with
 the same function, so no other client can store what an agent would choke on. Only what the
 spec itself can tell is checked here: whether an image exists, or a node is large enough, is
-asked of those who know. A template (`{{.Task.Slot}}`) is judged once it has been filled in.
+asked of those who know. What a template (`{{.Task.Slot}}`) stands for is judged once it has been
+filled in; that its names exist is judged here.
 Each subject has a module in `swarm.checking`.
 """
 
@@ -17,6 +18,7 @@ from swarm.checking.endpoint import endpoint
 from swarm.checking.placement import placement
 from swarm.checking.policies import autoscale, restarts, rollouts, schedule
 from swarm.checking.resources import resources
+from swarm.checking.templates import templates
 from swarm.errors import Invalid
 from swarm.specs import Replicated, ReplicatedJob, ServiceSpec, TaskSpec
 
@@ -49,6 +51,7 @@ def _service(spec: ServiceSpec) -> Iterator[Problem]:
         case _:
             pass
     yield from _task(spec.task)
+    yield from templates(spec)
     yield from placement(spec)
     yield from rollouts(spec)
     yield from schedule(spec)

@@ -319,3 +319,21 @@ def test_all_problems_are_told_at_once() -> None:
         "endpoint.ports[0].target",
         "endpoint.ports[0]",
     ]
+
+
+def test_a_template_with_a_name_that_no_node_knows_is_refused_with_the_names_there_are() -> None:
+    made = service(
+        hostname="{{.Node.Bogus}}",
+        env=("A={{.Service.Labels.zone}}", "B={{.Task.Slot}}", 'C={"x": {"y": 1}}'),
+        mounts=(Mount(kind=MountKind.VOLUME, source="v-{{.Slot}}", target="/v"),),
+    )
+
+    problems = check_service(made)
+    labelled = check_service(replace(made, labels={"zone": "east"}))
+
+    paths = [each.partition(":")[0] for each in problems]
+    assert paths == [
+        "task.container.hostname", "task.container.env[0]", "task.container.mounts[0].source",
+    ]  # fmt: skip
+    assert "there is no {{.Node.Bogus}}; use one of .Service.ID, " in problems[0]
+    assert len(labelled) == 2
