@@ -2,7 +2,7 @@
 
 Filters of one key are alternatives; different keys must all hold. A key that the listing does
 not know is refused with those it knows: a filter that silently selects everything would be
-dangerous in front of `rm`.
+dangerous in front of `rm`. So is a word that no value of a closed set is.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,17 @@ from typing import TypeVar
 
 from swarm.api.v1 import control_pb2, images_pb2, objects_pb2
 from swarm.errors import Invalid
+from swarm.states import TaskState
 from swarmctl import rows
+
+_STATES = tuple(state.word for state in TaskState)
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "availability": ("active", "pause", "drain"),
+    "current-state": _STATES,
+    "desired-state": _STATES,
+    "mode": ("replicated", "global", "replicated-job", "global-job"),
+    "role": ("worker", "manager"),
+}
 
 T = TypeVar("T")
 Test = Callable[[T, str], bool]
@@ -37,8 +47,16 @@ def parse_filters(filters: Iterable[str], *, known: Iterable[str]) -> dict[str, 
             raise Invalid(f"--filter {text!r} is not KEY=VALUE", hint="write --filter name=web")
         if key not in names:
             raise Invalid(f"--filter: unknown key {key!r}", hint=f"there are {', '.join(names)}")
+        _check_value(key, value.strip())
         wanted.setdefault(key, []).append(value.strip())
     return wanted
+
+
+def _check_value(key: str, value: str) -> None:
+    """A misspelt word would select nothing, as if there were nothing."""
+    known = _WORDS.get(key, ())
+    if known and value.lower().replace(" ", "-") not in known:
+        raise Invalid(f"--filter: {key} is never {value!r}", hint=f"there are {', '.join(known)}")
 
 
 def has_label(labels: Mapping[str, str], wanted: str) -> bool:

@@ -57,7 +57,7 @@ def _cpus(text: str) -> int:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 10:
-        raise Invalid(f"{text!r} is not a count", hint="give a whole number, 0 or more")
+        raise Invalid(f"{text!r} is not a count", hint="give a whole number, 0 to 2147483647")
     return int(text)
 
 

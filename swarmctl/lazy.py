@@ -49,6 +49,18 @@ class Group(click.Group):
             case Leaf() as leaf:
                 return load(leaf)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command; for a misspelt one, which was meant."""
+        name = args[0]
+        if name not in self._children and name not in ALIASES:
+            from difflib import get_close_matches
+
+            if close := get_close_matches(name, self._children, n=1):
+                ctx.fail(f"no such command '{name}'; did you mean {close[0]}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands' lines, without importing any."""
         del ctx

@@ -54,6 +54,7 @@ def ps(
     from swarmctl.tables import listed
     from swarmctl.task_rows import listing, task_rows
 
+    filters = [_resolved(session, each) for each in filters]
     parse_filters(filters, known=TASK_TESTS)
     ports = {
         view.service.id: published(view.service.spec.endpoint)
@@ -64,6 +65,12 @@ def ps(
     found = selected(views, filters, TASK_TESTS)
     rows = task_rows(found, detail, now=session.now(), ports=ports)
     session.write(listed(list(rows), listing(found), form=form, quiet=quiet))
+
+
+def _resolved(session: Session, text: str) -> str:
+    from swarmctl.commands.node import SELF, named
+
+    return f"node={named(session, (SELF,))[0]}" if text == f"node={SELF}" else text
 
 
 @click.command("inspect", cls=Command)

@@ -101,3 +101,13 @@ def test_a_label_is_asked_for_with_or_without_its_value() -> None:
     assert has_label(labels, "b=")
     assert not has_label(labels, "a=2")
     assert not has_label(labels, "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("desired-state=runing", "running"), ("mode=jobs", "replicated-job")]
+)
+def test_a_word_that_no_value_is_does_not_select_nothing(text: str, said: str) -> None:
+    with pytest.raises(Invalid, match="is never") as refused:
+        parse_filters([text], known=[text.partition("=")[0]])
+
+    assert said in refused.value.hint

@@ -33,6 +33,7 @@ SWARMCTL = (sys.executable, "-m", "swarmctl.main")
         (["service", "create"], 1, "missing IMAGE"),
         (["service", "nope"], 1, "no such command 'nope'"),
         (["nope"], 1, "no such command 'nope'"),
+        (["servce", "ls"], 1, "no such command 'servce'; did you mean service?"),
         (["service", "ls", "extra"], 1, "unexpected extra argument"),
         (["join-token", "boss"], 1, "'boss'"),
     ],

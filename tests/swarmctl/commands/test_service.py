@@ -94,6 +94,14 @@ def test_tasks_are_selected(socket: Path) -> None:
     assert ran.out == "t-new\n"
 
 
+def test_tasks_on_this_host_are_selected(swarm: FakeSwarm, socket: Path) -> None:
+    swarm.tasks[0].task.node_id = swarm.node_id
+
+    ran = run(socket, "service", "ps", "-q", "-f", "node=self", "web")
+
+    assert ran.out == f"{swarm.tasks[0].task.id}\n"
+
+
 def test_a_service_is_inspected(socket: Path) -> None:
     [detail] = json.loads(run(socket, "service", "inspect", "web").out)
     image = run(
