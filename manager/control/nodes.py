@@ -101,7 +101,10 @@ def _check_role(node: Node, spec: NodeSpec) -> None:
         raise Refused(
             f"node {_name(node)} cannot be promoted yet: promotion comes with multi-manager support"
         )
-    raise Refused(f"node {_name(node)} is the swarm's only manager and cannot be demoted")
+    raise Refused(
+        f"node {_name(node)} is the swarm's only manager and cannot be demoted",
+        hint="make another node a manager first: swarmctl node promote NODE",
+    )
 
 
 def _name(node: Node) -> str:

@@ -136,7 +136,7 @@ def _check_name(text: str, registry: str, repository: str) -> None:
     if repository != repository.lower():
         raise Invalid(
             f"image {text!r}: repository {repository!r} must be lower case",
-            hint=f"try {repository.lower()}",
+            hint="names hold no spaces" if " " in repository else f"try {repository.lower()}",
         )
     for component in repository.split("/"):
         if not _COMPONENT.match(component):
