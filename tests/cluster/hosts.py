@@ -145,10 +145,16 @@ class Host:
         sh("ip", "-n", self._lan.switch, "link", "set", self._link, "up")
 
     def kill_everything(self) -> None:
-        """End this host as a power cut would: every process of it, containers too."""
-        for pid in [pid for pid, line in command_lines() if str(self.base) in line]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        """End this host as a power cut would: every process of it, containers too.
+
+        The launcher may have started another swarmd before it is its turn, so we look again.
+        """
+        while pids := [pid for pid, line in command_lines() if str(self.base) in line]:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if self._daemon is not None:
+                self._daemon.poll()  # nobody else takes its exit code
         for controller in _controllers():
             root = CONTROLLERS / controller / self.cgroup_parent
             for procs in sorted(root.rglob("cgroup.procs")) if root.is_dir() else ():
