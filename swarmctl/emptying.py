@@ -22,6 +22,27 @@ def progress(views: Sequence[control_pb2.TaskView], total: int) -> str:
     return f"{len(views)} of {total} {noun} left: {', '.join([*named, *more])}"
 
 
+def shown_services(views: Sequence[control_pb2.TaskView]) -> list[str]:
+    """The services of those tasks that are named."""
+    return sorted({view.task.service_id for view in views[:_SHOWN]})
+
+
+def reasons(
+    views: Sequence[control_pb2.TaskView], others: Iterable[control_pb2.TaskView]
+) -> list[str]:
+    """Why the replacements of those that are named do not start, as their services' tasks say."""
+    waiting = {
+        (view.task.service_id, view.task.slot): view.task.message
+        for view in others
+        if not view.task.node_id and view.task.slot and view.task.message
+    }
+    return [
+        f"  {task_name(view.task)} stays until it is replaced: {reason}"
+        for view in views[:_SHOWN]
+        if (reason := waiting.get((view.task.service_id, view.task.slot)))
+    ]
+
+
 def _name(view: control_pb2.TaskView) -> str:
     name = task_name(view.task)
     is_asked = view.task.desired > objects_pb2.TASK_STATE_RUNNING

@@ -106,6 +106,26 @@ def test_a_drain_is_watched_until_the_node_is_empty(
     assert [r.nodes for r in swarm.asked(control_pb2.ListTasksRequest)] == [["w1"]] * 3
 
 
+def test_a_drain_that_is_stuck_says_what_its_replacements_wait_for(
+    swarm: FakeSwarm, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emptying, "PERIOD_S", 0.0)
+    monkeypatch.setattr(emptying, "STUCK_S", -1.0)
+    staying = task("t1", slot=1, node_id="w1")
+    waiting = task("t2", slot=1, node_id="", state=None, message="no suitable node")
+    over = task("t1", node_id="w1", state=objects_pb2.TASK_STATE_SHUTDOWN)
+    swarm.tasks_of_calls = [[staying], [staying], [staying, waiting], [over]]
+
+    ran = run(socket, "node", "update", "--availability", "drain", "beta")
+
+    assert ran.out == (
+        "beta\n"
+        "1 of 1 task left: web.1\n"
+        "  web.1 stays until it is replaced: no suitable node\n"
+        "Node beta is empty.\n"
+    )
+
+
 def test_taints_are_listed(swarm: FakeSwarm, socket: Path) -> None:
     taint = specs_pb2.Taint(key="gpu", effect=specs_pb2.TAINT_EFFECT_NO_EXECUTE)
     swarm.nodes[0].node.spec.taints.append(taint)
