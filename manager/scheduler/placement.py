@@ -118,8 +118,8 @@ def admitted_nodes(fleet: Fleet, ask: Ask) -> frozenset[NodeId]:
 
 
 def without_room(fleet: Fleet, ask: Ask, nodes: Iterable[NodeId]) -> dict[NodeId, str]:
-    """Which of these nodes have no room for one task, and why."""
-    filters = tuple(Room(fleet, ask).filters())
+    """Which of these nodes have no room for one task, or do not admit it, and why."""
+    filters = (*standing_filters(fleet, ask), *Room(fleet, ask).filters())
     found: dict[NodeId, str] = {}
     for node_id in nodes:
         row = fleet.rows[node_id]

@@ -543,6 +543,30 @@ def test_a_node_without_room_for_two_is_updated_also_when_an_earlier_update_foun
     assert versions(world) == {3: 1}
 
 
+def test_a_node_that_joins_runs_no_earlier_version_that_does_not_admit_it() -> None:
+    """Found by seed 332 of the simulation: a task was started where its constraint forbids it.
+
+    1. Version 1 of a global service is bound to nodes of a label, and version 2 is not.
+    2. The rollout waits for somebody, so whatever is added is of version 1.
+    3. A node without the label joins: the current version admits it, but not that one.
+    """
+    world = Driven()
+    world.node("a", labels={"zone": "east"})
+    world.node("b", labels={"zone": "east"})
+    bound = TaskSpec(placement=Placement(constraints=("node.labels.zone==east",)))
+    world.service(mode=Global(), task=bound, update=UpdatePolicy(canary=1))
+    world.converge()
+    update(world, placement=Placement())
+    world.converge()
+    assert rollout(world).state is RolloutState.CANARY
+
+    world.node("c")
+    world.converge()
+
+    assert not [task for task in world.live() if task.node_id == "c"]
+    assert "constraint" in next(task.message for task in world.wanted() if not task.node_id)
+
+
 def test_a_node_that_is_not_admitted_any_more_gets_no_replacement_of_what_it_runs() -> None:
     """Found by seed 6 of the simulation: a task was started where its constraint forbids it.
 
