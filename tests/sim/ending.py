@@ -41,6 +41,12 @@ def _of_service(
         for run in ledger.runs
     ):
         return  # a run keeps the version of when it fired, and this one never ends
+    if not plan.decisions and any(
+        not _works(view, service_id, task.spec_version)
+        for task in view.tasks_of(service_id).values()
+        if task.desired <= TaskState.RUNNING
+    ):
+        return  # what is broken goes on in its loop while the new version finds no place
     if plan.decisions or (plan.wake_at is not None and firing is None):
         yield f"service {service_id} has yet to be planned: {plan}"
     if service is None:

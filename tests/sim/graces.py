@@ -37,7 +37,7 @@ class Graces:
         self._engine = engine
         self._objects = objects
         self._deleting: frozenset[str] = frozenset()
-        self._ended: dict[NodeId, tuple[float, bool]] = {}
+        self._ended: dict[NodeId, list[tuple[int, float, bool]]] = {}
         self._offices: dict[str, _Office] = {}
 
     def before(self, commit: Commit) -> None:
@@ -52,7 +52,8 @@ class Graces:
             key = read_key(change.key)
             if key is not None and key.kind == layout.SESSIONS and change.value is None:
                 is_deleted = change.key in self._deleting
-                self._ended[key.node_id] = self._engine.now, is_deleted
+                ends = self._ended.setdefault(key.node_id, [])
+                ends.append((batch.revision, self._engine.now, is_deleted))
         self._deleting = frozenset()
 
     def took_office(self, manager: str, clock: Clock) -> None:
@@ -79,7 +80,8 @@ class Graces:
     def _is_hasty(self, node_id: NodeId, office: _Office, view: ClusterView) -> bool:
         if view.node_state(node_id) is not NodeState.DOWN:
             return False
-        at, is_deleted = self._ended.get(node_id, (0.0, False))
+        known = [each for each in self._ended.get(node_id, ()) if each[0] <= view.revision]
+        _, at, is_deleted = known[-1] if known else (0, 0.0, False)
         if is_deleted and at > office.since:
             return False
         return self._engine.now - max(at, office.since) < GRACE_S - SLACK_S

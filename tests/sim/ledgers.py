@@ -8,7 +8,7 @@ left out.
 from collections.abc import Callable
 
 from manager import layout
-from manager.decisions import CreateTask, Plan
+from manager.decisions import CreateTask, Plan, WriteLedger
 from manager.decoding import read_key
 from manager.orchestrator.schedules import signature
 from manager.store import Batch
@@ -19,7 +19,7 @@ from swarm.objects import Ledger, Observation, Task
 from swarm.specs import Catchup
 from swarm.states import TaskState
 
-Place = tuple[ServiceId, int, int, int, NodeId]
+Place = tuple[ServiceId, int, float, int, NodeId]
 
 
 class Ledgers:
@@ -36,9 +36,15 @@ class Ledgers:
         service = view.services.get(plan.service_id)
         if service is None or not service.spec.is_job:
             return
+        written = {
+            each.ledger.service_id: each.ledger
+            for each in plan.decisions
+            if isinstance(each, WriteLedger)
+        }
         for each in plan.decisions:
             if isinstance(each, CreateTask):
-                at = self._completed.get(_place(each.task))
+                ledger = written.get(plan.service_id, view.ledgers.get(plan.service_id))
+                at = self._completed.get(_place(each.task, ledger))
                 if at is not None and at <= view.revision:
                     name = f"{each.task.service_name}.{each.task.slot or each.task.node_id}"
                     self._objects("job", f"{name} of run {each.task.run} is begun again")
@@ -53,7 +59,8 @@ class Ledgers:
                 task = view.tasks.get(key.task_id)
                 state = unpack(Observation, change.value).state
                 if task is not None and state is TaskState.COMPLETE:
-                    self._completed.setdefault(_place(task), batch.revision)
+                    place = _place(task, view.ledgers.get(task.service_id))
+                    self._completed.setdefault(place, batch.revision)
             elif key.kind == layout.LEDGERS:
                 self._fire(view, view.ledgers[key.service_id])
 
@@ -80,6 +87,12 @@ class Ledgers:
                 )
 
 
-def _place(task: Task) -> Place:
+def _place(task: Task, ledger: Ledger | None) -> Place:
+    """A slot or node of a run; one that starts over begins at another time."""
     node_id = NodeId("") if task.slot else task.node_id
-    return task.service_id, task.run, task.spec_version, task.slot, node_id
+    begun = [
+        run.started_at
+        for run in (ledger.runs if ledger is not None else ())
+        if (run.number, run.spec_version) == (task.run, task.spec_version)
+    ]
+    return task.service_id, task.run, begun[0] if begun else 0.0, task.slot, node_id

@@ -73,7 +73,9 @@ def check_dependencies(decided: Decided, objects: Objection) -> None:
     if service is None or not decided.given:
         return
     view = decided.view
-    for dependency in service.spec.task.depends_on:
+    # A run keeps the version of when it fired; what lasts follows the present one.
+    spec = version_of(view, decided.given[0]).task if service.spec.is_job else service.spec.task
+    for dependency in spec.depends_on:
         found = [each for each in view.services.values() if each.spec.name == dependency.service]
         if not found:
             objects("dependency", f"{decided.name} starts without {dependency.service}")
