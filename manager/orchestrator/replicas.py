@@ -219,7 +219,8 @@ def _keep_best(replica: Replica, live: list[Attempt], frame: Frame, draft: Draft
     if not best.unsure:
         for attempt in replica.having(Phase.WAITING):
             draft.remove(attempt)
-        for attempt in replica.having(Phase.LOST):
+        # What was to replace it and failed is not tried again.
+        for attempt in [*replica.having(Phase.LOST), *replica.having(Phase.ENDED)]:
             draft.stop(attempt)
     if kept is None:
         return _held_by(replica, best, frame)

@@ -304,6 +304,18 @@ def rewrites(plan: Plan) -> list[WriteService]:
     return [each for each in plan.decisions if isinstance(each, WriteService)]
 
 
+def test_after_a_rollback_nothing_that_failed_is_still_wanted() -> None:
+    world = running(4, UpdatePolicy(parallelism=2, order=START_FIRST))
+    update(world)
+    go_on(world, 5.0, fails=bad)
+    assert any(world.view.state(task) is TaskState.FAILED for task in world.wanted())
+
+    act(world, services.rollback(world.view, WEB, 0, None, now=world.now))
+    go_on(world, 10.0, fails=bad)
+
+    assert len(world.wanted()) == len(up(world)) == 4
+
+
 def test_a_rollback_that_fails_as_well_is_paused() -> None:
     policy = UpdatePolicy(parallelism=1, failure_action=FailureAction.ROLLBACK)
     rollback = UpdatePolicy(parallelism=1, failure_action=FailureAction.ROLLBACK)
