@@ -123,7 +123,7 @@ def _measure_job(view: ClusterView, service: Service) -> Progress:
         states=dict(states),
         problems=() if is_settled else problems(view, service),
         old=0 if is_scheduled else old,
-        failure="" if is_scheduled else counts.failure,
+        failure="" if is_settled else counts.failure,
     )
 
 

@@ -76,6 +76,17 @@ def test_a_job_that_can_never_be_done_says_why_at_once() -> None:
     assert world.live(JOB), "the other slot goes on"
 
 
+def test_a_failed_job_that_is_to_do_nothing_any_more_has_done_it() -> None:
+    world = job(ReplicatedJob(total=2, max_concurrent=1))
+    world.plan()
+    end(world, TaskState.FAILED)
+    assert measure(world.view, JOB).failure
+
+    world.set_service(JOB, mode=ReplicatedJob(total=0, max_concurrent=1))
+
+    assert measure(world.view, JOB).failure == ""
+
+
 def test_a_new_version_is_not_failed_by_the_one_before() -> None:
     world = job(ReplicatedJob())
     world.plan()
