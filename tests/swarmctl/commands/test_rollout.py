@@ -28,7 +28,9 @@ def progress(
     rollout: objects_pb2.Rollout = to_message(
         Rollout(state=state, message=message, spec_version=2, started_at=9.0)
     )
-    return control_pb2.ServiceProgress(wanted=2, running=2, old=old, rollout=rollout)
+    return control_pb2.ServiceProgress(
+        wanted=2, running=2, old=old, rollout=rollout, states={"running": 2}
+    )
 
 
 @pytest.fixture(autouse=True)
