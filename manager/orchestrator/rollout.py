@@ -157,7 +157,7 @@ def conclude(course: Course, settled: Sequence[Settled], draft: Draft) -> Rollou
         if done_at <= draft.now:
             return _over(rollout, now=draft.now)
         draft.wake(done_at)
-    return _canary(course, rollout, settled, now=draft.now)
+    return _canary(course, rollout, settled, draft)
 
 
 def rollback(service: Service, message: str, *, now: float) -> Rollout:
@@ -344,21 +344,25 @@ def _over(rollout: Rollout, *, now: float) -> Rollout:
     )
 
 
-def _canary(course: Course, rollout: Rollout, settled: Sequence[Settled], *, now: float) -> Rollout:
+def _canary(course: Course, rollout: Rollout, settled: Sequence[Settled], draft: Draft) -> Rollout:
     """Hold once the canaries are proven; a hold that nobody asks for any more ends."""
     canaries = course.canaries
     if not canaries and rollout.state is RolloutState.CANARY:
         return structs.replace(rollout, state=RolloutState.UPDATING, message="update in progress")
     if not canaries or rollout.state is RolloutState.CANARY:
         return rollout
-    proven = sum(
-        each.standing is Standing.UP and now >= each.up_since + course.proven_s for each in settled
-    )
+    proven_at = [
+        each.up_since + course.proven_s for each in settled if each.standing is Standing.UP
+    ]
+    proven = sum(at <= draft.now for at in proven_at)
     if proven < canaries:
+        for at in proven_at:
+            if at > draft.now:
+                draft.wake(at)
         return rollout
     return structs.replace(
         rollout,
         state=RolloutState.CANARY,
         message=f"{proven} of {rollout.total} replicas are canaries: promote them or roll back",
-        changed_at=now,
+        changed_at=draft.now,
     )

@@ -4,11 +4,12 @@ from manager.decisions import SetDesired
 from manager.orchestrator.attempts import Attempt, Phase
 from manager.orchestrator.draft import Draft
 from manager.orchestrator.reaping import bury_gone
-from manager.orchestrator.replicas import Frame, Replica, Standing, settle
+from manager.orchestrator.replicas import Frame, Replica, Settled, Standing, settle
+from manager.orchestrator.rollout import Course, conclude
 from manager.view import ClusterView
 from swarm.ids import NodeId, ServiceId, TaskId
-from swarm.objects import Service, Task
-from swarm.specs import ServiceSpec
+from swarm.objects import Rollout, Service, Task
+from swarm.specs import ServiceSpec, UpdatePolicy
 from swarm.states import TaskState
 
 
@@ -76,3 +77,26 @@ def test_an_attempt_on_a_removed_node_is_remembered_until_another_can_follow() -
     bury_gone([attempt(3, Phase.ENDED, TaskState.SHUTDOWN), gone], draft, is_followed=True)
 
     assert draft.is_forgotten(gone)
+
+
+def test_canaries_are_looked_at_again_when_they_are_proven_though_nothing_else_is_left() -> None:
+    """Found by seed 540 of the simulation: canaries that nobody was told of.
+
+    1. Two canaries are up, but not for long enough yet.
+    2. All other replicas wait for room, so none is of an earlier version any more.
+    3. Only time will tell when the canaries are proven, so somebody has to look again.
+    """
+    service = Service(id=ServiceId("s"), spec=ServiceSpec())
+    policy = UpdatePolicy(canary=2, monitor_s=5.0)
+    course = Course(service=service, policy=policy, rollout=Rollout(total=3))
+    canary = attempt(1, Phase.LIVE, TaskState.RUNNING)
+    up = [
+        Settled(replica=Replica(slot=slot, attempts=[canary]), standing=Standing.UP, up_since=since)
+        for slot, since in ((1, 5.0), (2, 9.5))
+    ]
+    waiting = Settled(replica=Replica(slot=3, attempts=[]), standing=Standing.UNTRIED)
+    draft = Draft(ClusterView(), service.id, now=10.0)
+
+    conclude(course, [*up, waiting], draft)
+
+    assert draft.finished().wake_at == 10.5
