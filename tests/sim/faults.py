@@ -257,5 +257,5 @@ def revive_manager(manager: Manager) -> None:
 
 def turn_off(node: Node) -> None:
     """A host that was thrown out goes to the scrapyard."""
-    if node.is_up or node.running:
+    if node.is_up or node.containers:
         node.lose_power()

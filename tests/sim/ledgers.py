@@ -58,7 +58,8 @@ class Ledgers:
             if key.kind == layout.OBSERVED:
                 task = view.tasks.get(key.task_id)
                 state = unpack(Observation, change.value).state
-                if task is not None and state is TaskState.COMPLETE:
+                is_ours = task is not None and task.desired is not TaskState.REMOVE
+                if task is not None and is_ours and state is TaskState.COMPLETE:
                     place = _place(task, view.ledgers.get(task.service_id))
                     self._completed.setdefault(place, batch.revision)
             elif key.kind == layout.LEDGERS:

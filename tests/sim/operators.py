@@ -129,6 +129,8 @@ class Operators:
     def admit(self, node: Node, description: NodeDescription) -> None:
         """Let a host join; it starts its agent once it is admitted."""
         leader = self.leader()
+        if node.is_gone:
+            return
         if node.id in self._judge.view.nodes:
             node.start_agent()
             return

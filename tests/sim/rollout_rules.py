@@ -127,7 +127,9 @@ def check_end(decided: Decided, objects: Objection) -> None:
         new = [
             each for each in decided.tasks.values() if each.slot == slot and decided.is_new(each)
         ]
-        if not any(0 < _since(decided, each) <= watched_since for each in new):
+        if any(decided.is_done(each) for each in new):
+            continue  # it ended well before that
+        if not any(0 < decided.up_at(each) <= watched_since for each in new):
             objects("monitor", f"{decided.name}.{slot} was not watched for long enough")
 
 
@@ -139,12 +141,6 @@ def _is_proven(decided: Decided, task: Task) -> bool:
         return False
     needed = min(decided.policy.monitor_s, PROVEN_S)
     return not decided.is_new(task) or decided.now - decided.up_at(task) >= needed - SLACK_S
-
-
-def _since(decided: Decided, task: Task) -> float:
-    seen = decided.view.observation(task)
-    at = seen.at if seen is not None else 0.0
-    return decided.up_at(task) or (at if decided.is_done(task) else 0.0)
 
 
 def _put_up_with(decided: Decided) -> set[int]:
