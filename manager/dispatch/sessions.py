@@ -5,10 +5,15 @@ stream is still open or not. So an agent that restarts and returns in time was n
 and neither was one whose manager restarted: sessions that an earlier process of this
 manager held are inherited with a full three periods. A newer session of a node supersedes
 the older one. A node that says goodbye is gone at once: it leaves the swarm and will not be
-back. When this process itself was asleep (a stopped virtual machine, a starved
-host), the messages it did not read are no evidence against anyone, and all get that time.
+back.
+
+Silence counts only while we listened. What came while this process was busy or starved has
+not been read yet, so time that it did not listen (`deaf`) is added to every deadline; after a
+sleep as long as the silence that ends a session (a stopped virtual machine), all get the
+full time. Nor is a session silent whose message has yet to be looked at (`delayed`).
 """
 
+import math
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -16,7 +21,8 @@ from msgspec import Struct
 from swarm.ids import NodeId
 
 SILENT_PERIODS = 3
-FORGIVEN_DELAY_S = 0.5
+LISTENED_S = 0.25
+"""How much listening one turn of the loop proves, however long it took."""
 NODES_PER_SECOND = 1000
 
 
@@ -59,6 +65,21 @@ class Sessions:
         found.deadline = now + SILENT_PERIODS * found.heartbeat_s
         return True
 
+    def delayed(self, node_id: NodeId, session_id: str) -> None:
+        """What was `heard` last is not looked at yet; until it is `heard` again, we read no more."""
+        found = self.open.get(node_id)
+        if found is not None and found.session_id == session_id and not found.has_left:
+            found.deadline = math.inf
+
+    def deaf(self, lag_s: float, *, now: float) -> None:
+        """For the last `lag_s` nobody could be heard."""
+        for each in self.open.values():
+            if each.has_left:
+                continue
+            silence_s = SILENT_PERIODS * each.heartbeat_s
+            least = now + silence_s if lag_s >= silence_s else 0.0
+            each.deadline = max(each.deadline + lag_s, least)
+
     def disconnected(self, node_id: NodeId, session_id: str) -> None:
         """The stream ended: the node has what is left of its three periods to return."""
         found = self.open.get(node_id)
@@ -87,12 +108,8 @@ class Sessions:
     def expired(self, *, now: float) -> tuple[tuple[NodeId, str], ...]:
         """The sessions that were silent for too long, with their ids; they are over.
 
-        Ask at `next_deadline`: asking much later means that we were asleep.
+        Say first for how long we were `deaf`.
         """
-        deadline = self.next_deadline()
-        if deadline is not None and now - deadline > FORGIVEN_DELAY_S:
-            for each in self.open.values():
-                each.deadline = max(each.deadline, now + SILENT_PERIODS * each.heartbeat_s)
         return self._ended(n for n, each in self.open.items() if each.deadline <= now)
 
     def next_deadline(self) -> float | None:

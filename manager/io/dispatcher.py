@@ -19,13 +19,14 @@ from manager import layout
 from manager.applied import Applied
 from manager.control.contents import opened
 from manager.dispatch.arrivals import arrive, describe
-from manager.dispatch.sessions import Sessions, heartbeat_period
+from manager.dispatch.sessions import LISTENED_S, Sessions, heartbeat_period
 from manager.io.conversations import Conversations
 from manager.io.line import Line
 from manager.io.logs import LogBroker
 from manager.io.mirror import Mirror
 from manager.io.preflights import Preflights
 from manager.io.presence import Presence
+from manager.io.reception import Reception
 from manager.io.reporting import Reporting
 from manager.io.turns import Turns
 from manager.io.wire import kind_of, read_agent, write_agent
@@ -81,6 +82,7 @@ class Dispatcher:
         self._data_key = data_key
         self._log = log
         self._reporting = Reporting(mirror, log)
+        self._reception = Reception(mirror)
         self._arrivals: dict[NodeId, asyncio.Lock] = {}
         self._opened = asyncio.Event()
         self._turns = Turns()
@@ -121,6 +123,7 @@ class Dispatcher:
         """Commit what agents report, and end the sessions of those who fell silent."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._reporting.run())
+            group.create_task(self._reception.run())
             group.create_task(self._expire())
 
     async def serve(self, node_id: NodeId, requests: Requests, context: Context) -> None:
@@ -149,8 +152,12 @@ class Dispatcher:
             )
             revision = await self._take_session(hello, session)
             await self._mirror.caught_up(revision)
+            await self._turns.next()
             if self._is_closing:
                 raise Unavailable("this manager is stopping", hint="reconnect")
+            holder = self._mirror.view.sessions.get(node_id)
+            if holder is None or holder.session_id != session.session_id:
+                raise Unavailable("the session was over before it began", hint="reconnect")
             line = Line(node_id, session.session_id, revision=revision, opened=self._opened_content)
             self._register(line)
         snapshot = line.assignments.open(self._mirror.view, hello.digest)
@@ -176,12 +183,14 @@ class Dispatcher:
 
     async def _take_session(self, hello: Hello, session: Session) -> int:
         view = self._mirror.view
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             lease = await self._presence.lease()
             if session.node_id not in view.nodes:
                 raise Refused(f"node {session.node_id} was removed from the swarm")
-            commit = arrive(view, hello, session, lease=lease, now=self._mirror.clock())
             try:
+                if attempt == 0:
+                    return await self._reception.take(hello, session, lease)
+                commit = arrive(view, hello, session, lease=lease, now=self._mirror.clock())
                 return await self._mirror.commit(commit)
             except Conflict:
                 await self._mirror.settle()
@@ -245,13 +254,21 @@ class Dispatcher:
                 kind = request.WhichOneof("message") or ""
                 counts.labels("received", kind).inc()
                 if kind == "statuses":
-                    await self._turns.next()
+                    await self._turn_of(line)
                 self._take(line, read_agent(request), group)
         except SwarmError as err:
             line.close(err)
         except grpc.aio.BaseError as err:
             self._log.debug("session.broken", node_id=line.node_id, reason=str(err))
         line.close()
+
+    async def _turn_of(self, line: Line) -> None:
+        """Wait for our turn; that the line is not read meanwhile is not its silence."""
+        self.sessions.delayed(line.node_id, line.session_id)
+        try:
+            await self._turns.next()
+        finally:
+            self.sessions.heard(line.node_id, line.session_id, now=time.monotonic())
 
     def _take(self, line: Line, message: FromAgent, group: asyncio.TaskGroup) -> None:
         match message:
@@ -340,30 +357,51 @@ class Dispatcher:
     # -- silence -------------------------------------------------------------------------
 
     async def _expire(self) -> None:
-        while True:
-            deadline = self.sessions.next_deadline()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._silence()
+                departed = self.sessions.departed()
+                expired = self.sessions.expired(now=time.monotonic())
+                for node_id, session_id in expired:
+                    self._log.warning("session.expired", node_id=node_id, session_id=session_id)
+                    self._mirror.metrics.expired.inc()
+                    if (line := self.lines.get(node_id)) is not None:
+                        line.close(Unavailable("three heartbeats were missed", hint="reconnect"))
+                if departed or expired:
+                    group.create_task(self._bury(departed, (*departed, *expired)))
+
+    async def _silence(self) -> None:
+        """Wait until a deadline has passed while we listened.
+
+        A turn of the loop that takes long leaves what arrives unread, and so many messages may
+        wait that one turn does not read them all: each turn counts for little, however long.
+        """
+        deadline = self.sessions.next_deadline()
+        while deadline is None or deadline > time.monotonic():
+            began = time.monotonic()
             self._opened.clear()
             try:
-                async with asyncio.timeout_at(deadline):
+                until = None if deadline is None else min(deadline, began + LISTENED_S)
+                async with asyncio.timeout_at(until):
                     await self._opened.wait()
-                continue
             except TimeoutError:
                 pass
-            departed = self.sessions.departed()
-            expired = self.sessions.expired(now=time.monotonic())
-            for node_id, session_id in expired:
-                self._log.warning("session.expired", node_id=node_id, session_id=session_id)
-                self._mirror.metrics.expired.inc()
-                if (line := self.lines.get(node_id)) is not None:
-                    line.close(Unavailable("three heartbeats were missed", hint="reconnect"))
-            if over := (*departed, *expired):
-                await self._forget(over)
-                for node_id, _ in over:
-                    self._adopt(node_id)
-            for node_id, session_id in departed:
-                line = self.lines.get(node_id)
-                if line is not None and line.session_id == session_id:
-                    line.close()
+            now = time.monotonic()
+            if deadline is not None and now - began > LISTENED_S:
+                self.sessions.deaf(now - began - LISTENED_S, now=now)
+            deadline = self.sessions.next_deadline()
+
+    async def _bury(
+        self, departed: tuple[tuple[NodeId, str], ...], over: tuple[tuple[NodeId, str], ...]
+    ) -> None:
+        """Have everyone know that these sessions are over."""
+        await self._forget(over)
+        for node_id, _ in over:
+            self._adopt(node_id)
+        for node_id, session_id in departed:
+            line = self.lines.get(node_id)
+            if line is not None and line.session_id == session_id:
+                line.close()
 
     async def _forget(self, over: tuple[tuple[NodeId, str], ...]) -> None:
         """Delete the keys of sessions that ended here, unless their nodes are back."""

@@ -2,21 +2,29 @@
 
 A thousand lines that may write at once would each have their say in one turn of the loop, and
 whoever needs several turns for one call, as the renewal of a lease does, would wait for
-thousands. Nothing is held while a write lasts: a peer that does not read keeps nobody from
+thousands. How many are few depends on what each has to say: when a turn took long, fewer begin
+in the next. Nothing is held while a write lasts: a peer that does not read keeps nobody from
 beginning.
 """
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
 
 AT_ONCE = 50
+LONG_S = 0.05
 
 
 class Turns:
     """The turns of one loop. First come, first served."""
 
-    def __init__(self, *, at_once: int = AT_ONCE) -> None:
-        self._at_once = at_once
+    def __init__(
+        self, *, at_once: int = AT_ONCE, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = self._at_once = at_once
+        self._clock = clock
+        self._began_at = 0.0
         self._left = at_once
         self._is_ending = False
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -35,10 +43,15 @@ class Turns:
     def _end_soon(self) -> None:
         if not self._is_ending:
             self._is_ending = True
+            self._began_at = self._clock()
             asyncio.get_running_loop().call_soon(self._end)
 
     def _end(self) -> None:
         self._is_ending = False
+        if self._clock() - self._began_at > LONG_S:
+            self._at_once = max(1, self._at_once // 2)
+        else:
+            self._at_once = min(self._most, self._at_once + 1)
         self._left = self._at_once
         while self._waiting and self._left > 0:
             waiter = self._waiting.popleft()

@@ -104,15 +104,55 @@ def test_our_own_sleep_is_no_evidence_against_anyone() -> None:
     """The manager's host is suspended for a minute.
 
     1. Both agents are heard until then.
-    2. The timer fires a minute late: nobody can have been heard meanwhile.
-    3. Only who stays silent from then on is lost.
+    2. A turn of the loop took a minute: nobody can have been heard meanwhile.
+    3. Only who stays silent from then on, for all of three periods, is lost.
     """
     sessions = begun(N1, N2)
 
-    assert sessions.expired(now=60.0) == ()
+    sessions.deaf(59.0, now=60.0)
+    assert sessions.expired(now=62.9) == ()
 
     sessions.heard(N2, "of-n2", now=62.0)
     assert sessions.expired(now=63.0) == ((N1, "of-n1"),)
+
+
+def test_silence_counts_only_while_we_listen() -> None:
+    """A manager that is busy with a large plan reads what arrives late.
+
+    1. For two of the three seconds it did not read anything.
+    2. When the deadline would have been, only one second of silence is certain.
+    3. Those who say nothing in the two seconds that are missing are lost, the others are not.
+    """
+    sessions = begun(N1, N2)
+
+    sessions.deaf(1.25, now=1.5)
+    sessions.deaf(0.75, now=3.0)
+
+    assert sessions.expired(now=3.0) == ()
+    assert sessions.heard(N2, "of-n2", now=4.0)
+    assert sessions.expired(now=4.9) == ()
+    assert sessions.expired(now=5.0) == ((N1, "of-n1"),)
+
+
+def test_who_waits_for_us_is_not_silent() -> None:
+    sessions = begun(N1)
+
+    sessions.delayed(N1, "of-n1")
+
+    assert sessions.expired(now=60.0) == ()
+    assert sessions.heard(N1, "of-n1", now=60.0)
+    assert sessions.expired(now=63.0) == ((N1, "of-n1"),)
+
+
+def test_a_goodbye_counts_at_once_however_deaf_we_were() -> None:
+    sessions = begun(N1)
+    sessions.left(N1, "of-n1", now=1.0)
+
+    sessions.deaf(2.0, now=3.0)
+    sessions.delayed(N1, "of-n1")
+
+    assert sessions.next_deadline() == 1.0
+    assert sessions.departed() == ((N1, "of-n1"),)
 
 
 @pytest.mark.parametrize(("nodes", "period"), [(4, 1.0), (1000, 1.0), (5000, 5.0)])
@@ -121,28 +161,33 @@ def test_heartbeats_slow_down_for_large_clusters(nodes: int, period: float) -> N
 
 
 steps = st.tuples(
-    st.sampled_from(["begin", "heard", "disconnected", "tick"]),
+    st.sampled_from(["begin", "heard", "disconnected", "deaf", "tick"]),
     st.sampled_from([N1, N2]),
     st.floats(0, 2),
 )
 
 
 @given(st.lists(steps, max_size=50))
-def test_law_nobody_is_lost_within_three_periods_of_being_heard(
+def test_law_nobody_is_lost_before_we_listened_in_vain_for_three_periods(
     story: list[tuple[str, NodeId, float]],
 ) -> None:
     sessions, now, heard = Sessions(), 0.0, dict[NodeId, float]()
+    deaf = dict[NodeId, float]()
 
     for number, (action, node_id, passed) in enumerate(story):
         now += passed
         found = sessions.open.get(node_id)
         if action == "begin":
             sessions.begin(node_id, f"s{number}", heartbeat_s=1.0, now=now)
-            heard[node_id] = now
+            heard[node_id], deaf[node_id] = now, 0.0
         elif action == "heard" and found and sessions.heard(node_id, found.session_id, now=now):
-            heard[node_id] = now
+            heard[node_id], deaf[node_id] = now, 0.0
         elif action == "disconnected" and found:
             sessions.disconnected(node_id, found.session_id)
         elif action == "tick":
-            assert all(now - heard[lost] >= 3.0 for lost, _ in sessions.expired(now=now))
+            for lost, _ in sessions.expired(now=now):
+                assert now - heard[lost] - deaf[lost] >= 3.0 - 1e-6
+        elif action == "deaf":
+            sessions.deaf(passed, now=now)
+            deaf = {each: lag_s + passed for each, lag_s in deaf.items()}
         sessions.check()
