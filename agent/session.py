@@ -8,6 +8,11 @@ that stood for `STEADY_S` and broke is dialled anew at once, elsewhere if there 
 elsewhere; one that broke sooner counts as failed, or two sides that cannot agree would greet
 each other a hundred times a second. A manager that was silent for three heartbeats is lost.
 Losing it says nothing about containers.
+
+A manager to which thousands come back at once cannot let all of them in within a second, and
+those who give up and dial again would only keep it from letting in anyone. So whenever
+time ran out, the next attempts get twice as long, up to `LONGEST_PATIENCE_S`, until one is
+welcomed. A link that comes back is used no later for it: TCP asks again every second or two.
 """
 
 from enum import Enum
@@ -19,6 +24,7 @@ DIAL_S = 1.0
 WELCOME_S = 3.0
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 1.0
+LONGEST_PATIENCE_S = 8.0
 STEADY_S = 1.0
 SILENT_PERIODS = 3
 
@@ -63,6 +69,7 @@ class Session:
         self._random = random
         self._turn = 0
         self._failures = 0
+        self._overdue = 0
         self._dial_at = 0.0
         self._deadline = 0.0
         self._beat_at = 0.0
@@ -83,7 +90,7 @@ class Session:
         """The channel stands and `Hello` can be sent; False when it is an old attempt's."""
         if attempt != self.attempt or self.phase is not Phase.DIALING:
             return False
-        self.phase, self._deadline = Phase.GREETING, now + WELCOME_S
+        self.phase, self._deadline = Phase.GREETING, now + self._patience_s(WELCOME_S)
         return True
 
     def welcomed(self, managers: tuple[str, ...], heartbeat_s: float, *, now: float) -> None:
@@ -91,6 +98,7 @@ class Session:
         if self.phase is not Phase.GREETING:
             return
         self.phase = Phase.LIVE
+        self._overdue = 0
         self._welcomed_at = now
         self._heartbeat_s = max(0.05, heartbeat_s)
         self._beat_at = now + self._heartbeat_s
@@ -120,6 +128,7 @@ class Session:
             return (self._dial(now),) if now >= self._dial_at else ()
         if now >= self._deadline:
             reason = f"{self.address}: {self._silence()}"
+            self._overdue += self.phase is not Phase.LIVE
             self.broken(self.attempt, now=now)
             return (HangUp(reason), *self.due(now=now))
         if self.phase is Phase.LIVE and now >= self._beat_at:
@@ -142,15 +151,18 @@ class Session:
 
     def _dial(self, now: float) -> Dial:
         self.attempt += 1
-        self.phase, self._deadline = Phase.DIALING, now + DIAL_S
+        self.phase, self._deadline = Phase.DIALING, now + self._patience_s(DIAL_S)
         longest = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._failures, 10))
         self._dial_at = now + longest * self._random.uniform(0.5, 1.0)
         return Dial(self.address, self.attempt)
 
+    def _patience_s(self, first_s: float) -> float:
+        return min(LONGEST_PATIENCE_S, first_s * 2.0 ** min(self._overdue, 10))
+
     def _silence(self) -> str:
         return {
-            Phase.DIALING: f"no connection within {DIAL_S:g} s",
-            Phase.GREETING: f"no welcome within {WELCOME_S:g} s",
+            Phase.DIALING: f"no connection within {self._patience_s(DIAL_S):g} s",
+            Phase.GREETING: f"no welcome within {self._patience_s(WELCOME_S):g} s",
         }.get(self.phase, f"silent for {SILENT_PERIODS} heartbeats")
 
     def _know(self, managers: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 
 from agent.io.messages import decode, encode
+from agent.session import LONGEST_PATIENCE_S
 from swarm.api.v1 import dispatch_pb2, dispatch_pb2_grpc
 from swarm.certificates import Identity
 from swarm.dispatch import FromAgent, FromManager, Hello
@@ -49,7 +50,7 @@ class Link:
 
         `hello` is asked once the channel stands; None means that nobody wants it any more.
         """
-        async with tls.channel(self.address, identity) as channel:
+        async with tls.channel(self.address, identity, dial_s=LONGEST_PATIENCE_S) as channel:
             self._channel = channel
             await _connected(channel, self.address)
             opening = hello()

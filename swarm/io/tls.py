@@ -29,7 +29,6 @@ _COMMON: tuple[tuple[str, int], ...] = (
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     *_COMMON,
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),  # which is also the limit of one attempt
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.enable_http_proxy", 0),  # the control plane is never behind a web proxy
     # A channel made after a renewal must not share a connection made before it.
@@ -39,6 +38,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     *_COMMON,
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # A starved server reads the pings of half a minute in one go; only the swarm's own get here.
+    ("grpc.http2.max_ping_strikes", 0),
     ("grpc.so_reuseport", 0),  # two managers on one port must fail, not share callers
 )
 
@@ -71,15 +72,22 @@ def server_credentials(fetch: Callable[[], Serving]) -> grpc.ServerCredentials:
 
 
 def channel(
-    target: str, identity: Identity, *, server_name: str = MANAGER_NAME
+    target: str, identity: Identity, *, server_name: str = MANAGER_NAME, dial_s: float = 1.0
 ) -> grpc.aio.Channel:
-    """Dial `target` (`HOST:PORT`) as `identity`; only its root's managers are believed."""
+    """Dial `target` (`HOST:PORT`) as `identity`; only its root's managers are believed.
+
+    One attempt to connect takes at most `dial_s`.
+    """
     credentials = grpc.ssl_channel_credentials(
         root_certificates=identity.root,
         private_key=identity.key,
         certificate_chain=identity.certificate,
     )
-    options = (*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", server_name))
+    options = (
+        *CHANNEL_OPTIONS,
+        ("grpc.min_reconnect_backoff_ms", int(dial_s * 1000)),  # gRPC's name for that limit
+        ("grpc.ssl_target_name_override", server_name),
+    )
     return grpc.aio.secure_channel(target, credentials, options=options)
 
 

@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.session import DIAL_S, WELCOME_S, Beat, Dial, HangUp, Phase, Session
+from agent.session import DIAL_S, LONGEST_PATIENCE_S, WELCOME_S, Beat, Dial, HangUp, Phase, Session
 
 
 def session(*managers: str) -> Session:
@@ -109,6 +109,34 @@ def test_a_manager_that_connects_but_does_not_welcome_is_left() -> None:
 
     assert one.next_deadline() == 0.5 + WELCOME_S
     assert isinstance(one.due(now=0.5 + WELCOME_S)[0], HangUp)
+
+
+def test_whoever_ran_out_of_time_waits_longer_the_next_time() -> None:
+    """A manager has thousands to let in, and cannot within a second."""
+    one, now, waits = session("m1"), 0.0, list[float]()
+
+    for _ in range(6):
+        one.due(now=now)
+        waits.append(one.next_deadline() - now)
+        now = one.next_deadline()
+
+    assert waits == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    one.due(now=now)
+    assert one.connected(one.attempt, now=now)
+    assert one.next_deadline() == now + LONGEST_PATIENCE_S
+
+
+def test_a_welcome_ends_all_patience() -> None:
+    one = session("m1")
+    one.due(now=0.0)
+    one.due(now=DIAL_S)
+    one.connected(one.attempt, now=1.5)
+    one.welcomed((), 1.0, now=1.5)
+
+    one.broken(one.attempt, now=5.0)
+    one.due(now=5.0)
+
+    assert one.next_deadline() == 5.0 + DIAL_S
 
 
 def test_the_address_that_works_is_kept_among_the_advertised() -> None:
