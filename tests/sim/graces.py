@@ -80,7 +80,10 @@ class Graces:
     def _is_hasty(self, node_id: NodeId, office: _Office, view: ClusterView) -> bool:
         if view.node_state(node_id) is not NodeState.DOWN:
             return False
-        known = [each for each in self._ended.get(node_id, ()) if each[0] <= view.revision]
+        # A manager knows of its own deletions before the watch has come that far.
+        known = [
+            each for each in self._ended.get(node_id, ()) if each[2] or each[0] <= view.revision
+        ]
         _, at, is_deleted = known[-1] if known else (0, 0.0, False)
         if is_deleted and at > office.since:
             return False
