@@ -77,7 +77,7 @@ _SHARED: tuple[_One, ...] = (
     _One(HEALTH, "--health-interval", DURATION, "Time between two checks (default 30s)"),
     _One(HEALTH, "--health-retries", COUNT, "Failures in a row that make it unhealthy (default 3)"),
     _One(HEALTH, "--health-start-interval", DURATION,
-         "Time between two checks at the start (default 5s)"),
+         "Time between two checks at the start (default 5s, or the interval if that is less)"),
     _One(HEALTH, "--health-start-period", DURATION,
          "Time to start in which failures do not count"),
     _One(HEALTH, "--health-timeout", DURATION, "Time that one check may take (default 30s)"),
