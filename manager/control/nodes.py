@@ -103,7 +103,7 @@ def _check_role(node: Node, spec: NodeSpec) -> None:
         )
     raise Refused(
         f"node {_name(node)} is the swarm's only manager and cannot be demoted",
-        hint="make another node a manager first: swarmctl node promote NODE",
+        hint="`swarmctl leave --force` on it ends the swarm",
     )
 
 
