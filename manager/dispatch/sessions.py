@@ -66,7 +66,7 @@ class Sessions:
         return True
 
     def delayed(self, node_id: NodeId, session_id: str) -> None:
-        """What was `heard` last is not looked at yet; until it is `heard` again, we read no more."""
+        """What was `heard` last is not looked at yet: we read no more until `heard` again."""
         found = self.open.get(node_id)
         if found is not None and found.session_id == session_id and not found.has_left:
             found.deadline = math.inf
