@@ -44,6 +44,7 @@ class Judge:
         self._furthest: dict[TaskId, tuple[TaskState, TaskState]] = {}
         self._plea: Plea | None = None
         self._last_term = 0
+        self._beside: set[TaskId] = set()
         self._leading = 0
         self._leaders: dict[int, str] = {}
         self._rules = Rules(self._object)
@@ -134,6 +135,7 @@ class Judge:
         within_reach = [each for each in others if not self._is_out_of_reach(each, plea)]
         for other in others:
             if other in within_reach and len(within_reach) == 1 and self._starts_first(other):
+                self._beside.add(new.id)
                 continue
             self._abandon(other, plea)
 
@@ -204,7 +206,9 @@ class Judge:
         doubles = running[_place(container.task)]
         service = self.view.services.get(container.task.service_id)
         orders = (service.spec.update.order, service.spec.rollback.order) if service else ()
-        if len(doubles) > (2 if service is None or UpdateOrder.START_FIRST in orders else 1):
+        may_be_two = service is None or UpdateOrder.START_FIRST in orders
+        may_be_two |= container.task.id in self._beside  # by a spec that was rolled back since
+        if len(doubles) > (2 if may_be_two else 1):
             self._object("slot", f"{_name(container.task)} runs twice: {', '.join(doubles)}")
 
     def ended(self, node: Node, container: Container) -> None:

@@ -127,8 +127,8 @@ def check_end(decided: Decided, objects: Objection) -> None:
         new = [
             each for each in decided.tasks.values() if each.slot == slot and decided.is_new(each)
         ]
-        if any(decided.is_done(each) for each in new):
-            continue  # it ended well before that
+        if any(decided.is_done(each) for each in new) or _had_others(decided, slot, new):
+            continue  # it ended well before that, or was up before in an attempt long forgotten
         if not any(0 < decided.up_at(each) <= watched_since for each in new):
             objects("monitor", f"{decided.name}.{slot} was not watched for long enough")
 
@@ -141,6 +141,13 @@ def _is_proven(decided: Decided, task: Task) -> bool:
         return False
     needed = min(decided.policy.monitor_s, PROVEN_S)
     return not decided.is_new(task) or decided.now - decided.up_at(task) >= needed - SLACK_S
+
+
+def _had_others(decided: Decided, slot: int, new: list[Task]) -> bool:
+    """Whether there were earlier attempts of the new version that are not known any more."""
+    first = min((each.attempt for each in new), default=1)
+    known = {each.attempt for each in decided.tasks.values() if each.slot == slot}
+    return first > 1 and first - 1 not in known
 
 
 def _put_up_with(decided: Decided) -> set[int]:
