@@ -102,8 +102,10 @@ class Scope:
                 yield Batch(revision, tuple(map(self._change, group)))
 
     def _change(self, event: Event) -> Change:
-        value = event.kv.value if event.type == Event.PUT else None
-        return Change(self._name(event.kv.key), value, event.kv.mod_revision)
+        kv = event.kv
+        return Change(
+            self._name(kv.key), kv.value if event.type == Event.PUT else None, kv.mod_revision
+        )
 
     def _compare(self, compare: Compare) -> rpc_pb2.Compare:
         equal, key = rpc_pb2.Compare.EQUAL, self._key(compare.key)

@@ -48,6 +48,19 @@ def test_our_own_commit_counts_at_once_and_its_echo_is_skipped() -> None:
     assert world.view.revision == world.revision
 
 
+def test_an_echo_is_told_by_its_revision_and_not_even_decoded() -> None:
+    world, _ = running_world()
+    key = layout.task_key(ServiceId("s-web"), TaskId("t2"))
+    put = world.commit((key, make_task("t2")))
+    world.view.apply(put, world.revision, now=world.now, ahead=True)
+
+    garbled = Changed(key, b"\xff", world.revision)
+    applied = world.view.apply((garbled,), world.revision, now=world.now)
+
+    assert applied.unreadable == ()
+    assert TaskId("t2") in world.view.tasks
+
+
 def test_the_late_echo_of_a_put_does_not_bring_a_deleted_task_back() -> None:
     """We put and delete a key before the watch delivers the put."""
     world, _ = running_world()

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
@@ -141,6 +142,40 @@ def test_a_node_that_falls_silent_is_down_and_its_tasks_run_elsewhere(tell: Tell
         assert all(each.is_terminal for each in silent.states.values())
 
     tell(story, heartbeat_s=0.2)
+
+
+def test_what_a_busy_manager_has_not_read_yet_is_nobodys_silence(tell: Tell) -> None:
+    """The loop is held up for longer than the three periods that end a session.
+
+    1. Both agents are there, and what they send waits in their sockets.
+    2. When the loop turns again, the deadline has passed and nothing was read.
+    3. Nobody is lost: a whole beat of everyone arrives afterwards.
+    """
+
+    async def story(swarm: Swarm) -> None:
+        agents = [await swarm.join(name) for name in ("host-1", "host-2")]
+
+        time.sleep(0.8)
+
+        beats = swarm.manager.mirror.metrics.messages.labels("received", "heartbeat")._value
+        heard = beats.get()
+        await until(lambda: beats.get() >= heard + 4)
+        assert swarm.manager.mirror.metrics.expired._value.get() == 0
+        assert all(agent.is_connected for agent in agents)
+
+    tell(story, heartbeat_s=0.2)
+
+
+def test_agents_that_come_together_are_all_let_in(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        agents = await asyncio.gather(*(swarm.join(f"host-{number}") for number in range(12)))
+
+        states = {swarm.view.node_state(agent.node_id) for agent in agents}
+
+        assert states == {NodeState.READY}
+        assert len({agent.node_id for agent in agents}) == 12
+
+    tell(story)
 
 
 def test_a_node_that_says_goodbye_is_down_at_once_and_replaced(tell: Tell) -> None:
