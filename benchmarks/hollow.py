@@ -70,10 +70,14 @@ class Hollows:
             os._exit(1)
 
     async def connect(
-        self, identities: Sequence[tuple[NodeId, Identity]], managers: tuple[str, ...]
+        self,
+        identities: Sequence[tuple[NodeId, Identity]],
+        managers: tuple[str, ...],
+        *,
+        at_once: int = CONNECTING_AT_ONCE,
     ) -> None:
         """Have every node in session, some at a time as they would come up."""
-        turn = asyncio.Semaphore(CONNECTING_AT_ONCE)
+        turn = asyncio.Semaphore(at_once)
 
         async def one(number: int, node_id: NodeId, identity: Identity) -> None:
             async with turn:

@@ -1,7 +1,7 @@
 """Measure what the control plane does for many nodes and tasks, without containers.
 
 usage: python -m benchmarks.scale [--nodes N] [--tasks N] [--services N] [--deaths N]
-                                  [--root DIR] [--json]
+                                  [--at-once N] [--root DIR] [--json]
 
 One real manager and one real etcd, started as swarmd starts them, serve thousands of agents
 in this process (`benchmarks.hollow`) over mutual TLS. Measured are: from the first
@@ -26,7 +26,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from benchmarks.control_plane import ControlPlane, Usage, cpu_s, usage
-from benchmarks.hollow import Hollows
+from benchmarks.hollow import CONNECTING_AT_ONCE, Hollows
 from swarm.api.v1 import control_pb2, control_pb2_grpc
 from swarm.codec import to_message
 from swarm.ids import NodeId, ServiceId, TaskId
@@ -190,7 +190,7 @@ def spec(number: int, replicas: int) -> ServiceSpec:
 
 @asynccontextmanager
 async def hollow_swarm(
-    nodes: int, root: Path, *, keep_log: Path | None
+    nodes: int, root: Path, *, at_once: int, keep_log: Path | None
 ) -> AsyncIterator[tuple[Bench, float]]:
     """A swarm of so many hollow nodes, all in session, and how long that took."""
     plane = ControlPlane(root, spec=ClusterSpec())
@@ -200,7 +200,7 @@ async def hollow_swarm(
     async with plane.running(names):
         try:
             started = time.monotonic()
-            await hollows.connect(identities, (plane.address,))
+            await hollows.connect(identities, (plane.address,), at_once=at_once)
             took_s = time.monotonic() - started
             async with tls.channel(plane.address, plane.identity) as channel:
                 stub = control_pb2_grpc.ControlStub(channel)
@@ -216,7 +216,8 @@ async def run(wanted: argparse.Namespace, root: Path) -> Result:
     nodes, services, deaths = wanted.nodes, wanted.services, wanted.deaths
     replicas = wanted.tasks // services
     tasks = replicas * services
-    async with hollow_swarm(nodes, root, keep_log=wanted.keep_log) as (bench, connect_s):
+    swarm = hollow_swarm(nodes, root, at_once=wanted.at_once, keep_log=wanted.keep_log)
+    async with swarm as (bench, connect_s):
         gc.collect()
         gc.freeze()
         bench.meter.lap()
@@ -289,6 +290,9 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=100_000)
     parser.add_argument("--services", type=int, default=1)
     parser.add_argument("--deaths", type=int, default=50)
+    parser.add_argument(
+        "--at-once", type=int, default=CONNECTING_AT_ONCE, help="how many nodes connect at a time"
+    )
     parser.add_argument("--root", type=Path, default=Path("/dev/shm"), help="where etcd's data is")
     parser.add_argument("--keep-log", type=Path, help="keep the manager's log in this file")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
