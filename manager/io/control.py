@@ -40,7 +40,6 @@ from swarm.specs import ClusterSpec, NodeSpec, Role, ServiceSpec
 Context = Any  # the generated servicers' own context type is private to their stubs
 
 
-
 class Parts(Struct, frozen=True, kw_only=True):
     """What the API stands on. `address` is where callers reach this manager."""
 
