@@ -68,6 +68,9 @@ kernel-v2: .venv/.tests ## the kernel tests in an emulated Debian kernel with cg
 cluster: .venv/.tests ## the tests with real processes, etcd, registry and hosts
 	$(BIN)/pytest -q -m cluster
 
+rollouts: .venv/.tests ## a hundred rolling updates of a service that somebody watches
+	UPDATES=100 $(BIN)/pytest -q -s tests/cluster/test_rollouts.py -k no_gap
+
 bench: setup ## measure, side by side with Docker Swarm where it can be installed
 	$(BIN)/python -m benchmarks
 
@@ -80,4 +83,4 @@ bench-scale: setup ## measure the control plane with hollow nodes; ARGS="--nodes
 docs: setup ## render the generated reference pages
 	$(BIN)/python -m docs.generate
 
-.PHONY: help setup quickstart quickstart-down proto fmt check test core sim mutations kernel kernel-v2 cluster bench bench-runtime bench-scale docs
+.PHONY: help setup quickstart quickstart-down proto fmt check test core sim mutations kernel kernel-v2 cluster rollouts bench bench-runtime bench-scale docs
