@@ -10,6 +10,7 @@ a task may still be made from them.
 
 import re
 from collections.abc import Iterable, Iterator
+from hmac import compare_digest
 
 from msgspec import Struct, structs
 
@@ -224,6 +225,18 @@ def opened(view: ClusterView, key: DataKey, content_id: str) -> Content | None:
         data=unseal(key, content.data, purpose=purpose(kind_of(content), content.id)),
         templated=bool(content.spec.template_driver),
     )
+
+
+def check_same(view: ClusterView, key: DataKey, content: Stored, data: bytes) -> None:
+    """`Refused` unless `data` is what is stored."""
+    stored = opened(view, key, content.id)
+    if stored is None or not compare_digest(stored.data, data):
+        kind, name = kind_of(content), content.spec.name
+        raise Refused(
+            f"{kind.word} {name} exists with other data",
+            hint=f"give the new one another name, or change that one: swarmctl {kind.word} "
+            f"update --roll {name} FILE",
+        )
 
 
 def _problems(spec: Spec) -> Iterator[str]:

@@ -58,6 +58,7 @@ class Contents:
             data=request.data if request.HasField("data") else None,
             spec=from_message(SecretSpec, request.spec) if request.HasField("spec") else None,
             roll=request.roll,
+            keep=request.keep,
         )
         return control_pb2.UpdateSecretResponse(
             secret=secret_view(self._mirror.view, secret_id), rolled=rolled
@@ -103,6 +104,7 @@ class Contents:
             data=request.data if request.HasField("data") else None,
             spec=from_message(ConfigSpec, request.spec) if request.HasField("spec") else None,
             roll=request.roll,
+            keep=request.keep,
         )
         return control_pb2.UpdateConfigResponse(config=self._config(config_id), rolled=rolled)
 
@@ -141,10 +143,14 @@ class Contents:
         data: bytes | None,
         spec: contents.Spec | None,
         roll: bool,
+        keep: bool,
     ) -> list[str]:
-        """Replace what is given; the names of the services that roll because of it."""
+        """Replace what is given; the names of the services that roll because of it.
+
+        To `keep` is to refuse other data than what is there.
+        """
         view = self._mirror.view
-        sealed = None if data is None else self._sealed(kind, content_id, data)
+        sealed = None if data is None or keep else self._sealed(kind, content_id, data)
         rolled: list[str] = []
         now = self._mirror.clock()
         is_doubtful = False
@@ -157,6 +163,10 @@ class Contents:
             if is_doubtful and present.updated_at == now:
                 return Commit()  # it happened after all
             is_doubtful = True
+            if keep and data is not None:
+                contents.check_same(view, self._data_key, present, data)
+            if sealed is None and spec is None and not roll:
+                return Commit()
             users = contents.users(view, kind, content_id) if roll else ()
             rolled[:] = [each.spec.name for each in users]
             changed = contents.update(view, present, sealed=sealed, spec=spec, now=now)

@@ -21,11 +21,12 @@ _MOST_BYTES = 1 << 20  # more than any of them may have
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """What to change: None stays as it is."""
+    """What to change: None stays as it is. To `keep` is to refuse data that is not there yet."""
 
     data: bytes | None = None
     labels: Mapping[str, str] | None = None
     roll: bool = False
+    keep: bool = False
 
 
 class Secrets:
@@ -49,7 +50,9 @@ class Secrets:
 
     def update(self, view: View, change: Change) -> tuple[str, ...]:
         """Change one; the services that roll because of it."""
-        request = pb.UpdateSecretRequest(secret=view.id, data=change.data, roll=change.roll)
+        request = pb.UpdateSecretRequest(
+            secret=view.id, data=change.data, roll=change.roll, keep=change.keep
+        )
         if change.labels is not None:
             request.spec.CopyFrom(
                 specs_pb2.SecretSpec(
@@ -90,7 +93,9 @@ class Configs:
 
     def update(self, view: View, change: Change) -> tuple[str, ...]:
         """Change one; the services that roll because of it."""
-        request = pb.UpdateConfigRequest(config=view.id, data=change.data, roll=change.roll)
+        request = pb.UpdateConfigRequest(
+            config=view.id, data=change.data, roll=change.roll, keep=change.keep
+        )
         if change.labels is not None:
             request.spec.CopyFrom(
                 specs_pb2.ConfigSpec(

@@ -1052,11 +1052,14 @@ class UpdateSecretRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
     ROLL_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
     data: _builtins.bytes
     """absent: as it is"""
     roll: _builtins.bool
     """replace the tasks of the services that use it"""
+    keep: _builtins.bool
+    """refuse data other than what is there"""
     @_builtins.property
     def spec(self) -> _specs_pb2.SecretSpec:
         """labels only"""
@@ -1068,10 +1071,11 @@ class UpdateSecretRequest(_message.Message):
         data: _builtins.bytes | None = ...,
         spec: _specs_pb2.SecretSpec | None = ...,
         roll: _builtins.bool = ...,
+        keep: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "_spec", b"_spec", "data", b"data", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "_spec", b"_spec", "data", b"data", "roll", b"roll", "secret", b"secret", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "_spec", b"_spec", "data", b"data", "keep", b"keep", "roll", b"roll", "secret", b"secret", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__data: _TypeAlias = _typing.Literal["data"]  # noqa: Y015
     _WhichOneofArgType__data: _TypeAlias = _typing.Literal["_data", b"_data"]  # noqa: Y015
@@ -1237,9 +1241,11 @@ class UpdateConfigRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
     ROLL_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
     config: _builtins.str
     data: _builtins.bytes
     roll: _builtins.bool
+    keep: _builtins.bool
     @_builtins.property
     def spec(self) -> _specs_pb2.ConfigSpec: ...
     def __init__(
@@ -1249,10 +1255,11 @@ class UpdateConfigRequest(_message.Message):
         data: _builtins.bytes | None = ...,
         spec: _specs_pb2.ConfigSpec | None = ...,
         roll: _builtins.bool = ...,
+        keep: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "_spec", b"_spec", "data", b"data", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "_spec", b"_spec", "config", b"config", "data", b"data", "roll", b"roll", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "_spec", b"_spec", "config", b"config", "data", b"data", "keep", b"keep", "roll", b"roll", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__data: _TypeAlias = _typing.Literal["data"]  # noqa: Y015
     _WhichOneofArgType__data: _TypeAlias = _typing.Literal["_data", b"_data"]  # noqa: Y015

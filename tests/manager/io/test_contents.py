@@ -67,6 +67,27 @@ def test_a_config_is_shown_with_its_data_and_stored_sealed_too(tell: Tell) -> No
     tell(story)
 
 
+def test_data_that_is_to_stay_is_compared_and_never_replaced(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        made = await create_secret(swarm, "db")
+        same = control_pb2.UpdateSecretRequest(secret="db", data=PLAIN, keep=True)
+        other = control_pb2.UpdateSecretRequest(secret="db", data=b"other", keep=True)
+
+        assert (await swarm.call("UpdateSecret", same)).secret == made
+        with pytest.raises(Refused, match="secret db exists with other data"):
+            await swarm.call("UpdateSecret", other)
+
+        labels = specs_pb2.SecretSpec(labels={"a": "b"})
+        same.spec.CopyFrom(labels)
+        other.spec.CopyFrom(labels)
+        with pytest.raises(Refused):
+            await swarm.call("UpdateSecret", other)
+        changed = (await swarm.call("UpdateSecret", same)).secret
+        assert (changed.version, dict(changed.spec.labels)) == (1, {"a": "b"})
+
+    tell(story)
+
+
 def test_what_is_used_is_not_removed_and_what_is_not_is(tell: Tell) -> None:
     async def story(swarm: Swarm) -> None:
         await create_secret(swarm, "db")
