@@ -3,7 +3,8 @@
 What can be told from the tasks is told from the tasks. The record only holds what would be
 lost with them: which replicas failed while they were watched, whether somebody let it go on,
 and how it ended. A rollout begins when tasks of an earlier version are found, whoever changed
-the service; a rollback that an operator or a failure asked for was recorded by who decided it.
+the service, or when one is overtaken that was not over; a rollback that an operator or a
+failure asked for was recorded by who decided it.
 """
 
 from collections import Counter
@@ -92,7 +93,7 @@ def take_up(
     ledger = view.ledgers.get(service.id)
     rollout = ledger.rollout if ledger is not None else None
     if rollout is None or rollout.spec_version != service.spec_version:
-        rollout = _begun(service, attempts, is_first=rollout is None, now=now)
+        rollout = _begun(service, attempts, overtaken=rollout, now=now)
     if rollout is None:
         return Course(service=service, policy=service.spec.update)
     is_back = rollout.state.is_rollback
@@ -188,12 +189,15 @@ def promoted(rollout: Rollout, *, now: float) -> Rollout:
 
 
 def _begun(
-    service: Service, attempts: Iterable[Attempt], *, is_first: bool, now: float
+    service: Service, attempts: Iterable[Attempt], *, overtaken: Rollout | None, now: float
 ) -> Rollout | None:
-    if is_first and service.spec_version == 1:
+    if overtaken is None and service.spec_version == 1:
         return None
     version = service.spec_version
-    if not any(
+    # What another rollout left unfinished is this one's to finish, also where nothing that ran
+    # before is left to replace: nobody has proven this version either.
+    is_unfinished = overtaken is not None and not overtaken.state.is_over
+    if not is_unfinished and not any(
         each.is_wanted and each.task.spec_version != version and each.phase is not Phase.GONE
         for each in attempts
     ):

@@ -126,9 +126,12 @@ class Decided:
         return task.spec_version == self.service.spec_version
 
     def up_at(self, task: Task) -> float:
-        """Since when it ran; 0 if it never did."""
+        """Since when it ran; 0 if it never did.
+
+        What began after its last report began by a clock that has been set back since.
+        """
         seen = self.view.observation(task)
-        return seen.running_at if seen is not None else 0.0
+        return min(seen.running_at, seen.at) if seen is not None else 0.0
 
     def may_stay(self, task: Task) -> bool:
         """Whether nothing but its version speaks against a task where it is."""

@@ -9,11 +9,12 @@ from manager.orchestrator.schedules import next_firing
 from manager.scheduler.fleet import Fleet
 from manager.view import ClusterView
 from manager.wanting import wanted_replicas
-from swarm.ids import ServiceId
+from swarm.ids import ServiceId, TaskId
 from swarm.objects import Service, Task
+from swarm.specs import Global, TaintEffect
 from swarm.states import NodeState, RunState, TaskState
 from tests.sim.node import Node, image_works
-from tests.sim.room import holders, overcommitted, refusal, version_of, wanted_there
+from tests.sim.room import holders, overcommitted, refusal, unfit, version_of, wanted_there
 
 LONGEST_RUN_S = 60.0
 LATEST_FIRING_S = 62.0
@@ -61,7 +62,10 @@ def _of_service(
         is_current = rollout is not None and rollout.spec_version == service.spec_version
         if rollout is not None and is_current and not rollout.state.is_over and not may_wait:
             yield f"service {service.spec.name} is still rolled out: {rollout}"
-        places = {task.slot or task.node_id or task.id for task in wanted}
+        if rollout is not None and not is_current and not rollout.state.is_over:
+            yield f"service {service.spec.name} has a rollout that another overtook: {rollout}"
+        kept = _kept_in_spite(view, service, wanted)
+        places = {task.slot or task.node_id or task.id for task in wanted if task.id not in kept}
         if len(places) != wanted_replicas(view, service):
             yield f"service {service.spec.name} has {len(wanted)} tasks"
         for task in wanted:
@@ -70,6 +74,19 @@ def _of_service(
     for task in wanted:
         if not task.node_id:
             yield from _of_waiting(view, service, task)
+
+
+def _kept_in_spite(view: ClusterView, service: Service, wanted: list[Task]) -> set[TaskId]:
+    """Tasks of a global service that may not stay, while as many are down as may be."""
+    most = service.spec.max_unavailable
+    if service.spec.mode != Global() or not 0 < most <= sum(not task.node_id for task in wanted):
+        return set()
+    return {
+        task.id
+        for task in wanted
+        if (node := view.nodes.get(task.node_id)) is not None
+        and unfit(node, service.spec.task, TaintEffect.NO_EXECUTE)
+    }
 
 
 def _of_job(view: ClusterView, service: Service, *, now: float) -> Iterator[str]:

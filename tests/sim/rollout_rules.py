@@ -106,7 +106,11 @@ def check_ratio(decided: Decided, objects: Objection) -> None:
 
 
 def check_end(decided: Decided, objects: Objection) -> None:
-    """It is over only once every replica is up in the new version, and was for `monitor_s`."""
+    """It is over only `monitor_s` after every replica came up in the new version.
+
+    That it ended since, or was moved, and is up again does not begin its watch anew: a task
+    that ends well and is started again and again would hold the rollout up for ever.
+    """
     service, rollout = decided.service, decided.rollout
     assert service is not None
     before = decided.view.ledgers.get(service.id)

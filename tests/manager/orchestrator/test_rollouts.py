@@ -345,6 +345,44 @@ def test_an_update_during_a_rollout_starts_another_and_keeps_where_a_rollback_le
     assert versions(world) == {3: 4}
 
 
+def test_an_update_takes_over_what_an_unfinished_rollout_had_stopped_all_of() -> None:
+    """Found by seeds 1 and 12 of the simulation: the record of version 2 said "updating" for ever.
+
+    1. A rollout of version 2 stops all tasks at once.
+    2. Before any of its own is made, version 3 follows: nothing of an earlier version is wanted.
+    3. Version 3 is rolled out all the same: it is watched, and can be taken back.
+    """
+    policy = UpdatePolicy(parallelism=0, failure_action=FailureAction.ROLLBACK)
+    world = running(4, policy)
+    good = world.view.services[WEB].spec
+    update(world)
+    world.plan()
+    assert not world.wanted()
+    update(world)
+    world.plan()
+
+    assert (rollout(world).spec_version, rollout(world).state) == (3, RolloutState.UPDATING)
+    go_on(world, 60.0, fails=lambda task: task.spec_version == 3)
+
+    assert rollout(world).state is RolloutState.ROLLBACK_COMPLETED
+    assert world.view.services[WEB].spec == good
+    assert len(up(world)) == 4
+
+
+def test_the_rollout_of_a_service_without_replicas_is_over_when_another_overtakes_it() -> None:
+    world = running(2, UpdatePolicy(parallelism=1))
+    update(world)
+    world.plan()
+    spec = world.view.services[WEB].spec
+    version = world.view.version(layout.service_key(WEB))
+    task = structs.replace(spec.task, force_update=7)
+    none = structs.replace(spec, mode=Replicated(replicas=0), task=task)
+    act(world, services.update(world.view, WEB, version, none, now=world.now))
+    go_on(world, 10.0)
+
+    assert (rollout(world).spec_version, rollout(world).state) == (3, RolloutState.COMPLETED)
+
+
 def test_a_first_version_has_no_rollout() -> None:
     assert WEB not in running().view.ledgers
 
@@ -600,6 +638,32 @@ def test_a_node_that_is_not_admitted_any_more_gets_no_replacement_of_what_it_run
     world.converge()
 
     assert world.spread() == {"b": 1}
+
+
+def test_what_may_not_stay_is_kept_while_as_many_are_down_as_may_be() -> None:
+    """Seed 6003 of the simulation took it for too many tasks; the operator's limit wants it so.
+
+    1. Of a global service one replica waits for room, and one may be unavailable.
+    2. An update binds it to the nodes of a label: what runs on the others may not stay.
+    3. The one that waits is down already, so what still serves is not stopped before it is up.
+    """
+    world = Driven()
+    world.node("a", cpu_millis=1000, labels={"zone": "east"})
+    world.node("b", cpu_millis=4000)
+    world.node("c", cpu_millis=4000)
+    big = TaskSpec(reservations=Resources(cpu_millis=2000))
+    spec = ServiceSpec(name="web", mode=Global(), task=big, max_unavailable=1)
+    act(world, services.create(world.view, spec, WEB, now=world.now))
+    world.converge()
+    update(world, placement=Placement(constraints=("node.labels.zone==east",)))
+    world.converge()
+    assert world.spread() == {"": 1, "b": 1, "c": 1}
+
+    update(world, reservations=Resources(cpu_millis=500))
+    world.converge()
+
+    assert world.spread() == {"a": 1}
+    assert versions(world) == {3: 1}
 
 
 def test_on_a_node_without_room_for_two_the_old_task_stops_first() -> None:
