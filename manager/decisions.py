@@ -177,8 +177,12 @@ def commits_for(view: ClusterView, plan: Plan, *, now: float) -> Iterator[Commit
     if any(type(each) is WriteService for each in ordered):
         at_once = len(ordered)
     shared = (_expected(view, layout.service_key(plan.service_id)),) if plan.service_id else ()
+    relied = (*shared, *_scaled(view, plan))
     for start in range(0, len(ordered), max(1, at_once)):
-        yield _commit(view, shared, ordered[start : start + at_once], now)
+        batch = ordered[start : start + at_once]
+        yield _commit(view, relied, batch, now)
+        if any(type(each) is WriteLedger for each in batch):
+            relied = (*shared, *_scaled(view, plan))  # our own hand
 
 
 def _node_of(view: ClusterView, decision: Decision) -> NodeId:
@@ -196,7 +200,14 @@ def commit_for(view: ClusterView, plan: Plan, *, now: float) -> Commit:
     """Turn a plan that was made on `view`, unchanged since, into a commit without a fence."""
     ordered = sorted(plan.decisions, key=lambda each: _PLACES[type(each)])
     shared = (_expected(view, layout.service_key(plan.service_id)),) if plan.service_id else ()
-    return _commit(view, shared, ordered, now)
+    return _commit(view, (*shared, *_scaled(view, plan)), ordered, now)
+
+
+def _scaled(view: ClusterView, plan: Plan) -> Iterator[Compare]:
+    """That a service which scales itself has not done so since: its new tasks bear names by it."""
+    service = view.services.get(plan.service_id)
+    if service is not None and service.spec.autoscale is not None:
+        yield _expected(view, layout.ledger_key(service.id))
 
 
 def _commit(
@@ -212,7 +223,8 @@ def _commit(
             operations.append(Put(key, pack(created)))
             continue
         if isinstance(decision, WriteLedger):
-            compares.append(_expected(view, layout.ledger_key(decision.ledger.service_id)))
+            known = _expected(view, layout.ledger_key(decision.ledger.service_id))
+            compares += [known] if known not in shared else []
         task = _changed_task(view, decision)
         if task is not None:
             compares.append(_expected(view, layout.task_key(task.service_id, task.id)))

@@ -226,9 +226,18 @@ class Draft:
             opening.attempt,
             *((f"v{opening.version}",) if opening.version else ()),
             *((opening.run,) if opening.run else ()),
+            *self._scaled(),
         )
         digest = sha256("/".join(map(str, basis)).encode()).digest()
         return TaskId(base36(int.from_bytes(digest[:16], "big"), LENGTH))
+
+    def _scaled(self) -> Iterator[str]:
+        """When the service last scaled itself: slots it gave up then come back with new names."""
+        service = self._view.services.get(self._service_id)
+        ledger = self._view.ledgers.get(self._service_id)
+        is_scaled = service is not None and service.spec.autoscale is not None
+        if is_scaled and ledger is not None and ledger.scaled_at:
+            yield f"scaled {ledger.scaled_at}"
 
     def _all(self) -> Iterator[Decision]:
         known = self._view.ledgers.get(self._service_id)

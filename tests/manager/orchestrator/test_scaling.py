@@ -1,11 +1,18 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manager import layout
+from manager.control import services
+from manager.decisions import Plan, WriteLedger, commit_for
 from manager.orchestrator.attempts import Attempt, Phase
+from manager.orchestrator.planning import plan_service
 from manager.orchestrator.scaling import free_slots, surplus
 from swarm.ids import NodeId, ServiceId, TaskId
-from swarm.objects import Task
+from swarm.objects import Ledger, Task
+from swarm.specs import Autoscale, Replicated, ServiceSpec
 from swarm.states import TaskState
+from tests.manager.orchestrator.driving import WEB, Driven
 
 
 def attempt(slot: int, node: str, phase: Phase, state: TaskState) -> Attempt:
@@ -68,3 +75,41 @@ def test_law_exactly_the_surplus_is_given_up(
     assert len(set(gone)) == len(gone) == max(0, len(slots) - replicas)
     running = [slot for slot in slots if places[slot][1] is Phase.LIVE]
     assert not set(gone) & set(running) or set(slots) - set(running) <= set(gone)
+
+
+def scaled(world: Driven, replicas: int) -> None:
+    """Have the service's use call for so many, as autoscaling writes it."""
+    world.now += 1.0
+    ledger = Ledger(service_id=WEB, replicas=replicas, scaled_at=world.now)
+    world.perform(Plan(service_id=WEB, decisions=(WriteLedger(ledger),)))
+
+
+def test_a_slot_that_autoscaling_gave_up_comes_back_as_another_task() -> None:
+    """Found by seed 7096 of the simulation: a task that had ended was to run again.
+
+    1. A service scales itself from three replicas to two, and one task is removed.
+    2. It scales itself back. Nobody changed the service, so nothing but that is new.
+    3. The slot's first attempt is another task: agents know the old one, which has ended.
+    4. A commit made before it scaled itself must not be done after that.
+    """
+    world = Driven()
+    world.node("a")
+    policy = Autoscale(least=1, most=3, cpu_percent=50.0)
+    spec = ServiceSpec(name="web", mode=Replicated(replicas=3), autoscale=policy)
+    world.commit_group(services.create(world.view, spec, WEB, now=world.now))
+    world.converge()
+    before = {task.id for task in world.wanted()}
+
+    scaled(world, 2)
+    world.converge()
+    scaled(world, 3)
+    plan = plan_service(world.view, WEB, fleet=world.fleet, now=world.now)
+    late = commit_for(world.view, plan, now=world.now)
+    scaled(world, 2)
+    with pytest.raises(AssertionError, match=layout.ledger_key(WEB)):
+        world.commit_group(late)
+    scaled(world, 3)
+    world.converge()
+
+    (new,) = (task.id for task in world.wanted() if task.slot == 3)
+    assert new not in before
