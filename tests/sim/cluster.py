@@ -18,7 +18,7 @@ from tests.sim.etcd import Etcd
 from tests.sim.faults import Faults
 from tests.sim.judge import Judge
 from tests.sim.manager import Manager
-from tests.sim.network import Network
+from tests.sim.network import ETCD, Network
 from tests.sim.node import Node
 from tests.sim.operators import Operators
 from tests.sim.scenario import Happening, Scenario, draw
@@ -27,6 +27,7 @@ from tests.sim.wishes import Wishes
 PATIENCE_S = 120.0
 SETTLED_S = 3.0
 MOST_NODES = 8
+LOOK_S = 1.0
 
 
 class Simulation:
@@ -70,6 +71,7 @@ class Simulation:
             engine.after(engine.between(0.0, 1.0, "starts of nodes"), node.start_agent)
         for happening in self.scenario.happenings:
             self._schedule(happening)
+        self._look()
         engine.run(self.scenario.lasts_s)
         self._calm()
         self._converge()
@@ -126,6 +128,14 @@ class Simulation:
         is_command = happening.what in self.operators.names
         act = self.operators.act if is_command else self.faults.happen
         self.engine.after(happening.at, lambda: act(happening))
+
+    def _look(self) -> None:
+        """Have the judge see what waits, each second."""
+        leader = self.operators.leader()
+        is_cut_off = leader is None or self.network.is_cut(leader.id, ETCD)
+        trouble = self.etcd.is_down or self.etcd.is_slow or self.etcd.is_failing or is_cut_off
+        self.judge.look(leader, is_undisturbed=not trouble)
+        self.engine.after(LOOK_S, self._look)
 
     def _calm(self) -> None:
         """End all faults: what is down comes up, what is cut is mended."""

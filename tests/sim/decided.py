@@ -18,13 +18,12 @@ from swarm.ids import TaskId
 from swarm.objects import Ledger, Rollout, Task
 from swarm.specs import (
     Availability,
-    Replicated,
     RestartCondition,
     TaintEffect,
     UpdatePolicy,
 )
 from swarm.states import NodeState, TaskState
-from tests.sim.room import unfit, version_of
+from tests.sim.room import replicas_of, unfit, version_of
 
 Objection = Callable[[str, str], None]
 
@@ -115,10 +114,12 @@ class Decided:
     def replicas(self) -> int:
         """How many replicas there are to be, also while a service scales itself."""
         assert self.service is not None
-        spec, ledger = self.service.spec, self.view.ledgers.get(self.service.id)
-        assert isinstance(spec.mode, Replicated)
-        scaled = ledger.replicas if ledger is not None and spec.autoscale is not None else 0
-        return scaled or spec.mode.replicas
+        return replicas_of(self.view, self.service)
+
+    def is_down(self, slot: int) -> bool:
+        """Whether nothing of a slot that is wanted after this runs, or did what was asked."""
+        own = [task for task in self.wanted_after().values() if task.slot == slot]
+        return not any(self.runs(task) or self.is_done(task) for task in own)
 
     def is_new(self, task: Task) -> bool:
         """Whether a task is of the version that is wanted."""

@@ -10,17 +10,18 @@ from manager.scheduler.fleet import Fleet
 from manager.view import ClusterView
 from manager.wanting import wanted_replicas
 from swarm.ids import ServiceId, TaskId
-from swarm.objects import Service, Task
+from swarm.objects import Node, Service, Task
 from swarm.specs import Global, TaintEffect
 from swarm.states import NodeState, RunState, TaskState
-from tests.sim.node import Node, image_works
+from tests.sim.node import Node as Host
+from tests.sim.node import image_works
 from tests.sim.room import holders, overcommitted, refusal, unfit, version_of, wanted_there
 
 LONGEST_RUN_S = 60.0
 LATEST_FIRING_S = 62.0
 
 
-def unfinished(view: ClusterView, fleet: Fleet, hosts: Iterable[Node], *, now: float) -> str:
+def unfinished(view: ClusterView, fleet: Fleet, hosts: Iterable[Host], *, now: float) -> str:
     """What is not as wanted; empty once everything is."""
     for node_id in sorted(view.nodes):
         if view.node_state(node_id) is not NodeState.READY:
@@ -108,6 +109,17 @@ def _of_job(view: ClusterView, service: Service, *, now: float) -> Iterator[str]
         yield f"job {service.spec.name} has not fired since {ledger.fired_until}"
 
 
+def starved(view: ClusterView, service: Service, task: Task) -> str:
+    """Which node would do for a task that waits; empty when none would, or it has to wait."""
+    if any(
+        not view.state(each).is_terminal and view.node_state(each.node_id) is not NodeState.DOWN
+        for each in view.tasks_in(task.service_id, task.slot)
+        if each.node_id and (each.desired > TaskState.RUNNING or each.run == task.run)
+    ):
+        return ""  # what was before it runs, or is to end first
+    return next(_of_waiting(view, service, task), "")
+
+
 def _of_waiting(view: ClusterView, service: Service, task: Task) -> Iterator[str]:
     """A task without a node says why, and there is none that would do."""
     if not task.message:
@@ -128,11 +140,21 @@ def _of_waiting(view: ClusterView, service: Service, task: Task) -> Iterator[str
         most = placement.max_replicas_per_node
         if refusal(view, node, version) or overcommitted(view, node, [*holders(view, node), task]):
             continue
+        if _is_evicted_from(view, node, task):
+            continue
         if not most or wanted_there(view, node, task) < most:
             yield f"{_name(task)} starves: {node.id} would do, but {task.message}"
 
 
-def _of_hosts(view: ClusterView, hosts: list[Node]) -> Iterator[str]:
+def _is_evicted_from(view: ClusterView, node: Node, task: Task) -> bool:
+    """Whether its replica is to leave this node, and runs there until it can."""
+    return any(
+        each.eviction and each.node_id == node.id and each.desired <= TaskState.RUNNING
+        for each in view.tasks_in(task.service_id, task.slot)
+    )
+
+
+def _of_hosts(view: ClusterView, hosts: list[Host]) -> Iterator[str]:
     expected = {
         task.id
         for task in view.tasks.values()

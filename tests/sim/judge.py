@@ -28,6 +28,7 @@ from tests.sim.manager import Manager, Plea
 from tests.sim.node import Container, Node
 from tests.sim.room import holders, overcommitted
 from tests.sim.rules import Rules
+from tests.sim.starving import Starving
 
 Place = tuple[ServiceId, int, int, NodeId]
 
@@ -50,6 +51,7 @@ class Judge:
         self._rules = Rules(self._object)
         self._graces = Graces(engine, self._object)
         self._ledgers = Ledgers(self._object)
+        self._starving = Starving(engine, self._object)
         self.reverted: Counter[ServiceId] = Counter()
 
     def decided(self, manager: str, view: ClusterView, plan: Plan, *, now: float) -> None:
@@ -222,6 +224,11 @@ class Judge:
                 self._object("status", f"{_name(task)}: acknowledged {seen.state.word} was lost")
 
     # -- the end -------------------------------------------------------------------------
+
+    def look(self, leader: Manager | None, *, is_undisturbed: bool) -> None:
+        """See what waits by what the leader knows, if it knows everything."""
+        knows_all = leader is not None and leader.view.revision >= self.view.revision
+        self._starving.look(leader, is_undisturbed=is_undisturbed and knows_all)
 
     def unfinished(self, leader: Manager | None) -> str:
         """What is not as wanted, by what the leader knows; empty once everything is."""

@@ -10,17 +10,21 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from manager import layout, leadership
 from manager.agenda import Agenda, Due
 from manager.applied import Applied
 from manager.decisions import (
     AssignTask,
     CreateTask,
+    Evict,
     Plan,
     SetDesired,
     UpdateMessage,
     WriteLedger,
     changes_made,
+    commit_for,
     commits_for,
 )
 from manager.dispatch.arrivals import arrive
@@ -472,12 +476,7 @@ class Manager:
         self._tell(f"decides {summary(self.view, plan)}")
         self._judge.decided(self.id, self.view, plan, now=self._at())
         commits = commits_for(self.view, plan, now=self._at())
-        lost = frozenset(
-            task.id
-            for task in self.view.tasks.values()
-            if task.node_id and self.view.node_state(task.node_id) is NodeState.DOWN
-        )
-        plea = Plea(self.id, term.fence, lost)
+        plea = self._plea(term)
 
         def go_on(_: object = None) -> None:
             # Each is made when it is its turn: it rests on the one before.
@@ -501,6 +500,26 @@ class Manager:
             self._settle(lambda: self._later(pause_s, over))
 
         go_on()
+
+    def decree(self, plan: Plan) -> None:
+        """Commit what is decided beside the planners, as rebalancing and autoscaling do."""
+        if self.term is not None and plan.decisions:
+            self._tell(f"decrees {summary(self.view, plan)}")
+            commit = commit_for(self.view, plan, now=self._at())
+            self._commit_parts(
+                fenced(commit, self.term.fence),
+                lambda _: None,
+                lambda err: self._tell(f"fails to commit: {err.message}"),
+                plea=self._plea(self.term),
+            )
+
+    def _plea(self, term: Term) -> Plea:
+        lost = frozenset(
+            task.id
+            for task in self.view.tasks.values()
+            if task.node_id and self.view.node_state(task.node_id) is NodeState.DOWN
+        )
+        return Plea(self.id, term.fence, lost)
 
     def _settle(self, then: Callable[[], None]) -> None:
         """Wait for the view to see what it had not seen, but not for ever."""
@@ -860,6 +879,8 @@ def summary(view: ClusterView, plan: Plan) -> str:
                 place = f"{task.run}/{task.slot}" if task.run else task.slot or "global"
                 version = f"v{task.spec_version}, attempt {task.attempt}"
                 words.append(f"{task.id[:6]} as {place} on {where} ({version})")
+            case Evict(task_id=task_id, reason=reason):
+                words.append(f"evicts {task_id[:6]} ({reason})")
             case UpdateMessage(task_id=task_id, message=message):
                 words.append(f"{task_id[:6]} {message}")
             case WriteLedger(ledger=ledger):
@@ -872,6 +893,8 @@ def summary(view: ClusterView, plan: Plan) -> str:
 
 
 def _told(ledger: Ledger) -> str:
+    if ledger.replicas:
+        return f"{ledger.replicas} replicas, {_told(structs.replace(ledger, replicas=0))}"
     runs = ", ".join(f"{run.number} {run.state.word} {run.completed}" for run in ledger.runs)
     if ledger.rollout is None:
         return f"runs {runs}"

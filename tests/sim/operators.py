@@ -13,11 +13,14 @@ from msgspec import structs
 
 from manager.control import nodes, services
 from manager.control.dependencies import check_dependencies
+from manager.control.triggering import trigger
+from manager.decisions import Plan, WriteLedger
+from manager.rebalancing import Move, Moves, budget_of, rebalance, still_allowed
 from manager.store import Commit, fenced
 from swarm.errors import Refused, SwarmError
 from swarm.ids import NodeId, ServiceId, make_id
-from swarm.objects import NodeDescription
-from swarm.specs import Availability, NodeSpec, Role, ServiceSpec
+from swarm.objects import Ledger, NodeDescription, Service
+from swarm.specs import Availability, NodeSpec, Replicated, Role, ServiceSpec
 from tests.sim.engine import Engine, Violated
 from tests.sim.judge import Judge
 from tests.sim.manager import Manager
@@ -46,6 +49,7 @@ class Operators:
         self._made = 0
         self._issued = 0
         self._latest: dict[ServiceId, int] = {}
+        self._runs: dict[ServiceId, int] = {}
         self._reverted: dict[ServiceId, int] = {}
         self._commands: dict[str, Command] = {
             "create": self._create,
@@ -55,6 +59,10 @@ class Operators:
             "change node": self._change_node,
             "promote": self._promote,
             "roll back": self._roll_back,
+            "rebalance": self._rebalance,
+            "evict": self._evict,
+            "autoscale": self._autoscale,
+            "trigger": self._trigger,
         }
 
     @property
@@ -198,6 +206,67 @@ class Operators:
             spec = leader.view.services[service_id].previous_spec
             self._issue(leader, service_id, spec, commit)
 
+    def _trigger(self, leader: Manager, dice: Random) -> None:
+        """Start a run of a job by hand; it is in the ledger from then on."""
+        scheduled = [each for each in by_name(leader) if each.spec.schedule is not None]
+        if not scheduled:
+            return
+        service = dice.choice(scheduled)
+        commit, number = trigger(leader.view, service.id, now=leader.clock.epoch)
+        self._engine.tell("operator", f"starts run {number} of {service.spec.name}")
+
+        def done(_: int) -> None:
+            self._runs[service.id] = max(number, self._runs.get(service.id, 0))
+
+        self._send(leader, commit, done)
+
+    # -- what leaders do beside planning -------------------------------------------------
+
+    def _rebalance(self, leader: Manager, dice: Random) -> None:
+        """Have tasks moved to where they are fewer, in a wave."""
+        if leader.term is not None:
+            most = dice.choice((0, 1, 3))
+            leader.decree(rebalance(leader.view, leader.term.fleet, max_moves=most).plan())
+
+    def _evict(self, leader: Manager, dice: Random) -> None:
+        """Have some tasks of a service moved though nothing gains by it, within its budget."""
+        view = leader.view
+        running = [
+            each
+            for each in by_name(leader)
+            if isinstance(each.spec.mode, Replicated) and budget_of(view, each)
+        ]
+        if not running:
+            return
+        tasks = sorted(view.tasks_of(dice.choice(running).id).values(), key=lambda each: each.slot)
+        chosen = dice.sample(tasks, min(len(tasks), dice.randint(1, 3)))
+        moves = [
+            Move(
+                task_id=task.id,
+                name=task.service_name,
+                from_node=task.node_id,
+                to_node=NodeId(""),
+                reason="moved",
+            )
+            for task in chosen
+            if task.node_id in view.nodes
+        ]
+        leader.decree(still_allowed(view, Moves(tuple(moves))).plan())
+
+    def _autoscale(self, leader: Manager, dice: Random) -> None:
+        """Have a service's use call for another number of replicas."""
+        view = leader.view
+        scaled = [each for each in by_name(leader) if each.spec.autoscale is not None]
+        if not scaled:
+            return
+        service = dice.choice(scaled)
+        assert service.spec.autoscale is not None
+        replicas = dice.randint(service.spec.autoscale.least, service.spec.autoscale.most)
+        ledger = view.ledgers.get(service.id, Ledger(service_id=service.id))
+        if ledger.replicas != replicas:
+            ledger = structs.replace(ledger, replicas=replicas, scaled_at=leader.clock.epoch)
+            leader.decree(Plan(service_id=service.id, decisions=(WriteLedger(ledger),)))
+
     def _change(
         self, leader: Manager, dice: Random, change: Callable[[ServiceSpec, Random], ServiceSpec]
     ) -> None:
@@ -218,7 +287,7 @@ class Operators:
 
     def _some_service(self, leader: Manager, dice: Random) -> ServiceId | None:
         """Any service; by name, because ids have no order that a shrunk run would keep."""
-        known = sorted(leader.view.services.values(), key=lambda each: each.spec.name)
+        known = by_name(leader)
         return dice.choice(known).id if known else None
 
     # -- promises ------------------------------------------------------------------------
@@ -233,6 +302,12 @@ class Operators:
                 raise Violated(
                     "promise", f"acknowledged of {service_id}: {promised}, but it is {service}"
                 )
+
+        for service_id, number in self._runs.items():
+            ledger = self._judge.view.ledgers.get(service_id)
+            is_there = service_id in self._judge.view.services
+            if is_there and (ledger is None or ledger.last_run < number):
+                raise Violated("promise", f"run {number} of {service_id} was begun: {ledger}")
 
     def _issue(
         self, leader: Manager, service_id: ServiceId, spec: ServiceSpec | None, commit: Commit
@@ -264,6 +339,11 @@ class Operators:
         """Who leads, and can be talked to."""
         leading = [each for each in self._managers.values() if each.is_up and each.leads]
         return leading[0] if leading else None
+
+
+def by_name(leader: Manager) -> list[Service]:
+    """The services a leader knows."""
+    return sorted(leader.view.services.values(), key=lambda each: each.spec.name)
 
 
 def told(value: object, default: object = None) -> str:

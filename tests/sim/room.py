@@ -9,8 +9,15 @@ from collections.abc import Iterable, Iterator
 
 from manager.view import ClusterView
 from swarm.constraints import constraints_of
-from swarm.objects import Node, SpecVersion, Task
-from swarm.specs import Availability, PublishMode, TaintEffect, TaskSpec, Toleration
+from swarm.objects import Node, Service, SpecVersion, Task
+from swarm.specs import (
+    Availability,
+    PublishMode,
+    Replicated,
+    TaintEffect,
+    TaskSpec,
+    Toleration,
+)
 from swarm.states import NodeState, TaskState
 
 
@@ -73,6 +80,16 @@ def wanted_there(view: ClusterView, node: Node, task: Task) -> int:
         each.service_id == task.service_id and each.desired <= TaskState.RUNNING
         for each in holders(view, node)
     )
+
+
+def replicas_of(view: ClusterView, service: Service) -> int:
+    """How many replicas there are to be, also while a service scales itself."""
+    spec, ledger = service.spec, view.ledgers.get(service.id)
+    assert isinstance(spec.mode, Replicated)
+    if spec.autoscale is None:
+        return spec.mode.replicas
+    wish = ledger.replicas if ledger is not None and ledger.replicas else spec.mode.replicas
+    return sorted((spec.autoscale.least, wish, spec.autoscale.most))[1]
 
 
 def version_of(view: ClusterView, task: Task) -> SpecVersion:

@@ -10,12 +10,12 @@ from manager.decisions import Plan
 from manager.view import ClusterView
 from swarm.ids import NodeId, TaskId
 from swarm.objects import SpecVersion, Task
-from swarm.specs import DependencyCondition, Replicated, RestartCondition
+from swarm.specs import Availability, DependencyCondition, Replicated, RestartCondition
 from swarm.states import TaskState
 from tests.sim.decided import Decided, Objection
 from tests.sim.job_rules import JOB_RULES
 from tests.sim.rollout_rules import ROLLOUT_RULES
-from tests.sim.room import holders, overcommitted, refusal, version_of, wanted_there
+from tests.sim.room import holders, overcommitted, refusal, replicas_of, version_of, wanted_there
 
 
 def check_placement(decided: Decided, objects: Objection) -> None:
@@ -87,7 +87,7 @@ def check_dependencies(decided: Decided, objects: Objection) -> None:
             view.state(task) is TaskState.RUNNING and task.desired <= TaskState.RUNNING
             for task in view.tasks_of(found[0].id).values()
         )
-        if running < max(1, mode.replicas):
+        if running < max(1, replicas_of(view, found[0])):
             objects("dependency", f"{decided.name} starts before {dependency.service} runs")
 
 
@@ -124,11 +124,46 @@ def check_preemption(decided: Decided, objects: Objection) -> None:
             objects("preemption", f"{names} give way on {node_id}, but {decided.name} does not fit")
 
 
+def check_unavailable(decided: Decided, objects: Objection) -> None:
+    """No more replicas are down at once, because they may not stay, than may be unavailable."""
+    service = decided.service
+    if service is None or not isinstance(service.spec.mode, Replicated):
+        return
+    most = service.spec.max_unavailable
+    moved = {
+        task.slot
+        for task_id, stop in decided.stops.items()
+        if stop.eviction
+        and (task := decided.tasks.get(task_id)) is not None
+        and task.desired <= TaskState.RUNNING
+        and decided.runs(task)
+        and not is_overdue(decided, task)
+    }
+    if not most or not any(decided.is_down(slot) for slot in moved):
+        return
+    rolled = {task.slot for task in decided.stopped_by_rollout()}
+    slots = {task.slot for task in decided.wanted_after().values()} | moved
+    if decided.replicas < len(slots):
+        return
+    down = {slot for slot in slots - rolled if decided.is_down(slot)}
+    if len(down) > most:
+        objects("unavailable", f"{decided.name}: slots {sorted(down)} are down of {most} at most")
+
+
+def is_overdue(decided: Decided, task: Task) -> bool:
+    """Whether its node is drained, and has been for as long as may be waited for."""
+    node = decided.view.nodes[task.node_id]
+    timeout_s = node.spec.drain_timeout_s
+    is_drained = node.spec.availability is Availability.DRAIN and timeout_s > 0
+    return is_drained and decided.now >= node.availability_at + timeout_s
+
+
 RULES: tuple[Callable[[Decided, Objection], None], ...] = (
     check_placement,
     check_history,
     check_dependencies,
     check_preemption,
+    check_unavailable,
     *ROLLOUT_RULES,
     *JOB_RULES,
 )

@@ -58,11 +58,19 @@ COMMANDS: dict[str, int] = {
 }
 """What operators do, and how often beside each other."""
 
-OPTIONAL_COMMANDS: dict[str, int] = {"promote": 10, "roll back": 10}
+OPTIONAL_COMMANDS: dict[str, int] = {
+    "promote": 10,
+    "roll back": 10,
+    "rebalance": 15,
+    "evict": 10,
+    "autoscale": 15,
+    "trigger": 10,
+}
 """The same, of commands that only some runs have."""
 
 FEATURES: tuple[str, ...] = (
     "affinities",
+    "autoscaling",
     "binpack",
     "canaries",
     "checks",

@@ -7,6 +7,7 @@ from msgspec import structs
 
 from swarm.specs import (
     Affinity,
+    Autoscale,
     Catchup,
     Concurrency,
     ContainerSpec,
@@ -60,6 +61,7 @@ class Wishes:
             rollback=self._policy(dice),
             endpoint=self._endpoint(dice),
             schedule=self._schedule(dice, mode),
+            autoscale=self._autoscale(dice, mode),
             max_unavailable=dice.choice((0, 0, 1, 2)),
         )
         return structs.replace(spec, task=self._task(spec, 0, dice, others))
@@ -71,6 +73,7 @@ class Wishes:
         task = self._task(spec, spec.task.force_update + 1, dice, others)
         if dice.random() < 0.3:
             spec = structs.replace(spec, update=self._policy(dice), rollback=self._policy(dice))
+            spec = structs.replace(spec, autoscale=self._autoscale(dice, spec.mode))
         return structs.replace(spec, task=task)
 
     def mended(self, spec: ServiceSpec) -> ServiceSpec:
@@ -126,6 +129,13 @@ class Wishes:
         if not is_scheduled or not isinstance(mode, ReplicatedJob | GlobalJob):
             return None
         return Schedule(expression=EACH_MINUTE, catchup=catchup, concurrency=concurrency)
+
+    def _autoscale(self, dice: Random, mode: Mode) -> Autoscale | None:
+        is_scaled, least = self._draws("autoscaling", dice, 0.6), dice.randint(1, 3)
+        most = least + dice.randint(0, 4)
+        if not is_scaled or not isinstance(mode, Replicated):
+            return None
+        return Autoscale(least=least, most=most, cpu_percent=50.0)
 
     def _policy(self, dice: Random) -> UpdatePolicy:
         """How a new version is rolled out."""
