@@ -108,6 +108,17 @@ ROOT = Branch(
                 "rm": Leaf("swarmctl.commands.volume:rm", "Remove volumes"),
             },
         ),
+        "stack": Branch(
+            "Services and what they need, as compose files say",
+            {
+                "config": Leaf("swarmctl.commands.stack:config", "Print compose files as one"),
+                "deploy": Leaf("swarmctl.commands.stack:deploy", "Start or change a stack"),
+                "ls": Leaf("swarmctl.commands.stack:ls", "List the stacks"),
+                "ps": Leaf("swarmctl.commands.stack:ps", "List the tasks of a stack"),
+                "rm": Leaf("swarmctl.commands.stack:rm", "Remove stacks"),
+                "services": Leaf("swarmctl.commands.stack:services", "List a stack's services"),
+            },
+        ),
         "task": Branch(
             "The attempts at running a service's replicas",
             {"inspect": Leaf("swarmctl.commands.task:inspect", "Show tasks in full")},
@@ -140,4 +151,10 @@ ROOT = Branch(
 )
 
 # Typed by habit, listed nowhere.
-ALIASES: Mapping[str, str] = {"info": "status", "list": "ls", "remove": "rm"}
+ALIASES: Mapping[str, str] = {
+    "down": "rm",
+    "info": "status",
+    "list": "ls",
+    "remove": "rm",
+    "up": "deploy",
+}

@@ -21,6 +21,18 @@ def services(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def stacks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of stacks."""
+    from swarmctl.stacks.rows import stack_rows
+
+    del param
+    try:
+        views = _session(ctx).control.services()
+    except SwarmError:
+        return []
+    return [row["Name"] for row in stack_rows(views) if row["Name"].startswith(incomplete)]
+
+
 def nodes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Host names of nodes."""
     del param

@@ -47,6 +47,28 @@ def ps(
     no_trunc: bool,
 ) -> None:
     """List the tasks of services: per replica the newest attempt, then the older ones."""
+    list_tasks(
+        session,
+        services,
+        filters=filters,
+        form=form,
+        quiet=quiet,
+        no_resolve=no_resolve,
+        no_trunc=no_trunc,
+    )
+
+
+def list_tasks(
+    session: Session,
+    services: Sequence[str],
+    *,
+    filters: Sequence[str],
+    form: str,
+    quiet: bool,
+    no_resolve: bool,
+    no_trunc: bool,
+) -> None:
+    """Print the tasks of services."""
     from swarm.api.v1 import control_pb2
     from swarmctl.filters import TASK_TESTS, parse_filters, selected
     from swarmctl.rows import Detail

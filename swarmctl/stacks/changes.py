@@ -1,0 +1,90 @@
+"""Decide what becomes of each service of a stack: it is created, changed, or left alone.
+
+A service's image is pinned to a digest when it is stored, so its spec never equals what a file
+says. The label with the file's own words tells whether the file changed; where it did not, the
+digest stays, unless it is to be looked up anew, and then only a manager knows whether there is
+another one.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from swarm.specs import ServiceSpec
+from swarmctl.stacks.names import IMAGE
+
+
+class Resolve(Enum):
+    """When images are looked up."""
+
+    ALWAYS = "always"
+    CHANGED = "changed"
+    NEVER = "never"
+
+
+class Create(Struct, frozen=True):
+    """There is no such service yet."""
+
+    spec: ServiceSpec
+    resolve: bool
+
+
+class Change(Struct, frozen=True):
+    """It is to become this; with `resolve`, of an unchanged file, it may be this already."""
+
+    spec: ServiceSpec
+    resolve: bool
+    is_doubtful: bool = False
+
+
+class Keep(Struct, frozen=True):
+    """It is as the file says."""
+
+
+Step = Create | Change | Keep
+
+
+def decide(wanted: ServiceSpec, present: ServiceSpec | None, resolve: Resolve) -> Step:
+    """What to do so that there is `wanted` where `present` is."""
+    if present is None:
+        return Create(wanted, resolve is not Resolve.NEVER)
+    task = replace(wanted.task, force_update=present.task.force_update)
+    is_same_image = present.labels.get(IMAGE) == wanted.labels[IMAGE]
+    if is_same_image:
+        container = replace(task.container, image=present.task.container.image)
+        task = replace(task, container=container)
+    spec = replace(wanted, task=task)
+    if not is_same_image:
+        return Change(spec, resolve is not Resolve.NEVER)
+    if resolve is not Resolve.ALWAYS:
+        return Keep() if spec == present else Change(spec, False)
+    container = replace(task.container, image=wanted.task.container.image)
+    looked_up = replace(spec, task=replace(task, container=container))
+    return Change(looked_up, True, is_doubtful=True)
+
+
+def with_ids(spec: ServiceSpec, *, secrets: dict[str, str], configs: dict[str, str]) -> ServiceSpec:
+    """`spec` with the ids of what it refers to; what there is not yet is left out."""
+    container = spec.task.container
+    container = replace(
+        container,
+        secrets=tuple(
+            replace(each, id=secrets[each.name])
+            for each in container.secrets
+            if each.name in secrets
+        ),
+        configs=tuple(
+            replace(each, id=configs[each.name])
+            for each in container.configs
+            if each.name in configs
+        ),
+    )
+    return replace(spec, task=replace(spec.task, container=container))
+
+
+def superfluous(present: Sequence[str], wanted: Sequence[ServiceSpec]) -> tuple[str, ...]:
+    """The services of a stack that its file does not have any more."""
+    names = {spec.name for spec in wanted}
+    return tuple(sorted(name for name in present if name not in names))
