@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from manager.applied import Applied
 from manager.decisions import Plan
+from manager.view import ClusterView
 from swarm.ids import ServiceId
 
 WHOLE = 0
@@ -140,3 +141,16 @@ class Agenda:
                 del wakes[slot]
             if not wakes:
                 del self._wake_at[service_id]
+
+
+def urgency(view: ClusterView, service_id: ServiceId) -> int:
+    """The highest priority of what a service may start: of its present version, or of an earlier.
+
+    Tasks of an earlier one are started again while a rollout goes on, and others give way to
+    them; were the service's turn after theirs, they would be back in that place before it.
+    """
+    service = view.services.get(service_id)
+    if service is None:
+        return 0
+    versions = view.versions_of(service_id).values()
+    return max((service.spec.task.priority, *(each.task.priority for each in versions)))

@@ -14,7 +14,7 @@ import structlog
 from msgspec import Struct
 
 from manager import layout
-from manager.agenda import Agenda, Due
+from manager.agenda import Agenda, Due, urgency
 from manager.applied import Applied
 from manager.decisions import Plan, commits_for
 from manager.decoding import read_key
@@ -253,8 +253,7 @@ class Leader:
         self._stirred = asyncio.Event()
 
     def _priority(self, service_id: ServiceId) -> int:
-        service = self._mirror.view.services.get(service_id)
-        return service.spec.task.priority if service is not None else 0
+        return urgency(self._mirror.view, service_id)
 
     def _grace_s(self) -> float:
         view = self._mirror.view

@@ -111,7 +111,14 @@ def _place(
     left for the next plan, as are those that are too many for one.
     """
     groups = _by_wish(service, draft)
-    for version, avoid in sorted(groups, key=lambda key: (key[0] != service.spec_version, key)):
+
+    def turn(wish: tuple[int, NodeId]) -> tuple[int, bool, tuple[int, NodeId]]:
+        # Others gave way to the version of the highest priority: a lower one in their place
+        # would soon have to give way to them, and so on for ever.
+        priority = _ask(view, service, wish[0]).priority
+        return -priority, wish[0] != service.spec_version, wish
+
+    for version, avoid in sorted(groups, key=turn if len(groups) > 1 else None):
         needs = groups.pop((version, avoid))
         if draft.hold:
             for need in needs:

@@ -1,9 +1,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.agenda import Agenda, Due
+from manager.agenda import Agenda, Due, urgency
 from manager.applied import Applied
 from swarm.ids import ServiceId
+from swarm.specs import TaskSpec
+from tests.manager.world import World
 
 A, B = ServiceId("a"), ServiceId("b")
 
@@ -175,3 +177,22 @@ def test_law_no_slot_that_was_asked_for_is_forgotten(
         }
     assert not owed
     assert agenda.next_deadline() is None
+
+
+def test_a_service_is_as_urgent_as_an_earlier_version_of_which_it_still_starts_tasks() -> None:
+    """Found by seed 7372 of the simulation: two services drove each other out for ever.
+
+    1. A rollback leads from a version of high priority to one of none, and waits for room.
+    2. Meanwhile a task of the high version makes one of another service give way.
+    3. By its present version the service would be planned after the other, whose next task
+       would be in the place that the first was stopped for.
+    """
+    world = World()
+    low = world.service("low", task=TaskSpec(priority=10))
+    back = world.service("back", task=TaskSpec(priority=50))
+    before = urgency(world.view, back)
+    world.new_version(back, priority=0)
+
+    assert before == 50
+    assert urgency(world.view, back) == 50 > urgency(world.view, low)
+    assert urgency(world.view, ServiceId("gone")) == 0

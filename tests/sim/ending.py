@@ -49,6 +49,8 @@ def _of_service(
         if task.desired <= TaskState.RUNNING
     ):
         return  # what is broken goes on in its loop while the new version finds no place
+    if _gives_way_to_a_loop(view, service_id):
+        return
     if plan.decisions or (plan.wake_at is not None and firing is None):
         yield f"service {service_id} has yet to be planned: {plan}"
     if service is None:
@@ -75,6 +77,17 @@ def _of_service(
     for task in wanted:
         if not task.node_id:
             yield from _of_waiting(view, service, task)
+
+
+def _gives_way_to_a_loop(view: ClusterView, service_id: ServiceId) -> bool:
+    """Whether a broken earlier version takes its place at each try, and leaves it again."""
+    looping = {
+        f"preempted by {task.service_name}"
+        for task in view.tasks.values()
+        if task.desired <= TaskState.RUNNING
+        and not _works(view, task.service_id, task.spec_version)
+    }
+    return any(task.eviction in looping for task in view.tasks_of(service_id).values())
 
 
 def _kept_in_spite(view: ClusterView, service: Service, wanted: list[Task]) -> set[TaskId]:

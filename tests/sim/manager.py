@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from msgspec import structs
 
 from manager import layout, leadership
-from manager.agenda import Agenda, Due
+from manager.agenda import Agenda, Due, urgency
 from manager.applied import Applied
 from manager.decisions import (
     AssignTask,
@@ -89,7 +89,7 @@ from swarm.dispatch import (
     Welcome,
 )
 from swarm.errors import Conflict, Missing, SwarmError
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import NodeId, TaskId
 from swarm.objects import Ledger, Observation, Session
 from swarm.states import NodeState
 from tests.sim.engine import Clock, Engine
@@ -122,7 +122,7 @@ class Term:
         self.fence = fence
         self.fleet = Fleet.of(view)
         self.liveness = liveness
-        self.agenda = Agenda(priority=partial(priority_of, view))
+        self.agenda = Agenda(priority=partial(urgency, view))
         self.conflicts = 0
         self.nodes: dict[NodeId, None] = dict.fromkeys(sorted(view.nodes))
         self.is_busy = False
@@ -857,12 +857,6 @@ class Manager:
 
     def _tell(self, what: str) -> None:
         self._engine.tell(self.id, what)
-
-
-def priority_of(view: ClusterView, service_id: ServiceId) -> int:
-    """The priority of a service's tasks: who is more important is planned first."""
-    service = view.services.get(service_id)
-    return service.spec.task.priority if service is not None else 0
 
 
 def summary(view: ClusterView, plan: Plan) -> str:

@@ -3,7 +3,7 @@ from msgspec import structs
 from manager import layout
 from manager.orchestrator.planning import plan_service
 from swarm.ids import NodeId, ServiceId
-from swarm.specs import ContainerSpec, Global, Mount, Resources, TaskSpec
+from swarm.specs import ContainerSpec, Global, Mount, Resources, TaskSpec, UpdatePolicy
 from swarm.states import TaskState
 from tests.manager.orchestrator.driving import Driven
 
@@ -59,6 +59,26 @@ def test_who_waits_for_a_place_does_not_take_another() -> None:
     again = plan_service(world.view, HIGH, fleet=world.fleet, now=world.now)
 
     assert again.decisions == ()
+
+
+def test_room_goes_first_to_the_version_that_others_give_way_to() -> None:
+    """Found by seed 7372 of the simulation: two services drove each other out for ever.
+
+    1. A task of version 1, of high priority, and one of version 2, of none, wait for a node.
+    2. There is room for one. Were that given to version 2, any service in between would take
+       it, and give way to version 1 again.
+    """
+    world = Driven()
+    world.service("high", replicas=2, task=WHOLE, update=UpdatePolicy(canary=1))
+    world.plan()
+    world.new_version(HIGH, priority=0)
+    world.plan()
+    assert sorted(task.spec_version for task in world.live(HIGH)) == [1, 2]
+
+    world.node("a", cpu_millis=1000)
+    world.converge()
+
+    assert [task.spec_version for task in world.live(HIGH) if task.node_id] == [1]
 
 
 def test_equals_are_left_alone() -> None:
