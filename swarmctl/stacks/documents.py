@@ -35,7 +35,7 @@ def read_document(text: bytes, *, name: str) -> Document:
         raise Invalid(
             f"{name}{line}: {err.problem or 'cannot be read'}", hint="mend the YAML there"
         ) from err
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as err:
+    except (yaml.YAMLError, ValueError, RecursionError) as err:
         raise Invalid(f"{name}: not readable as YAML: {err}", hint="give a compose file") from err
     if not isinstance(found, dict) or not found:
         raise Invalid(f"{name}: no mapping at the top", hint="give a file with `services:`")
@@ -98,7 +98,27 @@ def _loader() -> type[yaml.SafeLoader]:
                 seen.add(key.value)
             return super().construct_mapping(node, deep=deep)
 
-    loader: Any = Loader
+    _resolve(Loader)
+    return Loader
+
+
+@cache
+def _dumper() -> type[yaml.SafeDumper]:
+    class Dumper(yaml.SafeDumper):
+        """The safe dumper; a value that is there twice is written twice.
+
+        It quotes what is no text to us, and what is none to others.
+        """
+
+        def ignore_aliases(self, data: Any) -> bool:
+            del data
+            return True
+
+    _resolve(Dumper)
+    return Dumper
+
+
+def _resolve(reader: Any) -> None:
     for tag, pattern, first in (
         ("bool", _BOOLEAN, "tTfF"),
         ("float", _FLOAT, "-+0123456789."),
@@ -107,17 +127,4 @@ def _loader() -> type[yaml.SafeLoader]:
         ("null", _NULL, ["~", "n", "N", ""]),
     ):
         whole = re.compile(rf"(?:{pattern.pattern})\Z")
-        loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", whole, list(first))
-    return Loader
-
-
-@cache
-def _dumper() -> type[yaml.SafeDumper]:
-    class Dumper(yaml.SafeDumper):
-        """The safe dumper; a value that is there twice is written twice."""
-
-        def ignore_aliases(self, data: Any) -> bool:
-            del data
-            return True
-
-    return Dumper
+        reader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", whole, list(first))

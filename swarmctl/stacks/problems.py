@@ -50,8 +50,12 @@ def located(key: str, problem: str) -> str:
         rest = path.removeprefix(start)
         if colon and path.startswith(start) and (not rest or rest[0] in ".["):
             there = f"{_KEYS[start]}{rest.removesuffix('_s')}".removeprefix(".")
-            return f"services.{key}{'.' if there else ''}{there}: {text}"
-    return f"services.{key}: {problem}"
+            return f"services.{key}{'.' if there else ''}{there}: {_worded(text)}"
+    return f"services.{key}: {_worded(problem)}"
+
+
+def _worded(text: str) -> str:
+    return text.replace("--network host", "`networks: [host]`")
 
 
 def refusal(problems: list[str]) -> Invalid:

@@ -88,6 +88,21 @@ def test_data_that_is_to_stay_is_compared_and_never_replaced(tell: Tell) -> None
     tell(story)
 
 
+def test_a_configs_data_is_compared_as_well(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        spec = specs_pb2.ConfigSpec(name="conf")
+        create = control_pb2.CreateConfigRequest(spec=spec, data=PLAIN)
+        made = (await swarm.call("CreateConfig", create)).config
+        same = control_pb2.UpdateConfigRequest(config="conf", data=PLAIN, keep=True)
+        other = control_pb2.UpdateConfigRequest(config="conf", data=b"other", keep=True)
+
+        assert (await swarm.call("UpdateConfig", same)).config == made
+        with pytest.raises(Refused, match="config conf exists with other data"):
+            await swarm.call("UpdateConfig", other)
+
+    tell(story)
+
+
 def test_what_is_used_is_not_removed_and_what_is_not_is(tell: Tell) -> None:
     async def story(swarm: Swarm) -> None:
         await create_secret(swarm, "db")

@@ -107,7 +107,11 @@ def test_names_are_completed_from_the_swarm(swarm: FakeSwarm, socket: Path) -> N
         spec = ServiceSpec(name=name, task=TaskSpec(container=ContainerSpec(image="x")))
         swarm.add_service(spec, service_id=f"id-{name}")
 
+    labels = {"com.docker.stack.namespace": "shop"}
+    swarm.add_service(ServiceSpec(name="shop_web", labels=labels), service_id="id-shop")
+
     assert completed(socket, "swarmctl service ps w") == ["web", "worker"]
+    assert completed(socket, "swarmctl stack rm ") == ["shop"]
 
 
 def test_values_of_flags_are_completed(swarm: FakeSwarm, socket: Path) -> None:

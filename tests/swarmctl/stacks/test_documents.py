@@ -1,9 +1,13 @@
 """YAML is read as Docker reads it."""
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from swarm.errors import Invalid
-from swarmctl.stacks.documents import read_document, write_document
+from swarmctl.stacks.documents import Value, read_document, write_document
 from tests.swarmctl.stacks.reading import document
 
 
@@ -38,6 +42,7 @@ def test_anchors_and_merge_keys_are_followed() -> None:
         (b"a: &x [*x]\n", "f: an alias contains itself"),
         (b"a: !!python/object:os.system 1", "could not determine a constructor"),
         (b"{[a]: 1}", "f:1: a key is a word"),
+        (b"a: 0x_", "f: not readable as YAML"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_place(text: bytes, complaint: str) -> None:
@@ -52,3 +57,24 @@ def test_what_is_written_is_read_back() -> None:
     found = {"a": {"b": list(shared)}, "c": list(shared)}
 
     assert read_document(write_document(found).encode(), name="f") == found
+
+
+_SCALARS = st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="ascii"))
+_VALUES = st.recursive(
+    _SCALARS | st.from_regex(r"[-+0-9obxe._:]+", fullmatch=True),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text("abc<*&!~:"), inner),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text("xyz", min_size=1), _VALUES, min_size=1, max_size=3))
+def test_law_documents_survive_being_written(found: dict[str, Value]) -> None:
+    assert read_document(write_document(found).encode(), name="f") == found
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="ab01_xo.:-[]{}&*!<>|?'\"# \n,~"))
+def test_law_any_text_is_read_or_refused(text: str) -> None:
+    with suppress(Invalid):
+        assert read_document(text.encode(), name="f")

@@ -1,6 +1,10 @@
 """Variables are filled in as a shell would."""
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarm.errors import Invalid
 from swarmctl.stacks.interpolation import Filling
@@ -48,3 +52,16 @@ def test_values_are_filled_in_and_keys_are_not() -> None:
 
     assert found == {"a": {"$A": ["a", 1, None, "", ""]}}
     assert filling.unset == ["B"]
+
+
+@given(st.text())
+def test_law_what_is_escaped_comes_out_as_it_was(text: str) -> None:
+    assert Filling(ENVIRON).text(text.replace("$", "$$"), "x") == text
+
+
+@given(st.text(alphabet="$${}:-?+AB \\"))
+def test_law_any_text_is_filled_in_or_refused(text: str) -> None:
+    filling = Filling(ENVIRON)
+
+    with suppress(Invalid):
+        assert "$$" in text or "$" not in filling.text(text, "x")

@@ -18,6 +18,10 @@ from swarmctl.stacks.problems import located, relocated
         ("endpoint.ports[0]: no", "services.web.ports[0]: no"),
         ("name: no", "services.web: no"),
         ("labels[a b]: no", "services.web.deploy.labels[a b]: no"),
+        (
+            "endpoint.ports[0]: with --network host",
+            "services.web.ports[0]: with `networks: [host]`",
+        ),
         ("something else", "services.web: something else"),
     ],
 )
