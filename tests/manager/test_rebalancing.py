@@ -1,6 +1,6 @@
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -287,6 +287,8 @@ def test_law_moves_even_out_and_come_to_an_end(
     for number in range(new):
         world.node(f"m{number}", cpu_millis=3000, labels={"zone": ("west", "east")[number % 2]})
     world.converge()
+    # Moves leave room to tasks that wait; here nobody gives it to them.
+    assume(all(task.node_id for task in world.view.tasks.values()))
 
     for _ in range(200):
         found = moves(world)
