@@ -149,6 +149,14 @@ class Frame(Struct, frozen=True, kw_only=True):
         spec = None if version == self.service.spec_version else self.spec_of(version)
         return (spec or self.service.spec.task).restart
 
+    def merit(self, attempt: Attempt) -> tuple[Fitness, bool, bool, TaskState]:
+        """The greater, the rather it is kept. Of two that are to be replaced once their successor
+        is up, that is the one that runs, even if nobody has heard of its node lately.
+        """
+        fitness = self.fitness(attempt)
+        serves = self.start_first and fitness is not Fitness.FIT and is_up(attempt)
+        return fitness, serves, not attempt.unsure, attempt.state
+
 
 def settle(replica: Replica, frame: Frame, draft: Draft) -> Settled:
     """Decide what to do about one replica, apart from rollouts and moves."""
@@ -206,7 +214,7 @@ def _keep_best(replica: Replica, live: list[Attempt], frame: Frame, draft: Draft
 
     An unsure one is enough, too, but does not drive the others away.
     """
-    best = max(live, key=lambda each: (frame.fitness(each), not each.unsure, each.state))
+    best = max(live, key=frame.merit)
     others = [each for each in live if each is not best]
     kept = None if frame.is_proven(best) else _kept_beside(best, others, frame)
     for attempt in others:

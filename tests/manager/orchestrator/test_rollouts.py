@@ -559,6 +559,29 @@ def test_a_newer_version_takes_the_place_of_a_replacement_that_is_not_up() -> No
     assert versions(world) == {3: 1}
 
 
+def test_what_runs_on_a_node_in_doubt_stays_until_the_newer_version_replaces_it() -> None:
+    """A version overtakes another just after the leader changed.
+
+    1. Nobody has heard of the node with the only running task since.
+    2. A second version is rolled out: its task is made elsewhere, beside the first.
+    3. A third one overtakes it before that is up.
+    4. The second version's task is given up. The first's, which may well be at work, is not:
+       its replacement has yet to be made.
+    """
+    world = running(1, UpdatePolicy(order=START_FIRST))
+    (old,) = world.live()
+    world.disconnect(old.node_id)
+    world.doubt(old.node_id)
+    update(world)
+    world.plan()
+
+    update(world)
+    world.plan()
+
+    assert world.view.tasks[old.id].desired is TaskState.RUNNING
+    assert {task.spec_version for task in world.wanted()} <= {1, 3}
+
+
 def test_on_every_node_the_new_task_starts_beside_the_old_one() -> None:
     world = running(mode=Global(), update=UpdatePolicy(parallelism=1, order=START_FIRST))
     update(world)
