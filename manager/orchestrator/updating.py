@@ -51,9 +51,15 @@ def _taken(settled: Iterable[Settled], course: Course, draft: Draft) -> int:
 
 
 def _moved(settled: Iterable[Settled], course: Course) -> int:
-    """How many replicas have left the earlier version."""
-    stayed = (Standing.OLD, Standing.AWAY, Standing.MISPLACED)
-    return sum(each.standing not in stayed for each in settled)
+    """How many replicas have left the earlier version, wherever their tasks may stay."""
+    return sum(not _stays_behind(each, course.service.spec_version) for each in settled)
+
+
+def _stays_behind(settled: Settled, version: int) -> bool:
+    if settled.standing in (Standing.AWAY, Standing.MISPLACED):
+        attempts = settled.replica.attempts
+        return not attempts or attempts[-1].task.spec_version != version
+    return settled.standing is Standing.OLD
 
 
 def _given_back_at(settled: Sequence[Settled], course: Course) -> float:

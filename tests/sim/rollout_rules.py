@@ -72,7 +72,8 @@ def check_proof(decided: Decided, objects: Objection) -> None:
         if not decided.runs(task) or not decided.may_stay(task) or stop.eviction:
             continue
         others = [each for each in decided.wanted_after().values() if each.slot == task.slot]
-        newer = [each for each in others if decided.is_new(each)]
+        # One that has waited for a node since the old one was thought lost replaces nothing yet.
+        newer = [each for each in others if decided.is_new(each) and each.node_id]
         if newer and not any(_is_proven(decided, each) for each in newer):
             objects("proof", f"{decided.name}.{task.slot}: its replacement is not proven")
 

@@ -453,6 +453,18 @@ def test_canaries_go_first_and_the_rest_when_they_are_promoted() -> None:
     assert rollout(world).state is RolloutState.COMPLETED
 
 
+def test_a_canary_that_has_to_move_is_still_the_only_one() -> None:
+    world = running(3, UpdatePolicy(canary=1, monitor_s=1.0, parallelism=3))
+    update(world)
+    go_on(world, 10.0)
+    (canary,) = (task for task in world.live() if task.spec_version == 2)
+
+    world.set_node(canary.node_id, availability=Availability.DRAIN)
+    go_on(world, 10.0)
+
+    assert versions(world) == {1: 2, 2: 1}
+
+
 def test_canaries_are_taken_back() -> None:
     world = running(5, UpdatePolicy(parallelism=0, canary=2))
     update(world)
