@@ -141,3 +141,19 @@ def _scaled(size: int, base: int, units: tuple[str, ...], *, digits: int) -> str
     while scaled >= base and unit < len(units) - 1:
         scaled, unit = scaled / base, unit + 1
     return f"{scaled:.{digits}g}{units[unit]}" if scaled < 1000 else f"{scaled:.0f}{units[unit]}"
+
+
+def parse_integer(text: str) -> int:
+    """A whole number."""
+    try:
+        return int(text)
+    except ValueError as err:
+        raise Invalid(f"{text!r} is not a whole number") from err
+
+
+def parse_number(text: str) -> float:
+    """Any number."""
+    try:
+        return float(text)
+    except ValueError as err:
+        raise Invalid(f"{text!r} is not a number") from err

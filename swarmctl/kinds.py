@@ -62,17 +62,15 @@ def _count(text: str) -> int:
 
 
 def _integer(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as err:
-        raise Invalid(f"{text!r} is not a whole number") from err
+    from swarm.quantities import parse_integer
+
+    return parse_integer(text)
 
 
 def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as err:
-        raise Invalid(f"{text!r} is not a number") from err
+    from swarm.quantities import parse_number
+
+    return parse_number(text)
 
 
 def _address(text: str) -> str:

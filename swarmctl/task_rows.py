@@ -115,7 +115,7 @@ def _tries(view: control_pb2.TaskView, now: float, since: float) -> Iterator[str
 
 def next_try_at(view: control_pb2.TaskView) -> float | None:
     """When an ended task is followed by another; `None` when it is not."""
-    from manager.orchestrator.restarting import Again, after_end
+    from manager.orchestrator.restarting import next_try
     from swarm.codec import from_message
     from swarm.objects import Task
     from swarm.specs import RestartPolicy
@@ -123,11 +123,7 @@ def next_try_at(view: control_pb2.TaskView) -> float | None:
 
     policy = from_message(RestartPolicy, view.spec.restart)
     state = TaskState(view.observation.state)
-    match after_end(policy, from_message(Task, view.task), state, view.observation.at):
-        case Again(at=at):
-            return at
-        case _:
-            return None
+    return next_try(policy, from_message(Task, view.task), state, view.observation.at)
 
 
 def _lowered(text: str) -> str:

@@ -24,7 +24,6 @@ from swarm.specs import FailureAction, RestartCondition, UpdateOrder, UpdatePoli
 from swarm.states import RolloutState, TaskState
 
 _MOVING_ON = (RolloutState.UPDATING, RolloutState.CANARY, RolloutState.ROLLBACK_STARTED)
-_OVER = (RolloutState.COMPLETED, RolloutState.ROLLBACK_COMPLETED)
 _BROKEN = (TaskState.FAILED, TaskState.REJECTED)
 _ENDED = (*_BROKEN, TaskState.COMPLETE)
 
@@ -47,7 +46,8 @@ class Course(Struct, frozen=True, kw_only=True):
     @property
     def may_replace(self) -> bool:
         """Whether it goes on by itself."""
-        return self.rollout is None or self.rollout.state in (*_MOVING_ON, *_OVER)
+        rollout = self.rollout
+        return rollout is None or rollout.state.is_over or rollout.state in _MOVING_ON
 
     @property
     def start_first(self) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import click
 
-from swarm.errors import Invalid
 from swarmctl import completing, options
 from swarmctl.commands.service import each
 from swarmctl.io.session import Session
@@ -34,8 +33,11 @@ def create(
     opts: Sequence[str],
 ) -> None:
     """Make a volume on this host."""
+    from swarmctl.edits import pairs
+
+    options = pairs("--opt", opts, needs_value=True)
     found = session.volumes.create(
-        name, driver=driver, labels=_pairs("--label", labels), options=_pairs("--opt", opts)
+        name, driver=driver, labels=pairs("--label", labels), options=options
     )
     session.say(found.name)
 
@@ -112,13 +114,3 @@ def prune(session: Session, /, *, named: bool, force: bool, filters: Sequence[st
             session.say(name)
         session.say("")
     session.say(f"Total reclaimed space: {format_size(answer.reclaimed_bytes)}")
-
-
-def _pairs(flag: str, texts: Sequence[str]) -> dict[str, str]:
-    found = dict[str, str]()
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not key.strip() or (flag == "--opt" and not equals):
-            raise Invalid(f"{flag} {text!r} is not KEY=VALUE", hint=f"write {flag} KEY=VALUE")
-        found[key] = value
-    return found

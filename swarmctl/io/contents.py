@@ -1,6 +1,7 @@
 """Ask the cluster about its secrets and configs.
 
-Both have the same calls; one class speaks of either, and `word` says of which.
+Both have the same calls, each in messages of its own: who holds `Contents` need not know of
+which, and has its `word`.
 """
 
 from collections.abc import Iterable, Mapping

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from swarm.errors import Invalid
 from swarmctl.commands.service import each
 from swarmctl.contents import CONTENT_TESTS, content_detail, content_rows, pretty_content
+from swarmctl.edits import pairs, without
 from swarmctl.filters import parse_filters, selected
 from swarmctl.inspecting import inspected
 from swarmctl.io.contents import Change, Contents, read_data
@@ -32,7 +33,7 @@ def create(
     if path is None:
         raise Invalid(f"no content for {word} {name}", hint="give a file, or - for standard input")
     data = read_data(path, word)
-    session.say(contents.create(name, pairs(labels), template_driver, data).id)
+    session.say(contents.create(name, pairs("--label", labels), template_driver, data).id)
 
 
 def update(
@@ -55,8 +56,7 @@ def update(
     (view,) = contents.list([name])
     labels = None
     if label_add or label_rm:
-        kept = {k: v for k, v in view.spec.labels.items() if k not in set(label_rm)}
-        labels = kept | pairs(label_add)
+        labels = without(view.spec.labels, label_rm) | pairs("--label", label_add)
     rolled = contents.update(view, Change(data=data, labels=labels, roll=roll))
     session.say(view.spec.name)
     for service in rolled:
@@ -101,14 +101,3 @@ def rm(session: Session, contents: Contents, names: Sequence[str]) -> None:
         session.say(name)
 
     each(session, names, remove)
-
-
-def pairs(labels: Sequence[str]) -> dict[str, str]:
-    """`KEY=VALUE`, or `KEY` alone."""
-    found = dict[str, str]()
-    for text in labels:
-        key, _, value = text.partition("=")
-        if not key.strip():
-            raise Invalid(f"--label {text!r} is not KEY=VALUE", hint="write --label KEY=VALUE")
-        found[key] = value
-    return found

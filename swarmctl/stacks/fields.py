@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from swarm.errors import Invalid
-from swarm.quantities import parse_bytes, parse_cpus, parse_duration
+from swarm.quantities import (
+    parse_bytes,
+    parse_cpus,
+    parse_duration,
+    parse_integer,
+    parse_number,
+)
 from swarmctl.edits import words
 from swarmctl.stacks.documents import Document, Value
 
@@ -77,11 +83,11 @@ class Fields:
 
     def count(self, name: str) -> int | None:
         """A whole number."""
-        return self.read(name, _integer)
+        return self.read(name, parse_integer)
 
     def ratio(self, name: str) -> float | None:
         """A number."""
-        return self.read(name, _number)
+        return self.read(name, parse_number)
 
     def duration(self, name: str) -> float | None:
         """Seconds in `1m30s`."""
@@ -171,20 +177,6 @@ def _boolean(text: str) -> bool:
     if found is None:
         raise Invalid(f"{text!r} is neither true nor false")
     return found
-
-
-def _integer(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as err:
-        raise Invalid(f"{text!r} is not a whole number") from err
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as err:
-        raise Invalid(f"{text!r} is not a number") from err
 
 
 def _octal(text: str) -> int:
