@@ -35,11 +35,10 @@ def _above(
     has: Callable[[Node], int],
     text: Callable[[int], str],
 ) -> Iterator[str]:
-    known = [node for node in view.nodes.values() if has(node)]
-    if not wanted or not known:
+    if not wanted or any(has(node) >= wanted for node in view.nodes.values()):
         return
-    largest = max(known, key=lambda node: (has(node), node.id))
-    if wanted > has(largest):
+    largest = max(view.nodes.values(), key=lambda node: (has(node), node.id), default=None)
+    if largest is not None and has(largest):
         name = largest.description.hostname or largest.id
         yield (
             f"{path}: {text(wanted)} is more than any node has; "

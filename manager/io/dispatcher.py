@@ -19,6 +19,7 @@ from manager import layout
 from manager.applied import Applied
 from manager.control.contents import opened
 from manager.dispatch.arrivals import arrive, describe
+from manager.dispatch.pace import Pace
 from manager.dispatch.sessions import LISTENED_S, Sessions, heartbeat_period
 from manager.io.conversations import Conversations
 from manager.io.line import Line
@@ -54,8 +55,8 @@ from swarm.specs import ClusterSpec
 HELLO_WITHIN_S = 5.0
 ATTEMPTS = 5
 RETRY_S = 0.2
-PATIENCE_PER_NODE_S = 0.0002
-LONGEST_PATIENCE_S = 0.5
+AT_ONCE = 50
+"""How many nodes a change may touch and be told of at once."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Requests = AsyncIterator[dispatch_pb2.AgentMessage]
@@ -86,6 +87,7 @@ class Dispatcher:
         self._arrivals: dict[NodeId, asyncio.Lock] = {}
         self._opened = asyncio.Event()
         self._turns = Turns()
+        self._pace = Pace()
         self._is_closing = False
         mirror.listen(self._changed)
 
@@ -319,11 +321,10 @@ class Dispatcher:
         if applied.contents:
             for each in self.lines.values():
                 each.renew(applied.contents)
-        # Telling so many nodes takes a while anyway, and by then there may be more to tell.
-        patience_s = min(len(applied.assigned) * PATIENCE_PER_NODE_S, LONGEST_PATIENCE_S)
+        pace = self._pace if len(applied.assigned) > AT_ONCE else None
         for node_id, tasks in applied.assigned.items():
             if (line := self.lines.get(node_id)) is not None:
-                line.touch(tasks, patience_s=patience_s)
+                line.touch(tasks, pace)
         for node_id in applied.nodes:
             if (line := self.lines.get(node_id)) is not None:
                 self._reconsider(line)

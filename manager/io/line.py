@@ -3,7 +3,8 @@
 Whoever wants to tell an agent something leaves it here and goes on; one writer sends it.
 Touched tasks are only noted: what is sent of them is read from the view when the line is
 free, so a task that changed ten times meanwhile is told once, as it is. When many lines are
-touched at once, they may wait a little, so that a large plan costs a few messages a node.
+touched at once, each waits for its turn (`manager.dispatch.pace`), so that large plans cost a
+few messages a node.
 """
 
 import asyncio
@@ -11,13 +12,12 @@ from collections.abc import AsyncIterator, Iterable
 
 from manager.dispatch.assignments import Assignments
 from manager.dispatch.deliveries import Open
+from manager.dispatch.pace import Pace
 from manager.io.turns import Turns
 from manager.view import ClusterView
 from swarm.dispatch import Diff, FromManager
 from swarm.errors import SwarmError
 from swarm.ids import NodeId, TaskId
-
-SHORTEST_PATIENCE_S = 0.01
 
 
 class Line:
@@ -43,13 +43,14 @@ class Line:
         self._messages.append(message)
         self._wake.set()
 
-    def touch(self, tasks: Iterable[TaskId], *, patience_s: float = 0.0) -> None:
-        """Have the agent told what became of `tasks`, at once or within `patience_s`."""
+    def touch(self, tasks: Iterable[TaskId], pace: Pace | None = None) -> None:
+        """Have the agent told what became of `tasks`, at once or when its turn comes."""
         self._touched.update(dict.fromkeys(tasks))
-        if patience_s < SHORTEST_PATIENCE_S:
+        if pace is None:
             self._ring()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(patience_s, self._ring)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(pace.turn(now=loop.time()), self._ring)
 
     def renew(self, contents: Iterable[str]) -> None:
         """Have tasks that have yet to start given these secrets and configs as they are now."""
