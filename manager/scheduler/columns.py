@@ -5,6 +5,7 @@ until an array is smaller. Attributes are codes, so that a wish is compared once
 value that there is and not once with each node.
 """
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
@@ -34,7 +35,7 @@ class Counts:
     __slots__ = ("_few", "_many", "total")
 
     def __init__(self) -> None:
-        self._few: dict[int, int] = {}
+        self._few: Counter[int] = Counter()
         self._many: NDArray[np.int32] | None = None
         self.total = 0
 
@@ -44,10 +45,13 @@ class Counts:
         self.total += added
         entries = len(self._few) + len(rows)
         if self._many is None and entries > max(_FEW, length // _DICTIONARY_COST):
-            self._many, self._few = self.dense(length).astype(np.int32), {}
+            self._many, self._few = self.dense(length).astype(np.int32), Counter()
         if self._many is not None:
             self._many = _as_long_as(self._many, length)
             np.add.at(self._many, rows, signs)
+            return
+        if isinstance(signs, int) and signs == 1:
+            self._few.update(rows.tolist())
             return
         every: list[int] = np.broadcast_to(signs, rows.shape).tolist()
         for row, sign in zip(rows.tolist(), every, strict=True):

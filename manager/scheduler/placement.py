@@ -23,7 +23,7 @@ from manager.scheduler.filters import Filter, admitted, disliked, explain, stand
 from manager.scheduler.fleet import Fleet
 from manager.scheduler.homes import Home, away_from
 from manager.scheduler.room import Room, by_row
-from manager.scheduler.spreading import Items, choose
+from manager.scheduler.spreading import Items, choose, lowest
 from swarm.ids import NodeId
 from swarm.specs import Affinity, GenericResource, Strategy
 
@@ -173,7 +173,7 @@ class _Placing:
         given: list[Int] = []
         for tier in self._by_tier(rows):
             if wanted:
-                chosen = rows[tier][self._choose(rows[tier], room[tier], wanted)]
+                chosen = self._choose(rows[tier], room[tier], wanted)
                 if len(chosen):
                     self._room.take(chosen)
                 wanted -= len(chosen)
@@ -194,7 +194,7 @@ class _Placing:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         admits = self._room.admits()
         rows = np.flatnonzero(mask if admits is None else mask & admits)
-        room = np.minimum(self._room.capacity(rows), wanted)
+        room = self._room.capacity(rows, most=wanted)
         if len(room) and not room.all():
             rows, room = rows[room > 0], room[room > 0]
         for wish in self._seeking():
@@ -217,32 +217,40 @@ class _Placing:
         fleet, ask = self._fleet, self._ask
         return [each for each in wishes if neighbours.seeks_itself(fleet, ask, each)]
 
-    def _by_tier(self, rows: Int) -> Iterator[Int]:
+    def _by_tier(self, rows: Int) -> Iterator[Int | slice]:
         """Indices into `rows`, the better nodes first."""
         if self._tiers is None or not len(rows):
-            yield np.arange(len(rows))
+            yield slice(None)
             return
         tiers = self._tiers[rows]
         for tier in np.unique(tiers):
             yield np.flatnonzero(tiers == tier)
 
     def _choose(self, rows: Int, room: Int, wanted: int) -> Int:
-        """Indices into `rows`, one for each task that finds room."""
+        """Some of `rows`, one for each task that finds room."""
         if not len(rows):
             return rows
-        branches, segment = self._branches(rows, np.minimum(room, wanted))
+        is_packed = self._ask.strategy is Strategy.BINPACK
+        if wanted < len(rows) and not is_packed and not neighbours.spread_by(self._ask):
+            own, totals = self._room.tasks[rows], self._room.totals[rows]
+            few = lowest(own, totals, self._fleet.order[rows], wanted)
+            rows, room = rows[few], room[few]
+        room = np.minimum(room, wanted)
+        branches, segment = self._branches(rows, room)
         items = Items(
             counts=self._room.tasks[rows],
             totals=self._room.totals[rows],
-            room=np.minimum(room, wanted),
+            room=room,
             order=self._fleet.order[rows],
             segment=segment,
         )
-        is_packed = self._ask.strategy is Strategy.BINPACK
-        return choose(items, branches, wanted, self._fullest_first(rows) if is_packed else None)
+        rank = self._fullest_first(rows) if is_packed else None
+        return rows[choose(items, branches, wanted, rank)]
 
     def _branches(self, rows: Int, room: Int) -> tuple[list[Items], Int]:
         """What preferences spread over, level by level, and the last branch of each row."""
+        if not neighbours.spread_by(self._ask):
+            return [], np.zeros(len(rows), np.int64)
         fleet, tasks = self._fleet, np.where(self._fleet.believed, self._room.tasks, 0)
         totals = np.where(fleet.believed, self._room.totals, 0)
         path, segment = np.zeros(len(fleet.ids), np.int64), np.zeros(len(rows), np.int64)

@@ -39,21 +39,24 @@ class Room:
 
     def take(self, rows: Int) -> None:
         """Place a task on each of these rows, which may repeat."""
-        ask, more = self._ask, np.bincount(rows, minlength=len(self.tasks))
-        self.tasks = self.tasks + more
-        self.totals = self.totals + more
+        ask = self._ask
+        if self.given is None:
+            self.given = np.zeros(len(self.tasks), np.int64)
+        for counts in (self.tasks, self.totals, self.given):
+            np.add.at(counts, rows, 1)
         if self.cpu_free is not None:
-            self.cpu_free = self.cpu_free - more * ask.cpu_millis
+            np.subtract.at(self.cpu_free, rows, ask.cpu_millis)
         if self.memory_free is not None:
-            self.memory_free = self.memory_free - more * ask.memory_bytes
+            np.subtract.at(self.memory_free, rows, ask.memory_bytes)
         for kind, count in ask.generic:
-            self.generic_free[kind] = self.generic_free[kind] - more * count
-        self.given = more if self.given is None else self.given + more
+            np.subtract.at(self.generic_free[kind], rows, count)
 
-    def capacity(self, rows: Int | slice = slice(None)) -> Int:
-        """How many more tasks each of these nodes has room for, apart from the filters' verdict."""
-        ask, tasks = self._ask, self.tasks[rows]
-        room = np.full(len(tasks), PLENTY, np.int64)
+    def capacity(self, rows: Int, *, most: int = PLENTY) -> Int:
+        """How many more tasks, up to `most`, each of these nodes has room for.
+
+        The filters' verdict is another question.
+        """
+        ask, room = self._ask, np.full(len(rows), most, np.int64)
         if self.cpu_free is not None:
             np.minimum(room, self.cpu_free[rows] // ask.cpu_millis, out=room)
         if self.memory_free is not None:
@@ -61,7 +64,7 @@ class Room:
         for kind, count in ask.generic:
             np.minimum(room, self.generic_free[kind][rows] // count, out=room)
         if ask.max_per_node > 0:
-            np.minimum(room, ask.max_per_node - tasks, out=room)
+            np.minimum(room, ask.max_per_node - self.tasks[rows], out=room)
         if ask.ports or neighbours.EACH_NODE in neighbours.apart_by(ask):
             np.minimum(room, 1, out=room)
         return np.maximum(room, 0, out=room)

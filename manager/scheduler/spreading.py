@@ -56,6 +56,19 @@ def choose(items: Items, branches: Sequence[Items], wanted: int, rank: Int | Non
     return turns
 
 
+def lowest(counts: Int, totals: Int, order: Int, wanted: int) -> Int:
+    """The `wanted` items that stand lowest, as indices in any order.
+
+    While each of them has room for one, nobody who chooses one by one touches any other.
+    """
+    standing = counts * (int(totals.max()) + 1) + totals
+    level = np.partition(standing, wanted - 1)[wanted - 1]
+    below, on_level = np.flatnonzero(standing < level), np.flatnonzero(standing == level)
+    rest = wanted - len(below)
+    first = np.argpartition(order[on_level], rest - 1)[:rest]
+    return np.concatenate((below, on_level[first]))
+
+
 def _interleaved(turns: Int, own: Int) -> Int:
     """Put what each branch chose, branch after branch in `own`, where it is that branch's turn."""
     assert len(own) == len(turns), "no branch is given more than goes in"

@@ -44,7 +44,7 @@ def verdicts(fleet: Fleet, ask: Ask, *, home: Home | None = None) -> tuple[Verdi
     first = np.full(len(fleet.ids), -1, np.int64)
     for number, each in reversed(tuple(enumerate(filters))):
         first[~each.admits] = number
-    capacity = room.capacity()
+    capacity = room.capacity(np.arange(len(fleet.ids)))
     found: list[Verdict] = []
     for node_id in sorted(fleet.rows):
         row = fleet.rows[node_id]

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.scheduler.spreading import Items, choose
+from manager.scheduler.spreading import Items, choose, lowest
 
 
 def one_by_one(
@@ -53,6 +53,22 @@ def test_law_filling_chooses_what_choosing_one_by_one_chooses(
     assert filled(counts, totals, room, order, wanted) == one_by_one(
         counts, totals, room, order, wanted
     )
+
+
+@given(NODES, st.integers(1, 7))
+def test_law_who_chooses_one_by_one_touches_only_the_lowest(
+    nodes: tuple[list[tuple[int, int, int]], list[int]], wanted: int
+) -> None:
+    rows, order = nodes
+    counts, more, room = ([row[column] + (column == 2) for row in rows] for column in range(3))
+    totals = [count + extra for count, extra in zip(counts, more, strict=True)]
+    if wanted > len(rows):
+        return
+
+    found = lowest(np.array(counts), np.array(totals), np.array(order), wanted).tolist()
+
+    assert len(set(found)) == wanted
+    assert set(one_by_one(counts, totals, room, order, wanted)) <= set(found)
 
 
 def test_a_hundred_on_four_equal_nodes_are_twenty_five_on_each() -> None:
