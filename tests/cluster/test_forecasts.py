@@ -10,55 +10,17 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.growing import Growing
 from tests.cluster.hosts import Host, Lan, wait_for
-from tests.images import docker_archive
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
-SERVE = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done")
 # Busy until somebody makes a file, in a directory that all tasks of a host share.
 BURN = "trap 'exit 0' TERM; while :; do test -e /calm/now && sleep 60; done"
 
 
-class Three:
+class Three(Growing):
     """Three hosts, of which the third has not joined yet. The manager takes no tasks."""
-
-    def __init__(self, lan: Lan) -> None:
-        self.lan = lan
-        self.manager, self.worker, self.late = lan.hosts
-        registry = lan.start_registry()
-        self.image = lan.push(
-            docker_archive(lan.base / "busy.tar", f"{registry}/busy:1", cmd=SERVE), "busy:1"
-        )
-        for host in lan.hosts:
-            host.start()
-        manager = self.manager
-        manager.ctl("init", "--advertise-addr", manager.ip, "--availability", "pause")
-        self.token = manager.ctl("join-token", "-q", "worker").stdout.strip()
-        self.join(self.worker)
-        wait_for("two nodes ready", lambda: self.ready() == 2, within_s=15)
-
-    def join(self, host: Host) -> None:
-        host.ctl(
-            "join", "--token", self.token, "--advertise-addr", host.ip, f"{self.manager.ip}:2377"
-        )
-
-    def ready(self) -> int:
-        lines = self.manager.ctl("node", "ls", "--format", "{{.Status}}").stdout
-        return lines.split().count("Ready")
-
-    def running(self, service: str) -> list[str]:
-        """The hosts of the tasks that should and do run."""
-        form = "{{.Node}} {{.DesiredState}} {{.CurrentState}}"
-        done = self.manager.ctl("service", "ps", service, "--format", form, check=False)
-        lines = (line.split(" ") for line in done.stdout.splitlines())
-        return [node for node, desired, current, *_ in lines if desired == current == "Running"]
-
-    def create(self, name: str, *flags: str) -> None:
-        self.manager.ctl("service", "create", "-q", "--name", name, *flags)
-
-    def remove(self, *names: str) -> None:
-        self.manager.ctl("service", "rm", *names)
 
     def plan(self, *words: str) -> tuple[int, dict[str, Any]]:
         done = self.manager.ctl("plan", *words, check=False)
@@ -70,7 +32,7 @@ class Three:
 def three() -> Iterator[Three]:
     lan = Lan(Path(tempfile.mkdtemp(prefix="swarm-forecast-")), hosts=3)
     try:
-        yield Three(lan)
+        yield Three(lan, workers=1)
     finally:
         lan.close()
 
@@ -162,7 +124,7 @@ def test_a_node_that_joins_gets_its_share_and_replacements_come_first(three: Thr
     )  # fmt: skip
     wait_for("eight run", lambda: len(three.running("spread")) == 8, within_s=20)
     three.join(three.late)
-    wait_for("three nodes ready", lambda: three.ready() == 3, within_s=15)
+    three.wait_ready(3)
 
     looked = three.manager.ctl("rebalance", "--dry-run").stdout
     assert looked.count("host2 -> host3") == 2
