@@ -4,7 +4,8 @@ A service's name is taken in the same transaction as the service, so two service
 one. A change says which version it was derived from, and is refused when someone changed
 the service since. Only another task spec makes another version of the service: scaling it
 leaves its tasks alone. Each change is a revision in the service's history, and a rollback is a
-change like any other, but that its rollout is known to lead back. Removal deletes the service
+change like any other, but that its rollout is known to lead back. An update that changes nothing
+is none, and lets a paused rollout go on. Removal deletes the service
 with its history and frees its name; its tasks and stored specs are taken down by the planners,
 who see that their service is gone.
 """
@@ -67,6 +68,8 @@ def update(
     """
     service = view.services[service_id]
     check_change(view, service_id, version, spec)
+    if spec == service.spec:
+        return _unchanged(view, service_id, now=now)
     previous = service.spec if is_rolled_out(view, service) else service.previous_spec
     changed = revised(view, service, spec, previous=previous, now=now)
     return _replaced(view, service, changed, cause or _cause(service.spec, spec))
@@ -101,10 +104,7 @@ def rollback(
 
 def promote(view: ClusterView, service_id: ServiceId, *, now: float) -> Commit:
     """Let a rollout go on: past its canaries, or after it was paused."""
-    service, ledger = view.services[service_id], view.ledgers.get(service_id)
-    record = ledger.rollout if ledger is not None else None
-    if record is not None and record.spec_version != service.spec_version:
-        record = None
+    service, record = view.services[service_id], _present_rollout(view, service_id)
     if record is None or record.state not in _WAITING:
         state = "it has no rollout"
         if record is not None:
@@ -113,9 +113,7 @@ def promote(view: ClusterView, service_id: ServiceId, *, now: float) -> Commit:
             f"service {service.spec.name} has nothing to promote: {state}",
             hint="only a rollout that is paused, or whose canaries are up, waits for somebody",
         )
-    key = layout.service_key(service_id)
-    commit = Commit((Unchanged(key, view.version(key)),), ())
-    return _with_ledger(view, service_id, rollout.promoted(record, now=now), commit)
+    return _let_go_on(view, service_id, record, now=now)
 
 
 _MODES = {
@@ -124,7 +122,8 @@ _MODES = {
     ReplicatedJob: "a replicated job",
     GlobalJob: "a global job",
 }
-_WAITING = (RolloutState.CANARY, RolloutState.PAUSED, RolloutState.ROLLBACK_PAUSED)
+_PAUSED = (RolloutState.PAUSED, RolloutState.ROLLBACK_PAUSED)
+_WAITING = (RolloutState.CANARY, *_PAUSED)
 
 
 def known_version(view: ClusterView, service_id: ServiceId) -> int:
@@ -167,6 +166,32 @@ def remove(view: ClusterView, service_id: ServiceId) -> Commit:
             *history_removals(service),
         ),
     )
+
+
+def _unchanged(view: ClusterView, service_id: ServiceId, *, now: float) -> Commit:
+    """What an update to the same spec does: it resumes what is paused, as Docker's users know.
+
+    It is no revision: one that changes nothing would make a rollback lead to nowhere.
+    """
+    record = _present_rollout(view, service_id)
+    if record is not None and record.state in _PAUSED:
+        return _let_go_on(view, service_id, record, now=now)
+    return Commit((Unchanged(layout.service_key(service_id), known_version(view, service_id)),), ())
+
+
+def _present_rollout(view: ClusterView, service_id: ServiceId) -> Rollout | None:
+    ledger = view.ledgers.get(service_id)
+    record = ledger.rollout if ledger is not None else None
+    is_present = (
+        record is not None and record.spec_version == view.services[service_id].spec_version
+    )
+    return record if is_present else None
+
+
+def _let_go_on(view: ClusterView, service_id: ServiceId, record: Rollout, *, now: float) -> Commit:
+    key = layout.service_key(service_id)
+    commit = Commit((Unchanged(key, view.version(key)),), ())
+    return _with_ledger(view, service_id, rollout.promoted(record, now=now), commit)
 
 
 def _cause(before: ServiceSpec, after: ServiceSpec) -> str:

@@ -346,6 +346,44 @@ def test_nothing_is_promoted_that_does_not_wait() -> None:
         promote(world.view, WEB, now=20.0)
 
 
+def test_an_update_that_changes_nothing_is_no_revision() -> None:
+    """Somebody repeats an update; a rollback still leads to what was there before it."""
+    world = World()
+    world.service("web", task=image("one"))
+    updated_to(world, "two")
+
+    again = update(world.view, WEB, stored(world), changed(world), now=10.0)
+    carry_out(world, rollback(world.view, WEB, 0, None, now=11.0))
+
+    assert again.operations == ()
+    assert image_of(world.view.services[WEB].spec) == "one"
+
+
+@pytest.mark.parametrize(
+    ("state", "after"),
+    [
+        (RolloutState.PAUSED, RolloutState.UPDATING),
+        (RolloutState.ROLLBACK_PAUSED, RolloutState.ROLLBACK_STARTED),
+        (RolloutState.CANARY, RolloutState.CANARY),
+        (RolloutState.UPDATING, RolloutState.UPDATING),
+    ],
+)
+def test_an_update_that_changes_nothing_lets_a_paused_rollout_go_on(
+    state: RolloutState, after: RolloutState
+) -> None:
+    world = World()
+    world.service("web", task=image("one"))
+    updated_to(world, "two")
+    ledger_with(world, state, failed=("1",), total=4)
+
+    carry_out(world, update(world.view, WEB, stored(world), changed(world), now=20.0))
+
+    rollout = world.view.ledgers[WEB].rollout
+    assert rollout is not None
+    assert rollout.state is after
+    assert world.view.services[WEB].revision == 2
+
+
 def test_a_removed_service_leaves_no_history() -> None:
     world = World()
     world.service("web", task=image("one"))
