@@ -84,7 +84,7 @@ class Programs:
     async def _exec(self, talk: Talk, start: control_pb2.ExecStart) -> None:
         task_id = TaskId(start.task)
         self._require(task_id)
-        program = await self._runtime.exec(task_id, _spec(start))
+        program = await self._runtime.exec(task_id, exec_spec(start))
         log = self._log.bind(task_id=task_id, caller=start.caller, args=list(start.args))
         log.info(
             "task.exec_started",
@@ -224,7 +224,8 @@ async def _part(joined: Joined, *work: "asyncio.Future[int] | asyncio.Future[Par
         joined.close()
 
 
-def _spec(start: control_pb2.ExecStart) -> ExecSpec:
+def exec_spec(start: control_pb2.ExecStart) -> ExecSpec:
+    """What the runtime is told of a program that somebody wants to run."""
     return ExecSpec(
         args=tuple(start.args),
         env=tuple(start.env),

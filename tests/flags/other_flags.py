@@ -1,216 +1,32 @@
 """Flags that are refused, sent along, or change what is printed."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from swarm.api.v1 import control_pb2 as pb
 from swarm.api.v1 import daemon_pb2, objects_pb2, specs_pb2
-from swarm.specs import Global, ReplicatedJob
 from swarmctl.io import emptying, starting
-from tests.flags import stories
-from tests.flags.asking import asks, has, lines, prints
-from tests.flags.lab import ID, Lab, kernel
-from tests.flags.table import KERNEL, OUTPUT, PLAN, REQUEST, Proof, Row, refused
+from tests.flags.asking import (
+    asks,
+    full,
+    has,
+    inspecting,
+    is_asked,
+    lines,
+    listing,
+    prints,
+    waiting,
+)
+from tests.flags.lab import ID, Lab
+from tests.flags.table import OUTPUT, REQUEST, Proof, Row, refused
 
 BUSY = "busybox"
 Shown = Callable[[Any], object]
 TOKEN = f"SWMTKN-1-{'0' * 50}-{'0' * 25}"
 
 
-# -- service create ------------------------------------------------------------------------
-
-
-def _mode(lab: Lab, _: str) -> None:
-    assert isinstance(lab.created("--mode", "global").mode, Global)
-    assert stories.each_node(lab.created("--mode", "global")) == {"a": 1, "b": 1, "c": 1}
-    assert len(stories.each_node(lab.created())) == 1
-    assert isinstance(lab.created("--schedule", "@daily").mode, ReplicatedJob)
-
-
-def _name(lab: Lab, _: str) -> None:
-    assert stories.task_name(lab.created("--name", "api")) == {"api"}
-    assert stories.task_name(lab.created()) == {"web"}
-
-
-def _env_file(lab: Lab, _: str) -> None:
-    file: Path = lab.directory / "env"
-    file.write_text("FROM_FILE=1\nBOTH=file\n")
-    env = kernel(lab.created("--env-file", str(file), "-e", "BOTH=flag")).env
-    assert (env["FROM_FILE"], env["BOTH"]) == ("1", "flag")
-    assert "FROM_FILE" not in kernel(lab.created()).env
-
-
-def _with_auth(lab: Lab, _: str) -> None:
-    """The login of the registry goes to the manager, and is no part of the spec."""
-    (lab.directory / "config.json").write_text(
-        json.dumps({"auths": {"reg.example:5000": {"auth": "dTpw"}}})
-    )
-    words = ("service", "create", "-d", "--name", "web")
-    lab.run(*words, "--with-registry-auth", "reg.example:5000/app")
-    [request] = lab.swarm.asked(pb.CreateServiceRequest)
-    assert request.registry_auth
-    lab.run(*words, "reg.example:5000/app")
-    [request] = lab.swarm.asked(pb.CreateServiceRequest)
-    assert not request.registry_auth
-
-
-def _with_auth_on_update(lab: Lab, _: str) -> None:
-    (lab.directory / "config.json").write_text(
-        json.dumps({"auths": {"reg.example:5000": {"auth": "dTpw"}}})
-    )
-    lab.updated(lab.created(), "--with-registry-auth", "--image", "reg.example:5000/app")
-    [request] = lab.swarm.asked(pb.UpdateServiceRequest)
-    assert request.registry_auth
-
-
-def _watched(request: object) -> bool:
-    return request is not None
-
-
-SERVICE_CREATE: tuple[Row, ...] = (
-    Row("service create", "--mode", Proof(PLAN, _mode)),
-    Row("service create", "--name", Proof(PLAN, _name)),
-    Row("service create", "--env-file", Proof(KERNEL, _env_file)),
-    Row("service create", "--with-registry-auth", Proof(REQUEST, _with_auth)),
-    asks(
-        "service create",
-        "--no-resolve-image",
-        "--no-resolve-image",
-        pb.CreateServiceRequest,
-        lambda r: r.resolve_image,
-        False,
-        rest=f"-d {BUSY}",
-    ),
-    asks("service create", "--detach", "-d", pb.WatchServiceRequest, _watched, False, rest=BUSY),
-    prints("service create", "--quiet", "-q", has("converged"), False, rest=BUSY),
-    refused(
-        "service create", "--isolation", f"service create --isolation hyperv {BUSY}", "Windows"
-    ),
-    refused(
-        "service create",
-        "--credential-spec",
-        f"service create --credential-spec file://x {BUSY}",
-        "Windows",
-    ),
-    refused(
-        "service create",
-        "--endpoint-mode",
-        f"service create --endpoint-mode dnsrr {BUSY}",
-        "no addresses to resolve to",
-    ),
-)
-
-
-# -- service update ------------------------------------------------------------------------
-
-
-def _args(lab: Lab, _: str) -> None:
-    base = lab.created()
-    process = kernel(lab.updated(base, "--args", "run 'a b'")).config.process
-    assert process is not None
-    assert process.args == ("/entry", "run", "a b")
-
-
-def _image(lab: Lab, _: str) -> None:
-    base = lab.created()
-    assert lab.updated(base, "--image", "new").task.container.image == "new"
-    [request] = lab.swarm.asked(pb.UpdateServiceRequest)
-    assert request.resolve_image
-    lab.updated(base, "--image", "new", "--no-resolve-image")
-    [request] = lab.swarm.asked(pb.UpdateServiceRequest)
-    assert not request.resolve_image
-
-
-def _force(lab: Lab, _: str) -> None:
-    """Nothing but the force is another, and that is enough for new tasks."""
-
-    def replaced(*words: str) -> int:
-        base = lab.created()
-        world = stories.planned(base, stories.world_of("a"))
-        world.converge()
-        world.change(stories.WEB, lab.updated(base, *words))
-        world.plan()
-        return stories.stopped(world)
-
-    assert replaced("--force") == 1
-    assert replaced() == 0
-
-
-def _no_autoscale(lab: Lab, _: str) -> None:
-    scaled = lab.created("--autoscale", "min=1,max=9,cpu=50")
-    assert stories.scaled_by_use(lab.updated(scaled, "--no-autoscale")) is None
-    assert stories.scaled_by_use(scaled) == 4
-
-
-def _no_schedule(lab: Lab, _: str) -> None:
-    job = lab.created("--schedule", "*/5 * * * *")
-    assert stories.now_and_later(lab.updated(job, "--no-schedule"))[0] == 1
-    assert stories.now_and_later(job)[0] == 0
-
-
-def _rollback(lab: Lab, _: str) -> None:
-    lab.furnish()
-    assert lab.run("service", "update", "-d", "--rollback", "web").status == 0
-    [request] = lab.swarm.asked(pb.RollbackServiceRequest)
-    assert (request.service_id, request.version) == (ID, 7)
-    assert not lab.swarm.asked(pb.UpdateServiceRequest)
-    said = lab.refused("service", "update", "--rollback", "--replicas", "2", "web")
-    assert "--rollback and --replicas exclude each other" in said
-
-
-SERVICE_UPDATE: tuple[Row, ...] = (
-    Row("service update", "--args", Proof(KERNEL, _args)),
-    Row("service update", "--image", Proof(KERNEL, _image)),
-    Row("service update", "--no-resolve-image", Proof(REQUEST, _image)),
-    Row("service update", "--force", Proof(PLAN, _force)),
-    Row("service update", "--no-autoscale", Proof(PLAN, _no_autoscale)),
-    Row("service update", "--no-schedule", Proof(PLAN, _no_schedule)),
-    Row("service update", "--rollback", Proof(REQUEST, _rollback)),
-    Row("service update", "--with-registry-auth", Proof(REQUEST, _with_auth_on_update)),
-    asks("service update", "--detach", "-d", pb.WatchServiceRequest, _watched, False, rest="web"),
-    prints("service update", "--quiet", "-q", has("converged"), False, rest="web"),
-    refused("service update", "--isolation", "service update --isolation hyperv web", "Windows"),
-    refused(
-        "service update", "--credential-spec", "service update --credential-spec x web", "Windows"
-    ),
-    refused(
-        "service update",
-        "--endpoint-mode",
-        "service update --endpoint-mode dnsrr web",
-        "no addresses to resolve to",
-    ),
-)
-
-
 # -- the other commands of services --------------------------------------------------------
-
-
-def _listing(command: str, chosen: str, wanted: int, rest: str = "") -> tuple[Row, ...]:
-    """The flags that all lists have."""
-    return (
-        prints(
-            command, "--filter", f"-f {chosen}", lambda ran: len(lines(ran)), wanted + 1, rest=rest
-        ),
-        prints(command, "--format", "--format x{{.ID}}", lambda ran: ran.out[0], "x", rest=rest),
-        prints(command, "--quiet", "-q", lambda ran: " " in ran.out, False, rest=rest),
-    )
-
-
-def _full(command: str, rest: str = "") -> tuple[Row, ...]:
-    return (
-        prints(command, "--no-resolve", "--no-resolve", has("alpha"), False, rest=rest),
-        prints(command, "--no-trunc", "--no-trunc", has("x" * 40), True, rest=rest),
-    )
-
-
-def _inspecting(command: str, rest: str) -> tuple[Row, ...]:
-    return (
-        prints(command, "--format", "-f x{{.ID}}", lambda ran: ran.out[0], "x", rest=rest),
-        prints(command, "--pretty", "--pretty", has("ID:  "), True, rest=rest),
-    )
 
 
 def _dry(command: str, rest: str) -> Row:
@@ -241,13 +57,6 @@ def _check_revision(command: str, rest: str) -> Row:
     return Row(command, "--check-revision", Proof(REQUEST, look))
 
 
-def _waiting(command: str) -> tuple[Row, Row]:
-    return (
-        asks(command, "--detach", "-d", pb.WatchServiceRequest, _watched, False, rest="web"),
-        prints(command, "--quiet", "-q", has("converged"), False, rest="web"),
-    )
-
-
 def _revisions(lab: Lab) -> None:
     spec = lab.swarm.services[ID].service.spec
     first = objects_pb2.Revision(service_id=ID, number=1, spec=spec, at=1e9, cause="create")
@@ -275,6 +84,14 @@ def _list_of(command: str, given: Callable[[Lab], None], first: str) -> tuple[Ro
     )  # fmt: skip
 
 
+def _history(command: str) -> tuple[Row, ...]:
+    whole = has("label-number-8")
+    return (
+        *_list_of(command, _revisions, "2"),
+        prints(command, "--no-trunc", "--no-trunc", whole, True, rest="web", given=_revisions),
+    )
+
+
 def _logs(flag: str, words: str, shown: Shown, expected: object) -> Row:
     return prints("service logs", flag, words, shown, expected, rest="web")
 
@@ -290,8 +107,8 @@ SERVICES: tuple[Row, ...] = (
     _dry("service scale", "web=5"),
     _check_revision("service update", "--label-add a=b web"),
     _check_revision("service scale", "web=5"),
-    *_waiting("service rollback"),
-    *_waiting("service promote"),
+    *waiting("service rollback"),
+    *waiting("service promote"),
     asks(
         "service rollback",
         "--to",
@@ -301,22 +118,14 @@ SERVICES: tuple[Row, ...] = (
         3,
         rest="-d web",
     ),
-    *_list_of("service history", _revisions, "2"),
-    prints(
-        "service history",
-        "--no-trunc",
-        "--no-trunc",
-        has("label-number-8"),
-        True,
-        rest="web",
-        given=_revisions,
-    ),
+    *_history("service history"),
+    *_history("history"),
     *_list_of("service runs", _runs, "4"),
-    *_listing("service ls", "label=tier=front", 1),
-    *_listing("service ps", "desired-state=shutdown", 1, "web"),
-    *_full("service ps", "web"),
-    *_inspecting("service inspect", "web"),
-    asks("service scale", "--detach", "-d", pb.WatchServiceRequest, _watched, False, rest="web=5"),
+    *listing("service ls", "label=tier=front", 1),
+    *listing("service ps", "desired-state=shutdown", 1, "web"),
+    *full("service ps", "web"),
+    *inspecting("service inspect", "web"),
+    asks("service scale", "--detach", "-d", pb.WatchServiceRequest, is_asked, False, rest="web=5"),
     _logs("--details", "--details", has("stream=stdout"), True),
     _logs("--no-resolve", "--no-resolve", has("@alpha"), False),
     _logs("--no-task-ids", "--no-task-ids", has("web.1@alpha"), True),
@@ -350,10 +159,10 @@ def _node(flag: str, words: str, shown: Shown, expected: object) -> Row:
 
 
 NODES: tuple[Row, ...] = (
-    *_listing("node ls", "role=manager", 1),
-    *_listing("node ps", "desired-state=shutdown", 1, "alpha beta"),
-    *_full("node ps", "alpha"),
-    *_inspecting("node inspect", "beta"),
+    *listing("node ls", "role=manager", 1),
+    *listing("node ps", "desired-state=shutdown", 1, "alpha beta"),
+    *full("node ps", "alpha"),
+    *inspecting("node inspect", "beta"),
     asks("node rm", "--force", "-f", pb.RemoveNodeRequest, lambda r: r.force, True, rest="beta"),
     Row("node update", "--detach", Proof(OUTPUT, _drain)),
     _node(
@@ -501,4 +310,4 @@ SWARM: tuple[Row, ...] = (
     asks("leave", "--force", "-f", daemon_pb2.LeaveRequest, lambda r: r.force, True),
 )
 
-ROWS: tuple[Row, ...] = (*SERVICE_CREATE, *SERVICE_UPDATE, *SERVICES, *NODES, *SWARM)
+ROWS: tuple[Row, ...] = (*SERVICES, *NODES, *SWARM)

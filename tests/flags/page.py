@@ -5,8 +5,7 @@ from itertools import groupby
 
 import click
 
-from swarmctl.catalog import ROOT, Branch, Leaf
-from swarmctl.lazy import load
+from tests.flags.commands import flags_of
 from tests.flags.rows import ROWS
 from tests.flags.table import Row
 
@@ -17,14 +16,15 @@ _HEAD = """\
 
 Each flag has a test that follows it from the command line to where it counts, and fails where
 the same happens without it: `pytest tests/flags -k 'service and create and limit-cpu'`. A flag
-without a test fails the build.
+without a test fails the build. A test with a path is one of those that need a terminal, or a swarm
+of several hosts; that it is there and gives the flag is seen to with the others.
 
 What a flag reaches:
 
 * **kernel**: the container as the agent hands it to the runtime, translated to what the kernel
   is told.
 * **plan**: what the leader decides about tasks, over a world of nodes and time.
-* **request**: what is asked of a manager or the node daemon.
+* **request**: what is asked of a manager or the node daemon, or what this host's agent does then.
 * **output**: what the command prints.
 * **refused**: it is known and leads nowhere; the command says why.
 """
@@ -40,34 +40,11 @@ def page() -> str:
 
 def _sections() -> Iterator[str]:
     for command, rows in groupby(sorted(ROWS), key=lambda row: row.command):
-        texts = _helps(command)
-        body = "".join(f"{_line(row, texts[row.flag])}\n" for row in rows)
-        yield f"## swarmctl {command}\n\n{_COLUMNS}{body}"
+        options = flags_of(command)
+        body = "".join(f"{_line(row, options[row.flag])}\n" for row in rows)
+        yield f"## {f'swarmctl {command}'.rstrip()}\n\n{_COLUMNS}{body}"
 
 
-def _line(row: Row, text: str) -> str:
-    return f"| `{row.flag}` | {text} | {row.proof.where} | `{row.proof.test}[{row.id}]` |"
-
-
-def _helps(name: str) -> dict[str, str]:
-    command = command_of(name)
-    return {
-        flag_of(param): " ".join((param.help or "").split()).replace("|", "\\|")
-        for param in command.params
-        if isinstance(param, click.Option)
-    }
-
-
-def command_of(name: str) -> click.Command:
-    """The click command of that name."""
-    entry: Branch | Leaf = ROOT
-    for word in name.split():
-        assert isinstance(entry, Branch)
-        entry = entry.children[word]
-    assert isinstance(entry, Leaf)
-    return load(entry)
-
-
-def flag_of(param: click.Option) -> str:
-    """Its long name."""
-    return max(param.opts, key=len)
+def _line(row: Row, option: click.Option) -> str:
+    text = " ".join((option.help or "").split()).replace("|", "\\|")
+    return f"| `{row.flag}` | {text} | {row.proof.where} | `{row.test}` |"

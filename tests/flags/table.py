@@ -4,14 +4,23 @@ A proof compares what comes out with the flag and without it: with it the result
 expected, and without it something else, so no proof holds by accident. `tests/flags/test_flags.py`
 runs them and demands one for every flag that the commands have; the table in
 `docs/reference/flags.md` is made from the same list.
+
+What takes a terminal or a swarm of several hosts is proven by another test, which the row names.
+Then it is seen to that there is such a test, and that it says the command and the flag.
 """
 
-from collections.abc import Callable
+import ast
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from swarm.specs import ServiceSpec
+from tests.flags import commands
 from tests.flags.lab import Kernel, Lab, kernel
 
+REPOSITORY = Path(__file__).parents[2]
 KERNEL, PLAN, REQUEST, OUTPUT, REFUSED = "kernel", "plan", "request", "output", "refused"
 
 
@@ -20,7 +29,7 @@ class Proof(NamedTuple):
 
     where: str
     look: Callable[[Lab, str], None]
-    test: str = "test_a_flag_does_what_it_says"
+    elsewhere: str = ""
 
 
 class Row(NamedTuple):
@@ -32,8 +41,13 @@ class Row(NamedTuple):
 
     @property
     def id(self) -> str:
-        """How the test is called."""
-        return f"{self.command} {self.flag}"
+        """How the test's case is called."""
+        return f"{self.command} {self.flag}".lstrip()
+
+    @property
+    def test(self) -> str:
+        """The test that proves it."""
+        return self.proof.elsewhere or f"test_a_flag_does_what_it_says[{self.id}]"
 
 
 class Flag(NamedTuple):
@@ -145,3 +159,58 @@ def refused(command: str, flag: str, words: str | tuple[str, ...], reason: str) 
         assert reason in said, said
 
     return Row(command, flag, Proof(REFUSED, look))
+
+
+def planned(row: Row) -> Row:
+    """A flag of `service create` or `update` on `plan`, which tries it out and changes nothing."""
+
+    def look(lab: Lab, flag: str) -> None:
+        with lab.planning():
+            row.proof.look(lab, flag)
+
+    return Row(row.command.replace("service", "plan"), row.flag, Proof(row.proof.where, look))
+
+
+def elsewhere(command: str, flag: str, where: str, test: str) -> Row:
+    """A flag that `test`, as pytest calls it, follows to where it counts."""
+
+    def look(_: Lab, flag: str) -> None:
+        says(test, command, commands.spellings(command, flag))
+
+    return Row(command, flag, Proof(where, look, elsewhere=test))
+
+
+def says(test: str, command: str, spellings: Iterable[str]) -> None:
+    """Fail unless there is such a test, and it runs the command with one of these flags."""
+    path, _, name = test.partition("::")
+    found = [each for each in _tests(path) if each.name == name]
+    assert found, f"there is no {test}"
+    words = set(_words(found[0]))
+    last = command.rpartition(" ")[2]
+    assert last in words, f"{test} does not run {command}"
+    assert any(_is_said(each, words) for each in spellings), f"{test} does not say {spellings}"
+
+
+@cache
+def _tests(path: str) -> tuple[ast.FunctionDef, ...]:
+    tree = ast.parse((REPOSITORY / path).read_text())
+    return tuple(
+        each
+        for each in tree.body
+        if isinstance(each, ast.FunctionDef) and each.name.startswith("test_")
+    )
+
+
+def _words(test: ast.FunctionDef) -> Iterator[str]:
+    """The words of a command line that a test has, but for its docstring."""
+    told = ast.get_docstring(test, clean=False)
+    for node in ast.walk(test):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value != told:
+            yield from node.value.split()
+
+
+def _is_said(flag: str, words: Iterable[str]) -> bool:
+    """Whether `flag` is among the words, as it is, with a value or with other letters."""
+    if flag.startswith("--"):
+        return any(each == flag or each.startswith(f"{flag}=") for each in words)
+    return any(re.fullmatch("-[a-z]+", each) and flag[1] in each for each in words)

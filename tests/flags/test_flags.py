@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 
 from swarm.specs import ServiceSpec
+from tests.flags import commands
 from tests.flags.lab import Lab, laboratory
-from tests.flags.page import command_of, flag_of
-from tests.flags.rows import COMMANDS, ROWS
-from tests.flags.table import Flag, Row, holds
+from tests.flags.rows import ROWS
+from tests.flags.table import Flag, Row, holds, says
 
 # What Docker has, by docker/cli 29.
 BOTH = """
@@ -47,22 +46,23 @@ def test_a_flag_does_what_it_says(row: Row, lab: Lab) -> None:
     row.proof.look(lab, row.flag)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", commands.NAMES, ids=lambda name: name or "swarmctl")
 def test_every_flag_has_a_proof(name: str) -> None:
     proven = {row.flag for row in ROWS if row.command == name}
 
-    assert flags(name) == proven
+    assert set(commands.flags_of(name)) == proven
 
 
 @pytest.mark.parametrize(
     ("name", "known"), [("service create", ON_CREATE), ("service update", ON_UPDATE)]
 )
 def test_every_flag_of_docker_is_there(name: str, known: list[str]) -> None:
-    assert {f"--{each}" for each in known} <= flags(name)
+    assert {f"--{each}" for each in known} <= set(commands.flags_of(name))
 
 
 def test_create_has_dockers_letters() -> None:
-    letters = {opt for param in command_of("service create").params for opt in param.opts}
+    flags = commands.flags_of("service create")
+    letters = {each for name in flags for each in commands.spellings("service create", name)}
 
     assert letters >= SHORT
 
@@ -83,6 +83,14 @@ def test_no_flag_is_proven_twice() -> None:
     assert len(ids) == len(set(ids))
 
 
-def flags(name: str) -> set[str]:
-    options = [each for each in command_of(name).params if isinstance(each, click.Option)]
-    return {flag_of(each) for each in options}
+def test_a_proof_elsewhere_has_to_be_there_and_say_the_flag() -> None:
+    path = "tests/swarmctl/commands/test_program.py"
+
+    says(f"{path}::test_a_terminal_is_raw_while_the_program_has_it", "exec", ("-t", "--tty"))
+    says(f"{path}::test_attach_without_a_proxy_leaves_at_a_signal", "attach", ("--sig-proxy",))
+    with pytest.raises(AssertionError, match="there is no"):
+        says(f"{path}::test_nothing_of_the_kind", "exec", ("-i",))
+    with pytest.raises(AssertionError, match="does not run attach"):
+        says(f"{path}::test_without_i_nothing_is_read", "attach", ("-i",))
+    with pytest.raises(AssertionError, match="does not say"):
+        says(f"{path}::test_without_i_nothing_is_read", "exec", ("-i", "--interactive"))
