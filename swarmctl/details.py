@@ -28,6 +28,14 @@ from swarmctl.spec_details import (
 )
 from swarmctl.times import rfc3339
 
+# What templates may ask for although it is left out where there is none of it: scripts ask
+# `{{if .UpdateStatus}}` of services that were never updated.
+SERVICE_OPTIONAL = (
+    "PreviousSpec", "UpdateStatus", "JobStatus", "Runs", "NextRunAt", "Autoscaling",
+)  # fmt: skip
+NODE_OPTIONAL = ("ManagerStatus",)
+TASK_OPTIONAL = ("Run", "Attempt", "AssignedGenericResources", "Eviction")
+
 
 def service_detail(view: control_pb2.ServiceView) -> Object:
     """A service as `service inspect` prints it."""
@@ -44,7 +52,7 @@ def service_detail(view: control_pb2.ServiceView) -> Object:
         PreviousSpec=None if service.previous_spec is None else spec_detail(service.previous_spec),
         SpecVersion=service.spec_version,
         Revision=service.revision,
-        Endpoint={"Spec": endpoint(service.spec.endpoint)},
+        Endpoint=_endpoint(service),
         UpdateStatus=_update_status(ledger.rollout) if ledger.rollout else None,
         ServiceStatus=status | ({"CompletedTasks": view.completed} if is_job else {}),
         JobStatus={
@@ -63,6 +71,11 @@ def service_detail(view: control_pb2.ServiceView) -> Object:
         if ledger.replicas
         else None,
     )
+
+
+def _endpoint(service: Service) -> Object:
+    spec = endpoint(service.spec.endpoint)
+    return {"Spec": spec} | ({"Ports": spec["Ports"]} if "Ports" in spec else {})
 
 
 def _update_status(rollout: Rollout) -> Object:
@@ -124,7 +137,7 @@ def node_detail(view: control_pb2.NodeView) -> Object:
             **nonzero(Volumes=list(description.volumes)),
         },
         Status=present(
-            State=rows.node_row(view, self_id="")["Status"].lower(),
+            State=rows.node_state(view),
             Message=view.message,
             Addr=description.addr,
         ),

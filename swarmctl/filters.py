@@ -18,6 +18,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "availability": ("active", "pause", "drain"),
     "current-state": _STATES,
     "desired-state": _STATES,
+    "membership": ("accepted", "pending"),
     "mode": ("replicated", "global", "replicated-job", "global-job"),
     "role": ("worker", "manager"),
 }
@@ -70,6 +71,8 @@ NODE_TESTS: Mapping[str, Test[control_pb2.NodeView]] = {
     "name": lambda view, text: view.node.description.hostname.startswith(text),
     "role": lambda view, text: rows.role(view.node.spec) == text,
     "availability": lambda view, text: rows.availability(view.node.spec) == text,
+    # Whoever is on the list has been let in: nobody waits to be accepted.
+    "membership": lambda _, text: text == "accepted",
     "label": lambda view, text: has_label(view.node.description.engine_labels, text),
     "node.label": lambda view, text: has_label(view.node.spec.labels, text),
 }

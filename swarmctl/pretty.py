@@ -51,7 +51,7 @@ def _counts(view: control_pb2.ServiceView, *, is_job: bool) -> list[Line]:
 def pretty_node(view: control_pb2.NodeView) -> str:
     """A node for people."""
     node = from_message(Node, view.node)
-    description, row = node.description, rows.node_row(view, self_id="")
+    description, manager = node.description, rows.manager_status(view)
     timeout_s = node.spec.drain_timeout_s
     lines: list[Line] = [
         ("ID:", node.id),
@@ -60,18 +60,18 @@ def pretty_node(view: control_pb2.NodeView) -> str:
         *(("Taint:", wishes.print_taint(each)) for each in node.spec.taints),
         ("Joined at:", rfc3339(node.created_at)),
         ("Status:", None),
-        (" State:", row["Status"]),
-        (" Availability:", row["Availability"]),
+        (" State:", rows.node_state(view).title()),
+        (" Availability:", rows.availability(view.node.spec).title()),
         (" Since:", rfc3339(node.availability_at) if node.availability_at else ""),
         (" Drain timeout:", format_duration(timeout_s) if timeout_s else ""),
         (" Message:", view.message),
         (" Address:", description.addr),
     ]
-    if row["ManagerStatus"]:
+    if manager:
         lines += [
             ("Manager Status:", None),
             (" Address:", view.manager_addr),
-            (" Status:", row["ManagerStatus"]),
+            (" Status:", manager),
         ]
     resources = description.resources
     lines += [

@@ -72,21 +72,26 @@ class Detail(Struct, frozen=True, kw_only=True):
         return text if self.full else text.removeprefix("sha256:")[:SHORT_ID]
 
 
-def node_row(view: control_pb2.NodeView, *, self_id: str) -> dict[str, str]:
+def node_row(view: control_pb2.NodeView, *, self_id: str) -> dict[str, str | bool]:
     """One line of `node ls`."""
     node = view.node
     return {
         "ID": node.id,
         "Mark": f"{node.id} *" if node.id == self_id else node.id,
-        "Self": "true" if node.id == self_id else "false",
+        "Self": node.id == self_id,
         "Hostname": node.description.hostname,
-        "Status": objects_pb2.NodeState.Name(view.state).removeprefix("NODE_STATE_").title(),
+        "Status": node_state(view).title(),
         "Availability": availability(node.spec).title(),
         "ManagerStatus": manager_status(view),
         "EngineVersion": node.description.engine_version,
         "Address": node.description.addr,
         "Taints": ", ".join(map(taint, node.spec.taints)),
     }
+
+
+def node_state(view: control_pb2.NodeView) -> str:
+    """`ready`, `down` and so on."""
+    return objects_pb2.NodeState.Name(view.state).removeprefix("NODE_STATE_").lower()
 
 
 def service_row(view: control_pb2.ServiceView, detail: Detail) -> dict[str, str]:

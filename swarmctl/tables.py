@@ -1,7 +1,8 @@
 """Print rows: as a table, as JSON lines, through a template, or only their ids.
 
-A row maps placeholders (`ID`, `Name`) to text; a listing names the default columns and every
-column's heading. Column widths follow the widest cell plus three spaces, but at least ten.
+A row maps placeholders (`ID`, `Name`) to text, or to what is a truth in JSON; a listing names
+the default columns and every column's heading. Column widths follow the widest cell plus three
+spaces, but at least ten.
 """
 
 import json
@@ -9,9 +10,10 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from swarmctl.pipes import printed
 from swarmctl.templates import fields, render, unescaped
 
-Row = Mapping[str, str]
+Row = Mapping[str, str | bool]
 
 
 class Listing(Struct, frozen=True, kw_only=True):
@@ -31,7 +33,7 @@ def listed(rows: Sequence[Row], listing: Listing, *, form: str = "", quiet: bool
     if quiet and not form:
         return "".join(f"{row[listing.key]}\n" for row in rows)
     if form in ("", "table"):
-        cells = [[row[name] for name in listing.columns] for row in rows]
+        cells = [[printed(row[name]) for name in listing.columns] for row in rows]
         return aligned([[listing.headings[name] for name in listing.columns], *cells])
     if form == "json":
         plain = ({k: v for k, v in row.items() if k not in listing.drawn} for row in rows)

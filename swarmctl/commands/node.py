@@ -76,17 +76,17 @@ def ps(
 @click.pass_obj
 def inspect(session: Session, /, *, nodes: Sequence[str], form: str, pretty: bool) -> None:
     """Show nodes in full."""
-    from swarmctl.details import node_detail
-    from swarmctl.inspecting import inspected
+    from swarmctl.details import NODE_OPTIONAL, node_detail
+    from swarmctl.inspecting import PRETTY, inspected
     from swarmctl.pretty import pretty_node
 
     if pretty and form:
         raise Invalid("--pretty and --format exclude each other", hint="leave one of them out")
     views = session.control.nodes(named(session, nodes))
-    if pretty:
+    if pretty or form == PRETTY:
         session.write("\n".join(map(pretty_node, views)))
         return
-    session.write(inspected(list(map(node_detail, views)), form=form))
+    session.write(inspected(list(map(node_detail, views)), form=form, optional=NODE_OPTIONAL))
 
 
 @click.command("update", cls=Command)

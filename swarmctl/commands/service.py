@@ -102,17 +102,17 @@ def _resolved(session: Session, text: str) -> str:
 @click.pass_obj
 def inspect(session: Session, /, *, services: Sequence[str], form: str, pretty: bool) -> None:
     """Show services in full."""
-    from swarmctl.details import service_detail
-    from swarmctl.inspecting import inspected
+    from swarmctl.details import SERVICE_OPTIONAL, service_detail
+    from swarmctl.inspecting import PRETTY, inspected
     from swarmctl.pretty import pretty_service
 
     if pretty and form:
         raise Invalid("--pretty and --format exclude each other", hint="leave one of them out")
     views = session.control.services(services)
-    if pretty:
+    if pretty or form == PRETTY:
         session.write("\n".join(map(pretty_service, views)))
         return
-    session.write(inspected(list(map(service_detail, views)), form=form))
+    session.write(inspected(list(map(service_detail, views)), form=form, optional=SERVICE_OPTIONAL))
 
 
 @click.command("scale", cls=Command)

@@ -20,11 +20,11 @@ def inspect(session: Session, /, *, tasks: Sequence[str], form: str) -> None:
 
     A task is an id, the beginning of one, or a name such as web.1.
     """
-    from swarmctl.details import inspected_task
+    from swarmctl.details import TASK_OPTIONAL, inspected_task
     from swarmctl.inspecting import inspected
 
     answers = [session.control.inspect_task(each) for each in tasks]
     for name, answer in zip(tasks, answers, strict=True):
         if answer.unreachable:
             session.warn(f"Warning: the health checks of {name} are unknown: {answer.unreachable}")
-    session.write(inspected(list(map(inspected_task, answers)), form=form))
+    session.write(inspected(list(map(inspected_task, answers)), form=form, optional=TASK_OPTIONAL))

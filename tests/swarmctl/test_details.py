@@ -1,9 +1,11 @@
 """Objects are described in Docker's words."""
 
+import pytest
 from msgspec.structs import replace
 
 from swarm.api.v1 import control_pb2, images_pb2, objects_pb2
 from swarm.codec import to_message
+from swarm.errors import Invalid
 from swarm.specs import (
     ContainerSpec,
     Device,
@@ -22,7 +24,16 @@ from swarm.specs import (
     Ulimit,
     UpdatePolicy,
 )
-from swarmctl.details import image_detail, node_detail, service_detail, spec_detail, task_detail
+from swarmctl.details import (
+    NODE_OPTIONAL,
+    SERVICE_OPTIONAL,
+    image_detail,
+    node_detail,
+    service_detail,
+    spec_detail,
+    task_detail,
+)
+from swarmctl.inspecting import inspected
 from swarmctl.pretty import pretty_node, pretty_service
 from swarmctl.templates import render
 from tests.swarmctl.answers import DIGEST, NOW, image, node, task
@@ -187,6 +198,43 @@ def test_a_service_without_history_has_no_previous_spec() -> None:
     fresh.service.ClearField("previous_spec")
 
     assert "PreviousSpec" not in service_detail(fresh)
+
+
+def test_scripts_may_ask_for_what_a_service_has_not_got_yet() -> None:
+    """They wait for updates with this template, and begin before the first one."""
+    fresh = control_pb2.ServiceView(service=objects_pb2.Service(id="s1"))
+    template = "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{else}}none{{end}} {{.PreviousSpec}}"
+
+    text = inspected([service_detail(fresh)], form=template, optional=SERVICE_OPTIONAL)
+
+    assert text == "none <no value>\n"
+    with pytest.raises(Invalid, match=r"no field \.UpdatStatus"):
+        inspected([service_detail(fresh)], form="{{.UpdatStatus}}", optional=SERVICE_OPTIONAL)
+
+
+def test_what_is_optional_is_all_that_a_bare_thing_leaves_out() -> None:
+    """A field that is left out, but not listed, would be refused as misspelt."""
+    bare = (
+        (service_detail(view()), SERVICE_OPTIONAL),
+        (node_detail(node("n1", role=1, is_leader=True)), NODE_OPTIONAL),
+    )
+    least = (
+        service_detail(control_pb2.ServiceView(service=objects_pb2.Service(id="s1"))),
+        node_detail(node("n1")),
+    )
+
+    for (most, optional), other in zip(bare, least, strict=True):
+        assert set(most) - set(other) <= set(optional)
+        assert not set(optional) & set(other)
+
+
+def test_published_ports_are_where_scripts_look_for_them() -> None:
+    message = view()
+    message.service.spec.endpoint.ports.add(target=80, published=8080)
+
+    template = "{{range .Endpoint.Ports}}{{.PublishedPort}}{{end}}"
+
+    assert render(template, service_detail(message)) == "8080"
 
 
 def test_a_node_is_described_with_its_manager() -> None:

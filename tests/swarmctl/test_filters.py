@@ -29,6 +29,8 @@ NODES = [
         (["name=al", "name=be"], ["alpha", "beta"]),
         (["name=al", "role=manager"], []),
         (["role=manager"], ["beta"]),
+        (["membership=accepted"], ["alpha", "beta"]),
+        (["membership=pending"], []),
         (["node.label=zone=east"], ["alpha"]),
         (["node.label=zone"], ["alpha", "beta"]),
         (["label=disk=ssd", "id=abd"], ["beta"]),

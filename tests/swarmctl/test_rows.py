@@ -25,7 +25,7 @@ def test_a_node_marks_this_host() -> None:
     assert row == {
         "ID": "n1",
         "Mark": "n1 *",
-        "Self": "true",
+        "Self": True,
         "Hostname": "alpha",
         "Status": "Ready",
         "Availability": "Drain",

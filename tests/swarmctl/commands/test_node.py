@@ -31,7 +31,7 @@ def test_nodes_are_listed_and_this_host_is_marked(socket: Path) -> None:
     assert lines[2].split() == ["w1", "beta", "Ready", "Active", "0.1.0"]
     assert run(socket, "node", "ls", "-q").out == f"{NODE_ID}\nw1\n"
     first = json.loads(run(socket, "node", "ls", "--format", "json").out.splitlines()[0])
-    assert (first["ID"], first["Self"], "Mark" in first) == (NODE_ID, "true", False)
+    assert (first["ID"], first["Self"], "Mark" in first) == (NODE_ID, True, False)
 
 
 def test_tasks_of_this_host_are_listed_by_default(socket: Path) -> None:

@@ -111,6 +111,7 @@ def test_a_service_is_inspected(socket: Path) -> None:
     assert detail["Spec"]["Mode"] == {"Replicated": {"Replicas": 3}}
     assert image.out == "docker.io/library/web:1\n"
     assert "Service Mode:" in run(socket, "service", "inspect", "--pretty", "web").out
+    assert "Service Mode:" in run(socket, "service", "inspect", "--format=pretty", "web").out
 
 
 def test_pretty_and_format_exclude_each_other(socket: Path) -> None:
