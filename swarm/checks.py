@@ -76,7 +76,10 @@ def _networks(task: TaskSpec) -> Iterator[Problem]:
     if "host" in task.networks:
         for name in sorted(task.container.sysctls):
             if name.startswith("net."):
-                yield f"task.container.sysctls[{name}]", "would change the host with network host"
+                yield (
+                    f"task.container.sysctls[{name}]",
+                    f"{name} would change the host with network host; leave it out",
+                )
 
 
 def _log_driver(task: TaskSpec) -> Iterator[Problem]:

@@ -76,6 +76,8 @@ def _pieces(text: str) -> Iterator[str]:
             piece = ""
             continue
         piece += letter
+    if depth > 0 or quote:
+        raise Invalid(f"{text!r}: a bracket or a quote is never closed", hint=_HINT)
     yield piece
 
 

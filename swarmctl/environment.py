@@ -31,13 +31,13 @@ def read_env_file(content: bytes, *, path: str) -> tuple[str, ...]:
     return tuple(entries)
 
 
-def merge(entries: Iterable[str], *, environ: Mapping[str, str]) -> tuple[str, ...]:
+def merge(flag: str, entries: Iterable[str], *, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Each name once, with its last value, where it first stood."""
     merged: dict[str, str] = {}
     for entry in entries:
         name, equals, _ = entry.partition("=")
         if not name:
-            raise Invalid(f"--env {entry!r} has no name", hint="write NAME=VALUE")
+            raise Invalid(f"{flag} {entry!r} has no name", hint="write NAME=VALUE")
         if equals:
             merged[name] = entry
         elif name in environ:

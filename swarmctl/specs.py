@@ -46,7 +46,7 @@ def created(shared: ServiceFlags, own: CreateFlags, *, environ: Mapping[str, str
         dns_servers=own.dns,
         dns_search=own.dns_search,
         dns_options=own.dns_option,
-        env=merge(own.env, environ=environ),
+        env=merge("--env", own.env, environ=environ),
         groups=own.group,
         labels=pairs("--container-label", own.container_label),
         mounts=read_all("--mount", parse_mount, own.mount),
@@ -121,13 +121,15 @@ def network_name(text: str) -> str:
 def _updated_container(
     old: ContainerSpec, own: UpdateFlags, environ: Mapping[str, str]
 ) -> ContainerSpec:
-    added = merge(own.env_add, environ=environ)
+    added = merge("--env-add", own.env_add, environ=environ)
     sysctls = pairs("--sysctl-add", own.sysctl_add, needs_value=True)
     labels = pairs("--container-label-add", own.container_label_add)
     devices = read_all("--device-add", parse_device, own.device_add)
     ulimits = read_all("--ulimit-add", parse_ulimit, own.ulimit_add)
     return replace(
-        with_given(old, image=own.image, args=None if own.args is None else words(own.args)),
+        with_given(
+            old, image=own.image, args=None if own.args is None else read("--args", words, own.args)
+        ),
         configs=keyed(old.configs, own.config_rm, own.configs, key=lambda each: each.name),
         devices=keyed(old.devices, own.device_rm, devices, key=lambda each: each.target),
         dns_servers=keyed(old.dns_servers, own.dns_rm, own.dns_add, key=str),
@@ -198,7 +200,7 @@ def _task(spec: ServiceSpec, flags: ServiceFlags, *, is_new: bool) -> TaskSpec:
 def _container(container: ContainerSpec, flags: ServiceFlags) -> ContainerSpec:
     container = with_given(
         container,
-        command=None if flags.entrypoint is None else words(flags.entrypoint),
+        command=None if flags.entrypoint is None else read("--entrypoint", words, flags.entrypoint),
         health=with_health(container.health, convert(flags, HealthFlags, from_attributes=True)),
         host_user_namespace=None if flags.userns is None else flags.userns == "host",
         hostname=flags.hostname,

@@ -20,7 +20,10 @@ def labels(path: str, labels: dict[str, str]) -> Iterator[Problem]:
     """Labels of a service or a container."""
     for key in sorted(labels):
         if not key or any(map(str.isspace, key)) or "=" in key:
-            yield f"{path}[{key}]", "a label's name is not empty and has neither space nor ="
+            yield (
+                f"{path}[{key}]",
+                f"{key!r}: a label's name is not empty and has neither space nor =",
+            )
 
 
 def count(path: str, number: int, *, least: int = 0, most: int = MAX_COUNT) -> Iterator[Problem]:

@@ -36,6 +36,10 @@ ULIMITS = frozenset(
     ]
 )
 _USER = re.compile(r"[^\s:]+(?::[^\s:]+)?")
+_LAST_ID = 2**32 - 2
+"""The number after it stands for none."""
+_ID_DIGITS = 20
+"""Python refuses to read thousands of them, and leading zeros are nobody's habit."""
 _IPC_SYSCTLS = frozenset(
     f"kernel.{name}"
     for name in [
@@ -77,7 +81,11 @@ def container(container: ContainerSpec) -> Iterator[Problem]:
         yield "task.container.oom_score_adj", f"{container.oom_score_adj} is not in -1000..1000"
     for name in sorted(container.sysctls):
         if name not in _IPC_SYSCTLS and not name.startswith(("fs.mqueue.", "net.")):
-            yield f"task.container.sysctls[{name}]", "is not a setting of the container's own"
+            yield (
+                f"task.container.sysctls[{name}]",
+                f"{name} is not a setting of the container's own; those are net.*, fs.mqueue.*, "
+                "kernel.msg*, kernel.sem and kernel.shm*",
+            )
     yield from _ulimits(container.ulimits)
     for index, text in enumerate(container.hosts):
         yield from _host(f"task.container.hosts[{index}]", text)
@@ -113,13 +121,22 @@ def _texts(container: ContainerSpec) -> Iterator[Problem]:
         yield "task.container.workdir", f"{container.workdir!r} must not contain `..`"
     if container.user and not _USER.fullmatch(container.user):
         yield "task.container.user", f"{container.user!r} is not <name|uid>[:<group|gid>]"
+    elif any(map(_is_too_large, container.user.split(":"))):
+        yield "task.container.user", f"{container.user!r}: ids go up to {_LAST_ID}"
     for index, group in enumerate(container.groups):
         if not group or ":" in group or any(map(str.isspace, group)):
             yield f"task.container.groups[{index}]", f"{group!r} is not a group's name or number"
+        elif _is_too_large(group):
+            yield f"task.container.groups[{index}]", f"{group!r}: ids go up to {_LAST_ID}"
     if container.hostname and not is_hostname(container.hostname):
         yield "task.container.hostname", f"{container.hostname!r} is not a host name"
     elif "{{" not in container.hostname and len(container.hostname) > LONGEST_HOSTNAME:
         yield "task.container.hostname", f"is longer than {LONGEST_HOSTNAME} characters"
+
+
+def _is_too_large(name: str) -> bool:
+    """Whether it is a number that no user or group can have."""
+    return name.isdecimal() and (len(name) > _ID_DIGITS or int(name) > _LAST_ID)
 
 
 def _env(env: tuple[str, ...]) -> Iterator[Problem]:
@@ -128,7 +145,7 @@ def _env(env: tuple[str, ...]) -> Iterator[Problem]:
         name, equals, _ = text.partition("=")
         path = f"task.container.env[{index}]"
         if not name or not equals or any(map(str.isspace, name)):
-            yield path, f"{text!r} is not NAME=VALUE"
+            yield path, f"{text!r} is not NAME=VALUE; a name has no spaces"
         elif "\0" in text:
             yield path, f"the value of {name} must not hold a NUL character"
         elif name in names:
@@ -141,13 +158,19 @@ def _ulimits(ulimits: tuple[Ulimit, ...]) -> Iterator[Problem]:
     for index, limit in enumerate(ulimits):
         path = f"task.container.ulimits[{index}]"
         if limit.name not in ULIMITS:
-            yield f"{path}.name", f"there is no ulimit {limit.name!r}"
+            yield (
+                f"{path}.name",
+                f"there is no ulimit {limit.name!r}; use one of {', '.join(sorted(ULIMITS))}",
+            )
         elif limit.name in names[:index]:
             yield f"{path}.name", f"{limit.name} is given twice"
         if limit.soft < -1 or limit.hard < -1:
-            yield path, "must not be negative, except -1 for unlimited"
+            yield path, f"{limit.name} must not be negative, except -1 for unlimited"
         elif limit.hard != -1 and (limit.soft == -1 or limit.soft > limit.hard):
-            yield f"{path}.soft", f"{limit.soft} is above the hard limit of {limit.hard}"
+            yield (
+                f"{path}.soft",
+                f"{limit.name}={limit.soft} is above the hard limit of {limit.hard}",
+            )
 
 
 def _host(path: str, text: str) -> Iterator[Problem]:

@@ -65,7 +65,7 @@ def autoscale(spec: ServiceSpec) -> Iterator[Problem]:
     yield from count("autoscale.least", wish.least, least=1)
     yield from count("autoscale.most", wish.most, least=1)
     if 1 <= wish.most < wish.least:
-        yield "autoscale.most", f"{wish.most} is less than the least, {wish.least}"
+        yield "autoscale.most", f"{wish.most} is less than the least, {wish.least}; give a range"
     yield from _targets(spec, wish)
     yield from duration("autoscale.up_window_s", wish.up_window_s)
     yield from duration("autoscale.down_window_s", wish.down_window_s)
@@ -98,7 +98,7 @@ def _targets(spec: ServiceSpec, wish: Autoscale) -> Iterator[Problem]:
     }
     for name, number in named.items():
         if not math.isfinite(number) or number < 0:
-            yield f"autoscale.{name}", f"{number:g} must not be negative"
+            yield f"autoscale.{name}", f"{number:g} is not a number from 0 up"
     if not any(named.values()):
         yield "autoscale", "has no target: give cpu, memory or prometheus"
     if bool(wish.query) is not bool(wish.target):

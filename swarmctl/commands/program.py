@@ -169,4 +169,4 @@ def _environment(env: Sequence[str], files: Sequence[str], *, tty: bool) -> tupl
     from swarmctl.environment import merge, read_env_file
 
     read = [each for path in files for each in read_env_file(Path(path).read_bytes(), path=path)]
-    return merge((*(("TERM=xterm",) if tty else ()), *read, *env), environ=os.environ)
+    return merge("--env", (*(("TERM=xterm",) if tty else ()), *read, *env), environ=os.environ)

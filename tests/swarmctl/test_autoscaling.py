@@ -45,6 +45,8 @@ def test_a_wish_is_read(text: str, wish: Autoscale) -> None:
         ("min=x,max=3", "not a count"),
         ("min=1,max=3,cpu=much", "not a number"),
         ("min=1,max=3,prometheus=up", "not QUERY:TARGET"),
+        ("min=1,max=3,prometheus=sum(rate(x[1m]):10", "never closed"),
+        ("min=1,max=3,prometheus=x{a='b}:10", "never closed"),
         ("min=1,max=3,load=4", "unknown key 'load'"),
     ],
 )

@@ -27,6 +27,7 @@ from swarmctl.main import command, told
             "--device: access: bad",
             "--device-add: access: bad",
         ),
+        ("autoscale.least: low", "--autoscale min: low", "--autoscale min: low"),
         ("task.future: bad", "task.future: bad", "task.future: bad"),
     ],
 )

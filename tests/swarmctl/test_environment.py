@@ -29,23 +29,23 @@ def test_a_bad_line_is_named(content: bytes, words: str) -> None:
 
 
 def test_later_entries_win_and_keep_their_place() -> None:
-    assert merge(["A=1", "B=2", "A=3"], environ={}) == ("A=3", "B=2")
+    assert merge("--env", ["A=1", "B=2", "A=3"], environ={}) == ("A=3", "B=2")
 
 
 def test_a_bare_name_takes_the_callers_value_or_goes() -> None:
-    merged = merge(["HOME", "NOPE", "A=1", "A"], environ={"HOME": "/root"})
+    merged = merge("--env", ["HOME", "NOPE", "A=1", "A"], environ={"HOME": "/root"})
 
     assert merged == ("HOME=/root",)
 
 
 def test_an_entry_without_a_name_is_refused() -> None:
     with pytest.raises(Invalid, match="--env '=1'"):
-        merge(["=1"], environ={})
+        merge("--env", ["=1"], environ={})
 
 
 @given(st.lists(st.from_regex(r"[A-Z]{1,2}=[a-z=]{0,3}", fullmatch=True)))
 def test_law_each_name_comes_out_once_with_its_last_value(entries: list[str]) -> None:
-    merged = merge(entries, environ={})
+    merged = merge("--env", entries, environ={})
 
     assert dict(e.split("=", 1) for e in merged) == dict(e.split("=", 1) for e in entries)
     assert len({e.split("=", 1)[0] for e in merged}) == len(merged)

@@ -178,7 +178,7 @@ def test_every_flag_of_create_finds_its_field() -> None:
         ({}, {"generic_resource": ("gpu",)}, "--generic-resource: "),
         ({}, {"mode": "some"}, "--mode 'some'"),
         ({"restart_condition": "never"}, {}, "--restart-condition 'never'"),
-        ({"entrypoint": "sh 'x"}, {}, "closing quotation"),
+        ({"entrypoint": "sh 'x"}, {}, "--entrypoint.*closing quotation"),
         ({}, {"label": ("=x",)}, "--label '=x'"),
         ({}, {"sysctl": ("net.a",)}, "--sysctl 'net.a'"),
         ({}, {"ulimit": ("nofile",)}, "--ulimit: 'nofile'"),

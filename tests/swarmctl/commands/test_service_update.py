@@ -67,7 +67,7 @@ def test_a_new_image_is_pinned(swarm: FakeSwarm, socket: Path) -> None:
         (["--limit-memory", "1m"], "--limit-memory: 1MiB is less than 6MiB"),
         (["--image", "Nginx"], "--image: "),
         (["--env-add", "=1"], "has no name"),
-        (["--args", "'x"], "closing quotation"),
+        (["--args", "'x"], '--args: "\'x": No closing quotation'),
     ],
 )
 def test_an_update_that_makes_no_sense_changes_nothing(
