@@ -29,6 +29,7 @@ def asks(
     *,
     rest: Words = "",
     given: Prepare = _nothing,
+    where: str = REQUEST,
 ) -> Row:
     """A flag that is in what the command asks for; `shown` is told `None` of what was not."""
 
@@ -43,7 +44,7 @@ def asks(
 
         _differ(seen(*_split(words)), seen(), expected)
 
-    return Row(command, flag, Proof(REQUEST, look))
+    return Row(command, flag, Proof(where, look))
 
 
 def prints(

@@ -18,7 +18,7 @@ from agent.containers import Container, Node, container
 from agent.rights import Fences
 from agent.templates import Host
 from manager import layout
-from manager.control.services import update
+from manager.control.services import create, update
 from manager.decisions import changes_made
 from runtime.checks import check
 from runtime.oci.config import Config, IdMapping
@@ -33,7 +33,7 @@ from swarm.codec import from_message
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.images.config import ImageConfig
 from swarm.objects import Node as Stored
-from swarm.objects import NodeDescription, Service, SpecVersion, Task
+from swarm.objects import NodeDescription, Task
 from swarm.specs import GenericResource, Healthcheck, NodeSpec, ServiceSpec
 from tests.manager.orchestrator.driving import Driven
 from tests.swarmctl import answers
@@ -267,19 +267,9 @@ class Planned(Driven):
 
     def add(self, spec: ServiceSpec) -> ServiceId:
         """Store a service as the control API does."""
-        service = Service(
-            id=ServiceId(f"s-{spec.name}"),
-            spec=spec,
-            created_at=self.now,
-            updated_at=self.now,
-            version_at=self.now,
-        )
-        self.write(
-            (layout.service_key(service.id), service),
-            (layout.version_key(service.id, 1), SpecVersion.of(service)),
-            (layout.name_key("service", spec.name), service.id),
-        )
-        return service.id
+        service_id = ServiceId(f"s-{spec.name}")
+        self.commit_now(create(self.view, spec, service_id, now=self.now))
+        return service_id
 
     def change(self, service_id: ServiceId, spec: ServiceSpec) -> None:
         """Store its next spec as the control API does."""

@@ -5,11 +5,13 @@ from tests.flags import (
     host_flags,
     kernel_flags,
     looking_flags,
-    other_flags,
+    node_flags,
     plan_flags,
     program_flags,
+    service_flags,
     spec_flags,
     stack_flags,
+    swarm_flags,
 )
 from tests.flags.table import Row, on_create, on_update, pair, planned
 
@@ -29,7 +31,9 @@ ROWS: tuple[Row, ...] = (
     *map(planned, _SPECS),
     *spec_flags.SERVICE,
     *spec_flags.PLANNING,
-    *other_flags.ROWS,
+    *node_flags.ROWS,
+    *service_flags.ROWS,
+    *swarm_flags.ROWS,
     *contents_flags.ROWS,
     *host_flags.ROWS,
     *stack_flags.ROWS,
