@@ -10,7 +10,7 @@ from swarm.api.v1 import control_pb2
 from swarm.quantities import format_elapsed
 from swarmctl.filters import Test, has_label
 from swarmctl.pretty_specs import Line, text
-from swarmctl.spec_details import Object, present
+from swarmctl.spec_details import Object, ordered, present
 from swarmctl.tables import Listing
 from swarmctl.times import rfc3339
 
@@ -71,7 +71,7 @@ def content_detail(view: View) -> Object:
         "UpdatedAt": rfc3339(view.updated_at),
         "Spec": present(
             Name=view.spec.name,
-            Labels=dict(view.spec.labels),
+            Labels=ordered(view.spec.labels),
             Data=data,
             Templating={"Name": driver} if driver else None,
         ),

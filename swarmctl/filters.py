@@ -14,9 +14,12 @@ from swarm.states import TaskState
 from swarmctl import rows
 
 _STATES = tuple(state.word for state in TaskState)
+_TRUTHS = ("true", "false", "1", "0")
 _WORDS: Mapping[str, tuple[str, ...]] = {
+    "all": _TRUTHS,
     "availability": ("active", "pause", "drain"),
     "current-state": _STATES,
+    "dangling": _TRUTHS,
     "desired-state": _STATES,
     "membership": ("accepted", "pending"),
     "mode": ("replicated", "global", "replicated-job", "global-job"),
@@ -60,6 +63,11 @@ def _check_value(key: str, value: str) -> None:
         raise Invalid(f"--filter: {key} is never {value!r}", hint=f"there are {', '.join(known)}")
 
 
+def is_true(text: str) -> bool:
+    """What the value of a filter says that is either true or false."""
+    return text.lower() in ("true", "1")
+
+
 def has_label(labels: Mapping[str, str], wanted: str) -> bool:
     """Whether `labels` hold `KEY`, or `KEY=VALUE`."""
     key, equals, value = wanted.partition("=")
@@ -94,7 +102,7 @@ IMAGE_TESTS: Mapping[str, Test[images_pb2.Image]] = {
     "reference": lambda image, text: any(
         _is_named(rows.image_name(each, rows.Detail()), text) for each in image.references
     ),
-    "dangling": lambda image, text: (not image.references) == (text.lower() in ("true", "1")),
+    "dangling": lambda image, text: (not image.references) == is_true(text),
 }
 EVENT_TESTS: Mapping[str, Test[objects_pb2.Event]] = {
     "type": lambda event, text: event.kind == text,

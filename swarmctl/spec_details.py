@@ -5,7 +5,7 @@ as there. Fields that Docker does not have keep our own names in the same style.
 """
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 from swarm.seccomp import UNCONFINED
@@ -43,7 +43,7 @@ def spec_detail(spec: ServiceSpec) -> Object:
     )
     return {
         "Name": spec.name,
-        "Labels": dict(spec.labels),
+        "Labels": ordered(spec.labels),
         "TaskTemplate": task_template(spec.task),
         "Mode": _mode(spec.mode),
         **policies,
@@ -85,7 +85,8 @@ def task_template(task: TaskSpec) -> Object:
         Placement=_placement(task.placement),
         Networks=[{"Target": name} for name in task.networks] or None,
         ForceUpdate=task.force_update,
-        LogDriver=nonzero(Name=task.log_driver.name, Options=dict(task.log_driver.options)) or None,
+        LogDriver=nonzero(Name=task.log_driver.name, Options=ordered(task.log_driver.options))
+        or None,
         Priority=task.priority or None,
         DependsOn=[
             {"Service": each.service, "Condition": word(each.condition)} for each in task.depends_on
@@ -135,6 +136,11 @@ def nanoseconds(seconds: float) -> int:
 def present(**fields: Value) -> Object:
     """The fields that are not `None`."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def ordered(entries: Mapping[str, str]) -> Object:
+    """`entries` by key, as Go prints its maps; messages keep theirs in no order."""
+    return {key: entries[key] for key in sorted(entries)}
 
 
 def nonzero(**fields: Value) -> Object:
@@ -225,7 +231,7 @@ def _autoscale(wish: Autoscale) -> Object:
 def _container(container: ContainerSpec) -> Object:
     return nonzero(
         Image=container.image,
-        Labels=dict(container.labels),
+        Labels=ordered(container.labels),
         Command=list(container.command),
         Args=list(container.args),
         Hostname=container.hostname,
@@ -238,7 +244,7 @@ def _container(container: ContainerSpec) -> Object:
         Mounts=[_mount(each) for each in container.mounts],
         StopSignal=container.stop_signal,
         Hosts=list(container.hosts),
-        Sysctls=dict(container.sysctls),
+        Sysctls=ordered(container.sysctls),
         Ulimits=[{"Name": u.name, "Hard": u.hard, "Soft": u.soft} for u in container.ulimits],
         OomScoreAdj=container.oom_score_adj,
         CapabilityAdd=list(container.cap_add),
@@ -325,9 +331,9 @@ def _mount(mount: Mount) -> Object:
                 "VolumeOptions",
                 nonzero(
                     NoCopy=mount.nocopy,
-                    Labels=dict(mount.labels),
+                    Labels=ordered(mount.labels),
                     DriverConfig=nonzero(
-                        Name=mount.volume_driver, Options=dict(mount.volume_options)
+                        Name=mount.volume_driver, Options=ordered(mount.volume_options)
                     ),
                     Subpath=mount.volume_subpath,
                     Roams=mount.roams,

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from swarm.api.v1 import volumes_pb2
 from swarm.volumes import ANONYMOUS
-from swarmctl.filters import Test, has_label
-from swarmctl.spec_details import Object
+from swarmctl.filters import Test, has_label, is_true
+from swarmctl.spec_details import Object, ordered
 from swarmctl.tables import Listing
 from swarmctl.times import rfc3339
 
@@ -25,7 +25,7 @@ VOLUME_TESTS: Mapping[str, Test[volumes_pb2.Volume]] = {
     "name": lambda volume, text: text in volume.name,
     "label": lambda volume, text: has_label(volume.labels, text),
     "driver": lambda volume, text: volume.driver == text,
-    "dangling": lambda volume, text: (not volume.users) == (text.lower() in ("true", "1")),
+    "dangling": lambda volume, text: (not volume.users) == is_true(text),
 }
 PRUNE_TESTS: Mapping[str, Test[volumes_pb2.Volume]] = {
     "label": lambda volume, text: has_label(volume.labels, text),
@@ -52,10 +52,10 @@ def volume_detail(volume: volumes_pb2.Volume) -> Object:
     return {
         "CreatedAt": rfc3339(volume.created_at),
         "Driver": volume.driver,
-        "Labels": dict(volume.labels),
+        "Labels": ordered(volume.labels),
         "Mountpoint": volume.mountpoint,
         "Name": volume.name,
-        "Options": dict(volume.options),
+        "Options": ordered(volume.options),
         "Scope": "local",
         "UsedBy": list(volume.users),
     }

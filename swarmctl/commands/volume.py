@@ -94,11 +94,11 @@ def rm(session: Session, /, *, names: Sequence[str], force: bool) -> None:
 def prune(session: Session, /, *, named: bool, force: bool, filters: Sequence[str]) -> None:
     """Remove the volumes that no task of this host uses, with their content."""
     from swarm.quantities import format_size
-    from swarmctl.filters import parse_filters, selected
+    from swarmctl.filters import is_true, parse_filters, selected
     from swarmctl.volumes import PRUNE_TESTS, unused
 
     wanted = parse_filters(filters, known=PRUNE_TESTS)
-    named = named or any(value.lower() in ("true", "1") for value in wanted.get("all", []))
+    named = named or any(map(is_true, wanted.get("all", [])))
     which = "all" if named else "anonymous"
     if not force and not click.confirm(
         f"WARNING! This will remove {which} local volumes not used by at least one task.\n"

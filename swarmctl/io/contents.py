@@ -12,13 +12,14 @@ from msgspec import Struct
 from swarm.api.v1 import control_pb2 as pb
 from swarm.api.v1 import specs_pb2
 from swarm.errors import Invalid
+from swarm.quantities import format_memory
 from swarmctl.contents import View
 from swarmctl.io.archives import opened
 from swarmctl.io.channel import Channel
 
 # Rolling every service that uses it is a change of all of them.
 _TIMEOUT_S = 90.0
-_MOST_BYTES = 1 << 20  # more than any of them may have
+_MOST_BYTES = 1 << 20  # more than any of them may have, which a manager judges
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -125,6 +126,11 @@ def read_data(path: str, word: str) -> bytes:
         raise Invalid(f"{path} is a directory", hint=f"give a file with the {word}")
     with opened(path, flag="FILE") as source:
         data = source.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise Invalid(
+            f"{path} has more than {_MOST_BYTES} bytes ({format_memory(_MOST_BYTES)})",
+            hint=f"a {word} cannot be as large as that",
+        )
     if not data:
         where = "standard input" if path == "-" else path
         raise Invalid(f"{where} is empty", hint=f"a {word} must have content")

@@ -149,3 +149,24 @@ def test_removal_goes_on_after_one_that_stays(swarm: FakeSwarm, socket: Path) ->
 
     assert (ran.status, ran.out, removed) == (1, "db\n", ["a" * 25])
     assert "in use by the following service: web" in kept.err
+
+
+def test_labels_are_shown_in_order(swarm: FakeSwarm, socket: Path) -> None:
+    swarm.secrets[0].spec.labels.update({f"l{n}": "" for n in range(9, 0, -1)})
+
+    (shown,) = json.loads(run(socket, "secret", "inspect", "db").out)
+
+    assert list(shown["Spec"]["Labels"]) == sorted(shown["Spec"]["Labels"])
+
+
+def test_a_file_that_is_far_too_large_is_not_read_whole_and_not_said_to_be_smaller(
+    swarm: FakeSwarm, socket: Path, tmp_path: Path
+) -> None:
+    """Of a file of gigabytes it was once said that it has 1048577 bytes."""
+    with (tmp_path / "film").open("wb") as film:
+        film.truncate(5 << 30)
+
+    ran = run(socket, "secret", "create", "film", str(tmp_path / "film"))
+
+    assert (ran.status, swarm.requests) == (1, [])
+    assert "film has more than 1048576 bytes (1MiB)" in ran.err

@@ -108,3 +108,25 @@ def test_prune_is_selected(
 
     (request,) = swarm.asked(volumes_pb2.PruneVolumesRequest)
     assert list(request.names) == pruned
+
+
+def test_a_filter_that_is_neither_true_nor_false_is_refused(swarm: FakeSwarm, socket: Path) -> None:
+    """`--filter all=maybe` once pruned as if it said no, and `dangling=yes` listed nothing."""
+    for words in (["ls", "-f", "dangling=yes"], ["prune", "-f", "--filter", "all=maybe"]):
+        ran = run(socket, "volume", *words)
+
+        assert ran.status == 1
+        assert "there are true, false, 1, 0" in ran.err
+    assert not [
+        each for each in swarm.requests if isinstance(each, volumes_pb2.PruneVolumesRequest)
+    ]
+
+
+def test_labels_and_options_are_shown_in_order(swarm: FakeSwarm, socket: Path) -> None:
+    swarm.volumes[0].labels.update({f"l{n}": "" for n in range(9, 0, -1)})
+    swarm.volumes[0].options.update({f"o{n}": "" for n in range(9, 0, -1)})
+
+    (shown,) = json.loads(run(socket, "volume", "inspect", "data-1").out)
+
+    assert list(shown["Labels"]) == sorted(shown["Labels"])
+    assert list(shown["Options"]) == sorted(shown["Options"])
