@@ -145,11 +145,16 @@ def services(
 ) -> None:
     """List the services of a stack, with how many of their tasks run."""
     from swarmctl.filters import SERVICE_TESTS, parse_filters, selected
+    from swarmctl.io.stacks import services_of
     from swarmctl.rows import SERVICES, Detail, service_row
     from swarmctl.tables import listed
 
     parse_filters(filters, known=SERVICE_TESTS)
-    views = selected(_found(session, stack), filters, SERVICE_TESTS)
+    found = services_of(session, stack)
+    if not found:
+        session.warn(f"Nothing found in stack: {stack}")
+        return
+    views = selected(found.values(), filters, SERVICE_TESTS)
     rows = [service_row(view, Detail()) for view in views]
     session.write(listed(rows, SERVICES, form=form, quiet=quiet))
 

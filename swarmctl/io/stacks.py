@@ -251,14 +251,18 @@ def services_of(session: Session, stack: str) -> dict[str, control_pb2.ServiceVi
 
 
 def remove_stack(session: Session, name: str) -> set[str]:
-    """Remove all that belongs to a stack; the ids of the services."""
+    """Remove all that belongs to a stack; the ids of the services.
+
+    A stack that is not there is as it should be: whoever cleans up after themselves need not
+    know how far they came.
+    """
     services = services_of(session, name)
     stores = [
         (calls, [each for each in calls.list() if each.spec.labels.get(NAMESPACE) == name])
         for calls in (Secrets(session.channel), Configs(session.channel))
     ]
     if not services and not any(views for _, views in stores):
-        raise Missing(f"nothing found in stack: {name}", hint="`swarmctl stack ls` lists them")
+        session.warn(f"Nothing found in stack: {name}")
     for view in services.values():
         session.say(f"Removing service {view.service.spec.name}")
         session.control.remove_service(view.service.id)
