@@ -1,14 +1,15 @@
 """Remember which services have to be planned, and when time alone calls for it.
 
 First come, first served, and each service once however often it was touched; but of services
-that wait, those of higher priority come first. A service is due as a whole or, where no more
-than that was touched, for some of its slots. A plan for any reason gives up the times that
-the slots it looks at had asked for: it asks again. What a plan called unsettled is planned as a
-whole until a plan finds it settled.
+that wait, those of higher priority come first. One whose versions differ in priority has a turn
+at each of them, and starts in it what is of that priority or above. A service is due as a whole
+or, where no more than that was touched, for some of its slots. A plan for any reason gives up
+the times that the slots it looks at had asked for: it asks again. What a plan called unsettled
+is planned as a whole until a plan finds it settled.
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from manager.applied import Applied
@@ -21,19 +22,21 @@ WHOLE = 0
 
 
 class Due(NamedTuple):
-    """What to plan: a service, or only these `slots` of it."""
+    """What to plan: a service, or only these `slots` of it, and which tasks it may start."""
 
     service_id: ServiceId
     slots: frozenset[int] | None = None
+    priority: int = 0
 
 
 class Agenda:
     """The services to plan. `now` is seconds since the epoch, as in `Plan.wake_at`."""
 
-    def __init__(self, *, priority: Callable[[ServiceId], int] = lambda _: 0) -> None:
-        self._priority = priority
+    def __init__(
+        self, *, priorities: Callable[[ServiceId], Collection[int]] = lambda _: (0,)
+    ) -> None:
+        self._priorities = priorities
         self._due: dict[int, dict[ServiceId, set[int] | None]] = {}
-        self._ranks: dict[ServiceId, int] = {}
         self._wake_at: dict[ServiceId, dict[int, float]] = {}
         self._timers: list[tuple[float, ServiceId, int]] = []
         self._unsettled: set[ServiceId] = set()
@@ -41,21 +44,23 @@ class Agenda:
     def add(self, services: Iterable[ServiceId]) -> None:
         """Have these planned as soon as possible."""
         for service_id in services:
-            self._turn(service_id)[service_id] = None
+            for turn in self._turns(service_id):
+                turn[service_id] = None
 
     def add_slots(self, service_id: ServiceId, slots: Iterable[int]) -> None:
         """Have these slots of a service planned as soon as possible."""
-        turn = self._turn(service_id)
-        due = turn.setdefault(service_id, None if service_id in self._unsettled else set())
-        if due is not None:
-            due.update(slots)
+        slots = tuple(slots)
+        for turn in self._turns(service_id):
+            due = turn.setdefault(service_id, None if service_id in self._unsettled else set())
+            if due is not None:
+                due.update(slots)
 
     def note(self, applied: Applied) -> None:
         """Have planned what was touched, and no more than that."""
         for service_id in sorted(applied.services):
             slots = applied.slots.get(service_id)
             if slots is None:
-                self._turn(service_id)[service_id] = None
+                self.add((service_id,))
             else:
                 self.add_slots(service_id, slots)
 
@@ -75,14 +80,6 @@ class Agenda:
         if plan.rest:
             self.add_slots(plan.service_id, plan.rest)
 
-    def take(self, *, now: float) -> ServiceId | None:
-        """The next service to plan as a whole, if any is due."""
-        due = self.next(now=now)
-        if due is None:
-            return None
-        self._wake_at.pop(due.service_id, None)
-        return due.service_id
-
     def next(self, *, now: float) -> Due | None:
         """What to plan next, if anything is due."""
         while self._timers and self._timers[0][0] <= now:
@@ -95,15 +92,14 @@ class Agenda:
                     self.add_slots(service_id, (slot,))
         if not self._due:
             return None
-        rank = max(self._due)
-        turn = self._due[rank]
+        priority = max(self._due)
+        turn = self._due[priority]
         service_id = next(iter(turn))
         slots = turn.pop(service_id)
-        del self._ranks[service_id]
         if not turn:
-            del self._due[rank]
+            del self._due[priority]
         self._give_up(service_id, slots)
-        return Due(service_id, None if slots is None else frozenset(slots))
+        return Due(service_id, None if slots is None else frozenset(slots), priority)
 
     def next_deadline(self) -> float | None:
         """When `next` will have something, if nothing is added before; 0 when it has."""
@@ -114,21 +110,17 @@ class Agenda:
         return self._timers[0][0] if self._timers else None
 
     def check(self) -> None:
-        """Assert that every time that was asked for is kept, and everything due has its rank."""
+        """Assert that every time that was asked for is kept, and no turn is empty."""
         kept = set(self._timers)
         for service_id, wakes in self._wake_at.items():
             assert wakes
             assert all((at, service_id, slot) in kept for slot, at in wakes.items())
-        due = {service_id: rank for rank, turn in self._due.items() for service_id in turn}
-        assert due == self._ranks
         assert all(self._due.values())
 
-    def _turn(self, service_id: ServiceId) -> dict[ServiceId, set[int] | None]:
-        """The queue in which a service stands, or has to."""
-        rank = self._ranks.get(service_id)
-        if rank is None:
-            rank = self._ranks[service_id] = self._priority(service_id)
-        return self._due.setdefault(rank, {})
+    def _turns(self, service_id: ServiceId) -> Iterator[dict[ServiceId, set[int] | None]]:
+        """The queues in which a service has to stand."""
+        for priority in self._priorities(service_id):
+            yield self._due.setdefault(priority, {})
 
     def _is_kept(self, at: float, service_id: ServiceId, slot: int) -> bool:
         return self._wake_at.get(service_id, {}).get(slot) == at
@@ -143,14 +135,15 @@ class Agenda:
                 del self._wake_at[service_id]
 
 
-def urgency(view: ClusterView, service_id: ServiceId) -> int:
-    """The highest priority of what a service may start: of its present version, or of an earlier.
+def priorities(view: ClusterView, service_id: ServiceId) -> Collection[int]:
+    """Those of the tasks that a service may start: of its present version, or of earlier ones.
 
-    Tasks of an earlier one are started again while a rollout goes on, and others give way to
-    them; were the service's turn after theirs, they would be back in that place before it.
+    While a rollout goes on, tasks of an earlier version are started again. Were all planned by
+    one of these priorities, what others were stopped for would be taken by tasks of a lower one,
+    which would have to give way again, and so on for ever.
     """
     service = view.services.get(service_id)
     if service is None:
-        return 0
+        return (0,)
     versions = view.versions_of(service_id).values()
-    return max((service.spec.task.priority, *(each.task.priority for each in versions)))
+    return {service.spec.task.priority, *(each.task.priority for each in versions)}

@@ -171,8 +171,8 @@ class Store(Protocol):
         ...
 
 
-def fenced(commit: Commit, fence: Fence) -> Commit:
-    """Have `commit` fail unless the term that `fence` speaks of still lasts."""
+def fenced(commit: Commit, fence: Fence | Unchanged) -> Commit:
+    """Have `commit` fail unless the term, or the stretch of it, that `fence` speaks of lasts."""
     return structs.replace(commit, compares=(fence, *commit.compares))
 
 

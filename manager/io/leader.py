@@ -5,16 +5,22 @@ changes is on the agenda, and services are planned one after the other: each pla
 placements of those before it, because a commit is in the view when it returns. A conflict
 means that someone was faster, so we look again; a lost term makes every later commit fail by
 its fence, and stops the planning as soon as we hear of it.
+
+A commit that got no answer may have happened, or happen later, and what it placed takes room
+that the next plan would give away again. So plans are fenced by the last revision of the
+leader's key, and after such a commit the key is written anew: what has not happened by then
+never will, and nothing is planned until the view has what did.
 """
 
 import asyncio
 import time
+from functools import partial
 
 import structlog
 from msgspec import Struct
 
 from manager import layout
-from manager.agenda import Agenda, Due, urgency
+from manager.agenda import Agenda, Due, priorities
 from manager.applied import Applied
 from manager.decisions import Plan, commits_for
 from manager.decoding import read_key
@@ -26,10 +32,10 @@ from manager.liveness import Liveness
 from manager.orchestrator.planning import plan_service
 from manager.orchestrator.reaping import plan_node
 from manager.scheduler.fleet import Fleet
-from manager.store import Commit, Fence, fenced
+from manager.store import Commit, Fence, Put, Unchanged, fenced, holds
 from manager.telling import placements, summed
 from swarm.errors import Conflict, SwarmError, Unavailable
-from swarm.ids import NodeId, ServiceId
+from swarm.ids import NodeId
 from swarm.specs import ClusterSpec
 
 RETRY_S = 0.1
@@ -129,9 +135,10 @@ class Leader:
         self._mirror.tell(view.doubt(liveness.elected(view, now=now), now=now))
         term = _Term(
             fence=fence,
+            stretch=Unchanged(fence.key, fence.create_revision),
             fleet=Fleet.of(view),
             liveness=liveness,
-            agenda=Agenda(priority=self._priority),
+            agenda=Agenda(priorities=partial(priorities, view)),
         )
         term.agenda.add(sorted(view.services))
         term.agenda.add(sorted(view.services_with_tasks()))
@@ -145,6 +152,9 @@ class Leader:
 
     async def _go_on(self, term: "_Term") -> None:
         """Do the next thing, or wait until there is one."""
+        if term.stretch is None:
+            await self._begin_stretch(term)
+            return
         now = self._mirror.clock()
         if over := term.liveness.expired(now=now):
             self._mirror.tell(self._mirror.view.give_up(over, now=now))
@@ -162,9 +172,25 @@ class Leader:
             await self._look_again(term, err)
         except SwarmError as err:
             self._log.warning("commit.failed", reason=err.message)
+            term.stretch = None
             await self._look_again(term, err)
         else:
             term.conflicts = 0
+
+    async def _begin_stretch(self, term: "_Term") -> None:
+        """Have nothing happen any more that was decided before, and see all of it that did."""
+        store, key = self._mirror.store, term.fence.key
+        try:
+            item = (await store.read(key)).find(key)
+            if item is not None and holds(term.fence, item):
+                anew = Put(key, item.value, item.lease)
+                revision = await store.commit(Commit((Unchanged(key, item.mod_revision),), (anew,)))
+                await self._mirror.caught_up(revision)
+                term.stretch = Unchanged(key, revision)
+                return
+        except SwarmError as err:
+            self._log.debug("stretch.delayed", reason=err.message)
+        await asyncio.sleep(RETRY_S)
 
     async def _plan(self, term: "_Term", due: Due) -> None:
         started, service_id = time.perf_counter(), due.service_id
@@ -176,6 +202,7 @@ class Leader:
                 now=self._mirror.clock(),
                 slots=due.slots,
                 most=MOST_STARTS,
+                least_priority=due.priority,
             )
         except Exception:
             # One service that we cannot plan must not keep all others from being planned.
@@ -201,8 +228,9 @@ class Leader:
         if not plan.decisions:
             await asyncio.sleep(0)
             return
+        assert term.stretch is not None, "nothing is planned before a stretch begins"
         for commit in commits_for(self._mirror.view, plan, now=self._mirror.clock()):
-            for part in split(fenced(commit, term.fence), self._mirror.store.limits):
+            for part in split(fenced(commit, term.stretch), self._mirror.store.limits):
                 await self._mirror.commit(part)
         self._record(plan)
 
@@ -252,9 +280,6 @@ class Leader:
         self._stirred.set()
         self._stirred = asyncio.Event()
 
-    def _priority(self, service_id: ServiceId) -> int:
-        return urgency(self._mirror.view, service_id)
-
     def _grace_s(self) -> float:
         view = self._mirror.view
         spec = view.cluster.spec if view.cluster is not None else ClusterSpec()
@@ -262,9 +287,13 @@ class Leader:
 
 
 class _Term(Struct, kw_only=True, eq=False):
-    """What belongs to one term. `nodes` may hold reports of tasks that are no more."""
+    """What belongs to one term. `nodes` may hold reports of tasks that are no more.
+
+    `stretch` fences plans; None while nobody knows what became of one.
+    """
 
     fence: Fence
+    stretch: Unchanged | None
     fleet: Fleet
     liveness: Liveness
     agenda: Agenda

@@ -61,20 +61,29 @@ class Wait(Struct, frozen=True, kw_only=True):
 
 
 PLENTY = 1 << 30
+LOWEST = -PLENTY
 
 
 class Draft:
     """A plan in the making for one service. Nothing of it starts while `hold` is a reason.
 
     `slot` is the one that is looked at just now, if it is only one. No more than `most` replicas
-    are given a node; `is_unsettled` is as in `Plan`.
+    are given a node, and none whose tasks are below `least_priority`; `is_unsettled` is as in
+    `Plan`.
     """
 
     def __init__(
-        self, view: ClusterView, service_id: ServiceId, *, now: float, most: int = PLENTY
+        self,
+        view: ClusterView,
+        service_id: ServiceId,
+        *,
+        now: float,
+        most: int = PLENTY,
+        least_priority: int = LOWEST,
     ) -> None:
         self.now = now
         self.most = most
+        self.least_priority = least_priority
         self.openings: list[Opening] = []
         self.waits: list[Wait] = []
         self.stopped: list[Attempt] = []

@@ -117,14 +117,15 @@ class _Job:
         """Place what runs need, or have it wait and say what for.
 
         A second placement would not see the first, so versions that differ take turns: what
-        was placed has the job planned again.
+        was placed has the job planned again. Those of too low a priority have a turn of their own.
         """
         by_version: defaultdict[int, list[Run]] = defaultdict(list)
         for run in runs:
             if self._rounds[run.number].needs:
                 by_version[run.spec_version].append(run)
         for version in sorted(by_version):
-            if self._start_all(by_version[version]):
+            priority = self._spec(by_version[version][0]).priority
+            if priority >= self._draft.least_priority and self._start_all(by_version[version]):
                 return
 
     def _start_all(self, runs: list[Run]) -> bool:

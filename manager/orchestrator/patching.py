@@ -33,10 +33,12 @@ def patch(
     slots: Collection[int],
     *,
     fleet: Fleet,
-    now: float,
-    most: int,
+    draft: Draft,
 ) -> Plan | None:
-    """What has to change about these slots; None when only a whole plan can tell."""
+    """What has to change about these slots; None when only a whole plan can tell.
+
+    `draft` is a new one, and not to be used for anything else.
+    """
     service = view.services.get(service_id)
     if service is None or not _is_simple(view, service):
         return None
@@ -45,15 +47,14 @@ def patch(
     missing = replicas_of(view, service) - view.slots_held(service_id)
     if missing not in (0, len(empty)):
         return None
-    draft = Draft(view, service_id, now=now, most=most)
     attempts = seen_as_attempts(view, tasks)
-    course = take_up(view, service, attempts, now=now)
+    course = take_up(view, service, attempts, now=draft.now)
     if not isinstance(course, Course):
         return None
     found = by_slot(attempts, draft)
     if missing:
         found.update({slot: [] for slot in empty})
-    frame = frame_for(view, course, attempts, Whereabouts(view, service), now=now)
+    frame = frame_for(view, course, attempts, Whereabouts(view, service), now=draft.now)
     settled = settle_slots(found, frame, draft)
     if is_unsettled(course, settled, draft):
         return None

@@ -100,10 +100,11 @@ class _Asks:
         self._service = service
         self._fleet = fleet
         self._refused: dict[int, dict[NodeId, str]] = {}
+        self._known: dict[int, Ask] = {}
 
     def refusal(self, opening: Opening) -> str:
         """Why the node of the opening has no room for it; empty when it has."""
-        version = opening.version or self._service.spec_version
+        version = self.version_of(opening)
         found = self._refused.get(version)
         if found is None:
             ask = self._ask(version)
@@ -112,12 +113,16 @@ class _Asks:
 
     def claims(self, opening: Opening) -> Claims:
         """What a task that starts there gets for its own."""
-        ask = self._ask(opening.version or self._service.spec_version)
+        ask = self._ask(self.version_of(opening))
         if not ask.generic:
             return ()
         row = np.array([self._fleet.rows[opening.node_id]], np.int64)
         (claims,) = claims_at(self._fleet, ask, row) or ((),)
         return claims
+
+    def priority(self, opening: Opening) -> int:
+        """The priority of what starts there."""
+        return self._ask(self.version_of(opening)).priority
 
     def version_of(self, opening: Opening) -> int:
         """Of which version an opening's task will be."""
@@ -127,14 +132,19 @@ class _Asks:
         """Have tasks of lower priority give way where there is no room for what starts."""
         refused: defaultdict[int, list[NodeId]] = defaultdict(list)
         for opening in () if draft.hold else draft.openings:
-            if self.refusal(opening):
-                refused[opening.version or self._service.spec_version].append(opening.node_id)
+            if self.priority(opening) >= draft.least_priority and self.refusal(opening):
+                refused[self.version_of(opening)].append(opening.node_id)
         for version, nodes in sorted(refused.items()):
             make_room_on(self._view, self._fleet, self._ask(version), nodes, draft)
 
     def _ask(self, version: int) -> Ask:
-        known = self._view.version_of(self._service.id, version)
-        return ask_of_version(known or SpecVersion.of(self._service), self._service.spec.name)
+        found = self._known.get(version)
+        if found is None:
+            known = self._view.version_of(self._service.id, version) or SpecVersion.of(
+                self._service
+            )
+            found = self._known[version] = ask_of_version(known, self._service.spec.name)
+        return found
 
 
 def _in_turn_without_room(settled: Settled, asks: _Asks, draft: Draft) -> Settled:
@@ -160,10 +170,12 @@ def _start(service: Service, waiting: list[Attempt], asks: _Asks, draft: Draft) 
     asks.clear_room(draft)
     left = {attempt.task.id: attempt for attempt in waiting}
     for opening in draft.openings:
-        message = draft.hold or asks.refusal(opening)
         # It has the id of what it waits to be. By its words it could be taken for another's,
         # whose turn would then come to make a task that exists already.
         known = left.pop(draft.name_of(opening), None)
+        if not draft.hold and asks.priority(opening) < draft.least_priority:
+            continue  # others have their turn before it
+        message = draft.hold or asks.refusal(opening)
         if message and known is not None:
             draft.keep_waiting(Wait(task=known.task), message)
         elif message:

@@ -6,7 +6,8 @@ service that does not exist cleans up after it.
 
 Where no more than some slots were touched, `manager.orchestrator.patching` plans these alone,
 if it can tell that the others do not matter. No plan starts more than `most` replicas: what is
-left is in the plan's `rest`.
+left is in the plan's `rest`. Nor does it start tasks below `least_priority`: other services are
+to be planned before these (`manager.agenda`).
 """
 
 from collections.abc import Collection
@@ -16,7 +17,7 @@ from msgspec import structs
 from manager.decisions import Plan
 from manager.orchestrator.attempts import Attempt, attempts_of
 from manager.orchestrator.depending import unmet
-from manager.orchestrator.draft import PLENTY, Draft
+from manager.orchestrator.draft import LOWEST, PLENTY, Draft
 from manager.orchestrator.jobs import plan_job
 from manager.orchestrator.patching import patch
 from manager.orchestrator.per_node import plan_per_node
@@ -38,16 +39,18 @@ def plan_service(
     now: float,
     slots: Collection[int] | None = None,
     most: int = PLENTY,
+    least_priority: int = LOWEST,
 ) -> Plan:
     """What has to change about a service. `fleet` is in step with `view`; neither changes.
 
     `slots` are all that was touched since it was last planned; None stands for all there is.
     """
     if slots is not None:
-        patched = patch(view, service_id, slots, fleet=fleet, now=now, most=most)
+        draft = Draft(view, service_id, now=now, most=most, least_priority=least_priority)
+        patched = patch(view, service_id, slots, fleet=fleet, draft=draft)
         if patched is not None:
             return patched
-    draft = Draft(view, service_id, now=now, most=most)
+    draft = Draft(view, service_id, now=now, most=most, least_priority=least_priority)
     attempts = attempts_of(view, service_id)
     service = view.services.get(service_id)
     if service is None:

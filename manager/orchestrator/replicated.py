@@ -108,7 +108,8 @@ def _place(
     """Place all that ask the same in one pass.
 
     A second pass would not see the first, so those that ask something else take turns: they are
-    left for the next plan, as are those that are too many for one.
+    left for the next plan, as are those that are too many for one. Those of too low a priority
+    have a turn of their own.
     """
     groups = _by_wish(service, draft)
 
@@ -126,6 +127,8 @@ def _place(
             continue
         needs, over = needs[: draft.most], needs[draft.most :]
         ask = _ask(view, service, version)
+        if ask.priority < draft.least_priority:
+            return
         last = _last_nodes(attempts) if ask.volumes else {}
         leaving = Counter(attempt.task.node_id for attempt in draft.stopped)
         avoided = frozenset((avoid,) if avoid else ())

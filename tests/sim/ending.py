@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from manager.decisions import Plan
+from manager.decisions import Plan, UpdateMessage
 from manager.orchestrator.depending import unmet
 from manager.orchestrator.planning import plan_service
 from manager.orchestrator.schedules import next_firing
@@ -51,7 +51,9 @@ def _of_service(
         return  # what is broken goes on in its loop while the new version finds no place
     if _gives_way_to_a_loop(view, service_id):
         return
-    if plan.decisions or (plan.wake_at is not None and firing is None):
+    # Why a task waits is as of when it was last tried: less room since then changes the words.
+    news = [each for each in plan.decisions if not isinstance(each, UpdateMessage)]
+    if news or (plan.wake_at is not None and firing is None):
         yield f"service {service_id} has yet to be planned: {plan}"
     if service is None:
         yield f"service {service_id} is gone but has tasks"

@@ -78,7 +78,7 @@ class Judge:
         if plea is not None:
             self._check_term(plea)
         for change in batch.changes:
-            if change.key == layout.LEADER:
+            if change.key == layout.LEADER and (change.value is None or not self._leading):
                 self._leading = change.mod_revision if change.value is not None else 0
         self._check_slots(batch, plea)
         if plea is not None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from msgspec import structs
 
 from manager import layout, leadership
-from manager.agenda import Agenda, Due, urgency
+from manager.agenda import Agenda, Due, priorities
 from manager.applied import Applied
 from manager.decisions import (
     AssignTask,
@@ -71,10 +71,12 @@ from manager.store import (
     Compare,
     Delete,
     Fence,
+    Item,
     LeaseId,
     Put,
     Unchanged,
     fenced,
+    holds,
 )
 from manager.view import ClusterView
 from swarm.codec import pack
@@ -120,9 +122,10 @@ class Term:
 
     def __init__(self, fence: Fence, view: ClusterView, liveness: Liveness) -> None:
         self.fence = fence
+        self.stretch: Unchanged | None = Unchanged(fence.key, fence.create_revision)
         self.fleet = Fleet.of(view)
         self.liveness = liveness
-        self.agenda = Agenda(priority=partial(urgency, view))
+        self.agenda = Agenda(priorities=partial(priorities, view))
         self.conflicts = 0
         self.nodes: dict[NodeId, None] = dict.fromkeys(sorted(view.nodes))
         self.is_busy = False
@@ -437,6 +440,9 @@ class Manager:
         term = self.term
         if term is None or term.is_busy:
             return
+        if term.stretch is None:
+            self._begin_stretch(term)
+            return
         if over := term.liveness.expired(now=self._at()):
             self._tell(f"gives up {', '.join(over)}")
             self._tell_all(self.view.give_up(over, now=self._at()))
@@ -456,6 +462,35 @@ class Manager:
             patience = min((each - self._at() for each in known), default=LONGEST_WAIT_S)
             self._later(min(LONGEST_WAIT_S, max(0.001, patience)), self._go_on)
 
+    def _begin_stretch(self, term: Term) -> None:
+        store, key = self._etcd.store, term.fence.key
+        term.is_busy = True
+
+        def found(item: Item | None) -> None:
+            if item is None or not holds(term.fence, item):
+                again(None)
+                return
+            anew = Put(key, item.value, item.lease)
+            commit = Commit((Unchanged(key, item.mod_revision),), (anew,))
+            self._etcd.commit(self.id, commit, self._alive(written), self._alive(again))
+
+        def written(revision: int) -> None:
+            self._caught_up(revision, lambda: begun(revision))
+
+        def begun(revision: int) -> None:
+            self._tell("knows what became of its commits")
+            term.stretch = Unchanged(key, revision)
+            over()
+
+        def over() -> None:
+            term.is_busy = False
+            self._go_on()
+
+        def again(_: object) -> None:
+            self._later(0.1, over)
+
+        self._ask(lambda: store.list_now(key).find(key), found, again)
+
     def _plan(self, term: Term, due: Due) -> None:
         plan = plan_service(
             self.view,
@@ -464,6 +499,7 @@ class Manager:
             now=self._at(),
             slots=due.slots,
             most=self._most_starts,
+            least_priority=due.priority,
         )
         term.agenda.follow(plan)
         self._enact(term, plan, lambda: term.agenda.add((due.service_id,)))
@@ -476,12 +512,13 @@ class Manager:
         self._tell(f"decides {summary(self.view, plan)}")
         self._judge.decided(self.id, self.view, plan, now=self._at())
         commits = commits_for(self.view, plan, now=self._at())
-        plea = self._plea(term)
+        plea, stretch = self._plea(term), term.stretch
+        assert stretch is not None
 
         def go_on(_: object = None) -> None:
             # Each is made when it is its turn: it rests on the one before.
             if (commit := next(commits, None)) is not None:
-                self._commit_parts(fenced(commit, term.fence), go_on, failed, plea=plea)
+                self._commit_parts(fenced(commit, stretch), go_on, failed, plea=plea)
                 return
             term.conflicts = 0
             over()
@@ -492,6 +529,8 @@ class Manager:
 
         def failed(err: SwarmError) -> None:
             self._tell(f"fails to commit: {err.message}")
+            if not isinstance(err, Conflict):
+                term.stretch = None
             undone()
             term.conflicts += 1
             pause_s = 0.0

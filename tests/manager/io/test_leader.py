@@ -11,7 +11,7 @@ from manager.io.leader import Leader
 from manager.store import Commit, Delete, Put
 from swarm.api.v1 import control_pb2
 from swarm.codec import pack
-from swarm.errors import Unavailable
+from swarm.errors import Conflict, Unavailable
 from swarm.ids import TaskId
 from swarm.objects import Observation
 from swarm.specs import RestartPolicy
@@ -82,6 +82,42 @@ def test_conflicts_and_lost_answers_do_not_change_the_outcome(tell: Tell) -> Non
             assert len([t for t in agent.tasks.values() if t.task.desired < 600]) == wanted
 
     tell(story)
+
+
+def test_a_plan_that_got_no_answer_does_not_happen_after_the_next_one(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by seed 21343 of the simulation: two tasks got the same port of a host.
+
+    1. A commit that places tasks is given up while it is still on its way.
+    2. The leader places another service's tasks in the room that it thinks is left.
+    3. The first commit arrives. Nothing that it compares has changed, but the room is taken.
+    """
+
+    async def story(swarm: Swarm) -> None:
+        await swarm.join()
+        late: list[Commit] = []
+        commit = swarm.fake.commit
+
+        async def slow(asked: Commit) -> int:
+            if not late and any(each.key.startswith(layout.TASKS) for each in puts(asked)):
+                late.append(asked)
+                raise Unavailable("no answer")
+            return await commit(asked)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(swarm.fake, "commit", slow)
+            await swarm.run(service(replicas=1))
+        assert late
+
+        with pytest.raises(Conflict, match=layout.LEADER):
+            swarm.fake.apply(late[0])
+
+    tell(story)
+
+
+def puts(commit: Commit) -> list[Put]:
+    return [each for each in commit.operations if isinstance(each, Put)]
 
 
 def test_a_deposed_leader_changes_nothing_any_more(tell: Tell) -> None:

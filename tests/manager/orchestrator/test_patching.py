@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from manager.agenda import Agenda
 from manager.applied import Applied
 from manager.decisions import Plan
-from manager.orchestrator.draft import PLENTY
+from manager.orchestrator.draft import PLENTY, Draft
 from manager.orchestrator.patching import patch
 from manager.orchestrator.planning import plan_service
 from swarm.ids import NodeId
@@ -54,7 +54,11 @@ class Touched(Driven):
         """Plan what was touched, if that can be planned alone."""
         if self.slots is None:
             return None
-        return patch(self.view, WEB, self.slots, fleet=self.fleet, now=self.now, most=PLENTY)
+        return patch(self.view, WEB, self.slots, fleet=self.fleet, draft=self.draft())
+
+    def draft(self, *, most: int = PLENTY) -> Draft:
+        """A new draft."""
+        return Draft(self.view, WEB, now=self.now, most=most)
 
     def whole(self) -> Plan:
         """Plan everything."""
@@ -131,7 +135,7 @@ def test_a_plan_that_may_not_start_all_says_what_is_left() -> None:
 
     first = plan_service(world.view, WEB, fleet=world.fleet, now=world.now, most=3)
     world.perform(first)
-    second = patch(world.view, WEB, first.rest, fleet=world.fleet, now=world.now, most=3)
+    second = patch(world.view, WEB, first.rest, fleet=world.fleet, draft=world.draft(most=3))
 
     assert first.rest == {4, 5}
     assert second is not None

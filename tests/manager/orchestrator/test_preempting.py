@@ -1,9 +1,22 @@
+import pytest
 from msgspec import structs
 
 from manager import layout
+from manager.decisions import AssignTask, CreateTask, RemoveTask, SetDesired
 from manager.orchestrator.planning import plan_service
 from swarm.ids import NodeId, ServiceId
-from swarm.specs import ContainerSpec, Global, Mount, Resources, TaskSpec, UpdatePolicy
+from swarm.specs import (
+    ContainerSpec,
+    Global,
+    GlobalJob,
+    Mode,
+    Mount,
+    Replicated,
+    ReplicatedJob,
+    Resources,
+    TaskSpec,
+    UpdatePolicy,
+)
 from swarm.states import TaskState
 from tests.manager.orchestrator.driving import Driven
 
@@ -79,6 +92,26 @@ def test_room_goes_first_to_the_version_that_others_give_way_to() -> None:
     world.converge()
 
     assert [task.spec_version for task in world.live(HIGH) if task.node_id] == [1]
+
+
+@pytest.mark.parametrize("mode", [Replicated(replicas=2), Global(), ReplicatedJob(), GlobalJob()])
+@pytest.mark.parametrize("cpu_millis", [500, 1000])
+def test_nothing_starts_before_the_turn_of_its_priority(mode: Mode, cpu_millis: int) -> None:
+    """Neither what waits for a node already, nor what has yet to be made."""
+    world = full()
+    task = TaskSpec(reservations=Resources(cpu_millis=cpu_millis), priority=10)
+    world.service("high", mode=mode, task=task)
+    if cpu_millis > 500:
+        world.plan_once(HIGH)  # they wait for their room
+        for victim in world.view.tasks_of(LOW).values():
+            world.report(victim, TaskState.SHUTDOWN)
+
+    early = plan_service(world.view, HIGH, fleet=world.fleet, now=world.now, least_priority=11)
+    in_turn = plan_service(world.view, HIGH, fleet=world.fleet, now=world.now, least_priority=10)
+
+    assert not any(isinstance(each, CreateTask | AssignTask) for each in early.decisions)
+    assert not any(isinstance(each, RemoveTask | SetDesired) for each in early.decisions)
+    assert any(isinstance(each, CreateTask | AssignTask) for each in in_turn.decisions)
 
 
 def test_equals_are_left_alone() -> None:
