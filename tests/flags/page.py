@@ -16,15 +16,16 @@ _HEAD = """\
 
 Each flag has a test that follows it from the command line to where it counts, and fails where
 the same happens without it: `pytest tests/flags -k 'service and create and limit-cpu'`. A flag
-without a test fails the build. A test with a path is one of those that need a terminal, or a swarm
-of several hosts; that it is there and gives the flag is seen to with the others.
+without a test fails the build, and so does a test that passes when its command takes the flag and
+forgets it. A test with a path is one of those that need a terminal, or a swarm of several hosts;
+that it is there and gives the flag is seen to with the others.
 
 What a flag reaches:
 
 * **kernel**: the container as the agent hands it to the runtime, translated to what the kernel
   is told.
 * **plan**: what the leader decides about tasks, over a world of nodes and time.
-* **request**: what is asked of a manager or the node daemon, or what this host's agent does then.
+* **request**: what is asked of a manager, the node daemon or the agent, and what they do then.
 * **output**: what the command prints.
 * **refused**: it is known and leads nowhere; the command says why.
 """

@@ -2,8 +2,8 @@
 
 A proof compares what comes out with the flag and without it: with it the result is what is
 expected, and without it something else, so no proof holds by accident. `tests/flags/test_flags.py`
-runs them and demands one for every flag that the commands have; the table in
-`docs/reference/flags.md` is made from the same list.
+runs them and demands one for every flag that the commands have, `test_proofs.py` has each fail;
+the table in `docs/reference/flags.md` is made from the same list.
 
 What takes a terminal or a swarm of several hosts is proven by another test, which the row names.
 Then it is seen to that there is such a test, and that it says the command and the flag.

@@ -1,15 +1,11 @@
 """Every flag does what it says, or is refused with a reason; and none is forgotten."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from swarm.specs import ServiceSpec
 from tests.flags import commands
-from tests.flags.lab import Lab, laboratory
+from tests.flags.lab import Lab
 from tests.flags.rows import ROWS
-from tests.flags.table import Flag, Row, holds, says
+from tests.flags.table import Row
 
 # What Docker has, by docker/cli 29.
 BOTH = """
@@ -77,13 +73,6 @@ DOCKERS = {
 SHORT = {"-d", "-e", "-l", "-p", "-q", "-t", "-u", "-w"}
 
 
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    with laboratory(tmp_path) as made:
-        yield made
-
-
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_a_flag_does_what_it_says(row: Row, lab: Lab) -> None:
     row.proof.look(lab, row.flag)
@@ -108,30 +97,7 @@ def test_create_has_dockers_letters() -> None:
     assert letters >= SHORT
 
 
-def test_a_proof_that_holds_without_its_flag_is_none() -> None:
-    """The table cannot lie: what is expected must not be so anyway."""
-    flag = Flag("--x", (), "plan", lambda spec: spec.name, "web")
-
-    with pytest.raises(AssertionError, match="without it 'web' as well"):
-        holds(flag, ServiceSpec(name="web"), ServiceSpec(name="web"))
-    with pytest.raises(AssertionError, match="with it 'api', expected 'web'"):
-        holds(flag, ServiceSpec(name="api"), ServiceSpec(name="db"))
-
-
 def test_no_flag_is_proven_twice() -> None:
     ids = [row.id for row in ROWS]
 
     assert len(ids) == len(set(ids))
-
-
-def test_a_proof_elsewhere_has_to_be_there_and_say_the_flag() -> None:
-    path = "tests/swarmctl/commands/test_program.py"
-
-    says(f"{path}::test_a_terminal_is_raw_while_the_program_has_it", "exec", ("-t", "--tty"))
-    says(f"{path}::test_attach_without_a_proxy_leaves_at_a_signal", "attach", ("--sig-proxy",))
-    with pytest.raises(AssertionError, match="there is no"):
-        says(f"{path}::test_nothing_of_the_kind", "exec", ("-i",))
-    with pytest.raises(AssertionError, match="does not run attach"):
-        says(f"{path}::test_without_i_nothing_is_read", "attach", ("-i",))
-    with pytest.raises(AssertionError, match="does not say"):
-        says(f"{path}::test_without_i_nothing_is_read", "exec", ("-i", "--interactive"))
