@@ -96,7 +96,7 @@ def rollback(
     changed = revised(view, service, spec, previous=service.spec, now=now)
     cause = f"rollback to revision {revision.number}" if revision is not None else "rollback"
     commit = _replaced(view, service, changed, cause)
-    if changed.spec_version == service.spec_version:
+    if changed.spec_version == service.spec_version or spec.is_job:  # a job starts over at once
         return commit
     record = rollout.rollback(changed, "rollback in progress", now=now)
     return _with_ledger(view, service_id, record, commit)

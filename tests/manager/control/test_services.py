@@ -8,7 +8,7 @@ from swarm.codec import unpack
 from swarm.errors import Conflict, Invalid, Refused
 from swarm.ids import ServiceId
 from swarm.objects import Ledger, Revision, Rollout, Service, SpecVersion
-from swarm.specs import ContainerSpec, Global, Replicated, ServiceSpec, TaskSpec
+from swarm.specs import ContainerSpec, Global, Replicated, ReplicatedJob, ServiceSpec, TaskSpec
 from swarm.states import RolloutState
 from tests.manager.world import World
 
@@ -260,6 +260,18 @@ def test_a_rollback_may_lead_to_any_revision() -> None:
 
     there = world.view.services[WEB]
     assert (image_of(there.spec), image_of(there.previous_spec)) == ("one", "three")
+
+
+def test_a_rollback_of_a_job_is_not_rolled_out() -> None:
+    """A new version of a job starts over at once; a record of a rollout would never be over."""
+    world = World()
+    world.service("web", task=image("one"), mode=ReplicatedJob(total=2))
+    updated_to(world, "two")
+
+    carry_out(world, rollback(world.view, WEB, 0, None, now=10.0))
+
+    assert image_of(world.view.services[WEB].spec) == "one"
+    assert WEB not in world.view.ledgers
 
 
 def test_there_has_to_be_something_to_roll_back_to() -> None:
