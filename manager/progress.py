@@ -33,7 +33,8 @@ _ENDED = (TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED)
 class Progress(Struct, frozen=True, kw_only=True):
     """`running` and `done` are of the current version; `running` includes `done`.
 
-    `serving` is what runs of any version and is not to stop: what a rollout leaves up.
+    `serving` is what runs of any version and is not to stop: what a rollout leaves up. What
+    ended well does not serve.
 
     `states` counts the wanted tasks by observed state; `old` are alive but not wanted any
     more, or of an earlier version. Of a job, only what is done counts as running; what runs is
@@ -86,7 +87,7 @@ def measure(view: ClusterView, service_id: ServiceId) -> Progress:
     return Progress(
         wanted=expected,
         running=running + done,
-        serving=serving + done,
+        serving=serving,
         done=done,
         states=dict(states),
         problems=found.ranked,

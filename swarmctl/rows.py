@@ -207,7 +207,10 @@ def health(seen: objects_pb2.Observation) -> str:
 
 
 def task_desired(view: control_pb2.TaskView) -> str:
-    """What the task should be doing."""
+    """What the task should be doing; what came to its good end is not to run again."""
+    is_done = view.observation.state == objects_pb2.TASK_STATE_COMPLETE
+    if is_done and view.task.desired == objects_pb2.TASK_STATE_RUNNING:
+        return _word(objects_pb2.TASK_STATE_COMPLETE)
     return _word(view.task.desired)
 
 

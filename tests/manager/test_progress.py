@@ -107,6 +107,7 @@ def test_a_task_that_ended_well_for_good_counts_as_running() -> None:
 
     assert (found.running, found.done) == (1, 1)
     assert found.is_converged
+    assert found.serving == 0  # service ls says 0/1, as Docker's does
 
 
 def test_a_task_that_will_be_started_again_is_not_done() -> None:

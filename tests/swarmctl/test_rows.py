@@ -111,6 +111,19 @@ def test_a_crash_loop_says_how_often_and_when_next() -> None:
     assert row["CurrentState"] == "Failed 2 seconds ago (attempt 4, the last)"
 
 
+def test_a_task_that_came_to_its_good_end_is_not_to_run() -> None:
+    """Who counts the tasks with `--filter desired-state=running` does not mean those."""
+    complete = task("t", state=objects_pb2.TASK_STATE_COMPLETE)
+    stopped = task(
+        "u", state=objects_pb2.TASK_STATE_COMPLETE, desired=objects_pb2.TASK_STATE_SHUTDOWN
+    )
+
+    assert [row["DesiredState"] for row in task_rows([complete, stopped], Detail(), now=NOW)] == [
+        "Complete",
+        "Shutdown",
+    ]
+
+
 def test_a_task_that_has_settled_does_not_speak_of_its_past() -> None:
     def state(age: float) -> str:
         view = task("t", age=age)
