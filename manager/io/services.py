@@ -122,7 +122,9 @@ class Services:
         if spec.task != view.services[service_id].spec.task:
             spec = structs.replace(spec, task=contents.resolved(view, spec.task))
         services.check_change(view, service_id, version, spec)
-        if spec.task == view.services[service_id].spec.task:
+        # An image that was stored as its operator wrote it may be pinned by naming it again.
+        looks_up = resolve_image and "@" not in spec.task.container.image
+        if spec.task == view.services[service_id].spec.task and not looks_up:
             return spec, ()
         return await self._accept(spec, resolve_image, registry_auth)
 

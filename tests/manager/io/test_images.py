@@ -4,6 +4,7 @@ from collections.abc import Callable
 import pytest
 from msgspec import structs
 
+from swarm.api.v1 import control_pb2
 from swarm.errors import Invalid, Missing, Unavailable
 from swarm.images.digest import digest_of
 from swarm.objects import LocalImage
@@ -101,5 +102,34 @@ def test_what_is_no_image_name_is_invalid(tell: Tell) -> None:
             await swarm.create(service(), resolve_image=True, registry_auth="%%%")
 
         assert not swarm.view.services
+
+    tell(story)
+
+
+def test_what_was_stored_unpinned_is_pinned_when_it_is_asked_for_again(tell: Tell) -> None:
+    """A stack that was deployed without its registry stayed unpinned whatever it asked for.
+
+    1. A service is made with its tag as it is.
+    2. An update with the very same spec does not ask for the digest, and nothing changes.
+    3. The next one asks, and only the image is another: it has its digest.
+    """
+
+    async def story(swarm: Swarm) -> None:
+        registry = FakeRegistry()
+        digest = registry.add_image("app", "v1", [b"layer"])
+        async with serving(registry):
+            image = f"{registry.address}/app:v1"
+            task = TaskSpec(container=ContainerSpec(image=image))
+            created = await swarm.create(structs.replace(service(), task=task))
+            (service_id,) = swarm.view.services
+            for looks_up, expected in ((False, image), (True, f"{image}@{digest}")):
+                message = control_pb2.UpdateServiceRequest(
+                    service_id=service_id,
+                    version=created.service.version,
+                    spec=created.service.service.spec,
+                    resolve_image=looks_up,
+                )
+                await swarm.call("UpdateService", message)
+                assert swarm.view.services[service_id].spec.task.container.image == expected
 
     tell(story)
