@@ -1,8 +1,9 @@
 """Make a stack what its files say: secrets and configs first, then the services, one by one.
 
-Whether existing secrets have the files' data is asked before anything is made, so that a
-refusal leaves nothing half done. Each step can be done again: what is there already is left
-alone, and a deploy that broke off is finished by the next one.
+Whether existing secrets have the files' data, and whether services can become what the files
+say, is asked before anything is made, so that a refusal leaves nothing half done. Each step can
+be done again: what is there already is left alone, and a deploy that broke off is finished by
+the next one.
 """
 
 import os
@@ -24,9 +25,18 @@ from swarmctl.io.contents import Configs, Contents, Secrets
 from swarmctl.io.credentials import registry_auth
 from swarmctl.io.session import Session
 from swarmctl.io.stack_files import read_contents
-from swarmctl.stacks.changes import Change, Create, Keep, Resolve, decide, superfluous, with_ids
+from swarmctl.stacks.changes import (
+    Change,
+    Create,
+    Keep,
+    Resolve,
+    decide,
+    obstacle,
+    superfluous,
+    with_ids,
+)
 from swarmctl.stacks.names import NAMESPACE
-from swarmctl.stacks.problems import relocated
+from swarmctl.stacks.problems import located, refusal, relocated
 from swarmctl.stacks.resources import Content, Source
 from swarmctl.stacks.stack import Stack
 
@@ -53,7 +63,8 @@ class Deployment:
         self._wishes = wishes
         self._secrets = _Store(session, Secrets(session.channel), stack.secrets, wishes.base)
         self._configs = _Store(session, Configs(session.channel), stack.configs, wishes.base)
-        self._present = services_of(session, stack.name)
+        self._services = {view.service.spec.name: view for view in session.control.services()}
+        self._present = _marked(self._services.values(), stack.name)
 
     def apply(self) -> list[control_pb2.ServiceView]:
         """Do it; the services that were created or changed."""
@@ -83,6 +94,15 @@ class Deployment:
             self._session.control.remove_service(view.service.id)
 
     def _check(self) -> None:
+        """Refuse what can be seen to fail, while nothing is made yet."""
+        problems: list[str] = []
+        for spec in self._stack.services:
+            view = self._services.get(spec.name)
+            present = None if view is None else from_message(ServiceSpec, view.service.spec)
+            if said := obstacle(spec, present):
+                problems.append(located(self._stack.key(spec.name), said))
+        if problems:
+            raise refusal(problems)
         self._secrets.check()
         self._configs.check()
 
@@ -242,9 +262,15 @@ class _Store:
 
 def services_of(session: Session, stack: str) -> dict[str, control_pb2.ServiceView]:
     """The services of a stack by name."""
+    return _marked(session.control.services(), stack)
+
+
+def _marked(
+    views: Iterable[control_pb2.ServiceView], stack: str
+) -> dict[str, control_pb2.ServiceView]:
     found = {
         view.service.spec.name: view
-        for view in session.control.services()
+        for view in views
         if view.service.spec.labels.get(NAMESPACE) == stack
     }
     return dict(sorted(found.items()))

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from swarm.specs import ServiceSpec
-from swarmctl.stacks.names import IMAGE
+from swarmctl.stacks.names import IMAGE, NAMESPACE
 
 
 class Resolve(Enum):
@@ -82,6 +82,31 @@ def with_ids(spec: ServiceSpec, *, secrets: dict[str, str], configs: dict[str, s
         ),
     )
     return replace(spec, task=replace(spec.task, container=container))
+
+
+def obstacle(wanted: ServiceSpec, present: ServiceSpec | None) -> str:
+    """Why `present` cannot become `wanted`, as `PATH: why`; empty when it can.
+
+    These are told before anything is made; a manager would refuse them half way.
+    """
+    if present is None:
+        return ""
+    name, stack = wanted.name, wanted.labels[NAMESPACE]
+    if (owner := present.labels.get(NAMESPACE, "")) != stack:
+        whose = f"stack {owner} has it" if owner else "it belongs to no stack"
+        return f"name: there is a service {name} already, and {whose}; give one another name"
+    if type(wanted.mode) is not type(present.mode):
+        return (
+            f"mode: service {name} is {_words(present)} and cannot become {_words(wanted)};"
+            f" remove it first: swarmctl service rm {name}"
+        )
+    return ""
+
+
+def _words(spec: ServiceSpec) -> str:
+    """A mode as files say it: `replicated-job`."""
+    name = type(spec.mode).__name__
+    return f"{name.removesuffix('Job')}-job".lower() if name.endswith("Job") else name.lower()
 
 
 def superfluous(present: Sequence[str], wanted: Sequence[ServiceSpec]) -> tuple[str, ...]:

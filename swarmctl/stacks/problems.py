@@ -10,6 +10,7 @@ _KEYS = {
     "endpoint.mode": "deploy.endpoint_mode",
     "endpoint.ports": "ports",
     "labels": "deploy.labels",
+    "mode": "deploy.mode",
     "name": "",
     "replicated.replicas": "deploy.replicas",
     "replicated_job.total": "deploy.replicas",

@@ -9,7 +9,7 @@ from swarm.api.v1 import control_pb2 as pb
 from swarm.api.v1 import specs_pb2
 from swarm.codec import from_message
 from swarm.errors import Conflict, Refused
-from swarm.specs import ServiceSpec
+from swarm.specs import Global, GlobalJob, ServiceSpec
 from tests.swarmctl import answers
 from tests.swarmctl.fake_swarm import NODE_ID, FakeSwarm
 from tests.swarmctl.running import Ran, run
@@ -154,6 +154,44 @@ def test_other_data_is_refused_before_anything_is_made(swarm: FakeSwarm, deploy:
     assert "exists with other data" in ran.err
     made = pb.CreateConfigRequest, pb.CreateServiceRequest
     assert not [each for kind in made for each in swarm.asked(kind)]
+
+
+@pytest.mark.parametrize(
+    ("present", "complaint"),
+    [
+        (
+            ServiceSpec(name="shop_db", mode=Global(), labels=MARK),
+            "services.db.deploy.mode: service shop_db is global and cannot become replicated;"
+            " remove it first: swarmctl service rm shop_db",
+        ),
+        (
+            ServiceSpec(name="shop_db", mode=GlobalJob(), labels=MARK),
+            "services.db.deploy.mode: service shop_db is global-job and cannot become replicated",
+        ),
+        (
+            ServiceSpec(name="shop_db"),
+            "services.db: there is a service shop_db already, and it belongs to no stack;"
+            " give one another name",
+        ),
+        (
+            ServiceSpec(name="shop_db", labels={"com.docker.stack.namespace": "shop_"}),
+            "there is a service shop_db already, and stack shop_ has it",
+        ),
+    ],
+)
+def test_what_a_service_cannot_become_is_told_before_anything_is_made(
+    swarm: FakeSwarm, deploy: Deploy, present: ServiceSpec, complaint: str
+) -> None:
+    """The last service of a file was once refused when all others were changed already."""
+    swarm.add_service(present, service_id="s" * 25)
+
+    for flags in ((), ("--dry-run",)):
+        ran = deploy(*flags)
+
+        assert (ran.status, ran.out) == (1, "")
+        assert complaint in ran.err
+        made = pb.CreateSecretRequest, pb.CreateConfigRequest, pb.CreateServiceRequest
+        assert not [each for kind in made for each in swarm.asked(kind)]
 
 
 def test_other_labels_of_a_secret_are_set(swarm: FakeSwarm, deploy: Deploy) -> None:
