@@ -31,6 +31,7 @@ from swarmctl.stacks.changes import (
     Keep,
     Resolve,
     decide,
+    missing,
     obstacle,
     superfluous,
     with_ids,
@@ -177,6 +178,8 @@ class Deployment:
                 plan = self._planned(step.spec, view, resolve=step.resolve)
         except Invalid as err:
             raise relocated(err, self._stack.key(spec.name)) from err
+        for path, name in missing(spec, {*self._secrets.ids()}, {*self._configs.ids()}):
+            plan.changes.add(path=path, after=name)
         colours = self._session.is_interactive()
         told = picture(plan, name=spec.name, is_new=view is None, colours=colours)
         self._session.write(told)

@@ -6,7 +6,7 @@ digest stays, unless it is to be looked up anew, and then only a manager knows w
 another one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from enum import Enum
 
 from msgspec import Struct
@@ -82,6 +82,20 @@ def with_ids(spec: ServiceSpec, *, secrets: dict[str, str], configs: dict[str, s
         ),
     )
     return replace(spec, task=replace(spec.task, container=container))
+
+
+def missing(
+    spec: ServiceSpec, secrets: Collection[str], configs: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """The paths and names of what `with_ids` leaves out, for a plan to show them all the same."""
+    container = spec.task.container
+    for word, there, references in (
+        ("secrets", secrets, container.secrets),
+        ("configs", configs, container.configs),
+    ):
+        for each in references:
+            if each.name not in there:
+                yield f"task.container.{word}[{each.target or each.name}]", each.name
 
 
 def obstacle(wanted: ServiceSpec, present: ServiceSpec | None) -> str:

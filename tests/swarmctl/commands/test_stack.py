@@ -226,6 +226,7 @@ def test_only_pruning_removes_what_the_file_has_no_more(swarm: FakeSwarm, deploy
 
 
 def test_a_dry_run_plans_each_service_and_does_nothing(swarm: FakeSwarm, deploy: Deploy) -> None:
+    """What a service refers to is shown though no manager could plan it: it is not made yet."""
     swarm.add_service(ServiceSpec(name="shop_old", labels=MARK), service_id="old")
 
     ran = deploy("--dry-run", "--prune")
@@ -237,6 +238,8 @@ def test_a_dry_run_plans_each_service_and_does_nothing(swarm: FakeSwarm, deploy:
             "+ config shop_site",
             "- service shop_old",
             "+ service shop_web",
+            "  + task.container.secrets[key]    shop_key",
+            "  + task.container.configs[/site]  shop_site",
             "+ service shop_db",
         ],
     )
