@@ -106,8 +106,11 @@ def program_event(task: Task, action: str, attributes: dict[str, str], *, now: f
 
 
 def task_name(task: Task) -> str:
-    """What users call a task: its service and its slot, or its node when it is global."""
-    return f"{task.service_name or task.service_id}.{task.slot or task.node_id}"
+    """What users call a task: its service and its slot, or its node when it is global.
+
+    A global one that waits has no node yet: what tells it from the others is its id.
+    """
+    return f"{task.service_name or task.service_id}.{task.slot or task.node_id or task.id}"
 
 
 def _action(old: object | None, new: object | None, *, appeared: str) -> str:

@@ -85,9 +85,11 @@ def _tasks_below(view: ClusterView, text: str) -> Iterable[tuple[str, Task]]:
 
 
 def _replicas(view: ClusterView, task: Task) -> tuple[str, ...]:
-    """What a task's replica is called: its slot, or its node in a global service."""
+    """What a task's replica is called: its slot, or in a global service its node, if it has one."""
     if task.slot:
         return (str(task.slot),)
+    if not task.node_id:
+        return (task.id,)
     node = view.nodes.get(task.node_id)
     hostname = (node.description.hostname,) if node is not None else ()
     return (task.node_id, *filter(None, hostname))

@@ -188,8 +188,13 @@ def manager_status(view: control_pb2.NodeView) -> str:
 
 
 def task_name(task: objects_pb2.Task) -> str:
-    """`web.3`, or `web.<node>` for a task of a global service."""
-    return f"{task.service_name}.{_replica(task)}"
+    """`web.3`, or `web.<node>` for a task of a global service: its own id while it has none."""
+    return f"{task.service_name}.{replica_name(task)}"
+
+
+def replica_name(task: objects_pb2.Task) -> str:
+    """What tells a task from the others of its service, but for other attempts at the same."""
+    return str(task.slot) if task.slot else task.node_id or task.id
 
 
 def task_state(view: control_pb2.TaskView) -> str:
@@ -235,10 +240,6 @@ def image_name(text: str, detail: Detail) -> str:
     if detail.full or not reference.tag:
         return reference.familiar
     return f"{reference.familiar_name}:{reference.tag}"
-
-
-def _replica(task: objects_pb2.Task) -> str:
-    return str(task.slot) if task.slot else task.node_id
 
 
 def _protocol(number: specs_pb2.Protocol.ValueType) -> str:

@@ -56,7 +56,9 @@ def task_rows(
     for view in sorted(views, key=_order):
         task = view.task
         is_older = replica == (replica := _replica(task))
-        name = rows.task_name(task) if detail.named else f"{task.service_id}.{_home(task)}"
+        name = (
+            rows.task_name(task) if detail.named else f"{task.service_id}.{rows.replica_name(task)}"
+        )
         node = view.node_hostname if detail.named and view.node_hostname else task.node_id
         is_up = view.observation.state == objects_pb2.TASK_STATE_RUNNING
         yield {
@@ -75,7 +77,7 @@ def task_rows(
 
 
 def _replica(task: objects_pb2.Task) -> tuple[str, int, int, str]:
-    return (task.service_name, -task.run, task.slot, "" if task.slot else task.node_id)
+    return (task.service_name, -task.run, task.slot, "" if task.slot else rows.replica_name(task))
 
 
 def _order(view: control_pb2.TaskView) -> tuple[tuple[str, int, int, str], int, float, str]:
@@ -83,10 +85,6 @@ def _order(view: control_pb2.TaskView) -> tuple[tuple[str, int, int, str], int, 
     task = view.task
     is_over = int(task.desired > objects_pb2.TASK_STATE_RUNNING)
     return (_replica(task), is_over, -task.created_at, task.id)
-
-
-def _home(task: objects_pb2.Task) -> str:
-    return str(task.slot) if task.slot else task.node_id
 
 
 def _current_state(view: control_pb2.TaskView, now: float, *, is_newest: bool) -> str:

@@ -73,7 +73,7 @@ def has_container(state: TaskState) -> bool:
 
 def full_name(task: Task) -> str:
     """The name that no other task has: `web.1.<id>`."""
-    return f"{task_name(task)}.{task.id}"
+    return f"{task_name(task).removesuffix(f'.{task.id}')}.{task.id}"
 
 
 def unreachable(view: ClusterView, node_id: NodeId) -> str:

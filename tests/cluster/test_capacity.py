@@ -156,6 +156,9 @@ def test_what_a_job_gives_back_while_nobody_leads_is_taken(
         wait_for("both wait", lambda: errors(four, "global") == full_up, within_s=SOON_S)
         told = four.manager.ctl("why", "global").stdout
         assert all(reason in told for reason in full_up)
+        for task in four.tasks("global"):
+            told = four.manager.ctl("why", task["Name"]).stdout.splitlines()[0]
+            assert told == f"{task['Name']} is pending: {task['Error'].strip(chr(34))}"
 
         with soon_running(four, "global", *WORKERS):
             for pid in four.manager.pids_of("manager.main"):

@@ -64,6 +64,12 @@ def test_a_global_task_is_called_after_its_node() -> None:
     assert task_name(task) == "web.a"
 
 
+def test_a_global_task_that_waits_for_room_is_told_from_the_others_that_do() -> None:
+    task = Task(id=TaskId("t"), service_id=SERVICE.id, service_name="web")
+
+    assert task_name(task) == "web.t"
+
+
 def test_a_program_is_told_with_its_task_and_without_its_whole_script() -> None:
     task = Task(id=TaskId("t"), service_id=SERVICE.id, service_name="web", slot=3, node_id=NODE.id)
 

@@ -210,6 +210,14 @@ def test_tasks_of_a_global_service_are_told_apart_by_node() -> None:
     assert [row["Name"] for row in rows] == ["web.n1", "web.n2"]
 
 
+def test_tasks_of_a_global_service_that_wait_are_no_attempts_at_the_same() -> None:
+    views = [task("b", slot=0, node_id=""), task("a", slot=0, node_id="")]
+
+    rows = list(task_rows(views, Detail(), now=NOW))
+
+    assert [row["Name"] for row in rows] == ["web.a", "web.b"]
+
+
 def test_ids_are_shown_where_names_are_not_wanted() -> None:
     [row] = task_rows([task("t" * 25)], Detail(named=False, full=True), now=NOW)
 

@@ -1,6 +1,8 @@
 import pytest
 
 from manager.control.targets import full_name, nodes_with, running_task, sampled, unreachable
+from manager.events import task_name
+from manager.finding import find_task
 from swarm.errors import Invalid, Missing, Refused
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Task
@@ -136,3 +138,12 @@ def test_a_node_that_is_away_is_told_from_one_that_is_down() -> None:
 
 def test_a_full_name_ends_with_the_id() -> None:
     assert full_name(task(world_of("web"), "abc")) == "web.1.abc"
+
+
+def test_what_waits_for_room_on_each_node_is_meant_by_the_name_that_is_listed() -> None:
+    world = world_of("web")
+    waits = Task(id=TaskId("abc"), service_id=ServiceId("s-web"), service_name="web")
+    world.task(waits)
+
+    assert find_task(world.view, task_name(waits)) == "abc"
+    assert full_name(waits) == "web.abc"
