@@ -10,11 +10,13 @@ from typing import Any
 
 import click
 
+from swarm.errors import Invalid
 from swarmctl.catalog import ALIASES, Branch, Entry, Leaf
 
 _TRUE = frozenset(("true", "1", "t"))
 _FALSE = frozenset(("false", "0", "f"))
 _WORDS = "swarmctl.words"
+_SHOWN = 60
 
 
 class Group(click.Group):
@@ -106,6 +108,24 @@ class Command(click.Command):
         except click.UsageError as err:
             err.ctx = err.ctx or ctx
             raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run; `Invalid` for an argument that is no text, since a file's name need not be any."""
+        try:
+            return super().invoke(ctx)
+        except UnicodeEncodeError as err:
+            raise _untold(err) from err
+
+
+def _untold(err: UnicodeEncodeError) -> Invalid:
+    if err.encoding == "utf-8":
+        begin = max(err.start - _SHOWN // 2, 0)
+        text = err.object[begin : begin + _SHOWN]
+        return Invalid(f"{text!a} is not UTF-8 text", hint="write the argument in UTF-8")
+    return Invalid(
+        f"the output is in {err.encoding}, which has no {err.object[err.start]!a}",
+        hint="choose a locale with UTF-8, such as LC_ALL=C.UTF-8",
+    )
 
 
 def words_given(ctx: click.Context) -> tuple[str, ...]:

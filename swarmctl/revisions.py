@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 from msgspec import structs
 
@@ -34,8 +35,8 @@ REVISIONS = Listing(
 
 def revision_rows(revisions: Sequence[Revision], *, now: float, full: bool = False) -> list[Row]:
     """A row for each, the newest first as they come; the oldest one kept has nothing before it."""
-    older = (*revisions[1:], None)
-    return [_row(*pair, now=now, full=full) for pair in zip(revisions, older, strict=True)]
+    pairs = zip_longest(revisions, revisions[1:])
+    return [_row(each, before, now=now, full=full) for each, before in pairs]
 
 
 def _row(revision: Revision, before: Revision | None, *, now: float, full: bool) -> Row:

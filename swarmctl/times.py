@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from swarm.errors import Invalid
 from swarm.quantities import parse_duration
 
+LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+_SHOWN = 40
 _HINT = "write a time such as 2026-01-31T12:00:00Z, seconds since the epoch, or an age such as 10m"
 
 
@@ -25,15 +27,22 @@ def stamp(at: float) -> str:
 
 def parse_since(text: str, *, now: float) -> float:
     """The point in time that `text` means, in seconds since the epoch."""
+    try:
+        at = _read(text, now)
+        if not -LATEST <= at <= LATEST:
+            raise Invalid(f"{text} is too far away")
+    except (Invalid, ValueError, OverflowError) as err:
+        raise Invalid(f"{_shortened(text)!r} is not a time", hint=_HINT) from err
+    return at
+
+
+def _read(text: str, now: float) -> float:
     if re.fullmatch(r"\d{4}-.*", text):
-        try:
-            read = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
-        except ValueError as err:
-            raise Invalid(f"{text!r} is not a time", hint=_HINT) from err
-        return read.timestamp()
+        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).timestamp()
     if re.fullmatch(r"\d{9,}(\.\d+)?", text):
         return float(text)
-    try:
-        return now - parse_duration(text)
-    except Invalid as err:
-        raise Invalid(f"{text!r} is not a time", hint=_HINT) from err
+    return now - parse_duration(text)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}\u2026"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from swarm.errors import Invalid, Unavailable
+from swarm.specs import ServiceSpec
 from swarmctl.main import told
 from tests.swarmctl.fake_swarm import FakeSwarm
 from tests.swarmctl.running import run
@@ -58,6 +59,48 @@ def test_a_failure_has_its_hint_and_no_traceback(swarm: FakeSwarm, socket: Path)
     ran = run(socket, "service", "rm", "web")
 
     assert (ran.status, ran.out, ran.err) == (1, "", "Error: no leader\nHint: wait a moment\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["secret", "create", "-l", "a=\udcff", "key", "/etc/hostname"], 1),
+        (["service", "create", "-d", "--user", "a\udcff", "busybox"], 1),
+        (["plan", "create", "--user", "a\udcff", "busybox"], 255),
+    ],
+)
+def test_an_argument_that_is_no_text_is_named(
+    swarm: FakeSwarm, socket: Path, words: list[str], status: int
+) -> None:
+    ran = run(socket, *words)
+
+    assert (ran.status, ran.out) == (status, "")
+    assert "\\udcff" in ran.err
+    assert "is not UTF-8 text\nHint: write the argument in UTF-8\n" in ran.err
+    assert not swarm.requests
+
+
+def test_output_that_has_no_such_letters_is_a_failure(swarm: FakeSwarm, socket: Path) -> None:
+    swarm.add_service(ServiceSpec(name="web", labels={"a": "\u2603"}), service_id="id-web")
+    ran = subprocess.run(
+        [
+            *SWARMCTL,
+            "-H",
+            f"unix://{socket}",
+            "service",
+            "inspect",
+            "-f",
+            "{{.Spec.Labels}}",
+            "web",
+        ],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "the output is in ascii, which has no '\\u2603'" in ran.stderr
 
 
 def test_all_problems_are_told() -> None:

@@ -40,6 +40,10 @@ def test_a_history_tells_what_each_change_changed() -> None:
     ]
 
 
+def test_a_service_whose_history_is_gone_has_none() -> None:
+    assert revision_rows([], now=NOW) == []
+
+
 def test_what_is_too_long_for_a_table_is_cut_unless_all_is_asked_for() -> None:
     long = [revision(2, "registry.example/" + "x" * 80, 2, "update"), HISTORY[2]]
 
