@@ -202,7 +202,7 @@ class Room:
             "max-replicas",
             self.tasks < most,
             lambda nodes: f"max replicas per node ({most}) reached on {nodes}",
-            lambda row: f"runs {self.tasks[row]} tasks of the service, of at most {most}",
+            lambda row: f"runs {self.tasks[row]} of the service's tasks, of at most {most}",
         )
 
     def _clearing(self) -> Iterator[Filter]:

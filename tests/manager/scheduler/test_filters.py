@@ -143,7 +143,7 @@ TOLERANT = (parse_toleration("team"),)
             asking(name="x", tolerations=TOLERANT, max_replicas_per_node=1),
             "max-replicas",
             "max replicas per node (1) reached on 1 node",
-            "runs 1 tasks of the service, of at most 1",
+            "runs 1 of the service's tasks, of at most 1",
         ),
     ],
 )
