@@ -24,11 +24,15 @@ from swarm.assignments import contents_of
 from swarm.checking.references import CONFIGS, SECRETS
 from swarm.dispatch import Content
 from swarm.errors import Invalid
+from swarm.placeholders import PLACE_IN_FILE, broken_templates
 from swarm.specs import FileReference
 
 SHARED = "secrets"  # the directory that becomes /run/secrets
 
-_TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_HINT = (
+    'use names such as .Service.Name, env "X", secret "NAME" or config "NAME", of what the service '
+    "has"
+)
 
 
 class Written(Struct, frozen=True, kw_only=True):
@@ -159,19 +163,20 @@ def _values(
 def _filled(data: bytes, values: Mapping[str, str], field: str) -> bytes:
     """Fill a template in. What is wrong is told by its line: its text may be a secret."""
     text = _text(data)
+    for problem in broken_templates(text):
+        raise Invalid(f"{field}: {problem}", hint=_HINT)
 
     def value(found: re.Match[str]) -> str:
         name = " ".join(found[1].split())
         if name not in values:
             line = text.count("\n", 0, found.start()) + 1
             raise Invalid(
-                f"{field}: the template on line {line} is none that is known here",
-                hint='use names such as .Service.Name, env "X", secret "NAME" or config "NAME", '
-                "of what the service has",
+                f"{field}: the template on line {line} is of something that the service has not",
+                hint=_HINT,
             )
         return values[name]
 
-    return _TEMPLATE.sub(value, text).encode("utf-8", "surrogateescape")
+    return PLACE_IN_FILE.sub(value, text).encode("utf-8", "surrogateescape")
 
 
 def _text(data: bytes) -> str:

@@ -23,6 +23,7 @@ from swarm.dispatch import Content
 from swarm.errors import Invalid, Refused
 from swarm.ids import ConfigId, SecretId, ServiceId
 from swarm.objects import Config, Sealed, Secret, Service
+from swarm.placeholders import NAMES, broken_templates
 from swarm.quantities import format_memory
 from swarm.sealing import DataKey, unseal
 from swarm.specs import ConfigSpec, ContainerSpec, FileReference, SecretSpec, TaskSpec
@@ -33,6 +34,10 @@ Spec = SecretSpec | ConfigSpec
 
 GOLANG = "golang"
 
+_TEMPLATES = (
+    f"there are {', '.join(NAMES)}, .Service.Labels.NAME, "
+    'env "NAME", secret "NAME" and config "NAME"'
+)
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
 
 
@@ -64,8 +69,8 @@ def purpose(kind: Kind, content_id: str) -> str:
     return f"{kind.word}/{content_id}"
 
 
-def check_data(kind: Kind, data: bytes) -> None:
-    """`Invalid` for data that is empty or too large."""
+def check_data(kind: Kind, data: bytes, *, templated: bool = False) -> None:
+    """`Invalid` for data that is empty, too large, or a template that no task could fill in."""
     if not data:
         raise Invalid(f"data: a {kind.word} must not be empty", hint="give a file that has content")
     if len(data) > kind.most_bytes:
@@ -74,6 +79,10 @@ def check_data(kind: Kind, data: bytes) -> None:
             f"({format_memory(kind.most_bytes)}), the most that a {kind.word} may have",
             hint="keep what is large in a volume or in an image",
         )
+    if templated:
+        broken = broken_templates(data.decode("utf-8", "surrogateescape"))
+        if problems := tuple(f"data: {each}" for each in broken):
+            raise Invalid(problems[0], problems=problems, hint=_TEMPLATES)
 
 
 def check_spec(view: ClusterView, kind: Kind, spec: Spec) -> None:
@@ -205,7 +214,11 @@ def keeping(view: ClusterView, commit: Commit, task: TaskSpec) -> Commit:
     for kind, reference in _references(task.container):
         content = find(view, kind, reference.id)
         if content is None:
-            raise Invalid(f"{kind.word} {reference.name} was removed meanwhile")
+            raise Invalid(
+                f"{kind.word} {reference.name} was removed meanwhile",
+                hint=f"make another one (swarmctl {kind.word} create {reference.name} FILE), and "
+                f"update the service with --{kind.word}-add {reference.name}",
+            )
         key = _key(kind, content.id)
         if (compare := Unchanged(key, view.version(key))) in compares:
             continue

@@ -1,8 +1,8 @@
 """Serve secrets and configs: store them sealed, show what may be seen.
 
-Data is sealed before anything is decided, so it is in clear only while the request is; of
-secrets nothing but their length was ever looked at. A commit whose answer was lost is looked
-for before it is done again.
+Data is sealed before anything is decided, so it is in clear only while the request is. Of
+secrets nothing is looked at but their length, and whether their templates can be filled in. A
+commit whose answer was lost is looked for before it is done again.
 """
 
 from random import Random
@@ -41,7 +41,8 @@ class Contents:
         """Store a secret."""
         spec, secret_id = from_message(SecretSpec, request.spec), SecretId(make_id(self._random))
         contents.check_spec(self._mirror.view, SECRET, spec)
-        sealed, now = self._sealed(SECRET, secret_id, request.data), self._mirror.clock()
+        templated, now = bool(spec.template_driver), self._mirror.clock()
+        sealed = self._sealed(SECRET, secret_id, request.data, templated=templated)
         await self._create(
             Secret(id=secret_id, spec=spec, data=sealed, created_at=now, updated_at=now)
         )
@@ -87,7 +88,8 @@ class Contents:
         """Store a config."""
         spec, config_id = from_message(ConfigSpec, request.spec), ConfigId(make_id(self._random))
         contents.check_spec(self._mirror.view, CONFIG, spec)
-        sealed, now = self._sealed(CONFIG, config_id, request.data), self._mirror.clock()
+        templated, now = bool(spec.template_driver), self._mirror.clock()
+        sealed = self._sealed(CONFIG, config_id, request.data, templated=templated)
         await self._create(
             Config(id=config_id, spec=spec, data=sealed, created_at=now, updated_at=now)
         )
@@ -149,8 +151,11 @@ class Contents:
 
         To `keep` is to refuse other data than what is there.
         """
-        view = self._mirror.view
-        sealed = None if data is None or keep else self._sealed(kind, content_id, data)
+        view, sealed = self._mirror.view, None
+        if data is not None and not keep:
+            known = contents.find(view, kind, content_id)
+            templated = known is not None and bool(known.spec.template_driver)
+            sealed = self._sealed(kind, content_id, data, templated=templated)
         rolled: list[str] = []
         now = self._mirror.clock()
         is_doubtful = False
@@ -199,8 +204,8 @@ class Contents:
 
         await self._services.commit(decide)
 
-    def _sealed(self, kind: Kind, content_id: str, data: bytes) -> Sealed:
-        contents.check_data(kind, data)
+    def _sealed(self, kind: Kind, content_id: str, data: bytes, *, templated: bool) -> Sealed:
+        contents.check_data(kind, data, templated=templated)
         purpose = contents.purpose(kind, content_id)
         return seal(self._data_key, data, purpose=purpose, random=self._random)
 

@@ -90,6 +90,21 @@ def test_the_largest_data_is_accepted() -> None:
     contents.check_data(CONFIG, bytes(1000 * 1024))
 
 
+def test_a_template_that_no_task_could_fill_in_is_refused_when_it_is_stored() -> None:
+    """It was once found out by the first task, which every node then rejected for ever."""
+    data = b"ok\n{{if hunter2}}\n{{.Task.Slot}}{{env X"
+    with pytest.raises(Invalid) as caught:
+        contents.check_data(SECRET, data, templated=True)
+
+    assert caught.value.problems == (
+        "data: the template on line 2 is none that there is",
+        "data: the template on line 3 is never closed",
+    )
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+    assert ".Service.Name" in caught.value.hint
+    contents.check_data(SECRET, data)
+
+
 def test_new_data_is_another_version_and_labels_alone_are_not() -> None:
     view = make_world().view
     present = view.secrets[DB]

@@ -216,6 +216,25 @@ def test_data_that_is_empty_or_too_large_is_refused(tell: Tell) -> None:
     tell(story)
 
 
+def test_a_broken_template_is_refused_when_made_and_when_changed(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        spec = specs_pb2.ConfigSpec(name="c", template_driver="golang")
+        broken = control_pb2.CreateConfigRequest(spec=spec, data=b"{{.Nope}}")
+        with pytest.raises(Invalid, match="data: the template on line 1 is none that there is"):
+            await swarm.call("CreateConfig", broken)
+        assert not swarm.view.configs
+
+        fine = control_pb2.CreateConfigRequest(spec=spec, data=b"{{.Service.Name}}")
+        await swarm.call("CreateConfig", fine)
+        update = control_pb2.UpdateConfigRequest(config="c", data=b"{{.Service")
+        with pytest.raises(Invalid, match="data: the template on line 1 is never closed"):
+            await swarm.call("UpdateConfig", update)
+        listed = await swarm.call("ListConfigs", control_pb2.ListConfigsRequest())
+        assert [each.data for each in listed.configs] == [b"{{.Service.Name}}"]
+
+    tell(story)
+
+
 def _split(first: Agent, second: Agent) -> tuple[Agent, Agent] | None:
     if first.tasks:
         return first, second
