@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from swarm import log_drivers
-from swarm.checking.basics import Problem, count, labels
+from swarm.checking.basics import Problem, count, labels, replicas
 from swarm.checking.container import SIGNALS, ULIMITS, container, signal_number
 from swarm.checking.endpoint import endpoint
 from swarm.checking.placement import placement
@@ -43,11 +43,11 @@ def _service(spec: ServiceSpec) -> Iterator[Problem]:
         )
     yield from labels("labels", spec.labels)
     match spec.mode:
-        case Replicated(replicas=replicas):
-            yield from count("replicated.replicas", replicas)
+        case Replicated(replicas=wanted):
+            yield from replicas("replicated.replicas", wanted)
         case ReplicatedJob(max_concurrent=at_once, total=total):
             yield from count("replicated_job.max_concurrent", at_once)
-            yield from count("replicated_job.total", total)
+            yield from replicas("replicated_job.total", total)
         case _:
             pass
     yield from _task(spec.task)

@@ -12,6 +12,10 @@ from swarm.errors import Invalid
 Problem = tuple[str, str]  # path, what is wrong with what is there
 
 MAX_COUNT = 2**31 - 1
+MAX_REPLICAS = 100_000
+"""A service is planned as a whole now and then, and nobody else has a say meanwhile: with so many
+replicas that takes a second or two, and with two thousand million the manager's memory and,
+since the wish is stored, that of every leader after it. Several services may share more."""
 
 _HOST_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 
@@ -34,6 +38,18 @@ def count(path: str, number: int, *, least: int = 0, most: int = MAX_COUNT) -> I
         yield path, f"{number} is less than {least}"
     elif number > most:
         yield path, f"{number} is more than {most}"
+
+
+def replicas(path: str, number: int, *, least: int = 0) -> Iterator[Problem]:
+    """How many tasks of one service there may be at a time."""
+    if number > MAX_REPLICAS:
+        yield (
+            path,
+            f"{number} is more than {MAX_REPLICAS}, the most that one service has; "
+            "divide it into several services",
+        )
+    else:
+        yield from count(path, number, least=least)
 
 
 def duration(path: str, seconds: float) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from swarm.checking.basics import Problem, count, duration, ratio, readable
+from swarm.checking.basics import Problem, count, duration, ratio, readable, replicas
 from swarm.specs import (
     Autoscale,
     FailureAction,
@@ -62,8 +62,8 @@ def autoscale(spec: ServiceSpec) -> Iterator[Problem]:
         return
     if not isinstance(spec.mode, Replicated):
         yield "autoscale", "is for replicated services"
-    yield from count("autoscale.least", wish.least, least=1)
-    yield from count("autoscale.most", wish.most, least=1)
+    yield from replicas("autoscale.least", wish.least, least=1)
+    yield from replicas("autoscale.most", wish.most, least=1)
     if 1 <= wish.most < wish.least:
         yield "autoscale.most", f"{wish.most} is less than the least, {wish.least}; give a range"
     yield from _targets(spec, wish)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from swarm.checks import check_service, signal_number
 from swarm.errors import Invalid
 from swarm.specs import (
+    Autoscale,
     ContainerSpec,
     Global,
     Limits,
@@ -15,6 +16,7 @@ from swarm.specs import (
     MountKind,
     Placement,
     Replicated,
+    ReplicatedJob,
     Resources,
     RestartPolicy,
     ServiceSpec,
@@ -90,7 +92,13 @@ def test_all_problems_are_told_at_once() -> None:
         (replace(service(), labels={"": ""}), "labels[]", "empty"),
         (replace(service(), update=UpdatePolicy(parallelism=-1)), "update.parallelism", "negative"),
         (replace(service(), update=UpdatePolicy(delay_s=-1)), "update.delay_s", "negative"),
-        (service(mode=Replicated(replicas=2**40)), "replicated.replicas", "more than"),
+        (service(mode=Replicated(replicas=100_001)), "replicated.replicas", "several services"),
+        (service(mode=ReplicatedJob(total=2**31 - 1)), "replicated_job.total", "more than 100000"),
+        (
+            replace(service(), autoscale=Autoscale(least=1, most=2**20, cpu_percent=50.0)),
+            "autoscale.most",
+            "more than 100000",
+        ),
         (
             service(mode=Global(), placement=Placement(max_replicas_per_node=2)),
             "task.placement.max_replicas_per_node",
