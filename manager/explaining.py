@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from manager.events import task_name
+from manager.job_counts import count_job
+from manager.orchestrator.restarting import Never, after_end
 from manager.orchestrator.scaling import replicas_of
+from manager.progress import measure
 from manager.scheduler.asks import Ask, ask_of, ask_of_version
 from manager.scheduler.fleet import Fleet
 from manager.scheduler.homes import Home, home_of
@@ -135,7 +138,7 @@ def _of_task(view: ClusterView, fleet: Fleet, ask: Ask, task: Task) -> str:
     if state.is_terminal:
         why = (seen.error or seen.message) if seen is not None else ""
         told = f"{name} was on {where} and ended {state.word}"
-        return f"{told}: {why}" if why else told
+        return f"{told}: {why}{_follows(view, task)}" if why else f"{told}{_follows(view, task)}"
     if view.node_state(task.node_id) is not NodeState.READY:
         return f"{name} is on {where}, which is not heard of: nobody knows whether it runs"
     if task.desired > TaskState.RUNNING:
@@ -145,6 +148,18 @@ def _of_task(view: ClusterView, fleet: Fleet, ask: Ask, task: Task) -> str:
     if task.eviction:
         return f"{name} {doing} on {where} until its replacement is up: {task.eviction}"
     return f"{name} {doing} on {where}{_reason(view, fleet, ask, task)}"
+
+
+def _follows(view: ClusterView, task: Task) -> str:
+    """Whether another attempt follows one that failed, if that is to be expected."""
+    service, seen = view.services.get(task.service_id), view.observation(task)
+    if service is None or seen is None or task.desired > TaskState.RUNNING:
+        return ""
+    if service.spec.is_job or task.spec_version != service.spec_version:
+        return ""
+    following = after_end(service.spec.task.restart, task, seen.state, seen.at)
+    is_over = following == Never(done=False)
+    return "; its restart policy allows no other attempt" if is_over else ""
 
 
 def _reason(view: ClusterView, fleet: Fleet, ask: Ask, task: Task) -> str:
@@ -177,17 +192,36 @@ def _of_service(view: ClusterView, service: Service) -> str:
         for task in view.tasks_of(service.id).values()
         if task.desired <= TaskState.RUNNING and not view.state(task).is_terminal
     ]
-    running = sum(view.state(task) is TaskState.RUNNING for task in wanted)
     pending = [task for task in wanted if not task.node_id]
-    parts = [f"{service.spec.name} runs {_tasks(running)}"]
-    if isinstance(service.spec.mode, Replicated):
-        parts[0] += f" of {replicas_of(view, service)}"
+    messages = sorted({task.message for task in pending if task.message})
+    parts = [f"{service.spec.name} {_how_far(view, service, wanted)}"]
     if pending:
-        messages = sorted({task.message for task in pending if task.message})
         shown = "; ".join(messages[:_SHOWN])
         parts.append(f"{_tasks(len(pending))} pending{f': {shown}' if shown else ''}")
+    parts += _failures(view, service, told=messages)
     parts += _from_ledger(view, service)
     return "; ".join(parts)
+
+
+def _how_far(view: ClusterView, service: Service, wanted: list[Task]) -> str:
+    running = sum(view.state(task) is TaskState.RUNNING for task in wanted)
+    if service.spec.is_job and (counts := count_job(view, service)).run is not None:
+        return f"completed {counts.completed} of {_tasks(counts.total)}, and runs {running}"
+    told = f"runs {_tasks(running)}"
+    if isinstance(service.spec.mode, Replicated):
+        told += f" of {replicas_of(view, service)}"
+    return told
+
+
+def _failures(view: ClusterView, service: Service, *, told: list[str]) -> Iterator[str]:
+    """Why what was placed is not up; `told` is known of what was not."""
+    found = measure(view, service.id)
+    if found.failure:
+        yield found.failure
+        return
+    failed = [each for each in found.problems if each not in told]
+    if failed:
+        yield f"its tasks fail: {'; '.join(failed[:_SHOWN])}"
 
 
 def _from_ledger(view: ClusterView, service: Service) -> Iterator[str]:

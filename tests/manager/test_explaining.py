@@ -10,7 +10,10 @@ from swarm.specs import (
     Dependency,
     Mount,
     Placement,
+    ReplicatedJob,
     Resources,
+    RestartCondition,
+    RestartPolicy,
     Taint,
     TaskSpec,
 )
@@ -141,6 +144,50 @@ def test_a_task_that_ended_says_how() -> None:
     summary = why(world, f"web.1.{task.id}").summary
 
     assert summary == "web.1 was on host-a and ended failed: exit code 3"
+
+
+def test_a_task_that_is_tried_no_more_says_so_and_so_does_its_service() -> None:
+    """Every node would take it, and yet it does not run: only the restart policy says why."""
+    world = driven("a")
+    never = RestartPolicy(condition=RestartCondition.NONE)
+    world.service(task=TaskSpec(restart=never))
+    world.converge()
+    (task,) = world.live()
+    world.report(task, TaskState.FAILED, error="exit code 3")
+    world.plan()
+
+    assert why(world, "web.1").summary == (
+        "web.1 was on host-a and ended failed: exit code 3; its restart policy allows no other"
+        " attempt"
+    )
+    assert why(world).summary == (
+        "web runs 0 tasks of 1; its task was tried as often as the restart policy allows"
+        " (exit code 3)"
+    )
+
+
+def test_a_service_in_a_crash_loop_says_what_its_tasks_fail_of() -> None:
+    world = driven("a")
+    world.service(task=TaskSpec(restart=RestartPolicy(delay_s=60.0)))
+    world.converge()
+    (task,) = world.live()
+    world.report(task, TaskState.FAILED, error="exit code 3")
+    world.plan()
+
+    assert why(world).summary == "web runs 0 tasks of 1; its tasks fail: exit code 3"
+
+
+def test_a_job_says_how_much_of_it_is_done() -> None:
+    world = driven("a")
+    world.service(mode=ReplicatedJob(max_concurrent=1, total=2))
+    world.plan()
+    world.obey()
+    (task,) = world.live()
+    assert why(world).summary == "web completed 0 of 2 tasks, and runs 1"
+    world.report(task, TaskState.COMPLETE)
+    world.plan()
+
+    assert why(world).summary == "web completed 1 of 2 tasks, and runs 0"
 
 
 def test_a_task_whose_node_is_silent_is_not_vouched_for() -> None:
