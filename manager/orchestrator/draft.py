@@ -62,6 +62,8 @@ class Wait(Struct, frozen=True, kw_only=True):
 
 PLENTY = 1 << 30
 LOWEST = -PLENTY
+IN_TURN = "waits for services of higher priority to be planned"
+"""Why a task of too low a priority is not given a node by this plan; no news to one that waits."""
 
 
 class Draft:
@@ -201,7 +203,7 @@ class Draft:
 
     def keep_waiting(self, wait: Wait, message: str) -> None:
         """Say why a task waits, if that is not what it says already."""
-        if wait.task.message != message:
+        if message != wait.task.message and (message != IN_TURN or not wait.task.message):
             self._decided[wait.task.id] = UpdateMessage(wait.task.id, message)
 
     def is_forgotten(self, attempt: Attempt) -> bool:

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from manager.orchestrator.attempts import Attempt
 from manager.orchestrator.depending import unmet
-from manager.orchestrator.draft import Draft
+from manager.orchestrator.draft import IN_TURN, Draft
 from manager.orchestrator.draining import Whereabouts
 from manager.orchestrator.job_nodes import go_around
 from manager.orchestrator.job_slots import Round, go_on
@@ -117,22 +117,22 @@ class _Job:
         """Place what runs need, or have it wait and say what for.
 
         A second placement would not see the first, so versions that differ take turns: what
-        was placed has the job planned again. Those of too low a priority have a turn of their own.
+        was placed has the job planned again.
         """
         by_version: defaultdict[int, list[Run]] = defaultdict(list)
         for run in runs:
             if self._rounds[run.number].needs:
                 by_version[run.spec_version].append(run)
         for version in sorted(by_version):
-            priority = self._spec(by_version[version][0]).priority
-            if priority >= self._draft.least_priority and self._start_all(by_version[version]):
+            if self._start_all(by_version[version]):
                 return
 
     def _start_all(self, runs: list[Run]) -> bool:
         """Start what runs of one version need; whether any of it got a node."""
         spec = self._spec(runs[0])
         needs = [need for run in runs for need in self._rounds[run.number].needs]
-        if reason := unmet(self._view, self._service, spec):
+        is_early = spec.priority < self._draft.least_priority
+        if reason := unmet(self._view, self._service, spec) or (IN_TURN if is_early else ""):
             for need in needs:
                 self._wait(need, reason)
             return False

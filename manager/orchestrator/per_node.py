@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import structs
 
 from manager.orchestrator.attempts import Attempt, Phase, in_order
-from manager.orchestrator.draft import Draft, Opening, Wait
+from manager.orchestrator.draft import IN_TURN, Draft, Opening, Wait
 from manager.orchestrator.draining import Whereabouts
 from manager.orchestrator.moving import move
 from manager.orchestrator.preempting import make_room_on
@@ -173,9 +173,8 @@ def _start(service: Service, waiting: list[Attempt], asks: _Asks, draft: Draft) 
         # It has the id of what it waits to be. By its words it could be taken for another's,
         # whose turn would then come to make a task that exists already.
         known = left.pop(draft.name_of(opening), None)
-        if not draft.hold and asks.priority(opening) < draft.least_priority:
-            continue  # others have their turn before it
-        message = draft.hold or asks.refusal(opening)
+        is_early = asks.priority(opening) < draft.least_priority
+        message = draft.hold or (IN_TURN if is_early else asks.refusal(opening))
         if message and known is not None:
             draft.keep_waiting(Wait(task=known.task), message)
         elif message:

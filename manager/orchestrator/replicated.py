@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from manager.orchestrator.attempts import Attempt, in_order
-from manager.orchestrator.draft import Draft, Opening, Wait
+from manager.orchestrator.draft import IN_TURN, Draft, Opening, Wait
 from manager.orchestrator.draining import Whereabouts
 from manager.orchestrator.moving import move
 from manager.orchestrator.preempting import make_room
@@ -109,7 +109,7 @@ def _place(
 
     A second pass would not see the first, so those that ask something else take turns: they are
     left for the next plan, as are those that are too many for one. Those of too low a priority
-    have a turn of their own.
+    wait for a turn of their own.
     """
     groups = _by_wish(service, draft)
 
@@ -120,15 +120,13 @@ def _place(
         return -priority, wish[0] != service.spec_version, wish
 
     for version, avoid in sorted(groups, key=turn if len(groups) > 1 else None):
-        needs = groups.pop((version, avoid))
-        if draft.hold:
+        needs, ask = groups.pop((version, avoid)), _ask(view, service, version)
+        hold = draft.hold or (IN_TURN if ask.priority < draft.least_priority else "")
+        if hold:
             for need in needs:
-                _give(draft, service, need, NodeId(""), reason=draft.hold)
+                _give(draft, service, need, NodeId(""), reason=hold)
             continue
         needs, over = needs[: draft.most], needs[draft.most :]
-        ask = _ask(view, service, version)
-        if ask.priority < draft.least_priority:
-            return
         last = _last_nodes(attempts) if ask.volumes else {}
         leaving = Counter(attempt.task.node_id for attempt in draft.stopped)
         avoided = frozenset((avoid,) if avoid else ())
