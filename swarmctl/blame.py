@@ -129,6 +129,21 @@ _PAIRS = frozenset(
     )
 )
 _WORDS = {"--image": "IMAGE", "--args": "ARG"}
+# What fields of a mount are called in `--mount`, where it is not the same.
+_MOUNT_KEYS = {
+    "create_source": "bind-create-src",
+    "labels": "volume-label",
+    "nocopy": "volume-nocopy",
+    "nonrecursive": "bind-nonrecursive",
+    "propagation": "bind-propagation",
+    "read_only": "readonly",
+    "roams": "volume-roams",
+    "tmpfs_mode": "tmpfs-mode",
+    "tmpfs_size_bytes": "tmpfs-size",
+    "volume_driver": "volume-driver",
+    "volume_options": "volume-opt",
+    "volume_subpath": "volume-subpath",
+}
 
 
 def blamed(problem: str, *, is_update: bool) -> str:
@@ -138,6 +153,9 @@ def blamed(problem: str, *, is_update: bool) -> str:
     if not flag:
         return problem
     _, _, field = path.partition("].")
+    if flag.startswith("--mount"):
+        name, bracket, rest = field.partition("[")
+        field = f"{_MOUNT_KEYS.get(name, name)}{bracket}{rest}"
     return f"{flag}: {field}: {text}" if field else f"{flag}: {text}"
 
 

@@ -1,10 +1,13 @@
 """Problems are told under the name of the flag that caused them."""
 
 import pytest
+from msgspec.structs import fields
 
 from swarm.errors import Invalid
+from swarm.specs import Mount
 from swarmctl.blame import blamed, refusal
 from swarmctl.main import command, told
+from swarmctl.mounts import parse_mount
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,21 @@ from swarmctl.main import command, told
             "task.container.devices[0].access: bad",
             "--device: access: bad",
             "--device-add: access: bad",
+        ),
+        (
+            "task.container.mounts[2].tmpfs_size_bytes: bad",
+            "--mount: tmpfs-size: bad",
+            "--mount-add: tmpfs-size: bad",
+        ),
+        (
+            "task.container.mounts[0].volume_options[type]: bad",
+            "--mount: volume-opt[type]: bad",
+            "--mount-add: volume-opt[type]: bad",
+        ),
+        (
+            "container.mounts[0].source: bad",
+            "--mount: source: bad",
+            "--mount-add: source: bad",
         ),
         ("autoscale.least: low", "--autoscale min: low", "--autoscale min: low"),
         ("task.future: bad", "task.future: bad", "task.future: bad"),
@@ -61,3 +79,21 @@ def test_every_flag_that_is_blamed_exists(verb: str) -> None:
 
     assert flags - known - {"IMAGE", "ARG", "--name"} == set()
     assert command().name == "swarmctl"
+
+
+EXAMPLES = {
+    "source": "x", "target": "/x", "read_only": "true", "nocopy": "true", "roams": "true",
+    "propagation": "rshared", "nonrecursive": "true", "create_source": "true", "labels": "a=b",
+    "volume_driver": "local", "volume_options": "o=x", "volume_subpath": "a",
+    "tmpfs_size_bytes": "1m", "tmpfs_mode": "1770",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", [x.name for x in fields(Mount) if x.name != "kind"])
+def test_every_field_of_a_mount_is_told_by_the_key_that_sets_it(field: str) -> None:
+    """`--mount type=tmpfs,…,volume-nocopy` was refused as `nocopy`, which is no key of a mount."""
+    key = blamed(f"task.container.mounts[0].{field}: x", is_update=False).split(": ")[1]
+
+    mount = parse_mount(f"{key}={EXAMPLES[field]}{'' if field == 'target' else ',target=/y'}")
+
+    assert getattr(mount, field) != getattr(Mount(target="/y"), field)
