@@ -1,7 +1,7 @@
 """Read `--publish`: `8080:80/tcp`, `127.0.0.1:8080:80`, `mode=host,target=80,published=8080`.
 
 In the short form ranges of the same length stand for as many ports (`8000-8002:80-82`). What
-is removed is named by the target, as `80` or `80/udp`, as it is in Docker.
+is removed is named by the target, as `80` or `80/udp`, or as it was published; as in Docker.
 """
 
 import re
@@ -25,10 +25,12 @@ class Removed(NamedTuple):
 
     target: int
     protocol: Protocol
+    published: int = 0
 
     def means(self, port: Port) -> bool:
         """Whether it is this port."""
-        return (port.target, port.protocol) == self
+        is_same = self.published in (0, port.published)
+        return is_same and (port.target, port.protocol) == (self.target, self.protocol)
 
 
 def parse_ports(text: str) -> tuple[Port, ...]:
@@ -36,10 +38,14 @@ def parse_ports(text: str) -> tuple[Port, ...]:
     return (_long(text),) if "=" in text else tuple(_short(text))
 
 
-def parse_removed(text: str) -> Removed:
-    """A port of the containers, such as `80` or `80/udp`."""
-    number, _, protocol = text.partition("/")
-    return Removed(_number(number, text), _protocol(protocol or "tcp", text))
+def parse_removed(text: str) -> tuple[Removed, ...]:
+    """Ports of the containers, such as `80` or `80/udp`, or in the words that published them."""
+    try:
+        ports = parse_ports(text)
+    except Invalid as err:
+        hint = "name the port of the containers, like 80 or 53/udp, or write what published it"
+        raise Invalid(err.message, hint=hint) from err
+    return tuple(Removed(each.target, each.protocol, each.published) for each in ports)
 
 
 def _long(text: str) -> Port:

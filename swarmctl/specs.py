@@ -244,7 +244,9 @@ def _ports(flag: str, texts: tuple[str, ...]) -> tuple[Port, ...]:
 
 
 def _published(old: tuple[Port, ...], own: UpdateFlags) -> tuple[Port, ...]:
-    gone = read_all("--publish-rm", parse_removed, own.publish_rm)
+    gone = [
+        each for found in read_all("--publish-rm", parse_removed, own.publish_rm) for each in found
+    ]
     kept = [port for port in old if not any(each.means(port) for each in gone)]
     added = _ports("--publish-add", own.publish_add)
     return edited(kept, (), added, key=lambda port: (port.ip, port.published, port.protocol))

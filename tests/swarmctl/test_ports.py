@@ -63,7 +63,23 @@ def test_what_is_no_port_is_refused(text: str, words: str) -> None:
 def test_a_removal_names_the_target() -> None:
     port = Port(target=80, published=8080)
 
-    assert parse_removed("80").means(port)
-    assert parse_removed("80/tcp").means(port)
-    assert not parse_removed("80/udp").means(port)
-    assert not parse_removed("8080").means(port)
+    assert is_meant(port, "80")
+    assert is_meant(port, "80/tcp")
+    assert not is_meant(port, "80/udp")
+    assert not is_meant(port, "8080")
+
+
+def test_a_removal_may_repeat_what_was_published() -> None:
+    port = Port(target=80, published=8080)
+
+    assert is_meant(port, "8080:80")
+    assert is_meant(port, "published=8080,target=80")
+    assert is_meant(port, "8079-8081:79-81")
+    assert not is_meant(port, "8081:80")
+    with pytest.raises(Invalid) as caught:
+        parse_removed("http")
+    assert "53/udp" in caught.value.hint
+
+
+def is_meant(port: Port, text: str) -> bool:
+    return any(each.means(port) for each in parse_removed(text))
