@@ -18,6 +18,7 @@ from swarm.checking.endpoint import endpoint
 from swarm.checking.placement import placement
 from swarm.checking.policies import autoscale, restarts, rollouts, schedule
 from swarm.checking.resources import resources
+from swarm.checking.sizes import sizes
 from swarm.checking.templates import templates
 from swarm.errors import Invalid
 from swarm.specs import Replicated, ReplicatedJob, ServiceSpec, TaskSpec
@@ -57,6 +58,7 @@ def _service(spec: ServiceSpec) -> Iterator[Problem]:
     yield from schedule(spec)
     yield from autoscale(spec)
     yield from endpoint(spec)
+    yield from sizes(spec)
 
 
 def _task(task: TaskSpec) -> Iterator[Problem]:
