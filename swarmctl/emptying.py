@@ -1,6 +1,6 @@
 """Say how far a drain has come: what is left on a node, and what it waits for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from swarm.api.v1 import control_pb2, objects_pb2
 from swarmctl.rows import task_name
@@ -30,17 +30,27 @@ def shown_services(views: Sequence[control_pb2.TaskView]) -> list[str]:
 def reasons(
     views: Sequence[control_pb2.TaskView], others: Iterable[control_pb2.TaskView]
 ) -> list[str]:
-    """Why the replacements of those that are named do not start, as their services' tasks say."""
-    waiting = {
-        (view.task.service_id, view.task.slot): view.task.message
-        for view in others
-        if not view.task.node_id and view.task.slot and view.task.message
-    }
-    return [
-        f"  {task_name(view.task)} stays until it is replaced: {reason}"
-        for view in views[:_SHOWN]
-        if (reason := waiting.get((view.task.service_id, view.task.slot)))
-    ]
+    """Why those that are named stay: what their replacements wait for, as these say.
+
+    Without a replacement of its own a task stays because too many of its service are down
+    already (`--max-unavailable`), so it is told what the first of those waits for.
+    """
+    waiting: dict[str, dict[int, control_pb2.TaskView]] = {}
+    for view in others:
+        if not view.task.node_id and view.task.slot and view.task.message:
+            waiting.setdefault(view.task.service_id, {})[view.task.slot] = view
+    found = (_reason(view, waiting.get(view.task.service_id, {})) for view in views[:_SHOWN])
+    return [f"  {reason}" for reason in found if reason]
+
+
+def _reason(view: control_pb2.TaskView, waiting: Mapping[int, control_pb2.TaskView]) -> str:
+    name = task_name(view.task)
+    if (own := waiting.get(view.task.slot)) is not None:
+        return f"{name} stays until it is replaced: {own.task.message}"
+    if not waiting or view.task.desired > objects_pb2.TASK_STATE_RUNNING:
+        return ""
+    first = waiting[min(waiting)].task
+    return f"{name} stays while {task_name(first)} is down: {first.message}"
 
 
 def _name(view: control_pb2.TaskView) -> str:

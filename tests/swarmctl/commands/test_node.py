@@ -126,6 +126,25 @@ def test_a_drain_that_is_stuck_says_what_its_replacements_wait_for(
     )
 
 
+def test_a_drain_that_another_replica_holds_up_says_which_and_why(
+    swarm: FakeSwarm, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only one of web may be down at once: nothing was said of why web.1 is let be."""
+    monkeypatch.setattr(emptying, "PERIOD_S", 0.0)
+    monkeypatch.setattr(emptying, "STUCK_S", -1.0)
+    staying = task("t1", slot=1, node_id="w1")
+    down = task("t7", slot=7, node_id="", state=None, message="no suitable node")
+    over = task("t1", node_id="w1", state=objects_pb2.TASK_STATE_SHUTDOWN)
+    swarm.tasks_of_calls = [[staying], [staying], [staying, down], [over]]
+
+    ran = run(socket, "node", "update", "--availability", "drain", "beta")
+
+    assert ran.out.splitlines()[1:3] == [
+        "1 of 1 task left: web.1",
+        "  web.1 stays while web.7 is down: no suitable node",
+    ]
+
+
 def test_taints_are_listed(swarm: FakeSwarm, socket: Path) -> None:
     taint = specs_pb2.Taint(key="gpu", effect=specs_pb2.TAINT_EFFECT_NO_EXECUTE)
     swarm.nodes[0].node.spec.taints.append(taint)
