@@ -4,6 +4,8 @@
 wrote `deploy.resources.limits.memory` should read that instead.
 """
 
+import re
+
 from swarm.errors import Invalid
 
 _KEYS = {
@@ -34,6 +36,7 @@ _KEYS = {
     "task.limits.memory_bytes": "deploy.resources.limits.memory",
     "task.limits.pids": "deploy.resources.limits.pids",
     "task.log_driver": "logging",
+    "task.log_driver.name": "logging.driver",
     "task.networks": "networks",
     "task.placement": "deploy.placement",
     "task.reservations.cpu_millis": "deploy.resources.reservations.cpus",
@@ -42,6 +45,8 @@ _KEYS = {
     "task.restart": "deploy.restart_policy",
     "update": "deploy.update_config",
 }
+
+_PORT = re.compile(r"mode=host,target=(\d+),published=(\d+)")
 
 
 def located(key: str, problem: str) -> str:
@@ -56,7 +61,8 @@ def located(key: str, problem: str) -> str:
 
 
 def _worded(text: str) -> str:
-    return text.replace("--network host", "`networks: [host]`")
+    text = text.replace("--network host", "`networks: [host]`")
+    return _PORT.sub(r"{target: \1, published: \2, mode: host}", text)
 
 
 def refusal(problems: list[str]) -> Invalid:

@@ -22,6 +22,12 @@ from swarmctl.stacks.problems import located, relocated
             "endpoint.ports[0]: with --network host",
             "services.web.ports[0]: with `networks: [host]`",
         ),
+        (
+            "endpoint.ports[0].mode: no; write mode=host,target=80,published=80",
+            "services.web.ports[0].mode: no; write {target: 80, published: 80, mode: host}",
+        ),
+        ("task.log_driver.name: no", "services.web.logging.driver: no"),
+        ("task.log_driver.options[a]: no", "services.web.logging.options[a]: no"),
         ("something else", "services.web: something else"),
     ],
 )
