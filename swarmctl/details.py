@@ -21,6 +21,7 @@ from swarmctl.spec_details import (
     generic,
     nanoseconds,
     nonzero,
+    ordered,
     present,
     spec_detail,
     task_template,
@@ -110,7 +111,7 @@ def node_detail(view: control_pb2.NodeView) -> Object:
         CreatedAt=rfc3339(node.created_at),
         UpdatedAt=rfc3339(node.updated_at),
         Spec={
-            "Labels": dict(spec.labels),
+            "Labels": ordered(spec.labels),
             "Role": spec.role.word,
             "Availability": spec.availability.word,
             **nonzero(
@@ -131,7 +132,7 @@ def node_detail(view: control_pb2.NodeView) -> Object:
             },
             "Engine": {
                 "EngineVersion": description.engine_version,
-                "Labels": dict(description.engine_labels),
+                "Labels": ordered(description.engine_labels),
             },
             "SecurityOptions": list(description.security_options),
             **nonzero(Volumes=list(description.volumes)),

@@ -100,10 +100,9 @@ def prune(session: Session, /, *, named: bool, force: bool, filters: Sequence[st
     wanted = parse_filters(filters, known=PRUNE_TESTS)
     named = named or any(map(is_true, wanted.get("all", [])))
     which = "all" if named else "anonymous"
-    if not force and not click.confirm(
+    if not force and not _agreed(
         f"WARNING! This will remove {which} local volumes not used by at least one task.\n"
-        "Are you sure you want to continue?",
-        err=True,
+        "Are you sure you want to continue?"
     ):
         return
     chosen = selected(unused(session.volumes.list(), named=named), filters, PRUNE_TESTS)
@@ -114,3 +113,20 @@ def prune(session: Session, /, *, named: bool, force: bool, filters: Sequence[st
             session.say(name)
         session.say("")
     session.say(f"Total reclaimed space: {format_size(answer.reclaimed_bytes)}")
+
+
+def _agreed(question: str) -> bool:
+    """Whether somebody says so; a script that forgot --force hears of it."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        import sys
+
+        from swarm.errors import Invalid
+
+        if sys.stdin.isatty():
+            raise  # Ctrl-C
+        click.echo(err=True)
+        raise Invalid(
+            "nobody answered, and nothing was removed", hint="give --force to be asked nothing"
+        ) from None

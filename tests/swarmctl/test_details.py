@@ -347,3 +347,14 @@ def test_what_completed_of_a_job_is_not_said_to_run() -> None:
 
     assert "Running:                1" in lines
     assert "Completed:              2 of 4" in lines
+
+
+def test_labels_of_nodes_and_services_are_in_order() -> None:
+    """Messages keep them in the order of a hash, so that two inspects of one node differed."""
+    labels = {f"l{n}": "" for n in range(20, 0, -1)}
+    of_node = node_detail(node("n1", labels=labels))["Spec"]
+    of_service = spec_detail(replace(SPEC, labels=labels))
+
+    for found in (of_node, of_service):
+        assert isinstance(found, dict)
+        assert list(found["Labels"]) == sorted(labels)

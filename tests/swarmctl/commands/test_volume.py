@@ -130,3 +130,17 @@ def test_labels_and_options_are_shown_in_order(swarm: FakeSwarm, socket: Path) -
 
     assert list(shown["Labels"]) == sorted(shown["Labels"])
     assert list(shown["Options"]) == sorted(shown["Options"])
+
+
+def test_prune_without_an_answer_removes_nothing_and_names_the_flag(
+    swarm: FakeSwarm, socket: Path
+) -> None:
+    """A script saw the question, no error, and the status of an interrupt."""
+    ran = run(socket, "volume", "prune", stdin=b"")
+
+    assert ran.status == 1
+    assert ran.err.splitlines()[-2:] == [
+        "Error: nobody answered, and nothing was removed",
+        "Hint: give --force to be asked nothing",
+    ]
+    assert not swarm.asked(volumes_pb2.PruneVolumesRequest)
