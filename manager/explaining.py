@@ -136,7 +136,7 @@ def _of_task(view: ClusterView, fleet: Fleet, ask: Ask, task: Task) -> str:
     where = _name(fleet, task.node_id)
     seen = view.observation(task)
     if state.is_terminal:
-        why = (seen.error or seen.message) if seen is not None else ""
+        why = (seen.error or task.eviction or seen.message) if seen is not None else ""
         told = f"{name} was on {where} and ended {state.word}"
         return f"{told}: {why}{_follows(view, task)}" if why else f"{told}{_follows(view, task)}"
     if view.node_state(task.node_id) is not NodeState.READY:

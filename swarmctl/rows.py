@@ -220,7 +220,7 @@ def task_desired(view: control_pb2.TaskView) -> str:
 
 
 def task_error(view: control_pb2.TaskView) -> str:
-    """Why the task waits or ended, if it is not well."""
+    """Why the task waits or ended, if it is not well, or why it had to go."""
     seen = view.observation
     if seen.error:
         return seen.error
@@ -228,6 +228,8 @@ def task_error(view: control_pb2.TaskView) -> str:
         return "out of memory" if seen.oom_killed else f"task: non-zero exit ({seen.exit_code})"
     if seen.state == objects_pb2.TASK_STATE_PREPARING and seen.message.startswith("waiting"):
         return seen.message
+    if view.task.eviction and view.task.desired > objects_pb2.TASK_STATE_RUNNING:
+        return view.task.eviction
     return "" if view.task.node_id else view.task.message
 
 

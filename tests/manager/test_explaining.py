@@ -1,5 +1,6 @@
 from msgspec import structs
 
+from manager import layout
 from manager.explaining import NO_LIMIT, Explanation, explain
 from manager.finding import find_task
 from swarm.ids import NodeId
@@ -144,6 +145,24 @@ def test_a_task_that_ended_says_how() -> None:
     summary = why(world, f"web.1.{task.id}").summary
 
     assert summary == "web.1 was on host-a and ended failed: exit code 3"
+
+
+def test_a_task_that_had_to_go_says_for_whom() -> None:
+    world = driven("a")
+    world.service()
+    world.converge()
+    (task,) = world.live()
+    world.write(
+        (
+            layout.task_key(WEB, task.id),
+            structs.replace(task, desired=TaskState.SHUTDOWN, eviction="preempted by db"),
+        )
+    )
+    world.report(task, TaskState.SHUTDOWN, message="shutdown")
+
+    summary = why(world, f"web.1.{task.id}").summary
+
+    assert summary == "web.1 was on host-a and ended shutdown: preempted by db"
 
 
 def test_a_task_that_is_tried_no_more_says_so_and_so_does_its_service() -> None:

@@ -124,6 +124,16 @@ def test_a_task_that_came_to_its_good_end_is_not_to_run() -> None:
     ]
 
 
+def test_a_task_that_had_to_go_says_why() -> None:
+    """Nothing failed, and yet somebody will ask where the replica went."""
+    view = task("t", state=objects_pb2.TASK_STATE_SHUTDOWN, desired=objects_pb2.TASK_STATE_SHUTDOWN)
+    view.task.eviction = "preempted by db"
+
+    [row] = task_rows([view], Detail(), now=NOW)
+
+    assert row["Error"] == '"preempted by db"'
+
+
 def test_a_task_that_has_settled_does_not_speak_of_its_past() -> None:
     def state(age: float) -> str:
         view = task("t", age=age)
