@@ -160,11 +160,15 @@ def remove(view: ClusterView, content: Stored) -> Commit:
     kind = kind_of(content)
     if found := used(view, kind, content.id):
         names = ", ".join(each.spec.name for each in found)
+        take = (
+            f"take it from them first: swarmctl service update --{kind.word}-rm "
+            f"{content.spec.name} SERVICE"
+        )
+        wait = "wait until tasks of earlier versions are replaced, and no rollback leads there"
         raise Refused(
             f"{kind.word} {content.spec.name} is in use by the following "
             f"service{'s' if len(found) > 1 else ''}: {names}",
-            hint=f"take it from them first: swarmctl service update --{kind.word}-rm "
-            f"{content.spec.name} SERVICE",
+            hint=take if users(view, kind, content.id) else wait,
         )
     key, name = _key(kind, content.id), layout.name_key(kind.word, content.spec.name)
     return Commit(

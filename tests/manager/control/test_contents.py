@@ -152,8 +152,12 @@ def test_a_used_secret_stays_and_the_refusal_names_the_services() -> None:
     for name in ("web", "api"):
         world.service(name, task=needing(id="id-db", name="db"))
 
-    with pytest.raises(Refused, match="in use by the following services: api, web"):
+    with pytest.raises(Refused, match="in use by the following services: api, web") as caught:
         contents.remove(world.view, world.view.secrets[DB])
+
+    assert caught.value.hint == (
+        "take it from them first: swarmctl service update --secret-rm db SERVICE"
+    )
 
 
 def test_a_secret_stays_while_a_rollback_may_need_it() -> None:
@@ -182,9 +186,12 @@ def test_a_secret_stays_while_a_task_of_an_older_version_may_start() -> None:
     world.task(task)
     world.new_version(service_id, container=ContainerSpec())
     before = contents.used(world.view, SECRET, DB)
+    with pytest.raises(Refused, match="following service: web") as caught:
+        contents.remove(world.view, world.view.secrets[DB])
     world.report(task, TaskState.FAILED)
 
     assert [each.id for each in before] == [service_id]
+    assert "wait until" in caught.value.hint  # nothing is left to be taken from it
     assert not contents.used(world.view, SECRET, DB)
 
 
