@@ -7,7 +7,7 @@ import msgspec
 
 from swarm.errors import Invalid
 from swarmctl import completing, options
-from swarmctl.commands.service import each
+from swarmctl.commands.service import each, show_found
 from swarmctl.io.session import Session
 from swarmctl.kinds import DURATION
 from swarmctl.lazy import Command
@@ -76,17 +76,21 @@ def ps(
 @click.pass_obj
 def inspect(session: Session, /, *, nodes: Sequence[str], form: str, pretty: bool) -> None:
     """Show nodes in full."""
+    from swarm.api.v1 import control_pb2
     from swarmctl.details import NODE_OPTIONAL, node_detail
     from swarmctl.inspecting import PRETTY, inspected
     from swarmctl.pretty import pretty_node
 
     if pretty and form:
         raise Invalid("--pretty and --format exclude each other", hint="leave one of them out")
-    views = session.control.nodes(named(session, nodes))
-    if pretty or form == PRETTY:
-        session.write("\n".join(map(pretty_node, views)))
-        return
-    session.write(inspected(list(map(node_detail, views)), form=form, optional=NODE_OPTIONAL))
+
+    def show(views: list[control_pb2.NodeView]) -> None:
+        if pretty or form == PRETTY:
+            session.write("\n".join(map(pretty_node, views)))
+            return
+        session.write(inspected(list(map(node_detail, views)), form=form, optional=NODE_OPTIONAL))
+
+    show_found(session, named(session, nodes), session.control.nodes, show)
 
 
 @click.command("update", cls=Command)

@@ -1,13 +1,16 @@
 """`swarmctl service ls|ps|inspect|logs|scale|rm`."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import click
 
-from swarm.errors import Invalid, SwarmError
+from swarm.errors import Invalid, Missing, SwarmError
 from swarmctl import completing, options
 from swarmctl.io.session import Session
 from swarmctl.lazy import Command
+
+T = TypeVar("T")
 
 _services = click.argument(
     "services", nargs=-1, required=True, metavar="SERVICE...", shell_complete=completing.services
@@ -102,17 +105,22 @@ def _resolved(session: Session, text: str) -> str:
 @click.pass_obj
 def inspect(session: Session, /, *, services: Sequence[str], form: str, pretty: bool) -> None:
     """Show services in full."""
+    from swarm.api.v1 import control_pb2
     from swarmctl.details import SERVICE_OPTIONAL, service_detail
     from swarmctl.inspecting import PRETTY, inspected
     from swarmctl.pretty import pretty_service
 
     if pretty and form:
         raise Invalid("--pretty and --format exclude each other", hint="leave one of them out")
-    views = session.control.services(services)
-    if pretty or form == PRETTY:
-        session.write("\n".join(map(pretty_service, views)))
-        return
-    session.write(inspected(list(map(service_detail, views)), form=form, optional=SERVICE_OPTIONAL))
+
+    def show(views: list[control_pb2.ServiceView]) -> None:
+        if pretty or form == PRETTY:
+            session.write("\n".join(map(pretty_service, views)))
+            return
+        details = list(map(service_detail, views))
+        session.write(inspected(details, form=form, optional=SERVICE_OPTIONAL))
+
+    show_found(session, services, session.control.services, show)
 
 
 @click.command("scale", cls=Command)
@@ -239,6 +247,25 @@ def each(session: Session, names: Sequence[str], act: Callable[[str], None]) -> 
         session.warn(f"Error: {failure.message}")
     if failures:
         raise failures[-1]
+
+
+def show_found(
+    session: Session,
+    names: Sequence[str],
+    find: Callable[[Sequence[str]], Sequence[T]],
+    show: Callable[[list[T]], None],
+) -> None:
+    """Show those of `names` that there are, and only then fail because of the others."""
+    found: list[T] = []
+    try:
+        found += find(names)
+    except Missing:
+        try:
+            each(session, names, lambda name: found.extend(find([name])))
+        finally:
+            show(found)
+        return
+    show(found)
 
 
 def plan_scaling(session: Session, targets: Sequence[str], *, form: str = "") -> bool:

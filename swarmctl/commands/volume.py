@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from swarmctl import completing, options
-from swarmctl.commands.service import each
+from swarmctl.commands.service import each, show_found
 from swarmctl.io.session import Session
 from swarmctl.lazy import Command
 
@@ -65,8 +65,12 @@ def inspect(session: Session, /, *, names: Sequence[str], form: str) -> None:
     from swarmctl.inspecting import inspected
     from swarmctl.volumes import volume_detail
 
-    found = [volume_detail(session.volumes.inspect(name)) for name in names]
-    session.write(inspected(found, form=form))
+    show_found(
+        session,
+        names,
+        lambda some: [volume_detail(session.volumes.inspect(name)) for name in some],
+        lambda found: session.write(inspected(found, form=form)),
+    )
 
 
 @click.command("rm", cls=Command)

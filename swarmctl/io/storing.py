@@ -3,11 +3,17 @@
 from collections.abc import Sequence
 
 from swarm.errors import Invalid
-from swarmctl.commands.service import each
-from swarmctl.contents import CONTENT_TESTS, content_detail, content_rows, pretty_content
+from swarmctl.commands.service import each, show_found
+from swarmctl.contents import (
+    CONTENT_TESTS,
+    View,
+    content_detail,
+    content_rows,
+    pretty_content,
+)
 from swarmctl.edits import pairs, without
 from swarmctl.filters import parse_filters, selected
-from swarmctl.inspecting import inspected
+from swarmctl.inspecting import PRETTY, inspected
 from swarmctl.io.contents import Change, Contents, read_data
 from swarmctl.io.session import Session
 from swarmctl.tables import Listing, listed
@@ -85,11 +91,14 @@ def inspect(
     """Show them in full."""
     if pretty and form:
         raise Invalid("--pretty and --format exclude each other", hint="leave one of them out")
-    views = contents.list(names)
-    if pretty:
-        session.write("\n".join(map(pretty_content, views)))
-        return
-    session.write(inspected(list(map(content_detail, views)), form=form))
+
+    def show(views: list[View]) -> None:
+        if pretty or form == PRETTY:
+            session.write("\n".join(map(pretty_content, views)))
+            return
+        session.write(inspected(list(map(content_detail, views)), form=form))
+
+    show_found(session, names, contents.list, show)
 
 
 def rm(session: Session, contents: Contents, names: Sequence[str]) -> None:

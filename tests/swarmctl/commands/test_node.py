@@ -43,7 +43,7 @@ def test_self_is_this_host(socket: Path) -> None:
     ids = run(socket, "node", "inspect", "-f", "{{.ID}}", "self", "w1").out.split()
 
     assert sorted(ids) == sorted([NODE_ID, "w1"])
-    [detail] = json.loads(run(socket, "node", "inspect", "w1").out)
+    [detail] = json.loads(run(socket, "node", "inspect", "nope", "w1").out)
     assert detail["Spec"]["Labels"] == {"zone": "east"}
     assert "Hostname:" in run(socket, "node", "inspect", "--pretty", "w1").out
 

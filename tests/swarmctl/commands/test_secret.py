@@ -170,3 +170,17 @@ def test_a_file_that_is_far_too_large_is_not_read_whole_and_not_said_to_be_small
 
     assert (ran.status, swarm.requests) == (1, [])
     assert "film has more than 1048576 bytes (1MiB)" in ran.err
+
+
+def test_what_is_found_is_shown_though_something_else_is_not(
+    swarm: FakeSwarm, socket: Path
+) -> None:
+    """As with Docker: what there is on standard output, what there is not as the error."""
+    ran = run(socket, "secret", "inspect", "none", "db", "nil")
+
+    assert [each["Spec"]["Name"] for each in json.loads(ran.out)] == ["db"]
+    assert ran.status == 1
+    assert "secret 'none' not found" in ran.err
+    assert "secret 'nil' not found" in ran.err
+    assert json.loads(run(socket, "secret", "inspect", "none").out) == []
+    assert run(socket, "config", "inspect", "-f", "pretty", "site").out.startswith("ID:")

@@ -103,7 +103,7 @@ def test_tasks_on_this_host_are_selected(swarm: FakeSwarm, socket: Path) -> None
 
 
 def test_a_service_is_inspected(socket: Path) -> None:
-    [detail] = json.loads(run(socket, "service", "inspect", "web").out)
+    [detail] = json.loads(run(socket, "service", "inspect", "web", "none").out)
     image = run(
         socket, "service", "inspect", "-f", "{{.Spec.TaskTemplate.ContainerSpec.Image}}", "web"
     )

@@ -71,7 +71,9 @@ def test_a_volume_is_shown_in_full(socket: Path) -> None:
     assert shown["Options"] == {"type": "tmpfs"}
     assert shown["Scope"] == "local"
     assert shown["UsedBy"] == ["web.1.x"]
-    assert "no such volume: none" in run(socket, "volume", "inspect", "none").err
+    none = run(socket, "volume", "inspect", "none", "data-1")
+    assert (none.status, [each["Name"] for each in json.loads(none.out)]) == (1, ["data-1"])
+    assert "no such volume: none" in none.err
 
 
 def test_removal_names_what_is_in_use_and_goes_on(swarm: FakeSwarm, socket: Path) -> None:
