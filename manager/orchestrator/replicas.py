@@ -94,13 +94,17 @@ class Replica(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Settled(Struct, frozen=True, kw_only=True, gc=False):
-    """How a replica stands: UP since when, or what holds its place, and what it needs now."""
+    """How a replica stands: UP since when, or what holds its place, and what it needs now.
+
+    It is spent when it failed and its restart policy allows no other attempt.
+    """
 
     replica: Replica
     standing: Standing
     holder: Attempt | None = None
     up_since: float = 0.0
     need: Opening | Wait | None = None
+    is_spent: bool = False
 
 
 class Frame(Struct, frozen=True, kw_only=True):
@@ -331,8 +335,12 @@ def _follow_up(replica: Replica, frame: Frame, draft: Draft) -> Settled:
         if isinstance(following, Never) and following.done:
             return _done(replica, last, frame)
         if frame.is_current(last):
-            need = _next(replica, following, frame, draft)
-            return Settled(replica=replica, standing=Standing.MOVING, need=need)
+            return Settled(
+                replica=replica,
+                standing=Standing.MOVING,
+                need=_next(replica, following, frame, draft),
+                is_spent=isinstance(following, Never),
+            )
     elif is_not_repeated(last, frame):
         return Settled(replica=replica, standing=Standing.AWAY)
     restarts = last.task.restarts if frame.is_current(last) else ()

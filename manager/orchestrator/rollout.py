@@ -73,9 +73,15 @@ class Course(Struct, frozen=True, kw_only=True):
         return bool(self.canaries) or not self.may_replace
 
     def has_failed(self, settled: Settled) -> bool:
-        """Whether the replica's new task failed, and that was put up with."""
+        """Whether the replica's new task failed, and that was put up with.
+
+        Who lets a rollout go on puts up with the replicas that are not tried again, too:
+        they would hold their places for ever.
+        """
         rollout = self.rollout
-        return rollout is not None and settled.replica.name in rollout.failed
+        if rollout is None:
+            return False
+        return settled.replica.name in rollout.failed or (rollout.promoted and settled.is_spent)
 
 
 class Reversal(Struct, frozen=True, kw_only=True):

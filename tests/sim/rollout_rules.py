@@ -9,7 +9,13 @@ too many failures have their consequence; and it is over only after `monitor_s`.
 from collections.abc import Callable, Iterator
 
 from swarm.objects import Rollout, Task
-from swarm.specs import FailureAction, Replicated, RestartCondition, UpdateOrder
+from swarm.specs import (
+    FailureAction,
+    Replicated,
+    RestartCondition,
+    RestartPolicy,
+    UpdateOrder,
+)
 from swarm.states import RolloutState, TaskState
 from tests.sim.decided import Decided, Objection
 
@@ -156,9 +162,27 @@ def _had_others(decided: Decided, slot: int, new: list[Task]) -> bool:
 
 
 def _put_up_with(decided: Decided) -> set[int]:
-    """The slots whose failures the policy allows for."""
+    """The slots whose failures the policy allows for, or whoever let the rollout go on."""
     rollout = decided.rollout
-    return {int(each) for each in rollout.failed if each.isdigit()} if rollout else set()
+    if rollout is None:
+        return set()
+    failed = {int(each) for each in rollout.failed if each.isdigit()}
+    if rollout.promoted and decided.service is not None:
+        failed |= set(_spent(decided, decided.service.spec.task.restart))
+    return failed
+
+
+def _spent(decided: Decided, policy: RestartPolicy) -> Iterator[int]:
+    """The slots whose newest attempt failed, and may be the last."""
+    newest: dict[int, Task] = {}
+    for task in sorted(decided.tasks.values(), key=lambda each: each.attempt):
+        newest[task.slot] = task
+    for slot, task in newest.items():
+        seen = decided.view.observation(task)
+        has_failed = seen is not None and seen.state in (TaskState.FAILED, TaskState.REJECTED)
+        is_bound = policy.condition is RestartCondition.NONE or policy.max_attempts > 0
+        if has_failed and is_bound and decided.is_new(task):
+            yield slot
 
 
 def _is_rolled(decided: Decided, tasks: list[Task]) -> bool:

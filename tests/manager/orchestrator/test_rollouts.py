@@ -243,6 +243,25 @@ def test_a_paused_rollout_goes_on_when_it_is_promoted() -> None:
     assert versions(world) == {2: 4}
 
 
+def test_a_promoted_rollout_does_not_wait_for_what_is_not_tried_again() -> None:
+    """The first replica fails, and may be tried once only.
+
+    1. Its failure pauses the rollout.
+    2. Somebody lets it go on: the replica is down for good, and would hold the only place.
+    """
+    world = running(3, UpdatePolicy(parallelism=1))
+    update(world, restart=RestartPolicy(condition=RestartCondition.NONE))
+    go_on(world, 5.0, fails=lambda task: bad(task) and task.slot == 1)
+    assert rollout(world).state is RolloutState.PAUSED
+
+    act(world, services.promote(world.view, WEB, now=world.now))
+    least = go_on(world, 30.0)
+
+    assert rollout(world).state is RolloutState.COMPLETED
+    assert versions(world)[1] == 0
+    assert least == 1
+
+
 def test_failures_up_to_the_ratio_are_put_up_with() -> None:
     """One of four may fail; the second failure is one too many."""
     world = running(4, UpdatePolicy(parallelism=1, max_failure_ratio=0.25))
@@ -630,6 +649,69 @@ def test_a_node_without_room_for_two_is_updated_also_when_an_earlier_update_foun
     world.converge()
 
     assert versions(world) == {3: 1}
+
+
+def test_a_rollout_is_not_over_while_nodes_are_in_doubt() -> None:
+    """Found by seed 25175 of the simulation: an update went on that nobody had promoted."""
+    world = running(mode=Global(), update=UpdatePolicy(canary=1))
+    update(world)
+    world.converge()
+    nodes = [task.node_id for task in world.live() if task.spec_version == 1]
+    for node_id in nodes:
+        world.disconnect(node_id)
+    world.doubt(*nodes)
+    world.wait(60.0)
+    assert rollout(world).state is RolloutState.CANARY
+
+    for node_id in nodes:
+        world.connect(node_id)
+    world.wait(60.0)
+
+    assert rollout(world).state is RolloutState.CANARY
+    assert versions(world) == {1: 2, 2: 1}
+
+
+def test_a_node_that_missed_a_rollout_is_updated_when_its_turn_comes() -> None:
+    """Found by seed 25175 of the simulation: a node kept the earlier version for ever.
+
+    1. A rollout is over while a node is down.
+    2. The node comes back when another one has just joined, whose task does not run yet.
+    3. That task runs: it is a first attempt, but the node's turn has come.
+    """
+    world = running(mode=Global(), update=UpdatePolicy(parallelism=1))
+    world.disconnect(A)
+    world.plan()
+    update(world)
+    world.converge()
+    world.wait(60.0)
+    assert rollout(world).state is RolloutState.COMPLETED
+
+    world.node("late")
+    world.plan()
+    world.connect(A)
+    world.plan()
+    assert versions(world) == {1: 1, 2: 3}
+    (starting,) = (task for task in world.wanted() if task.node_id == "late")
+    world.report(starting, TaskState.RUNNING)
+    world.converge()
+
+    assert versions(world) == {2: 4}
+
+
+def test_a_failed_replacement_holds_no_rollout_where_nothing_may_start_any_more() -> None:
+    """Found by seed 27611 of the simulation: a rollout that went on for ever."""
+    policy = UpdatePolicy(order=START_FIRST, failure_action=FailureAction.CONTINUE, monitor_s=0.0)
+    world = running(mode=Global(), update=policy)
+    update(world, placement=Placement(constraints=("node.labels.zone!=west",)))
+    for _ in range(6):
+        world.obey(fails=lambda task: task.node_id == A and task.spec_version == 2)
+        world.plan()
+    assert rollout(world).state is RolloutState.UPDATING
+
+    world.set_node(A, labels={"zone": "west"})
+    world.wait(60.0)
+
+    assert rollout(world).state is RolloutState.COMPLETED
 
 
 def test_a_node_that_joins_runs_no_earlier_version_that_does_not_admit_it() -> None:
