@@ -36,7 +36,7 @@ def update(session: Session, /, service: str, **flags: object) -> None:
     """Change a service; its tasks are replaced step by step where that takes new ones.
 
     Only what the flags name is changed. Of a pair the removal comes first, and what is added
-    replaces what has the same key.
+    replaces what has the same key. Without flags, a rollout that is paused goes on.
     """
     if flags.pop("rollback"):
         view = _rolled_back(session, service, flags)
