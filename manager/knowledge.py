@@ -255,14 +255,20 @@ class Knowledge:
             self.recount(task)
 
     def _is_rolling(self, service_id: ServiceId) -> bool:
-        """Whether a rollout waits for tasks to come up: then is a first start news to plan by."""
+        """Whether a rollout waits for tasks to come up: then is a first start news to plan by.
+
+        One that is over may have left replicas of an earlier version on nodes that were down.
+        """
         service, ledger = self.services.get(service_id), self.ledgers.get(service_id)
         if service is None or service.spec.is_job:
             return False
-        rollout = ledger.rollout if ledger is not None else None
+        rollout, version = ledger.rollout if ledger is not None else None, service.spec_version
+        wanted = TaskState.RUNNING
+        if any(of != version and want <= wanted for want, of, _ in self.tally.of(service_id)):
+            return True
         if rollout is None:
-            return service.spec_version > 1
-        return rollout.spec_version != service.spec_version or not rollout.state.is_over
+            return version > 1
+        return rollout.spec_version != version or not rollout.state.is_over
 
     def _follow(self, old: Service | None, new: Service | None) -> None:
         """Keep track of who looks at whom; both are the same service."""

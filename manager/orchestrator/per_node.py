@@ -78,11 +78,17 @@ def _sort_out(
 
 
 def _settle_unadmitted(replica: Replica, frame: Frame, draft: Draft) -> Settled:
-    """Nothing can start here, so nothing is stopped for a rollout either."""
+    """Nothing can start here, so nothing is stopped for a rollout either.
+
+    A node in doubt will be back in a moment, or be down: a rollout is not over before that.
+    """
     if replica.having(Phase.LIVE):
         found = settle(replica, frame, draft)
-        if found.standing is not Standing.OLD:
+        is_failed = found.standing is Standing.REPLACING and found.need is not None
+        if found.standing is not Standing.OLD and not is_failed:
             return structs.replace(found, need=None)
+        if found.holder is not None and found.holder.unsure:
+            return Settled(replica=replica, standing=Standing.MOVING)
     elif replica.attempts and not frame.may_stay(replica.attempts[-1].task):
         draft.stop(replica.attempts[-1])
     is_leaving = bool(replica.having(Phase.LEAVING))

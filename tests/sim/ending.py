@@ -146,7 +146,8 @@ def _of_waiting(view: ClusterView, service: Service, task: Task) -> Iterator[str
     if placement.affinities or any(
         wish.service == service.spec.name
         for other in view.services.values()
-        for wish in other.spec.task.placement.affinities
+        for spec in (other.spec, *view.versions_of(other.id).values())
+        for wish in spec.task.placement.affinities
     ):
         return
     if not task.slot:

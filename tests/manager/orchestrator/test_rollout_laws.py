@@ -131,6 +131,7 @@ class AnyRollout(RuleBasedStateMachine):
         self.world = Checked()
         self.abandoned: set[TaskId] = set()
         self.crashing: set[int] = set()
+        self.places = 0
         for node in NODES:
             self.world.node(node, cpu_millis=6000)
 
@@ -240,9 +241,16 @@ class AnyRollout(RuleBasedStateMachine):
 
     @invariant()
     def not_too_many_are_wanted(self) -> None:
-        """One more for each place, each that has to leave its node, each failure forgiven."""
+        """One more for each place, each that has to leave its node, each failure forgiven.
+
+        Places that a policy once gave are not taken back when an operator gives fewer.
+        """
         service = self.world.view.services.get(WEB)
-        if service is None or self.world.dirty:
+        if service is None:
+            return
+        policies = (service.spec.update, service.spec.rollback)
+        self.places = max(self.places, *(each.parallelism or 99 for each in policies))
+        if self.world.dirty:
             return
         stays = Whereabouts(self.world.view, service).may_stay
         live = [
@@ -251,11 +259,9 @@ class AnyRollout(RuleBasedStateMachine):
             if self.world.view.node_state(task.node_id) is not NodeState.DOWN
         ]
         rollout = self._rollout()
-        policies = (service.spec.update, service.spec.rollback)
-        places = max(each.parallelism or 99 for each in policies)
         forgiven = len(rollout.failed) if rollout is not None else 0
         leaving = sum(not stays(task) for task in live)
-        assert len(live) <= self._replicas() + places + leaving + forgiven
+        assert len(live) <= self._replicas() + self.places + leaving + forgiven
 
     def teardown(self) -> None:
         """Once nothing fails and somebody promotes, the version that is wanted is everywhere."""

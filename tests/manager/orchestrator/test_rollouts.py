@@ -660,11 +660,13 @@ def test_a_rollout_is_not_over_while_nodes_are_in_doubt() -> None:
     for node_id in nodes:
         world.disconnect(node_id)
     world.doubt(*nodes)
+    world.plan()
     world.wait(60.0)
     assert rollout(world).state is RolloutState.CANARY
 
     for node_id in nodes:
         world.connect(node_id)
+    world.plan()
     world.wait(60.0)
 
     assert rollout(world).state is RolloutState.CANARY
