@@ -87,7 +87,10 @@ def _settle_unadmitted(replica: Replica, frame: Frame, draft: Draft) -> Settled:
         is_failed = found.standing is Standing.REPLACING and found.need is not None
         if found.standing is not Standing.OLD and not is_failed:
             return structs.replace(found, need=None)
-        if found.holder is not None and found.holder.unsure:
+        assert found.holder is not None
+        if not frame.stays(found.holder):
+            return structs.replace(found, standing=Standing.MISPLACED, need=None)
+        if found.holder.unsure:
             return Settled(replica=replica, standing=Standing.MOVING)
     elif replica.attempts and not frame.may_stay(replica.attempts[-1].task):
         draft.stop(replica.attempts[-1])
