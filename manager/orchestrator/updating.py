@@ -10,6 +10,7 @@ place; neither does one whose node is down, nor one whose failure is put up with
 
 from collections.abc import Iterable, Sequence
 
+from manager.orchestrator.attempts import Phase
 from manager.orchestrator.draft import Draft
 from manager.orchestrator.replicas import Settled, Standing, anew, is_up
 from manager.orchestrator.rollout import Course
@@ -56,10 +57,13 @@ def _moved(settled: Iterable[Settled], course: Course) -> int:
 
 
 def _stays_behind(settled: Settled, version: int) -> bool:
+    last = settled.replica.attempts[-1] if settled.replica.attempts else None
+    is_new = last is not None and last.task.spec_version == version
     if settled.standing in (Standing.AWAY, Standing.MISPLACED):
-        attempts = settled.replica.attempts
-        return not attempts or attempts[-1].task.spec_version != version
-    return settled.standing is Standing.OLD
+        return not is_new
+    # The new task of one that is in doubt waits for a node until the doubt is over.
+    is_awaited = is_new and last is not None and last.phase is Phase.WAITING
+    return settled.standing is Standing.OLD and not is_awaited
 
 
 def _given_back_at(settled: Sequence[Settled], course: Course) -> float:

@@ -319,8 +319,9 @@ class _Search:
 
 
 def _ranks_below(load: Load, ask: Ask) -> bool:
-    """Whether its tasks may give way: those that the service has to be near are no help gone."""
-    needed = any(w.required and not w.anti and w.service == load.ask.name for w in ask.affinities)
+    """Whether its tasks may give way: those that the service relies on are no help gone."""
+    near = (w.service for w in ask.affinities if w.required and not w.anti)
+    needed = load.ask.name in (*near, *ask.needs)
     is_other = load.ask.service_id != ask.service_id
     return is_other and not needed and load.ask.priority < ask.priority
 

@@ -500,6 +500,33 @@ def test_canaries_are_taken_back() -> None:
     assert rollout(world).state is RolloutState.ROLLBACK_COMPLETED
 
 
+def test_a_canary_that_waits_beside_a_task_in_doubt_is_the_only_one() -> None:
+    """Found by seed 32402 of the simulation: a second replica was replaced.
+
+    1. A node is lost, and what is to replace its task finds no room.
+    2. It waits as the canary of a new version.
+    3. A new leader has not heard of the node yet: the lost task may be there after all.
+    """
+    full = TaskSpec(reservations=Resources(cpu_millis=1000))
+    world = Driven()
+    world.node("a", cpu_millis=1000)
+    world.node("b", cpu_millis=1000)
+    world.service(replicas=2, task=full, update=UpdatePolicy(canary=1))
+    world.converge()
+    world.disconnect(NodeId("a"))
+    world.plan()
+    update(world)
+    world.plan()
+    (canary,) = (task for task in world.wanted() if task.spec_version == 2)
+    assert not canary.node_id
+
+    world.doubt(NodeId("a"))
+    world.plan()
+
+    assert versions(world)[1] == 2
+    assert [task.slot for task in world.wanted() if task.spec_version == 2] == [canary.slot]
+
+
 def test_a_canary_that_fails_leads_back() -> None:
     policy = UpdatePolicy(parallelism=0, canary=1, failure_action=FailureAction.ROLLBACK)
     world = running(5, policy)

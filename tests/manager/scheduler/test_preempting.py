@@ -12,7 +12,16 @@ from manager.scheduler.placement import place
 from manager.scheduler.preempting import Preemption, preempt, preempted_by
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Task
-from swarm.specs import EndpointSpec, Port, PublishMode, Resources, TaskSpec
+from swarm.specs import (
+    Affinity,
+    Dependency,
+    EndpointSpec,
+    Placement,
+    Port,
+    PublishMode,
+    Resources,
+    TaskSpec,
+)
 from swarm.states import TaskState
 from tests.manager.scheduler.scenes import Scene, make_crowd
 from tests.manager.world import World
@@ -76,6 +85,21 @@ def test_nobody_gives_way_to_equals_or_where_there_is_room_or_in_vain() -> None:
     world.node("b", cpu_millis=1000)
     assert preempted(world) == ()
     assert [len(found.victims) for found in preempted(world, wanted=2)] == []
+
+
+def test_nobody_gives_way_to_what_relies_on_it() -> None:
+    """Found by seeds 33519 and 33812 of the simulation: a service stopped what it waited for."""
+    world = World()
+    world.node("a", cpu_millis=1000)
+    world.service("low", task=HALF)
+    near = Placement(affinities=(Affinity(service="low"),))
+    world.service("after", task=structs.replace(WHOLE, depends_on=(Dependency(service="low"),)))
+    world.service("near", task=structs.replace(WHOLE, placement=near))
+    world.service("web", task=WHOLE)
+    run(world, "low", "a")
+
+    assert preempted(world, "after") == preempted(world, "near") == ()
+    assert preempted(world, "web")
 
 
 def test_what_is_leaving_anyway_is_waited_for() -> None:
