@@ -1,10 +1,10 @@
 """Keep track of a rollout: when it begins, what its failures lead to, and when it is over.
 
 What can be told from the tasks is told from the tasks. The record only holds what would be
-lost with them: which replicas failed while they were watched, whether somebody let it go on,
-and how it ended. A rollout begins when tasks of an earlier version are found, whoever changed
-the service, or when one is overtaken that was not over; a rollback that an operator or a
-failure asked for was recorded by who decided it.
+lost with them: which replicas failed while they were watched or for good, whether somebody let
+it go on, and how it ended. A rollout begins when tasks of an earlier version are found, whoever
+changed the service, or when one is overtaken that was not over; a rollback that an operator or
+a failure asked for was recorded by who decided it.
 """
 
 from collections import Counter
@@ -17,10 +17,17 @@ from manager.orchestrator.attempts import Attempt, Phase
 from manager.orchestrator.draft import Draft
 from manager.orchestrator.draining import Whereabouts
 from manager.orchestrator.replicas import PROVEN_S, Frame, Settled, Standing
+from manager.orchestrator.restarting import Never, after_end
 from manager.revising import revised, revision_of
 from manager.view import ClusterView
 from swarm.objects import ROLLED_BACK, Revision, Rollout, Service
-from swarm.specs import FailureAction, RestartCondition, UpdateOrder, UpdatePolicy
+from swarm.specs import (
+    FailureAction,
+    RestartCondition,
+    RestartPolicy,
+    UpdateOrder,
+    UpdatePolicy,
+)
 from swarm.states import RolloutState, TaskState
 
 _MOVING_ON = (RolloutState.UPDATING, RolloutState.CANARY, RolloutState.ROLLBACK_STARTED)
@@ -105,8 +112,9 @@ def take_up(
     is_back = rollout.state.is_rollback
     policy = service.spec.rollback if is_back else service.spec.update
     broken = _broken(service)
-    if rollout.state in _MOVING_ON and (failed := _failures(rollout, policy, attempts, broken)):
-        rollout = _having_failed(rollout, failed)
+    if rollout.state in _MOVING_ON:
+        failed = _failures(rollout, policy, attempts, broken, service.spec.task.restart)
+        rollout = _having_failed(rollout, failed) if failed else rollout
     course = Course(service=service, policy=policy, rollout=rollout)
     if not _has_failed_too_much(course):
         return course
@@ -227,22 +235,30 @@ def _failures(
     policy: UpdatePolicy,
     attempts: Iterable[Attempt],
     broken: tuple[TaskState, ...],
+    restart: RestartPolicy,
 ) -> set[str]:
-    """The replicas whose new tasks failed while they were watched, in this rollout."""
+    """The replicas whose new tasks failed in this rollout: while they were watched, or for good.
+
+    One that is not tried again would hold its place for ever, and nobody would hear of it.
+    """
     return {
         _replica_of(each)
         for each in attempts
-        if each.state in broken and _counts(each, rollout, policy)
+        if each.state in broken and _counts(each, rollout, policy, restart)
     }
 
 
-def _counts(attempt: Attempt, rollout: Rollout, policy: UpdatePolicy) -> bool:
+def _counts(
+    attempt: Attempt, rollout: Rollout, policy: UpdatePolicy, restart: RestartPolicy
+) -> bool:
     task = attempt.task
     if task.spec_version != rollout.spec_version or task.created_at < rollout.started_at:
         return False
     if rollout.promoted and attempt.at <= rollout.changed_at:
         return False
-    return not attempt.up_at or attempt.at - attempt.up_at <= policy.monitor_s
+    if not attempt.up_at or attempt.at - attempt.up_at <= policy.monitor_s:
+        return True
+    return after_end(restart, task, attempt.state, attempt.at) == Never(done=False)
 
 
 def _replica_of(attempt: Attempt) -> str:

@@ -262,6 +262,19 @@ def test_a_promoted_rollout_does_not_wait_for_what_is_not_tried_again() -> None:
     assert least == 1
 
 
+def test_a_replica_that_fails_for_good_counts_however_long_it_ran() -> None:
+    """It would hold its place for ever, and nobody would hear of it."""
+    world = running(3, UpdatePolicy(parallelism=1, monitor_s=1.0, delay_s=60.0))
+    update(world, restart=RestartPolicy(condition=RestartCondition.NONE))
+    go_on(world, 10.0)
+    (new,) = (task for task in world.live() if task.spec_version == 2)
+    world.report(new, TaskState.FAILED)
+    world.plan()
+
+    assert rollout(world).state is RolloutState.PAUSED
+    assert new.id in rollout(world).message
+
+
 def test_failures_up_to_the_ratio_are_put_up_with() -> None:
     """One of four may fail; the second failure is one too many."""
     world = running(4, UpdatePolicy(parallelism=1, max_failure_ratio=0.25))
