@@ -34,7 +34,7 @@ from swarm.objects import (
     SpecVersion,
     Task,
 )
-from swarm.specs import Global, GlobalJob, ServiceSpec
+from swarm.specs import Global, GlobalJob, TaskSpec
 from swarm.states import NodeState, TaskState
 
 
@@ -65,6 +65,7 @@ class Knowledge:
         self.standing: dict[NodeId, NodeState] = {}
         self.tally = Tally()
         self._followers: dict[str, set[ServiceId]] = {}
+        self._followed: dict[ServiceId, set[str]] = {}
 
     def learn(self, key: Key, value: Value, notes: Notes) -> None:
         """`key` has this value now."""
@@ -91,6 +92,7 @@ class Knowledge:
                 notes.contents.add(value.id)
             case SpecVersion():
                 self.versions.setdefault(key.service_id, {})[value.version] = value
+                self._follow(key.service_id)
                 notes.services.add(key.service_id)
             case Cluster():
                 self.cluster = value
@@ -112,8 +114,8 @@ class Knowledge:
                 old = self.services.pop(key.service_id, None)
                 self.globals.discard(key.service_id)
                 notes.services.add(key.service_id)
+                self._follow(key.service_id)
                 if old is not None:
-                    self._follow(old, None)
                     notes.services.update(self.followers(old.spec.name))
                 notes.event(service_event(old, None, now=notes.now))
             case layout.NODES:
@@ -130,6 +132,7 @@ class Knowledge:
                 versions.pop(int(key.path[1]), None)
                 if not versions:
                     self.versions.pop(key.service_id, None)
+                self._follow(key.service_id)
                 notes.services.add(key.service_id)
             case layout.LEDGERS:
                 self.ledgers.pop(key.service_id, None)
@@ -169,7 +172,7 @@ class Knowledge:
         self.services[service.id] = service
         if isinstance(service.spec.mode, Global | GlobalJob):
             self.globals.add(service.id)
-        self._follow(old, service)
+        self._follow(service.id)
         notes.services.add(service.id)
         notes.services.update(self.followers(service.spec.name))
         notes.event(service_event(old, service, now=notes.now))
@@ -270,16 +273,21 @@ class Knowledge:
             return version > 1
         return rollout.spec_version != version or not rollout.state.is_over
 
-    def _follow(self, old: Service | None, new: Service | None) -> None:
-        """Keep track of who looks at whom; both are the same service."""
-        for service, is_new in ((old, False), (new, True)):
-            if service is None:
-                continue
-            for name in _looked_at(service.spec):
-                followers = self._followers.setdefault(name, set())
-                (followers.add if is_new else followers.discard)(service.id)
-                if not followers:
-                    del self._followers[name]
+    def _follow(self, service_id: ServiceId) -> None:
+        """Keep track of whom a service looks at, by any version that it may start tasks of."""
+        service = self.services.get(service_id)
+        specs = [each.task for each in self.versions.get(service_id, {}).values()]
+        specs += [service.spec.task] if service is not None else []
+        before = self._followed.pop(service_id, set())
+        names = {name for spec in specs for name in _looked_at(spec)}
+        if names:
+            self._followed[service_id] = names
+        for name in names - before:
+            self._followers.setdefault(name, set()).add(service_id)
+        for name in before - names:
+            self._followers[name].discard(service_id)
+            if not self._followers[name]:
+                del self._followers[name]
 
     def _is_down(self, node_id: NodeId) -> bool:
         return self.standing.get(node_id, NodeState.DOWN) is NodeState.DOWN
@@ -294,9 +302,9 @@ def _in_our_time(seen: Observation, task: Task | None, now: float) -> Observatio
     return structs.replace(seen, at=at, running_at=running_at)
 
 
-def _looked_at(spec: ServiceSpec) -> set[str]:
-    near = {each.service for each in spec.task.placement.affinities}
-    return near | {each.service for each in spec.task.depends_on}
+def _looked_at(spec: TaskSpec) -> set[str]:
+    near = {each.service for each in spec.placement.affinities}
+    return near | {each.service for each in spec.depends_on}
 
 
 def _placement_facts(node: Node) -> tuple[object, ...]:

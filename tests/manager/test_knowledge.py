@@ -3,7 +3,7 @@ from manager.applied import Notes
 from manager.decoding import Key, read_key
 from manager.knowledge import Knowledge
 from swarm.ids import NodeId, ServiceId, TaskId
-from swarm.objects import Observation, Service, Task
+from swarm.objects import Observation, Service, SpecVersion, Task
 from swarm.specs import ContainerSpec, Dependency, ServiceSpec, TaskSpec
 from swarm.states import TaskState
 
@@ -36,6 +36,20 @@ def test_who_looks_at_a_service_is_touched_with_it_until_it_looks_elsewhere() ->
 
     assert notes.services == {WEB, DB}
     known.learn(key(layout.service_key(WEB)), service(WEB), Notes(2.0))
+    assert not known.followers("db")
+
+
+def test_who_looked_at_a_service_is_touched_with_it_while_that_version_lasts() -> None:
+    """Found by seed 4544 of the simulation: a run of an earlier version waited for ever."""
+    known = Knowledge()
+    before = service(WEB, "db")
+    version = key(layout.version_key(WEB, 1))
+    known.learn(key(layout.service_key(WEB)), before, Notes(1.0))
+    known.learn(version, SpecVersion.of(before), Notes(1.0))
+    known.learn(key(layout.service_key(WEB)), service(WEB), Notes(2.0))
+
+    assert set(known.followers("db")) == {WEB}
+    known.forget(version, 1, Notes(3.0))
     assert not known.followers("db")
 
 
