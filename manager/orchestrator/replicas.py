@@ -154,11 +154,11 @@ class Frame(Struct, frozen=True, kw_only=True):
         return (spec or self.service.spec.task).restart
 
     def merit(self, attempt: Attempt) -> tuple[Fitness, bool, bool, TaskState]:
-        """The greater, the rather it is kept. Of two that are to be replaced once their successor
-        is up, that is the one that runs, even if nobody has heard of its node lately.
+        """The greater, the rather it is kept. Of two that are to be replaced anyway, that is the
+        one that runs, even if nobody has heard of its node lately.
         """
         fitness = self.fitness(attempt)
-        serves = self.start_first and fitness is not Fitness.FIT and is_up(attempt)
+        serves = fitness is not Fitness.FIT and is_up(attempt)
         return fitness, serves, not attempt.unsure, attempt.state
 
 

@@ -657,6 +657,35 @@ def test_what_runs_on_a_node_in_doubt_stays_until_the_newer_version_replaces_it(
     assert {task.spec_version for task in world.wanted()} <= {1, 3}
 
 
+def test_what_runs_on_a_node_in_doubt_is_not_given_up_for_what_is_outdated_too() -> None:
+    """Found by seed 10582 of the simulation: a rollout stopped what ran, and started nothing.
+
+    1. A second version starts beside the first.
+    2. A new leader has not heard of the first one's node: it may well be at work.
+    3. A third version overtakes the second before that is up. It is not to start first.
+    """
+    world = running(2, UpdatePolicy(order=START_FIRST))
+    update(world)
+    world.plan()
+    (second,) = (task for task in world.wanted() if task.spec_version == 2)
+    live = (task for task in world.live() if task.slot == second.slot)
+    (old,) = (task for task in live if task.id != second.id)
+    world.disconnect(old.node_id)
+    world.doubt(old.node_id)
+    world.plan()
+    assert versions(world) == {1: 2, 2: 1}
+
+    spec = world.view.services[WEB].spec
+    task = structs.replace(spec.task, force_update=2)
+    changed = structs.replace(spec, task=task, update=UpdatePolicy())
+    version = world.view.version(layout.service_key(WEB))
+    act(world, services.update(world.view, WEB, version, changed, now=world.now))
+    world.plan_once(WEB)
+
+    assert world.view.tasks[second.id].desired > TaskState.RUNNING
+    assert world.view.tasks[old.id].desired is TaskState.RUNNING
+
+
 def test_on_every_node_the_new_task_starts_beside_the_old_one() -> None:
     world = running(mode=Global(), update=UpdatePolicy(parallelism=1, order=START_FIRST))
     update(world)
