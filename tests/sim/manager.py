@@ -30,7 +30,7 @@ from manager.decisions import (
 from manager.dispatch.arrivals import arrive
 from manager.dispatch.assignments import Assignments
 from manager.dispatch.sessions import SILENT_PERIODS, Sessions
-from manager.dispatch.statuses import Reported, record
+from manager.dispatch.statuses import Reported, expected, record
 from manager.election import (
     Announce,
     Await,
@@ -68,7 +68,6 @@ from manager.store import (
     Absent,
     Batch,
     Commit,
-    Compare,
     Delete,
     Fence,
     Item,
@@ -814,7 +813,7 @@ class Manager:
         def granted(lease: Any) -> None:
             key = layout.manager_key(self.id)
             self.commit(
-                Commit((), (Put(key, self.id.encode(), lease.id),)),
+                Commit((expected(self.view, key),), (Put(key, self.id.encode(), lease.id),)),
                 lambda revision: self._caught_up(revision, lambda: present(lease.id)),
                 self._be_absent,
             )
@@ -852,8 +851,6 @@ class Manager:
 
     def _renew(self, session: Session, lease: LeaseId) -> None:
         key = layout.session_key(session.node_id)
-        version = self.view.version(key)
-        compare: Compare = Unchanged(key, version) if version else Absent(key)
 
         def done(revision: int) -> None:
             line = self.lines.get(session.node_id)
@@ -864,7 +861,8 @@ class Manager:
             if not isinstance(err, Conflict) and self._lease == lease:
                 self._be_absent(err)
 
-        self.commit(Commit((compare,), (Put(key, pack(session), lease),)), done, failed)
+        commit = Commit((expected(self.view, key),), (Put(key, pack(session), lease),))
+        self.commit(commit, done, failed)
 
     # -- time ----------------------------------------------------------------------------
 

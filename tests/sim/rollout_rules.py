@@ -169,7 +169,17 @@ def _put_up_with(decided: Decided) -> set[int]:
     failed = {int(each) for each in rollout.failed if each.isdigit()}
     if rollout.promoted and decided.service is not None:
         failed |= set(_spent(decided, decided.service.spec.task.restart))
+        failed |= set(_failed_before(decided, rollout.changed_at))
     return failed
+
+
+def _failed_before(decided: Decided, at: float) -> Iterator[int]:
+    """The slots in which new tasks had failed before somebody let the rollout go on."""
+    for task in decided.tasks.values():
+        seen = decided.view.observation(task)
+        has_failed = seen is not None and seen.state in (TaskState.FAILED, TaskState.REJECTED)
+        if has_failed and seen is not None and seen.at <= at and decided.is_new(task):
+            yield task.slot
 
 
 def _spent(decided: Decided, policy: RestartPolicy) -> Iterator[int]:
