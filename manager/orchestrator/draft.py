@@ -62,8 +62,8 @@ class Wait(Struct, frozen=True, kw_only=True):
 
 PLENTY = 1 << 30
 LOWEST = -PLENTY
-IN_TURN = "waits for services of higher priority to be planned"
-"""Why a task of too low a priority is not given a node by this plan; no news to one that waits."""
+IN_TURN = "waits for its turn to be planned"
+"""Why a task is not given a node by this plan, but by one to follow; no news to one that waits."""
 
 
 class Draft:

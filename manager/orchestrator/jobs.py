@@ -117,21 +117,22 @@ class _Job:
         """Place what runs need, or have it wait and say what for.
 
         A second placement would not see the first, so versions that differ take turns: what
-        was placed has the job planned again.
+        was placed has the job planned again. What is left waits, but it is there: the attempts
+        before it may be forgotten already.
         """
         by_version: defaultdict[int, list[Run]] = defaultdict(list)
         for run in runs:
             if self._rounds[run.number].needs:
                 by_version[run.spec_version].append(run)
+        is_placed = False
         for version in sorted(by_version):
-            if self._start_all(by_version[version]):
-                return
+            is_placed |= self._start_all(by_version[version], is_early=is_placed)
 
-    def _start_all(self, runs: list[Run]) -> bool:
+    def _start_all(self, runs: list[Run], *, is_early: bool) -> bool:
         """Start what runs of one version need; whether any of it got a node."""
         spec = self._spec(runs[0])
         needs = [need for run in runs for need in self._rounds[run.number].needs]
-        is_early = spec.priority < self._draft.least_priority
+        is_early |= spec.priority < self._draft.least_priority
         if reason := unmet(self._view, self._service, spec) or (IN_TURN if is_early else ""):
             for need in needs:
                 self._wait(need, reason)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from manager import layout
 from manager.orchestrator.schedules import (
     begun,
     fire,
@@ -15,7 +16,7 @@ from manager.orchestrator.schedules import (
     next_firing,
     without_history,
 )
-from swarm.ids import ServiceId
+from swarm.ids import NodeId, ServiceId
 from swarm.objects import Ledger, Run, Service, Task
 from swarm.specs import (
     Catchup,
@@ -379,3 +380,30 @@ def test_two_versions_at_work_are_never_placed_beyond_what_nodes_have() -> None:
         world.wait(5.0)
         assert (world.fleet.cpu_free() >= 0).all()
     assert {state for _, state in states(world)} <= {"complete", "running"}
+
+
+def test_a_run_whose_version_has_its_turn_later_uses_no_id_again() -> None:
+    """Found by seed 19240 of the simulation: an attempt was forgotten without a successor.
+
+    1. Two runs of different versions are at work on a node that is removed.
+    2. One plan starts the next attempt of the first; the second's turn comes after it.
+    """
+    world = Driven()
+    world.now = NOON
+    world.node("a")
+    world.service("job", mode=ReplicatedJob())
+    world.set_service(JOB, schedule=MINUTELY)
+    world.plan()
+    world.wait(60.0)
+    world.new_version(JOB)
+    world.wait(60.0)
+    lost = {task.id for task in world.live(JOB)}
+    assert len(lost) == 2
+    world.node("b")
+    world.plan()
+
+    world.write((layout.session_key(NodeId("a")), None), (layout.node_key(NodeId("a")), None))
+    world.plan()
+
+    assert [task.node_id for task in world.live(JOB)] == ["b", "b"]
+    assert not lost & {task.id for task in world.live(JOB)}
