@@ -110,6 +110,11 @@ class Session:
         if self.phase is Phase.LIVE:
             self._deadline = now + SILENT_PERIODS * self._heartbeat_s
 
+    def reported(self, *, now: float) -> None:
+        """A batch of statuses was sent: it is answered as a beat is, and as good as one."""
+        if self.phase is Phase.LIVE:
+            self._beat_at = now + self._heartbeat_s
+
     def broken(self, attempt: int, *, now: float) -> None:
         """The channel of `attempt` is gone, or never came to be."""
         if attempt != self.attempt or self.phase is Phase.APART:

@@ -177,6 +177,7 @@ class Agent:
             self._metrics.batches.inc()
             self._metrics.reports.inc(len(batch.statuses))
             self._say(batch)
+            self._session.reported(now=now)
         self._arm(now)
 
     def _arm(self, now: float) -> None:

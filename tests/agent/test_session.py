@@ -82,6 +82,15 @@ def test_it_beats_and_is_lost_after_three_silent_periods() -> None:
     assert effects[1] == Dial("m1", 2)
 
 
+def test_who_has_just_reported_does_not_beat_as_well() -> None:
+    one = live("m1")
+
+    one.reported(now=0.9)
+
+    assert one.due(now=1.0) == ()
+    assert one.due(now=1.9) == (Beat(),)
+
+
 def test_any_word_of_the_manager_keeps_the_line() -> None:
     one = live("m1")
 

@@ -275,6 +275,7 @@ class Node:
         if self._stream is not None and (batch := self.tasks.reports.batch(now=now)):
             self._flying[batch.sequence] = batch
             self._stream.to_manager(batch)
+            self.session.reported(now=now)
             if self._engine.fault("status comes twice"):
                 self._stream.to_manager(batch)
         self.tasks.check()
