@@ -20,7 +20,7 @@ from manager.events import (
     task_state_event,
 )
 from manager.roster import Roster
-from manager.tally import Tally
+from manager.tally import Tally, wants_others
 from swarm.ids import ConfigId, NodeId, SecretId, ServiceId, TaskId
 from swarm.objects import (
     Cluster,
@@ -266,8 +266,7 @@ class Knowledge:
         if service is None or service.spec.is_job:
             return False
         rollout, version = ledger.rollout if ledger is not None else None, service.spec_version
-        wanted = TaskState.RUNNING
-        if any(of != version and want <= wanted for want, of, _ in self.tally.of(service_id)):
+        if wants_others(self.tally.of(service_id), version):
             return True
         if rollout is None:
             return version > 1

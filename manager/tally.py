@@ -25,6 +25,11 @@ def _same(counted: Counted) -> Counted:
     return counted
 
 
+def wants_others(counts: Mapping[Counted, int], version: int) -> bool:
+    """Whether tasks of another version than this are meant to run."""
+    return any(want <= TaskState.RUNNING and of != version for want, of, _ in counts)
+
+
 class Tally:
     """Counts per service; a service without tasks has none."""
 

@@ -20,11 +20,11 @@ from manager.orchestrator.replicated import by_slot, finish_slots, is_unsettled,
 from manager.orchestrator.rollout import Course, frame_for, take_up
 from manager.orchestrator.scaling import replicas_of
 from manager.scheduler.fleet import Fleet
+from manager.tally import wants_others
 from manager.view import ClusterView
 from swarm.ids import ServiceId
 from swarm.objects import Service, Task
 from swarm.specs import Replicated
-from swarm.states import TaskState
 
 
 def patch(
@@ -77,8 +77,7 @@ def _is_simple(view: ClusterView, service: Service) -> bool:
     rollout = ledger.rollout if ledger is not None else None
     if rollout is not None and rollout.spec_version == version and not rollout.state.is_over:
         return False
-    tally = view.tally(service.id)
-    return not any(desired <= TaskState.RUNNING and of != version for desired, of, _ in tally)
+    return not wants_others(view.tally(service.id), version)
 
 
 def _forget_versions(
