@@ -298,7 +298,13 @@ def _try_again(
         )
     elif isinstance(following, Again):
         draft.wake(following.at)
-    return Settled(replica=replica, standing=Standing.REPLACING, holder=holder, need=need)
+    return Settled(
+        replica=replica,
+        standing=Standing.REPLACING,
+        holder=holder,
+        need=need,
+        is_spent=isinstance(following, Never),
+    )
 
 
 # -- nothing lives -------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from swarm.states import RolloutState, TaskState
 _MOVING_ON = (RolloutState.UPDATING, RolloutState.CANARY, RolloutState.ROLLBACK_STARTED)
 _BROKEN = (TaskState.FAILED, TaskState.REJECTED)
 _ENDED = (*_BROKEN, TaskState.COMPLETE)
+_UNDER_WAY = (Standing.MOVING, Standing.REPLACING)
 
 
 class Course(Struct, frozen=True, kw_only=True):
@@ -338,7 +339,7 @@ def _done_at(course: Course, settled: Iterable[Settled]) -> float | None:
     for each in settled:
         if each.standing is Standing.UP:
             latest = max(latest, _up_since(course, each))
-        elif each.standing is Standing.MOVING and course.has_failed(each):
+        elif each.standing in _UNDER_WAY and course.has_failed(each):
             continue
         elif each.standing is not Standing.AWAY:
             return None

@@ -243,13 +243,15 @@ def test_a_paused_rollout_goes_on_when_it_is_promoted() -> None:
     assert versions(world) == {2: 4}
 
 
-def test_a_promoted_rollout_does_not_wait_for_what_is_not_tried_again() -> None:
+@pytest.mark.parametrize("order", UpdateOrder)
+def test_a_promoted_rollout_does_not_wait_for_what_is_not_tried_again(order: UpdateOrder) -> None:
     """The first replica fails, and may be tried once only.
 
     1. Its failure pauses the rollout.
     2. Somebody lets it go on: the replica is down for good, and would hold the only place.
+       Where replacements start first, the earlier task of it runs on.
     """
-    world = running(3, UpdatePolicy(parallelism=1))
+    world = running(3, UpdatePolicy(parallelism=1, order=order))
     update(world, restart=RestartPolicy(condition=RestartCondition.NONE))
     go_on(world, 5.0, fails=lambda task: bad(task) and task.slot == 1)
     assert rollout(world).state is RolloutState.PAUSED
@@ -257,9 +259,10 @@ def test_a_promoted_rollout_does_not_wait_for_what_is_not_tried_again() -> None:
     act(world, services.promote(world.view, WEB, now=world.now))
     least = go_on(world, 30.0)
 
+    is_first = order is START_FIRST
     assert rollout(world).state is RolloutState.COMPLETED
-    assert versions(world)[1] == 0
-    assert least == 1
+    assert versions(world) == ({1: 1, 2: 2} if is_first else {2: 2})
+    assert least == (3 if is_first else 1)
 
 
 def test_a_replica_that_fails_for_good_counts_however_long_it_ran() -> None:
@@ -292,15 +295,21 @@ def test_failures_up_to_the_ratio_are_put_up_with() -> None:
     assert versions(world)[2] == 2
 
 
-def test_a_rollout_that_may_fail_goes_on_to_its_end() -> None:
-    world = running(4, UpdatePolicy(parallelism=1, failure_action=FailureAction.CONTINUE))
+@pytest.mark.parametrize("order", UpdateOrder)
+def test_a_rollout_that_may_fail_goes_on_to_its_end(order: UpdateOrder) -> None:
+    """Where replacements start first, what ran before runs on beside their attempts."""
+    policy = UpdatePolicy(parallelism=1, failure_action=FailureAction.CONTINUE, order=order)
+    world = running(4, policy)
     update(world)
 
-    go_on(world, 40.0, fails=bad)
+    least = go_on(world, 40.0, fails=bad)
 
     assert rollout(world).state is RolloutState.COMPLETED
     assert rollout(world).message == "update completed, 4 of 4 replicas failed"
-    assert versions(world)[1] == 0
+    if order is START_FIRST:
+        assert least == 4
+    else:
+        assert versions(world)[1] == 0
 
 
 def test_what_falls_long_after_it_came_up_is_no_failure_of_the_rollout() -> None:
@@ -773,21 +782,26 @@ def test_a_node_that_missed_a_rollout_is_updated_when_its_turn_comes() -> None:
 def test_a_failed_replacement_holds_no_rollout_where_nothing_may_start(constraint: str) -> None:
     """Found by seed 27611 of the simulation: a rollout that went on for ever.
 
-    The first constraint rules out what runs on the node, too; with the second it may go on.
+    1. The replacement on the first node fails, and somebody lets the rollout go on.
+    2. Before it is tried again, nothing may start there any more. The first constraint rules
+       out what runs on the node, too; with the second it may go on.
     """
-    policy = UpdatePolicy(order=START_FIRST, failure_action=FailureAction.CONTINUE, monitor_s=0.0)
-    world = running(mode=Global(), update=policy)
+    world = running(mode=Global(), update=UpdatePolicy(order=START_FIRST, monitor_s=0.0))
     update(world, placement=Placement(constraints=(constraint,)))
     for _ in range(6):
         world.obey(fails=lambda task: task.node_id == A and task.spec_version == 2)
         world.plan()
+    assert rollout(world).failed == (A,)
+    act(world, services.promote(world.view, WEB, now=world.now))
+    for _ in range(6):
+        world.plan()
+        world.obey()
     assert rollout(world).state is RolloutState.UPDATING
 
     is_west = "west" in constraint
     pause = {} if is_west else {"availability": Availability.PAUSE}
     world.set_node(A, labels={"zone": "west"}, **pause)
-    world.plan()
-    world.wait(60.0)
+    go_on(world, 20.0)
 
     assert rollout(world).state is RolloutState.COMPLETED
     assert versions(world) == ({2: 2} if is_west else {1: 1, 2: 2})
