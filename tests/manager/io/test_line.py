@@ -37,7 +37,7 @@ def test_tasks_that_were_touched_together_are_told_in_one_message() -> None:
     async def story() -> FromManager:
         line = Line(A, "session", revision=1)
         messages = said(line, world.view)
-        pace = Pace(each_s=0.05)
+        pace = Pace(first_s=0.05, later_s=0.05)
         line.touch([TaskId("t1")], pace)
         line.touch([TaskId("t2")], pace)
         return await next_of(messages)
@@ -53,7 +53,7 @@ def test_a_touch_that_cannot_wait_takes_along_what_waits() -> None:
 
     async def story() -> FromManager:
         line = Line(A, "session", revision=1)
-        line.touch([TaskId("t1")], Pace(each_s=3600.0, longest_s=3600.0))
+        line.touch([TaskId("t1")], Pace(first_s=3600.0, later_s=3600.0, longest_s=3600.0))
         line.touch([TaskId("t2")])
         return await next_of(said(line, world.view))
 
@@ -69,7 +69,7 @@ def test_other_messages_do_not_wait_for_what_may() -> None:
     async def story() -> list[FromManager]:
         line = Line(A, "session", revision=1)
         messages = said(line, world.view)
-        line.touch([TaskId("t1")], Pace(each_s=0.2))
+        line.touch([TaskId("t1")], Pace(first_s=0.2, later_s=0.2))
         line.send(HeartbeatAck())
         return [await next_of(messages), await next_of(messages)]
 
@@ -84,7 +84,7 @@ def test_a_closed_line_says_no_more() -> None:
 
     async def story() -> list[FromManager]:
         line = Line(A, "session", revision=1)
-        line.touch([TaskId("t1")], Pace(each_s=3600.0, longest_s=3600.0))
+        line.touch([TaskId("t1")], Pace(first_s=3600.0, later_s=3600.0, longest_s=3600.0))
         line.close()
         async with asyncio.timeout(5):
             return [each async for each in said(line, world.view)]
