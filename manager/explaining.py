@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from manager.events import task_name
 from manager.job_counts import count_job
+from manager.orchestrator.depending import unmet
 from manager.orchestrator.restarting import Never, after_end
 from manager.orchestrator.scaling import replicas_of
 from manager.progress import measure
@@ -219,7 +220,10 @@ def _failures(view: ClusterView, service: Service, *, told: list[str]) -> Iterat
     if found.failure:
         yield found.failure
         return
-    failed = [each for each in found.problems if each not in told]
+    awaited = unmet(view, service)
+    if awaited in found.problems and awaited not in told:
+        yield f"it {awaited}"
+    failed = [each for each in found.problems if each not in (*told, awaited)]
     if failed:
         yield f"its tasks fail: {'; '.join(failed[:_SHOWN])}"
 

@@ -274,6 +274,19 @@ def test_a_dependency_is_what_a_task_waits_for() -> None:
     assert "db" in why(world, "web.1").summary
 
 
+def test_a_rollout_that_waits_for_another_service_says_so_and_nothing_of_failures() -> None:
+    world = driven("a")
+    world.service()
+    world.converge()
+    world.new_version(WEB, depends_on=(Dependency(service="db"),))
+    world.plan()
+
+    assert why(world).summary == (
+        "web runs 1 task of 1; it waits for db to run: there is no such service;"
+        " its rollout is updating"
+    )
+
+
 def test_a_task_of_a_service_that_is_gone_can_be_asked_about() -> None:
     world = driven("a")
     world.service()
