@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from manager.differences import FieldChange, field_changes
 from manager.events import task_name
+from manager.orchestrator.depending import unmet
 from manager.orchestrator.scaling import replicas_of
 from manager.scheduler.fleet import Fleet
 from manager.supposing import Supposition, standing_of
@@ -198,6 +199,8 @@ def _warnings(asked: Question, tasks: tuple[PlannedTask, ...], *, replaces: bool
                 f"the rollout holds after {_tasks(spec.update.canary)}, until"
                 f" `swarmctl service promote {spec.name}`"
             )
+    if _is_rolling(view, asked.after.id) and (awaited := unmet(view, asked.after)):
+        yield f"{spec.name} {awaited}; nothing is replaced before that"
     if replaces:
         yield "an earlier rollout is not over: this one takes its place"
     if isinstance(spec.mode, Replicated) and spec.autoscale is not None:

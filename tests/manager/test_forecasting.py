@@ -313,3 +313,18 @@ def test_a_dependency_that_is_not_met_is_what_is_waited_for() -> None:
     (only,) = found.tasks
     assert only.action == "wait"
     assert "db" in only.reason
+
+
+def test_a_new_version_that_has_to_wait_for_another_service_says_so() -> None:
+    """Nothing that runs is touched, so there is no task to tell it by."""
+    world = driven("a")
+    world.service()
+    world.converge()
+
+    found = foretell(world, WEB, retasked(world, depends_on=(Dependency(service="db"),)))
+
+    assert found.is_new_version
+    assert found.tasks == ()
+    assert found.warnings == (
+        "web waits for db to run: there is no such service; nothing is replaced before that",
+    )
