@@ -30,7 +30,7 @@ STEPS = 20
 """In how many steps at most a rollout is tried: more at a time, should it take more."""
 ROUNDS = 200
 PATIENCE_S = 60.0
-"""How far ahead the planners' own deadlines are followed."""
+"""How far ahead the planners' own deadlines are followed, but for those of a schedule."""
 
 
 class Supposition:
@@ -81,16 +81,21 @@ class Supposition:
     def settle(self, *, now: float) -> float:
         """Plan and obey until nothing moves any more; the time by then."""
         self._restless.update(dict.fromkeys(self.view.tasks_of(self.service_id)))
-        until, start = now, now
+        until, latest = now, now + self._patience_s()
         for _ in range(ROUNDS):
             is_planned, wake_at = self._plan(until)
             is_moved = self._obey(until)
             if is_planned or is_moved:
                 continue
-            if wake_at is None or wake_at > start + PATIENCE_S:
+            if wake_at is None or wake_at > latest:
                 break
             until = max(until, wake_at)
         return until
+
+    def _patience_s(self) -> float:
+        """A run that its schedule starts soon is no consequence of what is tried."""
+        service = self.view.services.get(self.service_id)
+        return PATIENCE_S if service is None or service.spec.schedule is None else 0.0
 
     def _plan(self, now: float) -> tuple[bool, float | None]:
         plan = plan_service(self.view, self.service_id, fleet=self.fleet, now=now)

@@ -16,7 +16,9 @@ from swarm.specs import (
     Global,
     Placement,
     Replicated,
+    ReplicatedJob,
     Resources,
+    Schedule,
     ServiceSpec,
     TaskSpec,
     UpdateOrder,
@@ -328,3 +330,16 @@ def test_a_new_version_that_has_to_wait_for_another_service_says_so() -> None:
     assert found.warnings == (
         "web waits for db to run: there is no such service; nothing is replaced before that",
     )
+
+
+def test_a_run_that_is_due_soon_is_no_consequence_of_a_change() -> None:
+    """It comes with the change and without it; a plan must not depend on the second it is asked."""
+    world = driven("a")
+    spec = ServiceSpec(
+        name="tick", mode=ReplicatedJob(total=2), schedule=Schedule(expression="@every 30s")
+    )
+
+    found = foretell(world, None, spec)
+
+    assert found.tasks == ()
+    assert found.warnings == ("tasks start when the schedule says so",)
