@@ -139,6 +139,10 @@ class Draft:
         """The nodes that the plan gives a new attempt, rather than have it wait."""
         return {task.node_id for task in self._created if task.node_id}
 
+    def versions_begun(self) -> set[int]:
+        """The versions of which the plan makes tasks."""
+        return {task.spec_version for task in self._created}
+
     def rewrite(self, service: Service, revision: Revision) -> None:
         """Change the service as an operator would."""
         self._rewritten = WriteService(service, revision)

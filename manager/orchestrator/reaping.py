@@ -68,13 +68,14 @@ def trim(attempts: Sequence[Attempt], limit: int, draft: Draft, *, is_opened: bo
 def forget_versions(
     view: ClusterView, service_id: ServiceId, attempts: Iterable[Attempt], draft: Draft
 ) -> None:
-    """Forget the task specs that neither the service nor any of its tasks refers to."""
+    """Forget the task specs that neither the service nor any of its tasks will refer to."""
     versions = view.versions_of(service_id)
     service = view.services.get(service_id)
     current = service.spec_version if service is not None else 0
     if not versions.keys() - {current}:
         return
     used = {each.task.spec_version for each in attempts if not draft.is_forgotten(each)}
+    used |= draft.versions_begun()
     if service is not None and (ledger := view.ledgers.get(service_id)) is not None:
         used |= {run.spec_version for run in ledger.runs if run.state is RunState.RUNNING}
     for version in sorted(versions.keys() - used - {current}):

@@ -231,9 +231,10 @@ def _keep_best(replica: Replica, live: list[Attempt], frame: Frame, draft: Draft
     if not best.unsure:
         for attempt in replica.having(Phase.WAITING):
             draft.remove(attempt)
-        # What was to replace it and failed is not tried again.
-        for attempt in [*replica.having(Phase.LOST), *replica.having(Phase.ENDED)]:
-            draft.stop(attempt)
+        # What was to replace it and failed, or went with its node, is not tried again.
+        for phase in (Phase.LOST, Phase.GONE, Phase.ENDED):
+            for attempt in replica.having(phase):
+                draft.stop(attempt)
     if kept is None:
         return _held_by(replica, best, frame)
     if best.state is TaskState.RUNNING and not best.unsure:
@@ -268,7 +269,7 @@ def _unfit(replica: Replica, holder: Attempt, frame: Frame, draft: Draft) -> Set
     if not holder.unsure:
         for attempt in waiting:
             draft.remove(attempt)
-        for attempt in replica.having(Phase.LOST):
+        for attempt in [*replica.having(Phase.LOST), *replica.having(Phase.GONE)]:
             draft.stop(attempt)
     return _held_by(replica, holder, frame)
 

@@ -92,13 +92,19 @@ def finish_slots(
 
 
 def by_slot(attempts: Iterable[Attempt], draft: Draft) -> dict[int, list[Attempt]]:
-    """Attempts by slot, without those that are to be removed or bear no slot."""
+    """Attempts by slot, without slots that were given up and attempts that bear none.
+
+    A slot is given up as a whole, also by a plan of which only a part was committed: what is
+    left of its past would begin it anew beside the task that has yet to end.
+    """
     slots: defaultdict[int, list[Attempt]] = defaultdict(list)
+    given_up = {0}
     for attempt in attempts:
-        if attempt.task.slot == 0 or attempt.task.desired is TaskState.REMOVE:
-            dismiss([attempt], draft)
-        else:
-            slots[attempt.task.slot].append(attempt)
+        slots[attempt.task.slot].append(attempt)
+        if attempt.task.desired is TaskState.REMOVE:
+            given_up.add(attempt.task.slot)
+    for slot in sorted(slots.keys() & given_up):
+        dismiss(slots.pop(slot), draft)
     return {slot: in_order(own) for slot, own in slots.items()}
 
 

@@ -16,6 +16,8 @@ from manager.orchestrator.replicas import Settled, Standing, anew, is_up
 from manager.orchestrator.rollout import Course
 from swarm.ids import NodeId
 
+_AWAITED = (Phase.WAITING, Phase.LOST)
+
 
 def roll(settled: list[Settled], course: Course, draft: Draft) -> None:
     """Replace as many replicas of earlier versions as may be replaced now, in place."""
@@ -43,12 +45,22 @@ def _taken(settled: Iterable[Settled], course: Course, draft: Draft) -> int:
         match each.standing:
             case Standing.MOVING | Standing.REPLACING:
                 taken += not course.has_failed(each)
-            case Standing.UP if draft.now < (proven_at := each.up_since + course.proven_s):
-                taken += 1
-                draft.wake(proven_at)
+            case Standing.UP | Standing.MISPLACED:
+                proven_at = _new_since(each, course.service.spec_version) + course.proven_s
+                if draft.now < proven_at:
+                    taken += 1
+                    draft.wake(proven_at)
             case _:
                 pass
     return taken
+
+
+def _new_since(settled: Settled, version: int) -> float:
+    """Since when its new task is up, wherever it may stay; 0 where it has none."""
+    holder = settled.holder
+    if holder is not None and holder.task.spec_version == version:
+        return holder.up_at
+    return settled.up_since
 
 
 def _moved(settled: Iterable[Settled], course: Course) -> int:
@@ -61,8 +73,8 @@ def _stays_behind(settled: Settled, version: int) -> bool:
     is_new = last is not None and last.task.spec_version == version
     if settled.standing in (Standing.AWAY, Standing.MISPLACED):
         return not is_new
-    # The new task of one that is in doubt waits for a node until the doubt is over.
-    is_awaited = is_new and last is not None and last.phase is Phase.WAITING
+    # The new task of one that is in doubt waits for a node, or is lost, until the doubt is over.
+    is_awaited = is_new and last is not None and last.is_wanted and last.phase in _AWAITED
     return settled.standing is Standing.OLD and not is_awaited
 
 

@@ -191,6 +191,33 @@ def told(world: Driven, seconds: float, *, fails: Fails = never) -> list[str]:
 # -- failures --------------------------------------------------------------------------------
 
 
+def test_what_is_not_proven_counts_also_where_it_may_not_stay() -> None:
+    """Found by seed 16707 of the simulation: two more were stopped before the first were proven.
+
+    1. Two of six replicas have just come up in the new version.
+    2. Their nodes are drained. As one replica is down already, no other may be moved.
+    3. Where they are is no reason to trust them, so the rollout has no place to give.
+    """
+    world = running(6, UpdatePolicy(parallelism=2), max_unavailable=1)
+    update(world)
+    world.plan()
+    world.obey()
+    world.plan()
+    world.obey()
+    new = [task for task in world.live() if task.spec_version == 2]
+    assert len(new) == 2
+    drained = {task.node_id for task in new}
+    old, down = (task for task in world.live() if task.node_id not in drained)
+
+    world.report(down, TaskState.FAILED)
+    for node_id in drained:
+        world.set_node(node_id, availability=Availability.DRAIN)
+    world.plan()
+
+    assert world.view.tasks[old.id].desired is TaskState.RUNNING
+    assert versions(world) == {1: 3, 2: 2}
+
+
 @pytest.mark.parametrize("order", list(UpdateOrder))
 def test_a_failure_pauses_a_rollout_and_says_which_and_why(order: UpdateOrder) -> None:
     world = running(6, UpdatePolicy(parallelism=2, order=order))
@@ -371,6 +398,27 @@ def test_a_rollback_that_fails_as_well_is_paused() -> None:
     assert versions(world)[1] == 2
 
 
+def test_what_went_with_its_node_is_not_wanted_any_more() -> None:
+    """Found by seed 5129 of the simulation: a task was to run for ever on a node that was gone.
+
+    1. The replacement starts on a node that is removed from the swarm.
+    2. The service is rolled back, so that what it was to replace may stay.
+    """
+    world = running(1, UpdatePolicy(order=START_FIRST), nodes=2)
+    (old,) = world.live()
+    update(world)
+    world.plan()
+    (new,) = (task for task in world.live() if task.id != old.id)
+    assert new.node_id != old.node_id
+
+    world.disconnect(new.node_id)
+    world.write((layout.node_key(new.node_id), None))
+    act(world, services.rollback(world.view, WEB, 0, None, now=world.now))
+    world.converge()
+
+    assert [task.id for task in world.wanted()] == [old.id]
+
+
 def test_an_update_during_a_rollout_starts_another_and_keeps_where_a_rollback_leads() -> None:
     world = running(4, UpdatePolicy(parallelism=1))
     good = world.view.services[WEB].spec
@@ -479,6 +527,27 @@ def test_what_is_added_while_a_rollout_is_paused_is_of_the_old_version() -> None
 # -- canaries --------------------------------------------------------------------------------
 
 
+def test_the_version_of_what_is_started_again_is_not_forgotten() -> None:
+    """Found by seed 19297 of the simulation: nobody knew what a task that ran had reserved.
+
+    1. A rollout is paused, and the last task of the earlier version falls.
+    2. It is started as what it was, in the plan that forgets the one that fell.
+    """
+    world = running(2)
+    world.history_limit(1)
+    update(world, restart=RestartPolicy(condition=RestartCondition.NONE))
+    go_on(world, 1.0, fails=bad)
+    assert rollout(world).state is RolloutState.PAUSED
+
+    (old,) = world.live()
+    world.report(old, TaskState.FAILED)
+    go_on(world, 5.0, fails=bad)
+
+    (again,) = world.live()
+    assert (again.spec_version, again.id == old.id) == (1, False)
+    assert world.view.task_spec(WEB, 1) is not None
+
+
 def test_canaries_go_first_and_the_rest_when_they_are_promoted() -> None:
     world = running(5, UpdatePolicy(parallelism=0, canary=2))
     update(world)
@@ -547,6 +616,31 @@ def test_a_canary_that_waits_beside_a_task_in_doubt_is_the_only_one() -> None:
 
     assert versions(world)[1] == 2
     assert [task.slot for task in world.wanted() if task.spec_version == 2] == [canary.slot]
+
+
+def test_a_canary_that_is_lost_beside_a_task_in_doubt_is_the_only_one() -> None:
+    """Found by seed 13614 of the simulation: a second replica was replaced.
+
+    1. A new leader has not heard of any node yet, and the canary starts on one that joins.
+    2. That node is lost, while the one of the task beside it is still in doubt.
+    3. Nobody knows whether the canary runs. Until then it is one.
+    """
+    world = running(2, UpdatePolicy(order=START_FIRST, canary=1), nodes=2)
+    for node_id in (A, B):
+        world.disconnect(node_id)
+        world.doubt(node_id)
+    joined = world.node("joined")
+    update(world)
+    world.plan()
+    (canary,) = (task for task in world.wanted() if task.spec_version == 2)
+    assert canary.node_id == joined
+    (beside,) = (task for task in world.wanted() if task.slot == canary.slot and task != canary)
+
+    world.connect(B if beside.node_id == A else A)
+    world.disconnect(joined)
+    world.plan()
+
+    assert [task.id for task in world.wanted() if task.spec_version == 2] == [canary.id]
 
 
 def test_a_canary_that_fails_leads_back() -> None:

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from manager import layout
 from manager.control import services
@@ -10,7 +11,7 @@ from manager.orchestrator.planning import plan_service
 from manager.orchestrator.scaling import free_slots, surplus
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Ledger, Task
-from swarm.specs import Autoscale, Replicated, ServiceSpec
+from swarm.specs import Autoscale, Replicated, RestartPolicy, ServiceSpec, TaskSpec
 from swarm.states import TaskState
 from tests.manager.orchestrator.driving import WEB, Driven
 
@@ -113,3 +114,32 @@ def test_a_slot_that_autoscaling_gave_up_comes_back_as_another_task() -> None:
 
     (new,) = (task.id for task in world.wanted() if task.slot == 3)
     assert new not in before
+
+
+def test_a_slot_is_given_up_as_a_whole() -> None:
+    """Found by seed 12399 of the simulation: a replica was started beside itself.
+
+    1. The first replica fell once and runs again. The other one has just fallen.
+    2. The first is given up, but only a part of that is committed: the attempt that fell is
+       still known.
+    3. Were the other one given up instead, the first would be begun anew beside itself.
+    """
+    world = Driven()
+    world.node("a")
+    world.service(replicas=2, task=TaskSpec(restart=RestartPolicy(delay_s=5.0)))
+    world.converge()
+    fallen, other = world.live()
+    world.report(fallen, TaskState.FAILED)
+    world.plan()
+    world.wait(5.0)
+    world.converge()
+    (again,) = (task for task in world.live() if task.slot == fallen.slot)
+    world.report(other, TaskState.FAILED)
+    world.scale(WEB, 1)
+    world.task(structs.replace(again, desired=TaskState.REMOVE))
+    world.plan()
+    world.wait(5.0)
+
+    assert {task.slot for task in world.live()} == {other.slot}
+    assert fallen.id not in world.view.tasks
+    assert again.id in world.view.tasks
