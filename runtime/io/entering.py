@@ -11,7 +11,6 @@ look into it before then, for it still holds what is the host's.
 import errno
 import os
 import select
-import signal
 import socket
 from typing import Final, NoReturn
 
@@ -33,7 +32,6 @@ _REQUEST_TIMEOUT_MS: Final = 10_000
 _REQUEST_BYTES: Final = 1 << 18
 _MAX_DESCRIPTOR: Final = 65536
 _SPECS: Final = msgspec.json.Decoder(ContainerSpec)
-_IGNORED: Final = (int(signal.SIGPIPE), int(signal.SIGXFSZ))  # by Python
 
 
 class Entrance:
@@ -63,7 +61,7 @@ class Entrance:
         try:
             os.setsid()
             report, client, streams = _keep_only(report, client, streams)
-            for number in _IGNORED:
+            for number in kernel.IGNORED:
                 kernel.reset_signal(number)
             kernel.reset_internal_signals()
             if program is None:

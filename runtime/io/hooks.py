@@ -21,7 +21,6 @@ from swarm.errors import KernelRefused
 _KEPT_BYTES: Final = 4096
 _READ_BYTES: Final = 65536
 _MAX_DESCRIPTOR: Final = 65536
-_IGNORED_BY_PYTHON: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def run_hook(hook: Hook, state: bytes, *, kind: str, directory: str = "") -> None:
@@ -65,7 +64,7 @@ def _become(hook: Hook, given: int, told: int, directory: str) -> NoReturn:
         os.dup2(told, 2)
         os.closerange(3, _MAX_DESCRIPTOR)
         os.setpgid(0, 0)  # so that a timeout ends all of it
-        for number in _IGNORED_BY_PYTHON:
+        for number in kernel.IGNORED:
             kernel.reset_signal(number)
         kernel.reset_internal_signals()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -7,10 +7,16 @@ is decided above.
 
 import ctypes
 import os
+import signal
 import struct
 from typing import Final
 
 from runtime import constants as k
+
+IGNORED: Final = tuple(
+    int(each) for each in signal.valid_signals() if signal.getsignal(each) is signal.SIG_IGN
+)
+"""What this process ignored when it began: as Python does, or who started it (`nohup`, `&`)."""
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _SYSCALL: Final = _LIBC.syscall

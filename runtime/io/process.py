@@ -44,9 +44,7 @@ _BACKLOG: Final = 16
 _ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
 ORDER: Final = b"."  # of the launcher: a descriptor comes along, the link to a client
 # What Python and the launcher have changed from what a program expects.
-_IGNORED: Final = tuple(
-    int(each) for each in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT)
-)
+_IGNORED: Final = (*kernel.IGNORED, int(signal.SIGCHLD), int(signal.SIGINT))
 _SIGKILL: Final = int(signal.SIGKILL)
 
 

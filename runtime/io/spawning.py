@@ -34,7 +34,7 @@ _GO: Final = b"go"
 _CONSOLE_NAME: Final = b"/dev/ptmx"
 _FREE: Final = 10  # descriptors below are moved about
 # What Python has changed from what a program expects.
-_IGNORED: Final = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT)
+_IGNORED: Final = (*kernel.IGNORED, signal.SIGCHLD, signal.SIGINT)
 
 
 class Stdio(Struct, frozen=True):
