@@ -10,7 +10,7 @@ from manager.decisions import Plan
 from manager.view import ClusterView
 from swarm.ids import NodeId, TaskId
 from swarm.objects import SpecVersion, Task
-from swarm.specs import Availability, DependencyCondition, Replicated, RestartCondition
+from swarm.specs import Availability, DependencyCondition, Replicated
 from swarm.states import TaskState
 from tests.sim.decided import Decided, Objection
 from tests.sim.job_rules import JOB_RULES
@@ -49,20 +49,21 @@ def check_history(decided: Decided, objects: Objection) -> None:
     if service is None or not isinstance(service.spec.mode, Replicated):
         return
     slots: defaultdict[int, list[Task]] = defaultdict(list)
+    given_up = set[int]()
     for task in decided.tasks.values():
-        if task.desired is not TaskState.REMOVE:
-            slots[task.slot].append(task)
-    if len(slots) > decided.replicas:
+        slots[task.slot].append(task)
+        if task.desired is TaskState.REMOVE:
+            given_up.add(task.slot)
+    kept = slots.keys() - given_up
+    if len(kept) > decided.replicas:
         return
     opened = {task.slot for task in decided.created}
-    for slot, tasks in slots.items():
-        last = max(tasks, key=lambda each: (each.attempt, each.created_at, each.id))
+    for slot in sorted(kept - opened):
+        last = max(slots[slot], key=lambda each: (each.attempt, each.created_at, each.id))
         if (
             last.id in decided.removed
-            and slot not in opened
             and last.node_id in decided.view.nodes
-            and decided.view.state(last) is TaskState.COMPLETE
-            and service.spec.task.restart.condition is not RestartCondition.ANY
+            and decided.view.state(last).is_terminal
         ):
             objects("history", f"{service.spec.name}.{slot}: {last.id[:6]} is forgotten")
 

@@ -11,7 +11,7 @@ from tests.sim.farm import outcome_of_seed
 from tests.sim.mutations import MUTATIONS
 
 WITHIN = 500
-RARE = {"late echoes count", "the deciding attempt is trimmed"}
+RARE = {"late echoes count"}
 
 
 @pytest.mark.timeout(900)
