@@ -215,7 +215,7 @@ def _how_far(view: ClusterView, service: Service, wanted: list[Task]) -> str:
 
 
 def _failures(view: ClusterView, service: Service, *, told: list[str]) -> Iterator[str]:
-    """Why what was placed is not up; `told` is known of what was not."""
+    """What a rollout waits for, or why what was placed is not up; `told` is known of the rest."""
     found = measure(view, service.id)
     if found.failure:
         yield found.failure

@@ -61,9 +61,7 @@ class Entrance:
         try:
             os.setsid()
             report, client, streams = _keep_only(report, client, streams)
-            for number in kernel.IGNORED:
-                kernel.reset_signal(number)
-            kernel.reset_internal_signals()
+            kernel.reset_signals()
             if program is None:
                 program = decode_exec(_receive(client))
             raise _join(self._directory, self._around, program, report, streams)

@@ -64,9 +64,7 @@ def _become(hook: Hook, given: int, told: int, directory: str) -> NoReturn:
         os.dup2(told, 2)
         os.closerange(3, _MAX_DESCRIPTOR)
         os.setpgid(0, 0)  # so that a timeout ends all of it
-        for number in kernel.IGNORED:
-            kernel.reset_signal(number)
-        kernel.reset_internal_signals()
+        kernel.reset_signals()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if directory:
             os.chdir(directory)

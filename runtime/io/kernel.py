@@ -13,10 +13,10 @@ from typing import Final
 
 from runtime import constants as k
 
-IGNORED: Final = tuple(
+# What this process ignored when it began: as Python does, or who started it (`nohup`, `&`).
+_IGNORED: Final = tuple(
     int(each) for each in signal.valid_signals() if signal.getsignal(each) is signal.SIG_IGN
 )
-"""What this process ignored when it began: as Python does, or who started it (`nohup`, `&`)."""
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _SYSCALL: Final = _LIBC.syscall
@@ -130,12 +130,14 @@ def reset_signal(number: int) -> None:
     _LIBC.signal(number, None)
 
 
-def reset_internal_signals() -> None:
-    """rt_sigaction(2): have the default action for the two signals that glibc hides.
+def reset_signals(*changed: int) -> None:
+    """signal(2): have the default action for `changed`, and for whatever we began by ignoring.
 
-    glibc's posix_spawn(3) leaves them ignored in what it starts, and so does everything that
-    GNU make starts; signal(2) refuses to touch them.
+    Two more are hidden by glibc, which refuses to touch them: its posix_spawn(3) leaves them
+    ignored in what it starts, and so does everything that GNU make starts.
     """
+    for number in (*_IGNORED, *changed):
+        reset_signal(number)
     for number in (32, 33):
         _SYSCALL(_RT_SIGACTION, number, _DEFAULT_ACTION, None, ctypes.c_size_t(8))
 

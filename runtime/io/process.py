@@ -43,8 +43,7 @@ _SPEC_BYTES: Final = 1 << 18
 _BACKLOG: Final = 16
 _ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
 ORDER: Final = b"."  # of the launcher: a descriptor comes along, the link to a client
-# What Python and the launcher have changed from what a program expects.
-_IGNORED: Final = (*kernel.IGNORED, int(signal.SIGCHLD), int(signal.SIGINT))
+_CHANGED: Final = (int(signal.SIGCHLD), int(signal.SIGINT))  # by Python and the launcher
 _SIGKILL: Final = int(signal.SIGKILL)
 
 
@@ -301,7 +300,5 @@ def _prepare(pipes: Pipes) -> None:
         os._exit(0)
     os.dup2(pipes.stdout, 1, inheritable=True)
     os.dup2(pipes.stderr, 2, inheritable=True)
-    for number in _IGNORED:
-        kernel.reset_signal(number)
-    kernel.reset_internal_signals()
+    kernel.reset_signals(*_CHANGED)
     os.umask(0)

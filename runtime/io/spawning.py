@@ -33,8 +33,7 @@ _MESSAGE_BYTES: Final = 1 << 16
 _GO: Final = b"go"
 _CONSOLE_NAME: Final = b"/dev/ptmx"
 _FREE: Final = 10  # descriptors below are moved about
-# What Python has changed from what a program expects.
-_IGNORED: Final = (*kernel.IGNORED, signal.SIGCHLD, signal.SIGINT)
+_CHANGED: Final = (signal.SIGCHLD, signal.SIGINT)  # by Python and by us
 
 
 class Stdio(Struct, frozen=True):
@@ -267,9 +266,7 @@ def _become(plan: Plan, stdio: Stdio, overseer: _Oversight) -> NoReturn:
         with contextlib.suppress(PermissionError):
             os.setsid()
         _place_streams(stdio)
-        for number in _IGNORED:
-            signal.signal(number, signal.SIG_DFL)
-        kernel.reset_internal_signals()
+        kernel.reset_signals(*_CHANGED)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.umask(0)
         no = carry_out(plan, Inside(overseer))

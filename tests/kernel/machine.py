@@ -29,6 +29,7 @@ APPLETS = (
 
 # How many times longer than usual to wait before giving up: an emulated machine is slow.
 PATIENCE = float(os.environ.get("SWARM_TEST_PATIENCE", "1"))
+_POLL = 7  # its number on x86
 
 
 def wait_for(what: str, condition: Callable[[], Any], *, within_s: float = 10.0) -> Any:
@@ -63,6 +64,16 @@ class Machine:
             cwd=REPOSITORY, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         self.launchers.append(launcher)
+        return launcher
+
+    def replace_launcher(self, *, module: str = "runtime.io.launcher") -> subprocess.Popen[bytes]:
+        """End the launchers there are and have another one listen."""
+        for launcher in self.launchers:
+            launcher.terminate()
+            launcher.wait(5)
+        self.socket.unlink(missing_ok=True)
+        launcher = self.start_launcher(module=module)
+        wait_for("the launcher listens", self.socket.exists)
         return launcher
 
     def spec(self, *args: str, name: str = "", **fields: Any) -> ContainerSpec:
@@ -172,6 +183,22 @@ class Machine:
                 with contextlib.suppress(OSError, AssertionError):
                     wait_for("removed", partial(_rmdir, directory), within_s=3)
         shutil.rmtree(self.base, ignore_errors=True)
+
+
+def system_call(pid: int) -> int:
+    """The number of the system call that a process sleeps in; -1 if it runs or is gone."""
+    try:
+        number = Path(f"/proc/{pid}/syscall").read_text().split()[0]
+    except OSError:
+        return -1
+    return -1 if number == "running" else int(number)
+
+
+def descriptors_at_rest(pid: int) -> list[str]:
+    """What a launcher or a shim has open when it has done all it had to and waits for more."""
+    wait_for("it rests", lambda: system_call(pid) == _POLL)
+    found = Path(f"/proc/{pid}/fd").iterdir()
+    return sorted(str(each.readlink()).split("[")[0] for each in found)
 
 
 async def exit_of(runtime: Runtime, within_s: float = 20.0) -> Exited:

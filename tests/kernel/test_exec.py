@@ -18,7 +18,14 @@ from runtime.oci.config import IdMapping
 from runtime.spec import Rlimit, UserNamespace
 from swarm.errors import Invalid, KernelRefused, Missing, Refused
 from tests.kernel.joined import read_all, read_until, run, running, tell
-from tests.kernel.machine import REPOSITORY, Machine, eventually, exit_of, failure_of
+from tests.kernel.machine import (
+    REPOSITORY,
+    Machine,
+    descriptors_at_rest,
+    eventually,
+    exit_of,
+    failure_of,
+)
 
 pytestmark = pytest.mark.kernel
 
@@ -226,7 +233,7 @@ def test_a_hundred_at_once(machine: Machine) -> None:
 def test_a_thousand_leave_no_descriptor_and_no_memory_in_the_shim(machine: Machine) -> None:
     async def story(runtime: Runtime, name: str) -> None:
         shim = machine.shim_of(name)
-        descriptors = _descriptors(shim)  # before there is anything that could be left
+        descriptors = descriptors_at_rest(shim)  # before there is anything that could be left
         for _ in range(10):
             await run(runtime, name, "true")
         size = _private_kib(shim)
@@ -248,7 +255,7 @@ def test_a_thousand_leave_no_descriptor_and_no_memory_in_the_shim(machine: Machi
         await asyncio.gather(*(one(number) for number in range(1000)))
         while len(await runtime.processes(name)) > 1:  # or this test takes too long
             await asyncio.sleep(0.01)
-        await eventually("all are gone", lambda: _descriptors(shim) == descriptors)
+        await eventually("all are gone", lambda: descriptors_at_rest(shim) == descriptors)
         assert _private_kib(shim) < size + 600  # 1,000 objects more would be this much
 
     tell(machine, story)
@@ -435,10 +442,6 @@ def test_a_client_that_says_nothing_or_nonsense_harms_nobody(machine: Machine) -
 
 def _pids(machine: Machine, name: str) -> list[str]:
     return (machine.cgroup("pids", name) / "cgroup.procs").read_text().split()
-
-
-def _descriptors(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def _private_kib(pid: int) -> int:

@@ -30,13 +30,21 @@ from runtime.spec import (
 )
 from swarm.errors import KernelRefused, Unavailable
 from tests.kernel.faults import VARIABLE, Faults, Kind, parentage
-from tests.kernel.machine import PATIENCE, Machine, eventually, failure_of, wait_for
+from tests.kernel.machine import (
+    PATIENCE,
+    Machine,
+    descriptors_at_rest,
+    eventually,
+    failure_of,
+    system_call,
+    wait_for,
+)
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
 
 # An emulated machine goes through a sample of the steps, another one each time by its offset.
 STRIDE = 1 if PATIENCE == 1 else 7
-PAUSE = "34"  # its number on x86
+PAUSE = 34  # its number on x86
 VARIANTS = ("plain", "mapped", "terminal")
 
 
@@ -50,24 +58,13 @@ def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Faults:
 @pytest.fixture
 def faulty(faults: Faults, machine: Machine) -> Iterator[Machine]:
     """A machine whose launcher starts containers with faults."""
-    for launcher in machine.launchers:
-        launcher.terminate()
-        launcher.wait(5)
-    machine.socket.unlink(missing_ok=True)
-    machine.start_launcher(module="tests.kernel.faulty_launcher")
-    wait_for("the faulty launcher listens", machine.socket.exists)
+    launcher = machine.replace_launcher(module="tests.kernel.faulty_launcher")
     machine.run("true")
-    launcher = machine.launchers[-1]
     wait_for("the spares are there", lambda: len(spares(launcher.pid)) == SPARES)
-    before = descriptors(launcher.pid)
+    before = descriptors_at_rest(launcher.pid)
     yield machine
     if launcher.poll() is None:
-        wait_for("the same descriptors", lambda: descriptors(launcher.pid) == before)
-
-
-def descriptors(pid: int) -> list[str]:
-    found = Path(f"/proc/{pid}/fd").iterdir()
-    return sorted(str(each.readlink()).split("[")[0] for each in found)
+        wait_for("the same again", lambda: descriptors_at_rest(launcher.pid) == before)
 
 
 def large(machine: Machine, variant: str) -> ContainerSpec:
@@ -191,8 +188,4 @@ def held(launcher: int) -> list[int]:
 
 def is_paused(pid: int) -> bool:
     """Whether it is in pause(2), which nobody but `Faults.begin` calls."""
-    try:
-        words = Path(f"/proc/{pid}/syscall").read_text().split()
-    except OSError:
-        return False
-    return words[0] == PAUSE
+    return system_call(pid) == PAUSE

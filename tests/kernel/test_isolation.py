@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.spec import File, Mount, MountKind, Propagation, Rlimit
-from tests.kernel.machine import Machine, exit_of, wait_for
+from tests.kernel.machine import Machine, exit_of
 
 pytestmark = pytest.mark.kernel
 
@@ -195,18 +195,13 @@ def test_no_signal_is_ignored_or_blocked(machine: Machine) -> None:
 
 def test_what_the_launcher_was_told_to_ignore_is_its_own_affair(machine: Machine) -> None:
     """`nohup swarmd &` in a script has hangups, interrupts and quits ignored."""
-    for launcher in machine.launchers:
-        launcher.terminate()
-        launcher.wait(5)
-    machine.socket.unlink(missing_ok=True)
     ignored = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
     before = {each: signal.signal(each, signal.SIG_IGN) for each in ignored}
     try:
-        launcher = machine.start_launcher()
+        launcher = machine.replace_launcher()
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-    wait_for("the launcher listens", machine.socket.exists)
     status = Path(f"/proc/{launcher.pid}/status").read_text("utf-8").split()
     assert int(status[status.index("SigIgn:") + 1], 16) & 1
 

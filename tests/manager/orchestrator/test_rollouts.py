@@ -524,9 +524,6 @@ def test_what_is_added_while_a_rollout_is_paused_is_of_the_old_version() -> None
     assert len([task for task in up(world) if task.spec_version == 1]) == 5
 
 
-# -- canaries --------------------------------------------------------------------------------
-
-
 def test_the_version_of_what_is_started_again_is_not_forgotten() -> None:
     """Found by seed 19297 of the simulation: nobody knew what a task that ran had reserved.
 
@@ -546,6 +543,9 @@ def test_the_version_of_what_is_started_again_is_not_forgotten() -> None:
     (again,) = world.live()
     assert (again.spec_version, again.id == old.id) == (1, False)
     assert world.view.task_spec(WEB, 1) is not None
+
+
+# -- canaries --------------------------------------------------------------------------------
 
 
 def test_canaries_go_first_and_the_rest_when_they_are_promoted() -> None:
