@@ -92,6 +92,22 @@ def test_all_problems_are_told_at_once(bundles: Bundles) -> None:
     assert not bundles.leaks()
 
 
+def test_limits_above_the_largest_signed_number_are_limits(bundles: Bundles) -> None:
+    """Found by chance: what Python cannot pass on as it is was told as a bug."""
+
+    def limit(config: Config) -> None:
+        config["process"]["rlimits"] = [
+            {"type": "RLIMIT_CORE", "soft": 2**63 - 1, "hard": 2**63},
+            {"type": "RLIMIT_RTTIME", "soft": 1, "hard": 2**64 - 1},
+        ]
+
+    done = bundles.foreground(bundles.bundle("cat", "/proc/self/limits", change=limit))
+
+    found = {line.split("  ")[0]: line.split()[-3:-1] for line in done.stdout.splitlines()}
+    assert found["Max core file size"] == [str(2**63 - 1), str(2**63)]
+    assert found["Max realtime timeout"] == ["1", "unlimited"]
+
+
 @pytest.mark.parametrize(
     ("part", "value", "said"),
     [

@@ -23,6 +23,7 @@ from swarm.errors import Invalid, KernelRefused, Refused, Unavailable
 _OOM_SCORE: Final = "/proc/self/oom_score_adj"
 _MOST_BYTES: Final = 1 << 20
 _NULL: Final = os.makedev(1, 3)
+_LIMITS: Final = 1 << 64
 _LABELS: Final = {"apparmor": "self/attr/apparmor/exec", "selinux": "self/attr/exec"}
 
 
@@ -42,13 +43,15 @@ def _set_affinity(_: Held, step: s.SetAffinity) -> None:
 
 def _raise_rlimit(_: Held, step: s.RaiseRlimit) -> None:
     soft, hard = resource.getrlimit(step.number)
-    if hard != -1 and (step.hard == -1 or step.hard > hard):
+    if step.hard % _LIMITS > hard % _LIMITS:  # -1, unlimited, is the last of them
         _setrlimit(step.number, soft, step.hard)
 
 
 def _setrlimit(number: int, soft: int, hard: int) -> None:
+    """The kernel counts without a sign, Python with one."""
+    signed = [each - _LIMITS if each >= _LIMITS // 2 else each for each in (soft, hard)]
     try:
-        resource.setrlimit(number, (soft, hard))
+        resource.setrlimit(number, (signed[0], signed[1]))
     except ValueError as err:  # what Python makes of both EPERM and EINVAL
         raise OSError(errno.EPERM, os.strerror(errno.EPERM)) from err
 
