@@ -1,10 +1,21 @@
-"""Run the tests of the kernel before all others.
+"""Set up what holds for all tests.
 
-They make processes from this one by system calls, as `swarm-runtime` does. That is only right
-in a process with a single thread; others leave threads of gRPC and event loops behind.
+Those of the kernel run before all others. They make processes from this one by system calls,
+as `swarm-runtime` does. That is only right in a process with a single thread; others leave
+threads of gRPC and event loops behind.
+
+Tests interrupt what they start. Whatever a shell runs in the background ignores that, and so
+would they and all that they start.
 """
 
+import signal
+
 import pytest
+
+
+def pytest_configure() -> None:
+    """Have interrupts interrupt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
