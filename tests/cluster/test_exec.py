@@ -49,11 +49,16 @@ def programs(host: Host, word: str) -> list[int]:
     """Processes of this host's containers whose command line holds `word`."""
     found: list[int] = []
     for procs in Path("/sys/fs/cgroup/pids", host.cgroup_parent).rglob("cgroup.procs"):
-        for pid in procs.read_text().split():
-            with contextlib.suppress(OSError):
-                if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    found.append(int(pid))
+        with contextlib.suppress(OSError):  # the group may be gone by now
+            found += [pid for pid in map(int, procs.read_text().split()) if _is_called(pid, word)]
     return found
+
+
+def _is_called(pid: int, word: str) -> bool:
+    try:
+        return word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def can_run(swarm: Swarm) -> bool:

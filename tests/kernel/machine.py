@@ -196,9 +196,20 @@ def system_call(pid: int) -> int:
 
 def descriptors_at_rest(pid: int) -> list[str]:
     """What a launcher or a shim has open when it has done all it had to and waits for more."""
-    wait_for("it rests", lambda: system_call(pid) == _POLL)
-    found = Path(f"/proc/{pid}/fd").iterdir()
-    return sorted(str(each.readlink()).split("[")[0] for each in found)
+    found: list[str] = wait_for("it rests", lambda: _descriptors(pid))
+    return found
+
+
+def _descriptors(pid: int) -> list[str]:
+    """What a process has open while it sleeps in poll(2); nothing if it did not all the time."""
+    has_rested = system_call(pid) == _POLL
+    try:
+        found = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return []
+    if not has_rested or system_call(pid) != _POLL:
+        return []
+    return sorted(each.split("[")[0] for each in found)
 
 
 async def exit_of(runtime: Runtime, within_s: float = 20.0) -> Exited:

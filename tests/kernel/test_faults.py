@@ -103,11 +103,15 @@ def large(machine: Machine, variant: str) -> ContainerSpec:
 
 def spares(launcher: int) -> list[int]:
     """The shims that wait for work."""
-    return [
-        pid
-        for pid, parent in parentage()
-        if parent == launcher and Path(f"/proc/{pid}/comm").read_text() == "swarmd-spare\n"
-    ]
+    return [pid for pid, parent in parentage() if parent == launcher and is_spare(pid)]
+
+
+def is_spare(pid: int) -> bool:
+    """Whether it waits for work, and lives."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text() == "swarmd-spare\n"
+    except OSError:
+        return False
 
 
 def left(machine: Machine) -> list[str]:

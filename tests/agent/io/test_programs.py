@@ -88,7 +88,7 @@ Play = Callable[[Callable[[Stage], Awaitable[None]]], None]
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
