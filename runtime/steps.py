@@ -486,7 +486,7 @@ class EnterWorkdir(Struct, frozen=True):
 
 
 class RaiseRlimit(Struct, frozen=True):
-    """Raise a hard limit while we may; what is below it stays as it is."""
+    """Raise a hard limit (see `SetRlimit`) while we may; what is below it stays as it is."""
 
     name: str
     number: int
@@ -494,7 +494,7 @@ class RaiseRlimit(Struct, frozen=True):
 
 
 class SetRlimit(Struct, frozen=True):
-    """Limit this process and its children; -1 is unlimited."""
+    """Limit this process and its children. Limits are signed 64 bits; -1 is unlimited."""
 
     name: str
     number: int

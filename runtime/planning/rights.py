@@ -44,7 +44,7 @@ from runtime.steps import (
     WaitAtGate,
 )
 
-_UNLIMITED = (1 << 64) - 1
+_LIMITS = 1 << 64
 _UMASK = 0o022
 
 
@@ -141,7 +141,8 @@ def _named(limit: Rlimit) -> tuple[str, int]:
 
 
 def _limit(value: int) -> int:
-    return -1 if value in (-1, _UNLIMITED) else value
+    """The kernel counts without a sign, Python with one; -1 is the last of them, unlimited."""
+    return value - _LIMITS if value >= _LIMITS // 2 else value
 
 
 def _identity(process: Process, extras: Extras) -> list[ContainerStep]:

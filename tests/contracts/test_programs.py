@@ -15,6 +15,7 @@ from swarm.errors import KernelRefused, Missing
 from tests.agent.programs import FakeRuntime
 from tests.kernel.joined import read_all, read_until, write_all
 from tests.kernel.machine import Machine, wait_for
+from tests.liveness import is_alive
 
 Story = Callable[[Any], Awaitable[None]]
 
@@ -134,18 +135,11 @@ def test_what_is_closed_ends(tell: Callable[[Story], None]) -> None:
         program.resize(1, 1)
         program.close_stdin()
         deadline = asyncio.get_running_loop().time() + 10
-        while _lives(pid):
+        while is_alive(pid):
             assert asyncio.get_running_loop().time() < deadline
             await asyncio.sleep(0.01)
 
     tell(story)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_what_is_detached_has_no_streams_and_goes_on(tell: Callable[[Story], None]) -> None:
@@ -154,7 +148,7 @@ def test_what_is_detached_has_no_streams_and_goes_on(tell: Callable[[Story], Non
             assert (program.stdin_fd, program.stdout_fd, program.stderr_fd) == (-1, -1, -1)
             pid = program.pid
         await asyncio.sleep(0.1)  # long enough for what is not detached to be killed
-        assert _lives(pid)
+        assert is_alive(pid)
 
     tell(story)
 

@@ -195,13 +195,7 @@ def system_call(pid: int) -> int:
 
 
 def descriptors_at_rest(pid: int) -> list[str]:
-    """What a launcher or a shim has open when it has done all it had to and waits for more."""
-    found: list[str] = wait_for("it rests", lambda: _descriptors(pid))
-    return found
-
-
-def _descriptors(pid: int) -> list[str]:
-    """What a process has open while it sleeps in poll(2); nothing if it did not all the time."""
+    """What a launcher or a shim has open when it has done all it had to; nothing until then."""
     has_rested = system_call(pid) == _POLL
     try:
         found = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]

@@ -233,7 +233,8 @@ def test_a_hundred_at_once(machine: Machine) -> None:
 def test_a_thousand_leave_no_descriptor_and_no_memory_in_the_shim(machine: Machine) -> None:
     async def story(runtime: Runtime, name: str) -> None:
         shim = machine.shim_of(name)
-        descriptors = descriptors_at_rest(shim)  # before there is anything that could be left
+        # Before there is anything that could be left.
+        descriptors = await eventually("it rests", lambda: descriptors_at_rest(shim))
         for _ in range(10):
             await run(runtime, name, "true")
         size = _private_kib(shim)

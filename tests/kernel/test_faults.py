@@ -61,7 +61,7 @@ def faulty(faults: Faults, machine: Machine) -> Iterator[Machine]:
     launcher = machine.replace_launcher(module="tests.kernel.faulty_launcher")
     machine.run("true")
     wait_for("the spares are there", lambda: len(spares(launcher.pid)) == SPARES)
-    before = descriptors_at_rest(launcher.pid)
+    before = wait_for("it rests", lambda: descriptors_at_rest(launcher.pid))
     yield machine
     if launcher.poll() is None:
         wait_for("the same again", lambda: descriptors_at_rest(launcher.pid) == before)

@@ -21,6 +21,7 @@ from swarm.io.private import save_data_key
 from swarm.objects import Node
 from swarm.specs import NodeSpec, Role
 from tests.etcd import build_rig, connected, free_port, running
+from tests.liveness import is_alive
 from tests.manager.io.swarm import Members, Remote, found_swarm, service, until
 
 pytestmark = pytest.mark.cluster
@@ -177,13 +178,6 @@ def test_a_manager_dies_with_whoever_started_it(tmp_path: Path) -> None:
             await until(lambda: not is_alive(pid))
 
     asyncio.run(main())
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_configuration_that_is_wrong_is_said_in_one_line(tmp_path: Path) -> None:

@@ -173,6 +173,14 @@ def test_unlimited_is_unlimited() -> None:
     assert every(plan, s.SetRlimit) == [s.SetRlimit("core", 4, 0, -1)]
 
 
+def test_limits_have_a_sign_as_python_wants_them() -> None:
+    limits = (Rlimit(type="RLIMIT_CORE", soft=2**63 - 1, hard=2**63),)
+
+    plan = make_plan(config(process={"rlimits": limits}), PLACE)
+
+    assert every(plan, s.SetRlimit) == [s.SetRlimit("core", 4, 2**63 - 1, -(2**63))]
+
+
 def test_a_joining_program_enters_what_the_container_does_not_share() -> None:
     wanted = config("pid", "network")
     process = wanted.process or Process()

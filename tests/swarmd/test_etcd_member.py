@@ -14,6 +14,7 @@ from swarm.errors import Refused, Unavailable
 from swarmd.etcd import command
 from tests.etcd import build_rig, connected, kill, running
 from tests.etcd_process import EtcdProcess
+from tests.liveness import is_alive
 
 pytestmark = pytest.mark.cluster
 
@@ -24,13 +25,6 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
             await story()
 
     asyncio.run(limited())
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -48,10 +48,8 @@ def _raise_rlimit(_: Held, step: s.RaiseRlimit) -> None:
 
 
 def _setrlimit(number: int, soft: int, hard: int) -> None:
-    """The kernel counts without a sign, Python with one."""
-    signed = [each - _LIMITS if each >= _LIMITS // 2 else each for each in (soft, hard)]
     try:
-        resource.setrlimit(number, (signed[0], signed[1]))
+        resource.setrlimit(number, (soft, hard))
     except ValueError as err:  # what Python makes of both EPERM and EINVAL
         raise OSError(errno.EPERM, os.strerror(errno.EPERM)) from err
 

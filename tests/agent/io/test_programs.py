@@ -18,6 +18,7 @@ from swarm.api.v1 import control_pb2
 from swarm.errors import KernelRefused, Missing, Refused, SwarmError
 from swarm.ids import TaskId
 from tests.agent.programs import FakeRuntime
+from tests.liveness import is_alive
 from tests.manager.io.swarm import LOG, Agent, Swarm, found_swarm, service, swarming, until
 from tests.manager.io.test_programs import Caller, Input
 from tests.sim.fake_store import FakeStore
@@ -83,13 +84,6 @@ def play(tmp_path: Path) -> Callable[[Callable[[Stage], Awaitable[None]]], None]
 
 
 Play = Callable[[Callable[[Stage], Awaitable[None]]], None]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_output_errors_and_the_exit_code_arrive_apart(play: Play) -> None:

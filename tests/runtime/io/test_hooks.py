@@ -1,4 +1,3 @@
-import contextlib
 import os
 import signal
 import time
@@ -9,6 +8,7 @@ import pytest
 from runtime.io.hooks import run_hook
 from runtime.oci.config import Hook
 from swarm.errors import KernelRefused
+from tests.liveness import is_alive
 
 STATE = b'{"ociVersion":"1.2.1","id":"c1","status":"created","pid":7,"bundle":"/b"}'
 
@@ -87,14 +87,9 @@ def test_a_timeout_ends_the_hook_and_its_children(tmp_path: Path) -> None:
 
 def is_gone(pid: int) -> bool:
     deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        stat = Path(f"/proc/{pid}/stat")
-        with contextlib.suppress(OSError):
-            if stat.read_text().rpartition(")")[2].split()[0] not in "ZX":
-                time.sleep(0.005)
-                continue
-        return True
-    return False
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return not is_alive(pid)
 
 
 def test_what_a_hook_leaves_running_keeps_nobody_waiting(tmp_path: Path) -> None:
