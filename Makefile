@@ -7,7 +7,7 @@ PACKAGES := busybox-static docker-registry etcd-server iproute2 libseccomp2 nfta
   python3-venv skopeo umoci util-linux
 # For tests only: who else uses our runtime (whichever Docker is there stays), and another kernel.
 TEST_PACKAGES := conmon podman $(if $(shell command -v dockerd),,docker.io) \
-  e2fsprogs kmod prometheus qemu-system-x86
+  e2fsprogs iperf3 kmod prometheus qemu-system-x86
 
 help: ## show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -73,6 +73,8 @@ rollouts: .venv/.tests ## a hundred rolling updates of a service that somebody w
 
 bench: setup ## measure, side by side with Docker Swarm where it can be installed
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --overlay
+	$(BIN)/python -m benchmarks.overlay
 
 bench-runtime: setup ## measure the runtime beside runc and crun; ARGS="--crun PATH" names another
 	$(BIN)/python -m benchmarks.runtime $(ARGS)

@@ -1,21 +1,25 @@
 """Hold what the manager assigned to this node, as snapshots and diffs say.
 
 A diff that is not the next one, or that names a spec version which was never sent, is a gap:
-nothing of it is applied, and the session has to start over with a digest that matches
-nothing, so that a snapshot follows. Spec versions are sent once per session and kept until
-the next snapshot. Secrets and configs are kept as long as a task held here may still start
-with them, and no longer than the session: the manager gives them anew in the next one.
+nothing of it is applied, its topology included, and the session has to start over with a digest
+that matches nothing, so that a snapshot follows. Spec versions are sent once per session and
+kept until the next snapshot. What is known of the networks outlives the session: the first
+message of the next one is complete. Secrets and configs are kept as long as a task held here
+may still start with them, and no longer than the session: the manager gives them anew in the
+next one.
 """
 
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from agent.topology import Changes, Table
 from swarm.assignments import contents_of, digest, keeps_contents
 from swarm.dispatch import Assignment, Content, Diff, Snapshot
 from swarm.ids import ServiceId, TaskId
 from swarm.objects import SpecVersion, Task
-from swarm.specs import TaskSpec
+from swarm.specs import Port, TaskSpec
 from swarm.states import TaskState
 
 SpecKey = tuple[ServiceId, int]
@@ -24,7 +28,7 @@ SpecKey = tuple[ServiceId, int]
 class Wanted(Struct, frozen=True, kw_only=True):
     """A task that this node should hold, with the spec it is made from.
 
-    `labels` are those of its service when the spec was made.
+    `labels` and `ports` are those of its service when the spec was made.
     """
 
     task: Task
@@ -32,13 +36,15 @@ class Wanted(Struct, frozen=True, kw_only=True):
     revision: int
     observed: TaskState = TaskState.NEW
     labels: dict[str, str] = {}
+    ports: tuple[Port, ...] = ()
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """What a message changed: new or altered tasks, and those no longer ours."""
+    """What a message changed: new or altered tasks, those no longer ours, and the networks."""
 
     wanted: tuple[Wanted, ...] = ()
     withdrawn: tuple[TaskId, ...] = ()
+    topology: Changes = Changes()
 
 
 class Gap(Struct, frozen=True, kw_only=True):
@@ -53,6 +59,7 @@ class Assignments:
     def __init__(self) -> None:
         self.wanted: dict[TaskId, Wanted] = {}
         self.contents: dict[str, Content] = {}
+        self.topology = Table()
         self._specs: dict[SpecKey, SpecVersion] = {}
         self._sequence: int | None = None
         self._is_broken = False
@@ -73,10 +80,10 @@ class Assignments:
         found = self._replace(message) if isinstance(message, Snapshot) else self._amend(message)
         if isinstance(found, Gap):
             self._is_broken = True
-        else:
-            self._sequence = message.sequence
-            self._keep(message.contents)
-        return found
+            return found
+        self._sequence = message.sequence
+        self._keep(message.contents)
+        return replace(found, topology=self.topology.take(message.topology))
 
     def _keep(self, contents: Iterable[Content]) -> None:
         """Take `contents` in, and forget those that no task will start with."""
@@ -138,6 +145,7 @@ def _resolve(
                 revision=each.revision,
                 observed=each.observed,
                 labels=version.labels,
+                ports=version.ports,
             )
         )
     return tuple(found)

@@ -19,7 +19,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One node's agent. `identity` is the directory that holds the node's certificate.
 
     `managers` are the addresses to try before any manager has named others; `advertise_host`
-    is how others reach this node. With `user_namespace` containers have those ids of the host.
+    is how others reach this node, and `data_path_addr` how its tasks are reached by those of
+    others, if it is another address. With `user_namespace` containers have those ids of the host.
     """
 
     node_id: NodeId
@@ -33,6 +34,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cgroup_parent: str = "swarmd"
     user_namespace: UserNamespace | None = None
     advertise_host: str = ""
+    data_path_addr: str = ""
     insecure_registries: tuple[str, ...] = ()
     engine_labels: dict[str, str] = {}
     generic_resources: tuple[GenericResource, ...] = ()
@@ -57,6 +59,21 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def contents(self) -> Path:
         """One directory per task that has secrets or configs, with memory mounted on it."""
         return Path(self.run_root) / "contents"
+
+    @property
+    def networks(self) -> Path:
+        """One network namespace per network, with its router in it."""
+        return Path(self.run_root) / "netns"
+
+    @property
+    def encryption(self) -> Path:
+        """The network namespace that encrypts what leaves it."""
+        return Path(self.run_root) / "encryption"
+
+    @property
+    def connections(self) -> Path:
+        """How each container is connected, for the next agent."""
+        return Path(self.run_root) / "connections"
 
     @property
     def images(self) -> Path:

@@ -14,11 +14,11 @@ from posixpath import normpath
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent import contents
+from agent import contents, hosts
 from agent.assignments import Wanted
 from agent.claims import granted
 from agent.probing import health
-from agent.resolver import resolver
+from agent.resolver import embedded, resolver
 from agent.rights import Fences, rights, unfit
 from agent.templates import Host, expand, names, task_name
 from agent.volumes import Place, Placed, place
@@ -27,16 +27,13 @@ from swarm import log_drivers, specs
 from swarm.checks import signal_number
 from swarm.errors import Invalid
 from swarm.images.config import ImageConfig
-from swarm.objects import Task
+from swarm.objects import Attachment, Task
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHORT_ID = 12
 DEFAULT_STOP_SIGNAL = "SIGTERM"
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
-_LOOPBACK = """127.0.0.1\tlocalhost
-::1\tlocalhost ip6-localhost ip6-loopback
-"""
 
 
 class Node(Struct, frozen=True, kw_only=True):
@@ -78,14 +75,23 @@ def stop_signal(asked: specs.ContainerSpec, image: ImageConfig) -> int:
     return signal_number(asked.stop_signal or image.stop_signal or DEFAULT_STOP_SIGNAL)
 
 
-def container(wanted: Wanted, image: ImageConfig, layers: tuple[str, ...], node: Node) -> Container:
-    """Describe the container of `wanted`; `Invalid` names the field that cannot be met."""
+def container(
+    wanted: Wanted,
+    image: ImageConfig,
+    layers: tuple[str, ...],
+    node: Node,
+    attachments: tuple[Attachment, ...] = (),
+) -> Container:
+    """Describe the container of `wanted`; `Invalid` names the field that cannot be met.
+
+    With `attachments` it waits until its interfaces are there.
+    """
     asked = _expanded(wanted, node)
     for problem in unfit(wanted.spec, node.fences):
         raise Invalid(problem)
     allowed = rights(asked, node.fences)
     own = own_directory(node.containers, wanted.task.id)
-    on_host = "host" in wanted.spec.networks
+    on_host = wanted.spec.is_on_host
     hostname = asked.hostname or (node.host.hostname if on_host else wanted.task.id[:SHORT_ID])
     mounts = place(asked.mounts, image.volumes, Place(volumes=node.volumes, own=own))
     given = contents.mounts(asked, contents.home(node.contents, wanted.task.id))
@@ -106,9 +112,11 @@ def container(wanted: Wanted, image: ImageConfig, layers: tuple[str, ...], node:
             hostname,
             {normpath(each.target) for each in (*(m.mount for m in mounts), *given)},
             node,
+            tuple(address for each in attachments for address in each.addresses),
             on_host=on_host,
         ),
         host_network=on_host,
+        awaits_network=bool(attachments),
         resources=_resources(wanted.spec.limits),
         cgroup_parent=node.cgroup_parent,
         rlimits=tuple(Rlimit(name=u.name, soft=u.soft, hard=u.hard) for u in asked.ulimits),
@@ -191,19 +199,17 @@ def _files(
     hostname: str,
     taken: Collection[str],
     node: Node,
+    addresses: tuple[str, ...],
     *,
     on_host: bool,
 ) -> tuple[File, ...]:
-    hosts = node.hosts if on_host else f"{_LOOPBACK}127.0.1.1\t{hostname}\n"
-    if hosts and not hosts.endswith("\n"):
-        hosts += "\n"
-    for each in asked.hosts:
-        name, _, address = each.partition(":")
-        hosts += f"{address}\t{name}\n"
+    known = node.hosts if on_host else hosts.own(hostname, addresses)
     written = {
         "/etc/hostname": f"{hostname}\n",
-        "/etc/hosts": hosts,
-        "/etc/resolv.conf": resolver(asked, node.resolv if on_host else ""),
+        "/etc/hosts": hosts.with_extra(known, asked.hosts),
+        "/etc/resolv.conf": embedded(asked, node.resolv)
+        if addresses
+        else resolver(asked, node.resolv if on_host else ""),
     }
     return tuple(
         File(path=path, content=content) for path, content in written.items() if path not in taken

@@ -27,6 +27,8 @@ def describe(
     cpus: int,
     meminfo: str,
     addr: str,
+    data_path_addr: str = "",
+    public_key: bytes = b"",
     engine_labels: Mapping[str, str],
     generic: Iterable[GenericResource] = (),
     images: Iterable[LocalImage],
@@ -49,6 +51,8 @@ def describe(
         addr=addr,
         security_options=tuple(security_options),
         volumes=tuple(sorted(volumes)),
+        data_path_addr=data_path_addr,
+        public_key=public_key,
     )
 
 

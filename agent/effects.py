@@ -6,8 +6,15 @@ said once and forgotten.
 
 from msgspec import Struct
 
+from agent.topology import Changes
 from swarm.ids import TaskId
 from swarm.objects import Observation
+
+
+class Route(Struct, frozen=True):
+    """Make the node's networks follow what changed; tasks of the same message come after it."""
+
+    changes: Changes
 
 
 class Prepare(Struct, frozen=True):
@@ -22,8 +29,20 @@ class Start(Struct, frozen=True):
     task_id: TaskId
 
 
+class Connect(Struct, frozen=True):
+    """Have the container, which runs, be in the networks that its task is in now."""
+
+    task_id: TaskId
+
+
 class Abandon(Struct, frozen=True):
     """Give the work up if it did nothing yet, and answer `Abandoned`; else let it end."""
+
+    task_id: TaskId
+
+
+class Leave(Struct, frozen=True):
+    """Let the word spread that it ends, while it still answers; answer `Left`."""
 
     task_id: TaskId
 
@@ -59,4 +78,6 @@ class Delete(Struct, frozen=True):
     task_id: TaskId
 
 
-Effect = Prepare | Start | Abandon | Signal | Kill | Wait | Report | Delete
+Effect = (
+    Route | Prepare | Start | Connect | Abandon | Leave | Signal | Kill | Wait | Report | Delete
+)

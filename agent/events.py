@@ -2,23 +2,31 @@
 
 from msgspec import Struct
 
+from swarm.specs import Port
 from swarm.states import HealthState
 
 
 class Assigned(Struct, frozen=True, kw_only=True):
-    """A manager gave us the task."""
+    """A manager gave us the task, maybe not for the first time.
+
+    It `is_attached` to networks of the swarm, although it may not have been so before.
+    """
+
+    is_attached: bool = False
 
 
 class Adopted(Struct, frozen=True, kw_only=True):
     """Its container runs already: an agent before us started it.
 
-    `is_checked` says that it has a health check, and `was_running` that it passed it before.
+    `is_checked` says that it has a health check, and `was_running` that it passed it before;
+    `ports` are those of the node that it has.
     """
 
     pid: int
     started_at: float
     is_checked: bool = False
     was_running: bool = False
+    ports: tuple[Port, ...] = ()
 
 
 class Vanished(Struct, frozen=True, kw_only=True):
@@ -50,11 +58,15 @@ class PrepareFailed(Struct, frozen=True, kw_only=True):
 
 
 class Started(Struct, frozen=True, kw_only=True):
-    """Its first process runs; with `is_checked` a health check will say when it is of use."""
+    """Its first process runs; with `is_checked` a health check will say when it is of use.
+
+    `ports` are those of the node that it has.
+    """
 
     pid: int
     started_at: float
     is_checked: bool = False
+    ports: tuple[Port, ...] = ()
 
 
 class StartFailed(Struct, frozen=True, kw_only=True):
@@ -84,6 +96,10 @@ class Examined(Struct, frozen=True, kw_only=True):
     output: str = ""
 
 
+class Left(Struct, frozen=True, kw_only=True):
+    """Whoever could call it had the time to hear that it ends."""
+
+
 class GraceExpired(Struct, frozen=True, kw_only=True):
     """The time is over that it had to stop by itself."""
 
@@ -102,5 +118,6 @@ Event = (
     | Abandoned
     | Exited
     | Examined
+    | Left
     | GraceExpired
 )

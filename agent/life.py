@@ -4,9 +4,10 @@ States only move forward, and a task ends only once no work of ours and no proce
 left: whoever hears that it ended may reuse its slot. Asking a task to stop is therefore
 remembered while work is under way and acted upon when that work reports back. A container
 with a health check is STARTING until the check has succeeded once; one that is unhealthy is
-stopped, and its task fails. Events that come too late, twice or out of order are ignored: a
-manager that reconnects repeats itself, and a container that we are stopping still reports its
-exit.
+stopped, and its task fails. A container that others may be calling leaves its networks before
+it is signalled, so that nobody calls it in vain. Events that come too late, twice or out of
+order are ignored: a manager that reconnects repeats itself, and a container that we are stopping
+still reports its exit.
 """
 
 from enum import Enum
@@ -15,7 +16,18 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Report, Signal, Start, Wait
+from agent.effects import (
+    Abandon,
+    Delete,
+    Effect,
+    Kill,
+    Leave,
+    Prepare,
+    Report,
+    Signal,
+    Start,
+    Wait,
+)
 from agent.events import (
     Abandoned,
     Adopted,
@@ -25,6 +37,7 @@ from agent.events import (
     Examined,
     Exited,
     GraceExpired,
+    Left,
     Prepared,
     PrepareFailed,
     Started,
@@ -50,24 +63,27 @@ class Work(Enum):
 
 
 class Stop(Enum):
-    """How far we went to end a task."""
+    """How far we went to end a task. ASKED is remembered while work is under way."""
 
     NO = 0
-    ASKED = 1
-    KILLED = 2
+    LEAVING = 1
+    ASKED = 2
+    KILLED = 3
 
 
 class Life(Struct, frozen=True, kw_only=True):
     """Where one task stands.
 
     `exit` and `examined` are set when they were heard of before the start; `failure` is why we
-    stop it, when that was nobody's wish.
+    stop it, when that was nobody's wish. One that `is_attached` to networks of the swarm is
+    called by others while it is RUNNING.
     """
 
     seen: Observation
     work: Work = Work.NONE
     stop: Stop = Stop.NO
     grace_s: float = 10.0
+    is_attached: bool = False
     is_withdrawn: bool = False
     exit: Exited | None = None
     examined: Examined | None = None
@@ -96,6 +112,8 @@ class Life(Struct, frozen=True, kw_only=True):
         assert self.exit is None or self.work is Work.START, self
         assert self.examined is None or self.work is Work.START, self
         assert self.stop is not Stop.KILLED or self.is_up or self.state.is_terminal, self
+        assert self.stop is not Stop.LEAVING or self.is_up or self.state.is_terminal, self
+        assert self.stop is not Stop.LEAVING or self.is_attached, self
         assert self.state is not TaskState.RUNNING or self.seen.pid, self
         assert not is_starting or not self.is_up or self.seen.health, self
         assert not self.failure or self.stop is not Stop.NO, self
@@ -104,10 +122,10 @@ class Life(Struct, frozen=True, kw_only=True):
 Result = tuple[Life, tuple[Effect, ...]]
 
 
-def begin(task_id: TaskId, *, at: float, grace_s: float = 10.0) -> Life:
+def begin(task_id: TaskId, *, at: float, grace_s: float = 10.0, is_attached: bool = False) -> Life:
     """The life of a task that this node has just heard of."""
     seen = Observation(task_id=task_id, state=TaskState.ACCEPTED, at=at)
-    return Life(seen=seen, grace_s=max(0.0, grace_s))
+    return Life(seen=seen, grace_s=max(0.0, grace_s), is_attached=is_attached)
 
 
 def ended(task_id: TaskId, state: TaskState, *, at: float) -> Life:
@@ -120,7 +138,8 @@ def step(life: Life, event: Event, *, at: float) -> Result:
     """Advance `life` by one event, which happened at `at`, seconds since the epoch."""
     match event:
         case Assigned():
-            return _assigned(life, at)
+            is_attached = life.is_attached or event.is_attached
+            return _assigned(replace(life, is_attached=is_attached), at)
         case Withdrawn():
             return _withdrawn(life, at)
         case _ if life.state.is_terminal:
@@ -136,7 +155,7 @@ def step(life: Life, event: Event, *, at: float) -> Result:
             )
         case Delayed() | Prepared() | PrepareFailed() | Started() | StartFailed() | Abandoned():
             return _worked(life, event, at)
-        case Exited() | Examined() | GraceExpired():
+        case Exited() | Examined() | Left() | GraceExpired():
             return _lived(life, event, at)
         case _:
             assert_never(event)
@@ -163,7 +182,7 @@ def _worked(
             return life, ()
 
 
-def _lived(life: Life, event: Exited | Examined | GraceExpired, at: float) -> Result:
+def _lived(life: Life, event: Exited | Examined | Left | GraceExpired, at: float) -> Result:
     """The container did something, or should have; before its start is told, it waits."""
     match event:
         case Exited() if life.work is Work.START:
@@ -174,7 +193,9 @@ def _lived(life: Life, event: Exited | Examined | GraceExpired, at: float) -> Re
             return _exited(life, event, at)
         case Examined() if life.is_up and life.stop is Stop.NO:
             return _examined(life, event, at)
-        case GraceExpired() if life.is_up and life.stop is not Stop.NO:
+        case Left() if life.is_up and life.stop is Stop.LEAVING:
+            return _signal(replace(life, stop=Stop.ASKED))
+        case GraceExpired() if life.is_up and life.stop in (Stop.ASKED, Stop.KILLED):
             return _kill(life)
         case _:
             return life, ()
@@ -212,6 +233,13 @@ def _stop(life: Life, at: float) -> Result:
 
 
 def _ask(life: Life) -> Result:
+    """Have it end; who was RUNNING in a network is told to callers as gone before it is."""
+    if life.is_attached and life.state is TaskState.RUNNING:
+        return replace(life, stop=Stop.LEAVING), (Leave(life.id),)
+    return _signal(life)
+
+
+def _signal(life: Life) -> Result:
     if life.grace_s <= 0:
         return _kill(life)
     return life, (Signal(life.id), Wait(life.id, life.grace_s))
@@ -261,7 +289,13 @@ def _started(life: Life, event: Started | StartFailed, at: float) -> Result:
 def _run(life: Life, event: Started | Adopted, at: float, *, is_proven: bool) -> Result:
     """It is up: RUNNING at once, unless a health check has to say so."""
     health = HealthState.STARTING if event.is_checked else HealthState.NONE
-    seen = replace(life.seen, pid=event.pid, started_at=event.started_at, health=health)
+    seen = replace(
+        life.seen,
+        pid=event.pid,
+        started_at=event.started_at,
+        health=health,
+        ports=event.ports,
+    )
     life = replace(life, seen=seen)
     if is_proven:
         return _advance(life, TaskState.RUNNING, at=at)

@@ -42,6 +42,12 @@ TABLE = (
     Row("counter", "swarm_agent_heartbeats_total", "Heartbeats sent."),
     Row("counter", "swarm_agent_report_batches_total", "Batches of statuses sent."),
     Row("counter", "swarm_agent_reports_total", "Statuses sent."),
+    Row(
+        "histogram",
+        "swarm_agent_network_follow_seconds",
+        "Time from hearing of changed networks until the kernel has followed.",
+        buckets=START_S,
+    ),
     Row("gauge", "swarm_agent_node_cpu_cores", "Cores of this node."),
     Row("gauge", "swarm_agent_node_memory_bytes", "Memory of this node."),
 )
@@ -72,6 +78,7 @@ class Metrics:
         self.heartbeats = make.counter("heartbeats_total")
         self.batches = make.counter("report_batches_total")
         self.reports = make.counter("reports_total")
+        self.network_follow_seconds = make.histogram("network_follow_seconds")
         self.cpu = make.gauge("node_cpu_cores")
         self.memory = make.gauge("node_memory_bytes")
 

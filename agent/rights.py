@@ -59,7 +59,7 @@ def unfit(spec: TaskSpec, fences: Fences) -> Iterator[str]:
     if fences.user_namespace is not None and not container.host_user_namespace:
         if container.privileged:
             yield "container.privileged: contradicts this node's remapped ids; use --userns host"
-        if "host" in spec.networks:
+        if spec.is_on_host:
             yield "networks: host contradicts this node's remapped ids; use --userns host"
     if container.apparmor not in ("", UNCONFINED) and not fences.has_apparmor:
         yield f"container.apparmor: no AppArmor on this node, so no profile {container.apparmor}"

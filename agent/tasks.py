@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from agent import life
 from agent.assignments import Assignments, Change, Gap, Wanted
-from agent.effects import Delete, Effect, Kill, Report, Signal, Wait
+from agent.effects import Connect, Delete, Effect, Kill, Leave, Report, Route, Signal, Wait
 from agent.events import (
     Adopted,
     Assigned,
@@ -28,13 +28,15 @@ from agent.reports import Reports
 from swarm.dispatch import Diff, Hello, Snapshot, Welcome
 from swarm.ids import TaskId
 from swarm.objects import NodeDescription
+from swarm.specs import Port
 from swarm.states import TaskState
 
 
 class Stray(Struct, frozen=True, kw_only=True):
     """A container found at our start. `exit` is set when it ended meanwhile.
 
-    `examined` is how it last stood, and None where there is no health check.
+    `examined` is how it last stood, and None where there is no health check; `ports` are those
+    of the node that it has.
     """
 
     task_id: TaskId
@@ -43,6 +45,7 @@ class Stray(Struct, frozen=True, kw_only=True):
     grace_s: float = 10.0
     exit: Exited | None = None
     examined: Examined | None = None
+    ports: tuple[Port, ...] = ()
 
     def adopted(self, observed: TaskState) -> Adopted:
         """The event that it is here."""
@@ -51,6 +54,7 @@ class Stray(Struct, frozen=True, kw_only=True):
             started_at=self.started_at,
             is_checked=self.examined is not None,
             was_running=observed >= TaskState.RUNNING,
+            ports=self.ports,
         )
 
 
@@ -102,7 +106,8 @@ class Tasks:
         change = self.assignments.take(message)
         if isinstance(change, Gap):
             return change
-        effects = self._change(change, at=at, now=now)
+        effects: tuple[Effect, ...] = (Route(change.topology),) if change.topology else ()
+        effects += self._change(change, at=at, now=now)
         if isinstance(message, Snapshot):
             effects += self._stop_strays(at=at, now=now)
         return effects
@@ -153,10 +158,26 @@ class Tasks:
             self.reports.forget(task_id)
             effects += self.tell(task_id, Withdrawn(), at=at, now=now)
         for wanted in change.wanted:
+            before = self._known.get(wanted.task.id)
             self._known[wanted.task.id] = wanted
             for event in self._events(wanted, at=at):
                 effects += self.tell(wanted.task.id, event, at=at, now=now)
+            effects += self._connect(before, wanted)
         return self._without_moot(effects)
+
+    def _connect(self, before: Wanted | None, wanted: Wanted) -> tuple[Effect, ...]:
+        """What is here already may have been put into another network, or taken out of one.
+
+        An agent that has just started knows the task from nobody, but its container may run.
+        """
+        found = self._lives.get(wanted.task.id)
+        if found is None or found.state.is_terminal:
+            return ()
+        if before is None:
+            has_changed = found.is_up and bool(wanted.task.attachments)
+        else:
+            has_changed = before.task.attachments != wanted.task.attachments
+        return (Connect(wanted.task.id),) if has_changed else ()
 
     def _events(self, wanted: Wanted, *, at: float) -> Iterable[Event]:
         task_id, observed = wanted.task.id, wanted.observed
@@ -167,8 +188,12 @@ class Tasks:
             self._lives[task_id] = life.ended(task_id, observed, at=at)
             return
         if is_new:
-            grace_s = wanted.spec.container.stop_grace_s
-            self._lives[task_id] = life.begin(task_id, at=at, grace_s=grace_s)
+            self._lives[task_id] = life.begin(
+                task_id,
+                at=at,
+                grace_s=wanted.spec.container.stop_grace_s,
+                is_attached=bool(wanted.task.attachments),
+            )
         if stray is not None:
             yield stray.adopted(observed)
         elif is_new and observed >= TaskState.RUNNING:
@@ -179,7 +204,7 @@ class Tasks:
             yield stray.exit
         elif stray is not None and stray.examined is not None:
             yield stray.examined
-        yield Assigned()
+        yield Assigned(is_attached=bool(wanted.task.attachments))
 
     def _stop_strays(self, *, at: float, now: float) -> tuple[Effect, ...]:
         effects: tuple[Effect, ...] = ()
@@ -201,7 +226,7 @@ class Tasks:
         return tuple(
             each
             for each in effects
-            if not isinstance(each, Signal | Kill | Wait)
+            if not isinstance(each, Leave | Signal | Kill | Wait)
             or ((found := self._lives.get(each.task_id)) and not found.state.is_terminal)
         )
 

@@ -1,6 +1,6 @@
 """Measure this project's targets, side by side with Docker Swarm where it is installed.
 
-usage: python -m benchmarks [--rounds N] [--without-docker]
+usage: python -m benchmarks [--rounds N] [--overlay] [--without-docker]
 """
 
 import argparse
@@ -16,6 +16,7 @@ def main() -> None:
     """Run every contender in turn and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--overlay", action="store_true", help="not in the host's network")
     parser.add_argument("--without-docker", action="store_true")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()
@@ -24,7 +25,7 @@ def main() -> None:
         contenders.append(Docker)
     figures: dict[str, dict[str, float]] = {}
     for kind in contenders:
-        contender = kind()
+        contender = kind(network="bench" if options.overlay else "host")
         try:
             contender.init(rootfs())
             figures[contender.name] = life(contender, options.rounds)

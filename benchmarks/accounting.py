@@ -7,9 +7,11 @@ size of the group's processes outside containers: shims and daemons, not the wor
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 _V1 = Path("/sys/fs/cgroup/cpuacct")
+_ENDING_S = 5.0
 
 
 class Account:
@@ -64,9 +66,12 @@ class Account:
         return sizes
 
     def close(self) -> None:
-        """Remove the group; its processes have to be gone."""
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+        """Remove the group once its processes are gone. Spares outlive their launcher a little."""
+        deadline = time.monotonic() + _ENDING_S
+        while self.path.exists() and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+            time.sleep(0.01)
 
 
 def program(pid: int) -> str:

@@ -1,12 +1,13 @@
 """Start containers through the runtime's own client and print what each costs.
 
-usage: python -m benchmarks.container_start [COUNT] [--network host|none] [--at-once N]
-                                            [--health SECONDS] [--execs N]
+usage: python -m benchmarks.container_start [COUNT] [--network host|none|awaited] [--at-once N]
+                                            [--attach-ms MS] [--health SECONDS] [--execs N]
 
 Needs root and /bin/busybox. Prints wall and CPU time for each start, the memory (PSS) of the
 launcher and of each shim, what they use while idle, and the time to stop and delete them all.
 With --health every container is checked (`/bin/true`) that often, for ten seconds in which
-the cost of a check is measured; --execs runs that many programs in the first container.
+the cost of a check is measured; --execs runs that many programs in the first container. A network
+that is `awaited` is connected by somebody who does nothing, for --attach-ms each.
 """
 
 import argparse
@@ -33,7 +34,8 @@ def main() -> None:
     """Measure once and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("count", type=int, nargs="?", default=100)
-    parser.add_argument("--network", choices=("host", "none"), default="host")
+    parser.add_argument("--network", choices=("host", "none", "awaited"), default="host")
+    parser.add_argument("--attach-ms", type=float, default=0.0, help="to connect a network")
     parser.add_argument("--at-once", type=int, default=0, help="starts in flight; 0 is all")
     parser.add_argument("--health", type=float, default=0.0, help="seconds between checks")
     parser.add_argument("--execs", type=int, default=0, help="programs to run in a container")
@@ -62,13 +64,13 @@ async def measure(base: Path, options: argparse.Namespace, launcher: int, accoun
     specs = [
         spec(base, layer, f"c{number}", network, health_s=options.health) for number in range(count)
     ]
-    await runtime.run(spec(base, layer, "warm", network))
+    await runtime.run(spec(base, layer, "warm", "none"))
     await runtime.delete("warm")
     limit = asyncio.Semaphore(options.at_once or count)
 
     async def start(each: ContainerSpec) -> None:
         async with limit:
-            await runtime.run(each)
+            await runtime.run(each, lambda _: asyncio.sleep(options.attach_ms / 1000))
 
     busy, wall, mine = cpu_of_node(account), time.perf_counter(), time.process_time()
     try:
@@ -166,6 +168,7 @@ def spec(
         ),
         hostname=name,
         host_network=network == "host",
+        awaits_network=network == "awaited",
         health=Health(args=("/bin/true",), interval_s=health_s) if health_s else None,
         cgroup_parent=_PARENT,
         log=Log(path=str(here / "log")),

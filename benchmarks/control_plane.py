@@ -163,7 +163,8 @@ class ControlPlane:
             first = Node(id=self.node_id, spec=NodeSpec(role=Role.MANAGER), created_at=now)
             await store.commit(first_commit(self.founded.cluster, first))
             puts = [
-                Put(layout.node_key(each), pack(Node(id=each, created_at=now))) for each in nodes
+                Put(layout.node_key(each), pack(Node(id=each, created_at=now, number=number)))
+                for number, each in enumerate(nodes, start=2)
             ]
             for start in range(0, len(puts), WRITTEN_AT_ONCE):
                 await store.commit(Commit((), tuple(puts[start : start + WRITTEN_AT_ONCE])))

@@ -1,4 +1,4 @@
-"""Run Debian's Docker as a one-node swarm, with a data root and a network of its own."""
+"""Run Debian's Docker, with a data root and a network of its own, or on a given host."""
 
 import contextlib
 import http.client
@@ -28,25 +28,32 @@ class _Unix(http.client.HTTPConnection):
 
 
 class Docker:
-    """One dockerd; `create`, `wait` and `scale` are what the benchmark times."""
+    """One dockerd; `create`, `wait` and `scale` are what the benchmark times.
+
+    Without a `host` (a network namespace) it has one of its own, which nothing leaves, and makes
+    no rules. `network` is what its services are in, and made if it is not the host's.
+    """
 
     name = "docker"
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "", *, network: str = "host") -> None:
+        self._network = network
         self.base = Path(tempfile.mkdtemp(prefix="bench-docker-"))
         self.socket = f"{self.base}/docker.sock"
-        self.account = Account("docker")
-        self.netns = f"benchdk{os.getpid()}"
-        subprocess.run(["ip", "netns", "add", self.netns], check=True)
-        subprocess.run(["ip", "-n", self.netns, "link", "set", "lo", "up"], check=True)
+        self.account = Account(f"docker{host}")
+        self._own = "" if host else f"benchdk{os.getpid()}"
+        self.netns = host or self._own
+        if self._own:
+            subprocess.run(["ip", "netns", "add", self._own], check=True)
+            subprocess.run(["ip", "-n", self._own, "link", "set", "lo", "up"], check=True)
+        rules = () if host else ("--iptables=false", "--ip6tables=false", "--bridge=none")
         with (self.base / "log").open("wb") as log:
             self.daemon = subprocess.Popen(
                 self.account.wrap(
                     "nsenter", f"--net=/run/netns/{self.netns}", DAEMON,
                     "--data-root", f"{self.base}/data", "--exec-root", f"{self.base}/exec",
                     "-H", f"unix://{self.socket}", "--pidfile", f"{self.base}/pid",
-                    "--iptables=false", "--ip6tables=false", "--bridge=none",
-                    "--cgroup-parent", f"/{self.netns}",
+                    "--cgroup-parent", f"/{self.netns}", *rules,
                 ), stdout=log, stderr=log,
             )  # fmt: skip
         self._wait_for_socket()
@@ -85,12 +92,15 @@ class Docker:
         """Make the swarm and load the workload's image."""
         self.cli("swarm", "init", "--advertise-addr", "127.0.0.1")
         self.call("POST", "/images/create?fromSrc=-&repo=bench&tag=1", raw=rootfs)
+        if self._network != "host":
+            self.cli("network", "create", "-d", "overlay", self._network)
 
     def create(self, name: str, replicas: int, command: tuple[str, ...]) -> None:
         """Create a service and return when every task of it runs."""
         self.cli(
             "service", "create", "-d", "--name", name, "--replicas", str(replicas),
-            "--network", "host", "--no-resolve-image", "--restart-delay", "0s", "bench:1", *command,
+            "--network", self._network, "--endpoint-mode", "dnsrr",  # others would need IPVS
+            "--no-resolve-image", "--restart-delay", "0s", "bench:1", *command,
         )  # fmt: skip
         self.wait(name, replicas)
 
@@ -125,7 +135,8 @@ class Docker:
         for line in Path("/proc/mounts").read_text().splitlines():
             if str(self.base) in line:
                 subprocess.run(["umount", "-l", line.split()[1]], check=False)
-        subprocess.run(["ip", "netns", "del", self.netns], check=False)
+        if self._own:
+            subprocess.run(["ip", "netns", "del", self._own], check=False)
         shutil.rmtree(self.base, ignore_errors=True)
         for group in Path("/sys/fs/cgroup").glob(f"*/{self.netns}"):
             with contextlib.suppress(OSError):

@@ -17,8 +17,20 @@ from typing import assert_never
 import grpc
 import structlog
 
-from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Report, Signal, Start, Wait
-from agent.events import Abandoned, Event, Exited, Prepared, Started
+from agent.effects import (
+    Abandon,
+    Delete,
+    Effect,
+    Kill,
+    Leave,
+    Prepare,
+    Report,
+    Route,
+    Signal,
+    Start,
+    Wait,
+)
+from agent.events import Abandoned, Event, Exited, Left, Prepared, Started
 from agent.io.agent import Agent
 from agent.io.link import Link
 from agent.metrics import Metrics
@@ -179,7 +191,9 @@ class Hollow:
             case Signal(task_id) | Kill(task_id):
                 self._all.count(-1)
                 self._answer(task_id, Exited(exit_code=KILLED, finished_at=time.time()))
-            case Wait() | Delete() | Report():
+            case Leave(task_id):
+                self._answer(task_id, Left())
+            case Route() | Wait() | Delete() | Report():
                 pass
             case _:
                 assert_never(effect)

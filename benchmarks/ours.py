@@ -1,5 +1,6 @@
-"""Run swarmd as a one-node swarm, with roots and a network of its own."""
+"""Run swarmd, with roots and a network of its own, or on a given host."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,16 +16,19 @@ BIN = Path(sys.executable).parent
 
 
 class Ours:
-    """One swarmd; the same verbs as `benchmarks.docker.Docker`."""
+    """One swarmd; the same verbs as `benchmarks.docker.Docker`, and the same kind of host."""
 
     name = "swarmd"
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "", *, network: str = "host") -> None:
+        self._network = network
         self.base = Path(tempfile.mkdtemp(prefix="bench-swarmd-"))
-        self.account = Account("swarmd")
-        self.netns = f"benchsw{os.getpid()}"
-        subprocess.run(["ip", "netns", "add", self.netns], check=True)
-        subprocess.run(["ip", "-n", self.netns, "link", "set", "lo", "up"], check=True)
+        self.account = Account(f"swarmd{host}")
+        self._own = "" if host else f"benchsw{os.getpid()}"
+        self.netns = host or self._own
+        if self._own:
+            subprocess.run(["ip", "netns", "add", self._own], check=True)
+            subprocess.run(["ip", "-n", self._own, "link", "set", "lo", "up"], check=True)
         with (self.base / "log").open("wb") as log:
             self.daemon = subprocess.Popen(
                 self.account.wrap(
@@ -53,12 +57,14 @@ class Ours:
         """Make the swarm and load the workload's image."""
         self.cli("init", "--advertise-addr", "127.0.0.1")
         self.cli("image", "import", "-", "bench:1", stdin=rootfs)
+        if self._network != "host":
+            self.cli("network", "create", self._network)
 
     def create(self, name: str, replicas: int, command: tuple[str, ...]) -> None:
         """Create a service; swarmctl returns when every task of it runs."""
         self.cli(
             "service", "create", "-q", "--name", name, "--replicas", str(replicas),
-            "--network", "host", "--restart-delay", "0s", "bench:1", *command,
+            "--network", self._network, "--restart-delay", "0s", "bench:1", *command,
         )  # fmt: skip
 
     def running(self, name: str) -> int:
@@ -78,9 +84,11 @@ class Ours:
 
     def close(self) -> None:
         """End swarmd and remove all that it made."""
-        self.cli("leave", "--force")
+        with contextlib.suppress(SystemExit):  # it never joined
+            self.cli("leave", "--force")
         self.daemon.terminate()
         self.daemon.wait(30)
-        subprocess.run(["ip", "netns", "del", self.netns], check=False)
+        if self._own:
+            subprocess.run(["ip", "netns", "del", self._own], check=False)
         shutil.rmtree(self.base, ignore_errors=True)
         self.account.close()

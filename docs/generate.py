@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from agent import exposition
+from agent import exposition, traffic
 from agent import metrics as agent
 from manager import metrics as manager
 from runtime.command import helping as swarm_runtime
@@ -25,8 +25,8 @@ _METRICS_HEAD = """\
 
 Every node's agent answers `GET /metrics` in Prometheus' format on swarmd's `--metrics-addr`
 (`127.0.0.1:9323` unless told otherwise), and a manager on the port above it. Counters start
-at 0 with the process. Labels come from closed sets; but for the metrics of single containers, no
-name of a service, node or task is ever one.
+at 0 with the process. Labels come from closed sets; but for the metrics of single containers and
+networks, no name of a service, node or task is ever one.
 """
 
 _CONTAINERS_HEAD = """\
@@ -38,6 +38,14 @@ the labels `id` (the task), `name` (`web.1.<task>`), `image`, `service_id` and `
 Containers with the host's network have no network metrics. `cpu_cfs` counts only where there is a
 CPU limit. Cgroup v1 counts direct and synchronous input and output of block devices, not what the
 kernel writes out later.
+"""
+
+_NETWORKS_HEAD = """\
+## Each network, port 9323
+
+Read when somebody scrapes, too. `network` and `service` are names. Links are those of the
+network's router on this node: `tunnel` to other nodes, `uplink` to the host, `tasks` all of its
+containers together.
 """
 
 
@@ -63,6 +71,10 @@ def _metrics() -> Iterator[str]:
     for row in sorted(exposition.TABLE, key=lambda row: row.name):
         more = tuple(each for each in row.labels if each not in exposition.LABELS)
         yield _line(replace(row, labels=more))
+    yield ""
+    yield _NETWORKS_HEAD
+    yield "| metric | kind | labels | |\n| --- | --- | --- | --- |"
+    yield from map(_line, sorted(traffic.TABLE, key=lambda row: row.name))
     yield ""
 
 

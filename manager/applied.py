@@ -6,14 +6,15 @@ more: a task that starts running as expected calls for no decision. `nodes` have
 object, session or standing, or hold observations of tasks that no longer exist. `tasks`
 were wanted or observed differently, or vanished. `assigned` names, for each node, the tasks
 whose wanted side changed, which is what its agent has to hear. `contents` are the ids of secrets
-and configs that changed.
+and configs that changed. `networks` and `endpoints` are other than they were, the latter those
+of services, and so are `peers`: what other nodes reach a node by. `network_keys` came or went.
 """
 
 from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.objects import Event, Task
 
 
@@ -31,6 +32,10 @@ class Applied(Struct, frozen=True, kw_only=True):
         default_factory=dict[NodeId, tuple[TaskId, ...]]
     )
     contents: frozenset[str] = frozenset()
+    networks: frozenset[NetworkId] = frozenset()
+    endpoints: frozenset[ServiceId] = frozenset()
+    peers: frozenset[NodeId] = frozenset()
+    network_keys: bool = False
     cluster: bool = False
     events: tuple[Event, ...] = ()
     unreadable: tuple[str, ...] = ()
@@ -48,6 +53,10 @@ class Notes:
         self.suspects: set[tuple[NodeId, TaskId]] = set()
         self.ended_sessions: dict[NodeId, tuple[NodeId, int]] = {}
         self.contents: set[str] = set()
+        self.networks: set[NetworkId] = set()
+        self.endpoints: set[ServiceId] = set()
+        self.peers: set[NodeId] = set()
+        self.network_keys = False
         self.cluster = False
         self.freed = False
         self._tasks: dict[TaskId, None] = {}
@@ -94,6 +103,10 @@ class Notes:
             tasks=tuple(self._tasks),
             assigned={node: tuple(tasks) for node, tasks in self._assigned.items()},
             contents=frozenset(self.contents),
+            networks=frozenset(self.networks),
+            endpoints=frozenset(self.endpoints),
+            peers=frozenset(self.peers),
+            network_keys=self.network_keys,
             cluster=self.cluster,
             events=() if silently else tuple(self._events),
             unreadable=tuple(self._unreadable),

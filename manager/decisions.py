@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct, structs
 
 from manager import layout
+from manager.networks.numbers import number_key, take_number
 from manager.store import (
     Absent,
     Change,
@@ -26,7 +27,15 @@ from manager.store import (
 from manager.view import ClusterView
 from swarm.codec import pack
 from swarm.ids import NodeId, ServiceId, TaskId
-from swarm.objects import Ledger, Revision, Service, SpecVersion, Task
+from swarm.objects import (
+    Attachment,
+    Ledger,
+    Revision,
+    Service,
+    ServiceEndpoint,
+    SpecVersion,
+    Task,
+)
 from swarm.specs import GenericResource
 from swarm.states import TaskState
 
@@ -43,11 +52,19 @@ class SetDesired(Struct, frozen=True):
 
 
 class AssignTask(Struct, frozen=True):
-    """Give a waiting task its node, and there what is its own."""
+    """Give a waiting task its node, what is its own there, and its addresses."""
 
     task_id: TaskId
     node_id: NodeId
     claims: tuple[GenericResource, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+
+
+class AttachTask(Struct, frozen=True):
+    """Give a task addresses in the networks that somebody connected it to."""
+
+    task_id: TaskId
+    attachments: tuple[Attachment, ...]
 
 
 class UpdateMessage(Struct, frozen=True):
@@ -95,11 +112,36 @@ class RemoveLedger(Struct, frozen=True):
     service_id: ServiceId
 
 
+class WriteEndpoint(Struct, frozen=True):
+    """Have a service reached so from now on.
+
+    Names of ports that were chosen for it are taken, and those that it needs no more are freed.
+    """
+
+    endpoint: ServiceEndpoint
+    takes: tuple[str, ...] = ()
+    frees: tuple[str, ...] = ()
+
+
+class RemoveEndpoint(Struct, frozen=True):
+    """Have a service reached no more: nothing is left of it."""
+
+    service_id: ServiceId
+    frees: tuple[str, ...] = ()
+
+
 class WriteService(Struct, frozen=True):
     """Change a service as an operator would; `revision` goes to its history."""
 
     service: Service
     revision: Revision
+
+
+class NumberNode(Struct, frozen=True):
+    """Give a node its number: one that was made before nodes had any."""
+
+    node_id: NodeId
+    number: int
 
 
 class RemoveObserved(Struct, frozen=True):
@@ -113,6 +155,7 @@ Decision = (
     SetDesired
     | Evict
     | AssignTask
+    | AttachTask
     | UpdateMessage
     | CreateTask
     | RemoveTask
@@ -120,7 +163,10 @@ Decision = (
     | WriteLedger
     | RemoveLedger
     | WriteService
+    | WriteEndpoint
+    | RemoveEndpoint
     | RemoveObserved
+    | NumberNode
 )
 
 
@@ -144,15 +190,19 @@ class Plan(Struct, frozen=True, kw_only=True):
 _ORDER = (
     WriteLedger,
     WriteService,
+    WriteEndpoint,
     SetDesired,
     Evict,
     AssignTask,
+    AttachTask,
     UpdateMessage,
     CreateTask,
     RemoveTask,
     RemoveVersion,
     RemoveLedger,
+    RemoveEndpoint,
     RemoveObserved,
+    NumberNode,
 )
 
 
@@ -222,14 +272,33 @@ def _commit(
             compares.append(Absent(key))
             operations.append(Put(key, pack(created)))
             continue
-        if isinstance(decision, WriteLedger):
-            known = _expected(view, layout.ledger_key(decision.ledger.service_id))
-            compares += [known] if known not in shared else []
         task = _changed_task(view, decision)
         if task is not None:
             compares.append(_expected(view, layout.task_key(task.service_id, task.id)))
-        operations.extend(_operations(decision, task, now))
+        else:
+            compares += [each for each in _relied_on(view, decision) if each not in shared]
+        operations.extend(_operations(view, decision, task, now))
     return Commit(tuple(compares), tuple(operations))
+
+
+def _relied_on(view: ClusterView, decision: Decision) -> Iterator[Compare]:
+    """What has to be as it was known, besides tasks and the service itself."""
+    match decision:
+        case WriteLedger(ledger=ledger):
+            yield _expected(view, layout.ledger_key(ledger.service_id))
+        case WriteEndpoint(endpoint=endpoint, takes=takes, frees=frees):
+            yield _expected(view, layout.endpoint_key(endpoint.service_id))
+            yield from (Absent(layout.name_key(layout.PORT_NAMES, name)) for name in takes)
+            for name in frees:
+                yield _expected(view, layout.name_key(layout.PORT_NAMES, name))
+        case RemoveEndpoint(frees=frees):
+            for name in frees:
+                yield _expected(view, layout.name_key(layout.PORT_NAMES, name))
+        case NumberNode(node_id=node_id, number=number):
+            yield _expected(view, layout.node_key(node_id))
+            yield _expected(view, number_key(number))
+        case _:
+            return
 
 
 def changes_made(commit: Commit, revision: int) -> tuple[Change, ...]:
@@ -249,26 +318,30 @@ def _expected(view: ClusterView, key: str) -> Compare:
 
 def _changed_task(view: ClusterView, decision: Decision) -> Task | None:
     """The task that a decision changes, as it was when it was decided."""
-    if isinstance(decision, SetDesired | Evict | AssignTask | UpdateMessage | RemoveTask):
+    if isinstance(
+        decision, SetDesired | Evict | AssignTask | AttachTask | UpdateMessage | RemoveTask
+    ):
         return view.tasks[decision.task_id]
     return None
 
 
-def _operations(decision: Decision, task: Task | None, now: float) -> Iterator[Operation]:
+def _operations(
+    view: ClusterView, decision: Decision, task: Task | None, now: float
+) -> Iterator[Operation]:
     match decision, task:
         case SetDesired(desired=desired, eviction=eviction), Task():
             reason = eviction or task.eviction
             yield _put(structs.replace(task, desired=desired, eviction=reason, updated_at=now))
-        case AssignTask(node_id=node_id, claims=claims), Task():
-            yield _put(
-                structs.replace(task, node_id=node_id, claims=claims, message="", updated_at=now)
-            )
+        case AssignTask() | AttachTask(), Task():
+            yield _put(_assigned(decision, task, now))
         case Evict(reason=reason), Task():
             yield _put(structs.replace(task, eviction=reason, updated_at=now))
         case WriteLedger(ledger=ledger), _:
             yield Put(layout.ledger_key(ledger.service_id), pack(ledger))
         case RemoveLedger(service_id=service_id), _:
             yield Delete(layout.ledger_key(service_id))
+        case WriteEndpoint() | RemoveEndpoint(), _:
+            yield from _endpoint_writes(decision)
         case WriteService(service=service, revision=revision), _:
             yield from service_writes(service, revision)
         case UpdateMessage(message=message), Task():
@@ -281,8 +354,37 @@ def _operations(decision: Decision, task: Task | None, now: float) -> Iterator[O
             yield Delete(layout.version_key(service_id, version))
         case RemoveObserved(node_id=node_id, task_id=task_id), _:
             yield Delete(layout.observed_key(node_id, task_id))
+        case NumberNode(node_id=node_id, number=number), _:
+            numbered = structs.replace(view.nodes[node_id], number=number)
+            yield Put(layout.node_key(node_id), pack(numbered))
+            yield take_number(number, node_id)[1]
         case _:
             raise AssertionError(f"{decision} is about no task")
+
+
+def _assigned(decision: AssignTask | AttachTask, task: Task, now: float) -> Task:
+    if isinstance(decision, AttachTask):
+        return structs.replace(task, attachments=decision.attachments, updated_at=now)
+    return structs.replace(
+        task,
+        node_id=decision.node_id,
+        claims=decision.claims,
+        attachments=decision.attachments,
+        message="",
+        updated_at=now,
+    )
+
+
+def _endpoint_writes(decision: WriteEndpoint | RemoveEndpoint) -> Iterator[Operation]:
+    if isinstance(decision, RemoveEndpoint):
+        yield Delete(layout.endpoint_key(decision.service_id))
+    else:
+        endpoint = decision.endpoint
+        yield Put(layout.endpoint_key(endpoint.service_id), pack(endpoint))
+        for name in decision.takes:
+            yield Put(layout.name_key(layout.PORT_NAMES, name), endpoint.service_id.encode())
+    for name in decision.frees:
+        yield Delete(layout.name_key(layout.PORT_NAMES, name))
 
 
 def service_writes(

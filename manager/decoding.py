@@ -9,22 +9,37 @@ from msgspec import Struct
 
 from manager import layout
 from swarm.codec import unpack
-from swarm.ids import ConfigId, NodeId, SecretId, ServiceId, TaskId
+from swarm.ids import ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId
 from swarm.objects import (
     Cluster,
     Config,
     Ledger,
+    Network,
     Node,
     Observation,
+    Sealed,
     Secret,
     Service,
+    ServiceEndpoint,
     Session,
     SpecVersion,
     Task,
 )
 
 Stored = (
-    Cluster | Node | Service | Ledger | SpecVersion | Task | Observation | Session | Secret | Config
+    Cluster
+    | Node
+    | Service
+    | Ledger
+    | SpecVersion
+    | Task
+    | Observation
+    | Session
+    | Secret
+    | Config
+    | Network
+    | ServiceEndpoint
+    | Sealed
 )
 Value = Stored | str
 
@@ -42,7 +57,7 @@ class Key(Struct, frozen=True):
 
     @property
     def service_id(self) -> ServiceId:
-        """The service that a service's, ledger's, version's or task's key speaks of."""
+        """The service that its own, its ledger's, version's, task's or endpoint's key speaks of."""
         return ServiceId(self.path[0])
 
     @property
@@ -54,6 +69,16 @@ class Key(Struct, frozen=True):
     def config_id(self) -> ConfigId:
         """The config that a config's key speaks of."""
         return ConfigId(self.path[0])
+
+    @property
+    def network_id(self) -> NetworkId:
+        """The network that a network's key speaks of."""
+        return NetworkId(self.path[0])
+
+    @property
+    def number(self) -> int:
+        """The number that a key of `layout.KEYS` ends with."""
+        return int(self.path[0])
 
     @property
     def task_id(self) -> TaskId:
@@ -71,6 +96,9 @@ _KINDS: dict[str, tuple[int, type[Struct] | None]] = {
     layout.SESSIONS: (1, Session),
     layout.SECRETS: (1, Secret),
     layout.CONFIGS: (1, Config),
+    layout.NETWORKS: (1, Network),
+    layout.ENDPOINTS: (1, ServiceEndpoint),
+    layout.KEYS: (1, Sealed),
     layout.NAMES: (2, None),
     layout.MANAGERS: (1, None),
 }
@@ -78,10 +106,12 @@ _KINDS: dict[str, tuple[int, type[Struct] | None]] = {
 
 def read_key(key: str) -> Key | None:
     """Take `key` apart; `None` when it is none of the view's business."""
-    if key == layout.CLUSTER:
-        return Key(layout.CLUSTER, ())
+    if key in (layout.CLUSTER, layout.POOLS):
+        return Key(key, ())
     head, slash, rest = key.partition("/")
     parts, _ = _KINDS.get(head + slash, (0, None))
+    if head + slash == layout.KEYS and not rest.isdecimal():
+        return None
     path = tuple(rest.split("/", parts - 1)) if parts else ()
     return Key(head + slash, path) if parts and len(path) == parts and all(path) else None
 
@@ -90,7 +120,7 @@ def read_value(key: Key, value: bytes) -> Value:
     """Decode the value at `key`; `Invalid` when it is not what the key promises."""
     if key.kind == layout.CLUSTER:
         return unpack(Cluster, value)
-    _, kind = _KINDS[key.kind]
+    _, kind = _KINDS.get(key.kind, (0, None))
     if kind is None:
         return value.decode("utf-8", "replace")
     read = unpack(kind, value)

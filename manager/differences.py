@@ -22,6 +22,7 @@ from swarm.specs import (
     Global,
     GlobalJob,
     Mount,
+    NetworkAttachment,
     Platform,
     Port,
     PublishMode,
@@ -251,6 +252,10 @@ def _ulimit(one: Ulimit) -> tuple[str, str]:
     return one.name, f"{one.soft}:{one.hard}"
 
 
+def _network(one: NetworkAttachment) -> tuple[str, str]:
+    return one.target, ",".join(one.aliases) or "attached"
+
+
 def _platform(one: Platform) -> tuple[str, str]:
     return "", f"{one.os}/{one.arch}"
 
@@ -267,6 +272,7 @@ def _for(
 
 _ITEMS: Mapping[type[Struct], Callable[[Struct], tuple[str, str]]] = {
     Mount: _for(Mount, _mount),
+    NetworkAttachment: _for(NetworkAttachment, _network),
     Port: _for(Port, _port),
     Affinity: _for(Affinity, _affinity),
     FileReference: _for(FileReference, _file),

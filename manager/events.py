@@ -5,7 +5,7 @@ derives the same events, on every manager. `old` is None for what appeared and `
 what vanished. Times are those of the object, or the observer's when it carries none.
 """
 
-from swarm.objects import Event, Node, Observation, Service, Task
+from swarm.objects import Event, Network, Node, Observation, Service, Task
 from swarm.states import NodeState, TaskState
 
 LONGEST_ATTRIBUTE = 500
@@ -40,6 +40,21 @@ def node_event(old: Node | None, new: Node | None, *, now: float) -> Event | Non
         id=node.id,
         name=node.description.hostname,
         attributes={"role": node.spec.role.word, "availability": node.spec.availability.word},
+    )
+
+
+def network_event(old: Network | None, new: Network | None, *, now: float) -> Event | None:
+    """A network was created, updated or removed."""
+    network = new or old
+    if old == new or network is None:
+        return None
+    return Event(
+        at=now,
+        kind="network",
+        action=_action(old, new, appeared="create"),
+        id=network.id,
+        name=network.spec.name,
+        attributes={"driver": network.spec.driver.word},
     )
 
 

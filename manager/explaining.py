@@ -191,7 +191,9 @@ def _of_service(view: ClusterView, service: Service) -> str:
     wanted = [
         task
         for task in view.tasks_of(service.id).values()
-        if task.desired <= TaskState.RUNNING and not view.state(task).is_terminal
+        if task.desired <= TaskState.RUNNING
+        and not view.state(task).is_terminal
+        and (not task.node_id or task.node_id in view.nodes)
     ]
     pending = [task for task in wanted if not task.node_id]
     messages = sorted({task.message for task in pending if task.message})

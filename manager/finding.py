@@ -9,8 +9,9 @@ newest. With its id behind it (`web.1.<id>`) it means that one.
 from collections.abc import Collection, Iterable
 
 from manager.view import ClusterView
-from swarm.errors import Invalid, Missing
-from swarm.ids import ConfigId, NodeId, SecretId, ServiceId, TaskId
+from swarm.checking.networks import BUILT_IN
+from swarm.errors import Invalid, Missing, Refused
+from swarm.ids import ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId
 from swarm.objects import Task
 from swarm.states import TaskState
 
@@ -52,6 +53,16 @@ def find_secret(view: ClusterView, text: str) -> SecretId:
 def find_config(view: ClusterView, text: str) -> ConfigId:
     """The config that `text` means; `Missing`, or `Invalid` naming all that it may mean."""
     return ConfigId(_content(view, "config", view.configs, text))
+
+
+def find_network(view: ClusterView, text: str) -> NetworkId:
+    """The network that `text` means; `Missing`, or `Invalid` naming all that it may mean."""
+    if text in BUILT_IN:
+        raise Refused(
+            f"network {text} is every node's own, and the swarm knows nothing of it",
+            hint="name one that `swarmctl network create` made",
+        )
+    return NetworkId(_content(view, "network", view.networks, text))
 
 
 def attempts(view: ClusterView, text: str) -> list[Task]:
@@ -125,4 +136,5 @@ _LISTING = {
     "task": "swarmctl service ps SERVICE",
     "secret": "swarmctl secret ls",
     "config": "swarmctl config ls",
+    "network": "swarmctl network ls",
 }

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, structs
 
+from manager.control.networks import named
 from manager.differences import FieldChange, field_changes
 from manager.events import task_name
+from manager.networks.addresses import Addresses
 from manager.orchestrator.depending import unmet
 from manager.orchestrator.scaling import replicas_of
 from manager.scheduler.fleet import Fleet
@@ -60,16 +62,26 @@ class Question(Struct, frozen=True, kw_only=True):
     supposition: Supposition
     before: Service | None
     after: Service
+    changes: tuple[FieldChange, ...] = ()
 
 
 def question(
-    view: ClusterView, fleet: Fleet, service_id: ServiceId | None, spec: ServiceSpec, *, now: float
+    view: ClusterView,
+    fleet: Fleet,
+    addresses: Addresses,
+    service_id: ServiceId | None,
+    spec: ServiceSpec,
+    *,
+    now: float,
 ) -> Question:
     """Take what a forecast needs out of the view. Answer it on any thread."""
     before = view.services.get(service_id) if service_id is not None else None
     after = _changed(before, spec, now) if before is not None else _made(spec, now)
-    supposition = Supposition.of(view, fleet, after)
-    return Question(supposition=supposition, before=before, after=after)
+    supposition = Supposition.of(view, fleet, addresses, after)
+    changes = field_changes(
+        named(view, before.spec) if before is not None else None, named(view, after.spec)
+    )
+    return Question(supposition=supposition, before=before, after=after, changes=changes)
 
 
 def forecast(asked: Question, *, now: float) -> Forecast:
@@ -79,11 +91,10 @@ def forecast(asked: Question, *, now: float) -> Forecast:
     before, was_rolling = _places(tried.view, after.id), _is_rolling(tried.view, after.id)
     tried.put(after, now=now)
     tried.settle(now=now)
-    changes = field_changes(asked.before.spec if asked.before else None, after.spec)
     is_new_version = asked.before is not None and after.spec_version != asked.before.spec_version
     tasks = (*_outcomes(tried, after, before), *_displaced(tried))
     return Forecast(
-        changes=changes,
+        changes=asked.changes,
         tasks=tasks,
         warnings=tuple(_warnings(asked, tasks, replaces=is_new_version and was_rolling)),
         revision=asked.before.revision if asked.before else 0,

@@ -19,6 +19,7 @@ from manager.events import (
     task_event,
     task_state_event,
 )
+from manager.networks.register import KINDS, Register
 from manager.roster import Roster
 from manager.tally import Tally, wants_others
 from swarm.ids import ConfigId, NodeId, SecretId, ServiceId, TaskId
@@ -40,6 +41,7 @@ from swarm.states import NodeState, TaskState
 
 class Knowledge:
     """The objects. `standing` is what was last made of each node, `globals` run on every node.
+    `register` holds what is known of networks.
 
     Nodes are `doubted` while their silence may be our own; managers have `departed` when
     their key went.
@@ -52,6 +54,7 @@ class Knowledge:
         self.ledgers: dict[ServiceId, Ledger] = {}
         self.secrets: dict[SecretId, Secret] = {}
         self.configs: dict[ConfigId, Config] = {}
+        self.register = Register()
         self.roster = Roster()
         self.tasks = self.roster.tasks
         self.sessions: dict[NodeId, Session] = {}
@@ -100,8 +103,11 @@ class Knowledge:
             case str() if key.kind == layout.MANAGERS:
                 self.managers[key.node_id] = value
                 self.departed.discard(key.node_id)
-            case str():
+            case str() if key.kind == layout.NAMES:
                 self.names[key.path[0], key.path[1]] = value
+                self.register.named(key.path[0], key.path[1], value)
+            case _:
+                self.register.learn(key, value, notes)
 
     def forget(self, key: Key, version: int, notes: Notes) -> None:
         """There is no `key` any more; `version` was the revision of its last change."""
@@ -111,17 +117,12 @@ class Knowledge:
             case layout.OBSERVED:
                 self._drop_observation(key.node_id, key.task_id, notes)
             case layout.SERVICES:
-                old = self.services.pop(key.service_id, None)
-                self.globals.discard(key.service_id)
-                notes.services.add(key.service_id)
-                self._follow(key.service_id)
-                if old is not None:
-                    notes.services.update(self.followers(old.spec.name))
-                notes.event(service_event(old, None, now=notes.now))
+                self._drop_service(key.service_id, notes)
             case layout.NODES:
                 old_node = self.nodes.pop(key.node_id, None)
                 self.doubted.discard(key.node_id)
                 notes.nodes.add(key.node_id)
+                notes.peers.add(key.node_id)
                 notes.event(node_event(old_node, None, now=notes.now))
             case layout.SESSIONS:
                 if (session := self.sessions.pop(key.node_id, None)) is not None:
@@ -146,6 +147,9 @@ class Knowledge:
                 self.departed.add(key.node_id)
             case layout.NAMES:
                 self.names.pop((key.path[0], key.path[1]), None)
+                self.register.unnamed(key.path[0], key.path[1], notes)
+            case kind if kind in KINDS:
+                self.register.forget(key, notes)
             case _:
                 self.cluster = None
                 notes.cluster = True
@@ -167,6 +171,12 @@ class Knowledge:
         """The services that depend on the one of this name, or want to be near it or far."""
         return self._followers.get(name, ())
 
+    def versions_of(self, service_id: ServiceId) -> list[SpecVersion]:
+        """Every version that tasks of a service may be of."""
+        service = self.services.get(service_id)
+        stored = self.versions.get(service_id, {}).values()
+        return [*stored, SpecVersion.of(service)] if service is not None else [*stored]
+
     def _put_service(self, service: Service, notes: Notes) -> None:
         old = self.services.get(service.id)
         self.services[service.id] = service
@@ -174,8 +184,19 @@ class Knowledge:
             self.globals.add(service.id)
         self._follow(service.id)
         notes.services.add(service.id)
+        notes.endpoints.add(service.id)
         notes.services.update(self.followers(service.spec.name))
         notes.event(service_event(old, service, now=notes.now))
+
+    def _drop_service(self, service_id: ServiceId, notes: Notes) -> None:
+        old = self.services.pop(service_id, None)
+        self.globals.discard(service_id)
+        notes.services.add(service_id)
+        notes.endpoints.add(service_id)
+        self._follow(service_id)
+        if old is not None:
+            notes.services.update(self.followers(old.spec.name))
+        notes.event(service_event(old, None, now=notes.now))
 
     def _put_ledger(self, ledger: Ledger, notes: Notes) -> None:
         self.ledgers[ledger.service_id] = ledger
@@ -186,6 +207,8 @@ class Knowledge:
     def _put_node(self, node: Node, notes: Notes) -> None:
         old = self.nodes.get(node.id)
         self.nodes[node.id] = node
+        if old is None or _peer_facts(old) != _peer_facts(node):
+            notes.peers.add(node.id)
         if old is None:
             if node.id not in self.sessions:
                 self.doubted.add(node.id)
@@ -274,11 +297,11 @@ class Knowledge:
 
     def _follow(self, service_id: ServiceId) -> None:
         """Keep track of whom a service looks at, by any version that it may start tasks of."""
-        service = self.services.get(service_id)
-        specs = [each.task for each in self.versions.get(service_id, {}).values()]
-        specs += [service.spec.task] if service is not None else []
+        versions = self.versions_of(service_id)
+        self.register.join(service_id, versions)
+        self.register.ask(service_id, self.services.get(service_id))
         before = self._followed.pop(service_id, set())
-        names = {name for spec in specs for name in _looked_at(spec)}
+        names = {name for version in versions for name in _looked_at(version.task)}
         if names:
             self._followed[service_id] = names
         for name in names - before:
@@ -310,3 +333,8 @@ def _placement_facts(node: Node) -> tuple[object, ...]:
     told = node.description
     resources, labels = told.resources, told.engine_labels
     return node.spec, told.hostname, told.os, told.arch, resources, labels, told.volumes
+
+
+def _peer_facts(node: Node) -> tuple[object, ...]:
+    told = node.description
+    return node.number, told.hostname, told.addr, told.data_path_addr, told.public_key

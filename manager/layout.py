@@ -10,7 +10,12 @@ that an external etcd can hold several swarms.
 
     leader                          election; its create revision is the fencing token
     cluster                         Cluster
-    names/<kind>/<name>             the id that holds the name
+    names/<kind>/<name>             the id that holds the name: of a service, a network, ...
+    names/port/<protocol>-<port>    the service that publishes it on every node; `-<address>`
+                                    follows where that is on one address of theirs
+    names/number/<number>           the node whose number it is
+    pools                           where the search for a network's number and subnet goes on;
+                                    whoever makes a network compares and rewrites it
     nodes/<node>                    Node: spec, and the description that its agent gave
     services/<service>              Service
     ledgers/<service>               Ledger: what planning has to remember of the service
@@ -20,15 +25,20 @@ that an external etcd can hold several swarms.
     observed/<node>/<task>          Observation
     secrets/<secret>                Secret, its data sealed
     configs/<config>                Config, likewise
+    networks/<network>              Network
+    endpoints/<service>             ServiceEndpoint: the service's own addresses and ports
+    keys/<number>                   Sealed: what encrypted networks derive their keys from
     sessions/<node>                 Session, bound to the lease of the manager that holds it
     managers/<node>                 a manager's presence, bound to the same lease: sessions that
                                     vanish together with it say nothing about their nodes
 """
 
-from swarm.ids import ConfigId, NodeId, SecretId, ServiceId, TaskId
+from swarm.ids import ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId
+from swarm.specs import Port, Protocol
 
 LEADER = "leader"
 CLUSTER = "cluster"
+POOLS = "pools"
 NODES = "nodes/"
 SERVICES = "services/"
 LEDGERS = "ledgers/"
@@ -38,9 +48,17 @@ TASKS = "tasks/"
 OBSERVED = "observed/"
 SECRETS = "secrets/"
 CONFIGS = "configs/"
+NETWORKS = "networks/"
+ENDPOINTS = "endpoints/"
+KEYS = "keys/"
 SESSIONS = "sessions/"
 MANAGERS = "managers/"
 NAMES = "names/"
+
+SERVICE_NAMES = "service"
+NETWORK_NAMES = "network"
+PORT_NAMES = "port"
+NUMBER_NAMES = "number"
 
 
 def node_key(node_id: NodeId) -> str:
@@ -73,6 +91,21 @@ def config_key(config_id: ConfigId) -> str:
     return f"{CONFIGS}{config_id}"
 
 
+def network_key(network_id: NetworkId) -> str:
+    """Where a network lives."""
+    return f"{NETWORKS}{network_id}"
+
+
+def endpoint_key(service_id: ServiceId) -> str:
+    """Where a service's own addresses and ports live."""
+    return f"{ENDPOINTS}{service_id}"
+
+
+def network_secret_key(number: int) -> str:
+    """Where one of the secrets lives that encrypted networks derive their keys from."""
+    return f"{KEYS}{number}"
+
+
 def version_key(service_id: ServiceId, version: int) -> str:
     """Where one version of a service's task spec lives."""
     return f"{VERSIONS}{service_id}/{version:010d}"
@@ -101,3 +134,17 @@ def manager_key(node_id: NodeId) -> str:
 def name_key(kind: str, name: str) -> str:
     """Where a name is taken, in the same transaction as the object that bears it."""
     return f"{NAMES}{kind}/{name}"
+
+
+def port_name(port: Port) -> str:
+    """What a port that is published on every node is called among names of its kind."""
+    where = f"-{port.ip}" if port.ip else ""
+    return f"{port.protocol.word}-{port.published}{where}"
+
+
+def read_port(name: str) -> tuple[Protocol, int, str] | None:
+    """The protocol, the number and the address of what `port_name` called so, if it did."""
+    protocol, _, rest = name.partition("-")
+    number, _, where = rest.partition("-")
+    found = next((each for each in Protocol if each.word == protocol), None)
+    return (found, int(number), where) if found is not None and number.isdecimal() else None

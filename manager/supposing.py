@@ -3,7 +3,8 @@
 The cluster's own view is never touched, so nothing of an experiment can leak into what the
 leader decides. The copy holds what planning one service looks at: all nodes and services, and
 the tasks of this service, of those it looks at or that look at it, and of those that it may
-preempt; what all others reserve is in the copied node table. `Supposition.of` has to be made
+preempt; what all others reserve is in the copied node table, and what they have of its networks in
+copied addresses. `Supposition.of` has to be made
 between two changes of the view, and only gathers; the rest may be done on any thread.
 
 Agents of nodes that are up do as they are told within the round, and what they start is
@@ -16,13 +17,16 @@ from math import ceil
 from msgspec import structs
 
 from manager import layout
+from manager.applied import Applied
 from manager.decisions import SetDesired, changes_made, commit_for
 from manager.decoding import Value
+from manager.networks.addresses import Addresses
+from manager.networks.attaching import networks_of_version
 from manager.orchestrator.planning import plan_service
 from manager.scheduler.fleet import Fleet
 from manager.view import ClusterView
-from swarm.ids import NodeId, ServiceId, TaskId
-from swarm.objects import Observation, Service, Task
+from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
+from swarm.objects import Observation, Service, SpecVersion, Task
 from swarm.specs import FailureAction, ServiceSpec, UpdatePolicy
 from swarm.states import HealthState, NodeState, TaskState
 
@@ -34,12 +38,13 @@ PATIENCE_S = 60.0
 
 
 class Supposition:
-    """A copy of what matters to one service. `view` and `fleet` are its own; `begin` first."""
+    """A copy of what matters to one service; `view` and all else are its own. `begin` first."""
 
     def __init__(
         self,
         values: Sequence[tuple[str, Value, int]],
         fleet: Fleet,
+        addresses: Addresses,
         service_id: ServiceId,
         *,
         doubted: frozenset[NodeId],
@@ -47,6 +52,7 @@ class Supposition:
     ) -> None:
         self.view = ClusterView()
         self.fleet = fleet
+        self.addresses = addresses
         self.service_id = service_id
         self.displaced: list[Task] = []
         """Tasks of other services that were asked to stop."""
@@ -56,12 +62,16 @@ class Supposition:
         self._restless: dict[TaskId, None] = {}
 
     @classmethod
-    def of(cls, view: ClusterView, fleet: Fleet, service: Service) -> "Supposition":
+    def of(
+        cls, view: ClusterView, fleet: Fleet, addresses: Addresses, service: Service
+    ) -> "Supposition":
         """Gather what planning `service` looks at; the service itself stays as `view` has it."""
         looked_at = sorted(_looked_at(view, service))
+        tasks = [task_id for each in looked_at for task_id in view.tasks_of(each)]
         return cls(
             list(_values(view, looked_at)),
-            fleet.copied(task_id for each in looked_at for task_id in view.tasks_of(each)),
+            fleet.copied(tasks),
+            addresses.copied(_networks(view, service), tasks),
             service.id,
             doubted=frozenset(view.doubted),
             revision=view.revision,
@@ -98,7 +108,9 @@ class Supposition:
         return PATIENCE_S if service is None or service.spec.schedule is None else 0.0
 
     def _plan(self, now: float) -> tuple[bool, float | None]:
-        plan = plan_service(self.view, self.service_id, fleet=self.fleet, now=now)
+        plan = plan_service(
+            self.view, self.service_id, fleet=self.fleet, now=now, addresses=self.addresses
+        )
         if not plan.decisions:
             return False, plan.wake_at
         for each in plan.decisions:
@@ -109,7 +121,7 @@ class Supposition:
         revision = self._next()
         changes = changes_made(commit_for(self.view, plan, now=now), revision)
         applied = self.view.apply(changes, revision, now=now, ahead=True)
-        self.fleet.sync(self.view, applied)
+        self._follow(applied)
         self._restless.update(dict.fromkeys(applied.tasks))
         return True, plan.wake_at
 
@@ -144,7 +156,11 @@ class Supposition:
         )
 
     def _take(self, values: list[tuple[str, Value, int]], *, now: float) -> None:
-        self.fleet.sync(self.view, self.view.suppose(values, now=now))
+        self._follow(self.view.suppose(values, now=now))
+
+    def _follow(self, applied: Applied) -> None:
+        self.fleet.sync(self.view, applied)
+        self.addresses.sync(self.view, applied)
 
     def _next(self) -> int:
         self._revision += 1
@@ -189,6 +205,13 @@ def _looked_at(view: ClusterView, service: Service) -> set[ServiceId]:
     return found
 
 
+def _networks(view: ClusterView, service: Service) -> set[NetworkId]:
+    """The networks that tasks of the service are in, or would be."""
+    ingress = view.ingress.id if view.ingress is not None else None
+    versions = (SpecVersion.of(service), *view.versions_of(service.id).values())
+    return {network for each in versions for network in networks_of_version(each, ingress)}
+
+
 def _values(view: ClusterView, services: Sequence[ServiceId]) -> Iterator[tuple[str, Value, int]]:
     """What to copy, each thing after those that it refers to."""
 
@@ -201,6 +224,10 @@ def _values(view: ClusterView, services: Sequence[ServiceId]) -> Iterator[tuple[
         yield valued(layout.node_key(node.id), node)
     for node_id, session in view.sessions.items():
         yield valued(layout.session_key(node_id), session)
+    for network in view.networks.values():
+        yield valued(layout.network_key(network.id), network)
+    for endpoint in view.endpoints.values():
+        yield valued(layout.endpoint_key(endpoint.service_id), endpoint)
     for service_id in services:
         for version, spec in view.versions_of(service_id).items():
             yield valued(layout.version_key(service_id, version), spec)

@@ -13,20 +13,24 @@ from msgspec import structs
 
 from manager.decisions import (
     AssignTask,
+    AttachTask,
     CreateTask,
     Decision,
     Evict,
+    NumberNode,
     Plan,
+    RemoveEndpoint,
     RemoveLedger,
     RemoveObserved,
     RemoveTask,
     RemoveVersion,
     SetDesired,
     UpdateMessage,
+    WriteEndpoint,
     WriteLedger,
     WriteService,
 )
-from swarm.objects import Ledger
+from swarm.objects import Ledger, ServiceEndpoint
 from swarm.states import RunState
 
 Fields = dict[str, object]
@@ -83,22 +87,41 @@ def told(decision: Decision) -> tuple[str, Fields]:  # one case a kind
             return "task.evicted", _plain(decision)
         case AssignTask():
             return "task.assigned", _plain(decision)
+        case AttachTask(task_id=task_id, attachments=attachments):
+            found = (f"{each.network_id}={'/'.join(each.addresses)}" for each in attachments)
+            return "task.attached", {"task_id": task_id, "networks": " ".join(found)}
         case UpdateMessage():
             return "task.kept_waiting", _plain(decision)
         case RemoveTask():
             return "task.removed", _plain(decision)
-        case RemoveVersion():
-            return "version.removed", _plain(decision)
-        case RemoveLedger():
-            return "ledger.removed", _plain(decision)
-        case RemoveObserved():
-            return "report.removed", _plain(decision)
+        case WriteEndpoint(endpoint=endpoint):
+            return "endpoint.written", _of_endpoint(endpoint)
+        case NumberNode():
+            return "node.numbered", _plain(decision)
+        case RemoveVersion() | RemoveLedger() | RemoveEndpoint() | RemoveObserved():
+            return _REMOVED[type(decision)], _plain(decision)
         case _:
             assert_never(decision)
 
 
+_REMOVED: dict[type, str] = {
+    RemoveVersion: "version.removed",
+    RemoveLedger: "ledger.removed",
+    RemoveEndpoint: "endpoint.removed",
+    RemoveObserved: "report.removed",
+}
+
+
 def _plain(decision: Decision) -> Fields:
     return {name: str(value) for name, value in structs.asdict(decision).items()}
+
+
+def _of_endpoint(endpoint: ServiceEndpoint) -> Fields:
+    return {
+        "service_id": endpoint.service_id,
+        "addresses": [each for one in endpoint.virtual_addresses for each in one.addresses],
+        "ports": [f"{each.published}/{each.protocol.word}" for each in endpoint.ports],
+    }
 
 
 def _of_ledger(ledger: Ledger) -> Fields:

@@ -23,11 +23,14 @@ from manager.events import (
 from manager.freshness import Freshness
 from manager.knowledge import Knowledge
 from manager.tally import Counted
+from swarm import specs
 from swarm.errors import Invalid
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.objects import (
     Cluster,
+    Network,
     Observation,
+    Sealed,
     SpecVersion,
     Task,
 )
@@ -57,6 +60,8 @@ class ClusterView:
         self.secrets = known.secrets
         self.configs = known.configs
         self.tasks = known.tasks
+        self.networks = known.register.networks
+        self.endpoints = known.register.endpoints
         self.sessions = known.sessions
         self.names = known.names
         self.managers = known.managers
@@ -222,6 +227,30 @@ class ClusterView:
         """The services that depend on the one of this name, or want to be near it or far."""
         return self._known.followers(name)
 
+    @property
+    def ingress(self) -> Network | None:
+        """The network that carries what services publish on every node, if there is one."""
+        ingress = self._known.register.ingress
+        return self.networks[ingress] if ingress is not None else None
+
+    @property
+    def pools(self) -> str:
+        """Where the search for a network's number and subnet goes on, see `manager.networks`."""
+        return self._known.register.pools
+
+    @property
+    def network_keys(self) -> Mapping[int, Sealed]:
+        """The sealed secrets that encrypted networks derive their keys from, by number."""
+        return self._known.register.keys
+
+    def members(self, network_id: NetworkId) -> Iterable[ServiceId]:
+        """The services of which a version is in the network, those that are removed included."""
+        return self._known.register.members(network_id)
+
+    def port_holders(self, protocol: specs.Protocol, port: int) -> Mapping[str, ServiceId]:
+        """Who publishes a port on every node, by address; on all addresses it is the empty one."""
+        return self._known.register.ports.get((protocol, port), {})
+
     def version(self, key: str) -> int:
         """The revision of a key's last change as known here; 0 when there is no such key."""
         return self._freshness.version(key)
@@ -282,6 +311,7 @@ class ClusterView:
             notes.event(node_state_event(node, after, now=notes.now))
 
     def _have_waiting_planned(self, notes: Notes) -> None:
+        notes.services.update(self._known.register.unreached)
         for tasks in self._roster.waiting().values():
             for task in tasks.values():
                 notes.touched(task)
@@ -293,6 +323,8 @@ class ClusterView:
         assert self.doubted <= self.nodes.keys()
         assert all(self._known.standing.get(n) is self.node_state(n) for n in self.nodes)
         self._freshness.check()
+        services = self.services.keys() | self._known.versions.keys()
+        self._known.register.check((each, self._known.versions_of(each)) for each in services)
         for task in self.tasks.values():
             counted = self._known.tally.counted(task.id)
             self._known.recount(task)
@@ -307,6 +339,7 @@ class ClusterView:
 _ORDER = (
     layout.CLUSTER,
     layout.NODES,
+    layout.NETWORKS,
     layout.VERSIONS,
     layout.SERVICES,
     layout.LEDGERS,

@@ -51,6 +51,8 @@ def _problems(spec: ContainerSpec) -> Iterator[str]:
         yield f"oom_score_adj: must be between -1000 and 1000, is {spec.oom_score_adj}"
     if spec.host_network and spec.network_namespace:
         yield "network_namespace: must be empty with host_network"
+    if spec.awaits_network and (spec.host_network or spec.network_namespace):
+        yield "awaits_network: needs a network namespace of the container's own"
     for number, mount in enumerate(spec.mounts):
         yield from _mount(f"mounts[{number}]", mount)
     for number, file in enumerate(spec.files):

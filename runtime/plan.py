@@ -4,8 +4,9 @@ One planner serves the agent's containers (`runtime.translation`) and those of O
 order carries the security. What the host has is opened while it is in sight, as its root;
 then namespaces are joined and made. Everything is mounted before the host is gone, as hooks
 expect, but by descriptor onto targets looked up within the container's root: no link in an
-image can lead a mount out of it. Kernel parameters are set before /proc/sys turns read-only;
-the last rights fall just before exec.
+image can lead a mount out of it. Kernel parameters are set before /proc/sys turns read-only,
+and after the network is connected: some are of an interface, and none is undone by who makes
+one. The last rights fall just before exec.
 """
 
 from msgspec import Struct
@@ -29,6 +30,7 @@ from runtime.steps import (
     AttachRoot,
     AttachRootOnHost,
     Attributes,
+    AwaitNetwork,
     ChangeRoot,
     ContainerStep,
     EnterContainer,
@@ -60,15 +62,16 @@ __all__ = ["Extras", "Place", "Plan", "host_steps", "make_plan", "plan_exec"]
 
 
 class Plan(Struct, frozen=True):
-    """`host` is carried out first, and can be undone; then `container`, in the same process.
+    """`host` is carried out and can be undone; then `container`, in the same process.
 
     That process is made with the CLONE_NEW* flags in `clone`. It becomes the program itself,
-    unless there is a `Fork`.
+    unless there is a `Fork`. `first` is what others work on meanwhile, so it comes first.
     """
 
     host: tuple[HostStep, ...]
     container: tuple[ContainerStep, ...]
     clone: int = 0
+    first: tuple[ContainerStep, ...] = ()
 
 
 def make_plan(config: Config, place: Place, extras: Extras = NO_EXTRAS) -> Plan:
@@ -100,8 +103,8 @@ def make_plan(config: Config, place: Place, extras: Extras = NO_EXTRAS) -> Plan:
             *namespaces.join(config),
             *arranged.joined,
             *_sysctls(config, joined=True),
-            *namespaces.make(config),
-            *namespaces.furnish(config),
+            *namespaces.make(config, extras),
+            *namespaces.furnish(config, extras),
             *(() if is_early else arranged.outside),
             *_isolate(config),
             *_inside_root(config, place, extras, arranged),
@@ -109,10 +112,13 @@ def make_plan(config: Config, place: Place, extras: Extras = NO_EXTRAS) -> Plan:
             *_terminal(process, console=devices.are_made(config)),
             *arranged.sealed,
             *_change_root(config, extras),
-            *_finish(config, process),
+            *_finish(config, process, extras),
             *rights.give_up(config, process, place, extras, hooks=config.hooks, mapped=mapped),
         ),
         clone=namespaces.clone_flags(config),
+        first=tuple(
+            namespaces.make_network() if namespaces.makes_network_first(config, extras) else ()
+        ),
     )
 
 
@@ -244,9 +250,10 @@ def _sysctls(config: Config, *, joined: bool) -> list[ContainerStep]:
     ]
 
 
-def _finish(config: Config, process: Process) -> list[ContainerStep]:
+def _finish(config: Config, process: Process, extras: Extras) -> list[ContainerStep]:
     linux = config.linux or Linux()
-    steps = _sysctls(config, joined=False)
+    steps: list[ContainerStep] = [AwaitNetwork()] if extras.awaits_network else []
+    steps += _sysctls(config, joined=False)
     steps += [MaskPath(path) for path in linux.masked_paths]
     steps += [ProtectPath(path) for path in linux.readonly_paths]
     steps.append(MakeWorkdir(process.cwd))

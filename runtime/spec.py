@@ -155,7 +155,8 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
 
     `user` is one of ``""``, `uid`, `uid:gid`, `name`, `name:group`; `env` holds `NAME=VALUE`.
     `hostname` empty keeps the host's. Without `host_network` the container gets a network
-    namespace of its own with nothing but loopback, or joins `network_namespace`.
+    namespace of its own with nothing but loopback, or joins `network_namespace`. One that
+    `awaits_network` does not run its program before somebody has connected its own namespace.
     `cgroup_parent` keeps several hosts on one machine apart. `seccomp` is `default`,
     `unconfined` or a profile as JSON in Docker's format. `privileged` takes away every fence but
     the namespaces. With `tty` standard streams are one terminal of `columns` and `rows`; without
@@ -177,6 +178,7 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     files: tuple[File, ...] = ()
     host_network: bool = False
     network_namespace: str = ""
+    awaits_network: bool = False
     resources: Resources = Resources()
     cgroup_parent: str = "swarmd"
     capabilities: tuple[str, ...] = CAPABILITIES

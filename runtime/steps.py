@@ -350,6 +350,14 @@ class LoopbackUp(Struct, frozen=True):
     """Bring up `lo`."""
 
 
+class OfferNetwork(Struct, frozen=True):
+    """Pass our network namespace to whoever connects it, who can do so while we go on."""
+
+
+class AwaitNetwork(Struct, frozen=True):
+    """Wait until our network is connected; fail if nobody is going to do it any more."""
+
+
 class SetHostname(Struct, frozen=True):
     """Set the name of the container's own UTS namespace."""
 
@@ -615,7 +623,8 @@ ContainerStep = (
     | MakeUserNamespace | OpenUserNamespace | OpenBind | OpenFilesystem | EnterNamespaces
     | EnterContainer | EnterUserNamespace | Unshare | SetTimeOffsets | Fork | BecomeRoot
     | IsolateMounts | MountOverlay | MountMappedOverlay | OpenRoot | AttachRoot | AttachRootOnHost
-    | CopyUp | LoopbackUp | SetHostname | SetDomainname | MountFilesystem | AttachBind
+    | CopyUp | LoopbackUp | OfferNetwork | AwaitNetwork | SetHostname | SetDomainname
+    | MountFilesystem | AttachBind
     | SetAttributes | MakeNode | Link | OpenTerminal | Announce | RunHooks | PivotRoot | MoveRoot
     | ChangeRoot | WriteSysctl | ProtectPath | MaskPath | MakeWorkdir | EnterWorkdir | RaiseRlimit
     | SetRlimit | SetScheduler | SetIoPriority | SetPersonality | JoinKeyring | DropBounding

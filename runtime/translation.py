@@ -153,6 +153,7 @@ def to_extras(spec: ContainerSpec, known: Known = NOTHING) -> Extras:
         init=spec.init,
         filter=known.filter,
         state=_state(spec),
+        awaits_network=spec.awaits_network,
     )
 
 

@@ -34,6 +34,14 @@ class Claimed(Struct, frozen=True, tag="claimed"):
     """The shim owns the container's directory: from here on something may be left behind."""
 
 
+class Offered(Struct, frozen=True, tag="offered"):
+    """Process 1 has a network to be connected.
+
+    Two descriptors come along: the namespace, and the end of a pipe to write one byte to once
+    it is connected. If that is closed with nothing written, the container gives up.
+    """
+
+
 class Running(Struct, frozen=True, tag="running"):
     """The container runs; `state.exited` is None."""
 
@@ -105,7 +113,17 @@ class EndInput(Struct, frozen=True, tag="end_input"):
 
 
 Report = (
-    Claimed | Running | Refused | Ended | Examined | Entered | Left | Attached | Dropped | Answered
+    Claimed
+    | Offered
+    | Running
+    | Refused
+    | Ended
+    | Examined
+    | Entered
+    | Left
+    | Attached
+    | Dropped
+    | Answered
 )
 Command = Kill | EndInput
 

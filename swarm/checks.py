@@ -15,6 +15,7 @@ from swarm import log_drivers
 from swarm.checking.basics import Problem, count, labels, replicas
 from swarm.checking.container import SIGNALS, ULIMITS, container, signal_number
 from swarm.checking.endpoint import endpoint
+from swarm.checking.networks import attachments
 from swarm.checking.placement import placement
 from swarm.checking.policies import autoscale, restarts, rollouts, schedule
 from swarm.checking.resources import resources
@@ -57,6 +58,7 @@ def _service(spec: ServiceSpec) -> Iterator[Problem]:
     yield from rollouts(spec)
     yield from schedule(spec)
     yield from autoscale(spec)
+    yield from attachments(spec)
     yield from endpoint(spec)
     yield from sizes(spec)
 
@@ -65,23 +67,7 @@ def _task(task: TaskSpec) -> Iterator[Problem]:
     yield from container(task.container)
     yield from resources(task)
     yield from restarts(task.restart)
-    yield from _networks(task)
     yield from _log_driver(task)
-
-
-def _networks(task: TaskSpec) -> Iterator[Problem]:
-    for index, name in enumerate(task.networks):
-        if name not in ("host", "none"):
-            yield f"task.networks[{index}]", f"there is no network {name!r}; use host or none"
-    if len(task.networks) > 1:
-        yield "task.networks", f"{' and '.join(task.networks)} exclude each other; give one"
-    if "host" in task.networks:
-        for name in sorted(task.container.sysctls):
-            if name.startswith("net."):
-                yield (
-                    f"task.container.sysctls[{name}]",
-                    f"{name} would change the host with network host; leave it out",
-                )
 
 
 def _log_driver(task: TaskSpec) -> Iterator[Problem]:

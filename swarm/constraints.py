@@ -82,7 +82,7 @@ def constraints_of(spec: TaskSpec) -> tuple[Constraint, ...]:
     """Those that its operator wrote, and those that follow from what else it asks for."""
     found = parse_stored(spec.placement.constraints)
     container = spec.container
-    needs_own_ids = container.privileged or "host" in spec.networks
+    needs_own_ids = container.privileged or spec.is_on_host
     if needs_own_ids and not container.host_user_namespace:
         return (*found, OWN_IDS)
     return found

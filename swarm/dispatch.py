@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from swarm.ids import TaskId
 from swarm.objects import NodeDescription, Observation, SpecVersion, Task
-from swarm.specs import TaskSpec
+from swarm.specs import Port, TaskSpec
 from swarm.states import TaskState
+from swarm.topology import Topology
 
 
 class Hello(Struct, frozen=True, kw_only=True):
@@ -79,6 +80,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     assignments: tuple[Assignment, ...] = ()
     specs: tuple[SpecVersion, ...] = ()
     contents: tuple[Content, ...] = ()
+    topology: Topology = Topology()
 
 
 class Diff(Struct, frozen=True, kw_only=True):
@@ -89,6 +91,7 @@ class Diff(Struct, frozen=True, kw_only=True):
     removed: tuple[TaskId, ...] = ()
     specs: tuple[SpecVersion, ...] = ()
     contents: tuple[Content, ...] = ()
+    topology: Topology = Topology()
 
 
 class HeartbeatAck(Struct, frozen=True, kw_only=True):
@@ -120,10 +123,16 @@ class LogUnsubscription(Struct, frozen=True, kw_only=True):
 
 
 class Preflight(Struct, frozen=True, kw_only=True):
-    """Would this node be able to run `task`?"""
+    """Would this node be able to run `task`, which is not asked if it has no image?
+
+    Is each of `ports` free on the host, and does none of `subnets` (CIDR) hit what the host itself
+    reaches or has? Problems begin with `ports[2]` and `subnets[0]`, by their place here.
+    """
 
     preflight_id: str = ""
     task: TaskSpec = TaskSpec()
+    ports: tuple[Port, ...] = ()
+    subnets: tuple[str, ...] = ()
 
 
 class CallBack(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ TaskId = NewType("TaskId", str)
 ClusterId = NewType("ClusterId", str)
 SecretId = NewType("SecretId", str)
 ConfigId = NewType("ConfigId", str)
+NetworkId = NewType("NetworkId", str)
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 LENGTH = 25

@@ -9,16 +9,18 @@ hold nothing that could refer back to them.
 
 from msgspec import Struct, field
 
-from swarm.ids import ClusterId, ConfigId, NodeId, SecretId, ServiceId, TaskId
+from swarm.ids import ClusterId, ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId
 from swarm.specs import (
     ClusterSpec,
     ConfigSpec,
     GenericResource,
+    NetworkSpec,
     NodeSpec,
     Port,
     Resources,
     SecretSpec,
     ServiceSpec,
+    Subnet,
     TaskSpec,
 )
 from swarm.states import HealthState, RolloutState, RunState, TaskState
@@ -34,7 +36,9 @@ class LocalImage(Struct, frozen=True, kw_only=True):
 class NodeDescription(Struct, frozen=True, kw_only=True):
     """What an agent says of its host; `security_options` as Docker's users know them.
 
-    `volumes` are the names of the local volumes that are there.
+    `volumes` are the names of the local volumes that are there. Other nodes send VXLAN to
+    `data_path_addr`, or to `addr` when it is empty; `public_key` is WireGuard's, and empty where
+    the kernel has none.
     """
 
     hostname: str = ""
@@ -47,6 +51,8 @@ class NodeDescription(Struct, frozen=True, kw_only=True):
     addr: str = ""
     security_options: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
+    data_path_addr: str = ""
+    public_key: bytes = b""
 
     @property
     def remaps_ids(self) -> bool:
@@ -57,7 +63,8 @@ class NodeDescription(Struct, frozen=True, kw_only=True):
 class Node(Struct, frozen=True, kw_only=True):
     """A host that holds a certificate of the swarm. Without this object it is refused.
 
-    Since `availability_at` its availability is what it is.
+    Since `availability_at` its availability is what it is. Its `number`, from 1, is no other
+    node's: its address and its mark in the overlay follow from it.
     """
 
     id: NodeId
@@ -66,6 +73,7 @@ class Node(Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
     updated_at: float = 0.0
     availability_at: float = 0.0
+    number: int = 0
 
 
 class Service(Struct, frozen=True, kw_only=True):
@@ -197,6 +205,14 @@ class SpecVersion(Struct, frozen=True, kw_only=True):
         )
 
 
+class Attachment(Struct, frozen=True, kw_only=True, gc=False):
+    """One task's interface in one network: an address of each family that the network has."""
+
+    network_id: NetworkId
+    addresses: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
 class Task(Struct, frozen=True, kw_only=True, gc=False):
     """One attempt at running one replica of a service. Never reused after it ends.
 
@@ -204,7 +220,8 @@ class Task(Struct, frozen=True, kw_only=True, gc=False):
     only while no node fits; `message` says why. `restarts` holds when this replica's earlier
     attempts ended, as far back as the restart window looks; `attempt` counts them all. `run`
     is the firing of a schedule that it belongs to. `eviction` says why it is to run elsewhere;
-    `claims` are the named resources that are its own.
+    `claims` are the named resources that are its own, and `attachments` its addresses in the
+    swarm's networks, of which the first is its way out.
     """
 
     id: TaskId
@@ -222,12 +239,14 @@ class Task(Struct, frozen=True, kw_only=True, gc=False):
     run: int = 0
     eviction: str = ""
     claims: tuple[GenericResource, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Observation(Struct, frozen=True, kw_only=True, gc=False):
     """What an agent last reported of a task; `failing_streak` counts health checks in a row.
 
-    `running_at` is when it became RUNNING, which is kept after it has ended.
+    `running_at` is when it became RUNNING, which is kept after it has ended. `ports` are those
+    that it has of its node, each with the published one that it got.
     """
 
     task_id: TaskId
@@ -242,6 +261,7 @@ class Observation(Struct, frozen=True, kw_only=True, gc=False):
     health: HealthState = HealthState.NONE
     failing_streak: int = 0
     running_at: float = 0.0
+    ports: tuple[Port, ...] = ()
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -251,6 +271,35 @@ class Session(Struct, frozen=True, kw_only=True):
     manager_id: NodeId = NodeId("")
     session_id: str = ""
     since: float = 0.0
+
+
+class Network(Struct, frozen=True, kw_only=True):
+    """A network, with what its spec left open filled in.
+
+    `subnets` has at most one of each family, IPv4 first.
+    """
+
+    id: NetworkId
+    spec: NetworkSpec = NetworkSpec()
+    vni: int = 0
+    subnets: tuple[Subnet, ...] = ()
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+
+class VirtualAddress(Struct, frozen=True, kw_only=True):
+    """A service's own addresses in one network, one of each family that the network has."""
+
+    network_id: NetworkId
+    addresses: tuple[str, ...] = ()
+
+
+class ServiceEndpoint(Struct, frozen=True, kw_only=True):
+    """Where a service is reached, as the leader decided; every port has a published one."""
+
+    service_id: ServiceId
+    virtual_addresses: tuple[VirtualAddress, ...] = ()
+    ports: tuple[Port, ...] = ()
 
 
 class Sealed(Struct, frozen=True, kw_only=True):

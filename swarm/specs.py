@@ -15,6 +15,9 @@ LEAST_MEMORY_BYTES = 6 << 20  # with less, the kernel ends a process before it i
 LEAST_CPU_MILLIS = 10  # a quota of 1 ms, the kernel's least, for each 100 ms
 LONGEST_HOSTNAME = 64
 
+# The networks that every node has by itself, and no object describes.
+HOST, NONE, BRIDGE = "host", "none", "bridge"
+
 
 class MountKind(IntEnum):
     """Where a mount's content comes from."""
@@ -136,6 +139,18 @@ class EndpointMode(IntEnum):
 
     VIP = 0
     DNSRR = 1
+
+
+class NetworkDriver(IntEnum):
+    """How far a network reaches: across nodes, or as the same thing on each of them."""
+
+    OVERLAY = 0
+    BRIDGE = 1
+
+    @property
+    def word(self) -> str:
+        """The driver as users type it."""
+        return self.name.lower()
 
 
 class Mount(Struct, frozen=True, kw_only=True):
@@ -362,10 +377,21 @@ class Dependency(Struct, frozen=True, kw_only=True):
     condition: DependencyCondition = DependencyCondition.RUNNING
 
 
+class NetworkAttachment(Struct, frozen=True, kw_only=True):
+    """A network that tasks are in; `target` is its id, or one that every node has by itself.
+
+    `aliases` are further names of the service in that network.
+    """
+
+    target: str = ""
+    aliases: tuple[str, ...] = ()
+
+
 class TaskSpec(Struct, frozen=True, kw_only=True):
     """All that a task is made from; a change of it makes a new version of the service.
 
-    `networks` is empty (the same as `none`), or one of `host` and `none`.
+    Without `networks` a task is in the node's own bridge, unless it publishes ports of the
+    swarm's.
     """
 
     container: ContainerSpec = ContainerSpec()
@@ -373,11 +399,16 @@ class TaskSpec(Struct, frozen=True, kw_only=True):
     reservations: Resources = Resources()
     restart: RestartPolicy = RestartPolicy()
     placement: Placement = Placement()
-    networks: tuple[str, ...] = ()
+    networks: tuple[NetworkAttachment, ...] = ()
     force_update: int = 0
     log_driver: LogDriver = LogDriver()
     priority: int = 0
     depends_on: tuple[Dependency, ...] = ()
+
+    @property
+    def is_on_host(self) -> bool:
+        """Whether tasks share their node's network."""
+        return any(each.target == HOST for each in self.networks)
 
 
 class Replicated(Struct, frozen=True, kw_only=True):
@@ -460,6 +491,39 @@ class Port(Struct, frozen=True, kw_only=True):
     ip: str = ""
 
 
+class Subnet(Struct, frozen=True, kw_only=True):
+    """A range of addresses, in CIDR.
+
+    Tasks get theirs from `ip_range`, or from all of it when that is empty, but for the gateway's
+    and for `aux_addresses`, which are kept for others, by name.
+    """
+
+    subnet: str = ""
+    gateway: str = ""
+    ip_range: str = ""
+    aux_addresses: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class NetworkSpec(Struct, frozen=True, kw_only=True):
+    """A network as its operator wants it; `mtu` 0 is what the path between nodes leaves.
+
+    An `internal` one has no way out; only an `attachable` one takes in single containers; the
+    `ingress` one carries what services publish, and there is one at most.
+    """
+
+    name: str = ""
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    driver: NetworkDriver = NetworkDriver.OVERLAY
+    subnets: tuple[Subnet, ...] = ()
+    ipv6: bool = False
+    internal: bool = False
+    attachable: bool = False
+    encrypted: bool = False
+    ingress: bool = False
+    mtu: int = 0
+    options: dict[str, str] = field(default_factory=dict[str, str])
+
+
 class EndpointSpec(Struct, frozen=True, kw_only=True):
     """How a service is reached."""
 
@@ -524,10 +588,16 @@ class NodeSpec(Struct, frozen=True, kw_only=True):
 
 
 class ClusterSpec(Struct, frozen=True, kw_only=True):
-    """The swarm's own settings; a node is lost after three silent heartbeats."""
+    """The swarm's own settings; a node is lost after three silent heartbeats.
+
+    Networks without a subnet get one of `subnet_bits` out of `address_pools`.
+    """
 
     cert_expiry_s: float = 90 * 86400.0
     heartbeat_s: float = 1.0
     task_history_limit: int = 5
     rebalance_on_join: bool = False
     prometheus_url: str = ""
+    address_pools: tuple[str, ...] = ("10.0.0.0/8",)
+    subnet_bits: int = 24
+    data_path_port: int = 4789

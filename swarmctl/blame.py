@@ -6,7 +6,7 @@
 
 import re
 
-from swarm.errors import Invalid
+from swarm.errors import Invalid, Refused
 
 # Flags with a pair are `--x` on create and `--x-add` on update.
 _FLAGS = {
@@ -156,6 +156,8 @@ def blamed(problem: str, *, is_update: bool) -> str:
     if flag.startswith("--mount"):
         name, bracket, rest = field.partition("[")
         field = f"{_MOUNT_KEYS.get(name, name)}{bracket}{rest}"
+    if flag.startswith("--network"):
+        field = "alias" if field.startswith("aliases") else ""
     return f"{flag}: {field}: {text}" if field else f"{flag}: {text}"
 
 
@@ -167,8 +169,10 @@ def refusal(problems: tuple[str, ...], *, is_update: bool) -> Invalid:
     return Invalid(f"{len(texts)} problems", problems=texts)
 
 
-def reblamed(error: Invalid, *, is_update: bool) -> Invalid:
+def reblamed(error: Invalid | Refused, *, is_update: bool) -> Invalid | Refused:
     """A manager's refusal of a spec, in the words of the command line."""
+    if isinstance(error, Refused):
+        return Refused(blamed(error.message, is_update=is_update), hint=error.hint)
     problems = tuple(blamed(each, is_update=is_update) for each in error.problems)
     return Invalid(blamed(error.message, is_update=is_update), hint=error.hint, problems=problems)
 

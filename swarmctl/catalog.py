@@ -98,6 +98,19 @@ ROOT = Branch(
                 "tag": Leaf("swarmctl.commands.image:tag", "Give an image another name"),
             },
         ),
+        "network": Branch(
+            "What services reach each other through",
+            {
+                "check": Leaf("swarmctl.commands.network:check", "Probe it between all its nodes"),
+                "connect": Leaf("swarmctl.commands.network:connect", "Put a task into a network"),
+                "create": Leaf("swarmctl.commands.network:create", "Make a network"),
+                "disconnect": Leaf("swarmctl.commands.network:disconnect", "Take a task out again"),
+                "inspect": Leaf("swarmctl.commands.network:inspect", "Show networks in full"),
+                "ls": Leaf("swarmctl.commands.network:ls", "List the networks"),
+                "prune": Leaf("swarmctl.commands.network:prune", "Remove unused networks"),
+                "rm": Leaf("swarmctl.commands.network:rm", "Remove networks"),
+            },
+        ),
         "volume": Branch(
             "The volumes on this host",
             {

@@ -15,13 +15,16 @@ from swarmctl.edits import with_given
 
 
 class ClusterFlags(Struct, frozen=True, kw_only=True):
-    """`None` is a flag that was not given; the last two are not supported."""
+    """`None` or empty is a flag that was not given; the last two are not supported."""
 
     cert_expiry: float | None = None
     dispatcher_heartbeat: float | None = None
     task_history_limit: int | None = None
     rebalance_on_join: bool | None = None
     prometheus_url: str | None = None
+    default_addr_pool: tuple[str, ...] = ()
+    default_addr_pool_mask_length: int | None = None
+    data_path_port: int | None = None
     autolock: bool | None = None
     external_ca: tuple[str, ...] = ()
 
@@ -36,6 +39,9 @@ def changed(spec: ClusterSpec, flags: ClusterFlags) -> ClusterSpec:
         task_history_limit=flags.task_history_limit,
         rebalance_on_join=flags.rebalance_on_join,
         prometheus_url=flags.prometheus_url,
+        address_pools=_pools(flags.default_addr_pool),
+        subnet_bits=flags.default_addr_pool_mask_length,
+        data_path_port=flags.data_path_port,
     )
     if spec.cert_expiry_s < SHORTEST_CERTIFICATE_S:
         raise Invalid(
@@ -49,22 +55,33 @@ def changed(spec: ClusterSpec, flags: ClusterFlags) -> ClusterSpec:
             f"{format_duration(SHORTEST_HEARTBEAT_S)} and {format_duration(LONGEST_HEARTBEAT_S)}",
             hint="a node is lost after three silent heartbeats",
         )
-    for problem in check_cluster(spec):
-        path, _, text = problem.partition(": ")
-        raise Invalid(f"--{path.replace('_', '-')}: {text}")
+    if problems := tuple(map(_blamed, check_cluster(spec))):
+        said = problems[0] if len(problems) == 1 else f"{len(problems)} problems"
+        raise Invalid(said, problems=problems)
     return spec
+
+
+def _pools(texts: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Each may hold several; none given leaves them as they are."""
+    pools = tuple(pool.strip() for text in texts for pool in text.split(",") if pool.strip())
+    return pools or None
+
+
+def _blamed(problem: str) -> str:
+    path, _, text = problem.partition(": ")
+    name = path.partition("[")[0]
+    return f"--{_FLAGS.get(name, name.replace('_', '-'))}: {text}"
+
+
+_FLAGS = {
+    "address_pools": "default-addr-pool",
+    "subnet_bits": "default-addr-pool-mask-length",
+}
 
 
 _REFUSED = {
     "autolock": ("the data key is not yet behind a key of yours", "guard the managers' disks"),
     "external_ca": ("certificates come from the swarm's own authority", "leave it out"),
-    "data_path_addr": ("there are no networks of the swarm's own yet, and no data path", ""),
-    "data_path_port": ("there are no networks of the swarm's own yet, and no data path", ""),
-    "default_addr_pool": ("there are no networks of the swarm's own to give addresses to", ""),
-    "default_addr_pool_mask_length": (
-        "there are no networks of the swarm's own to give addresses to",
-        "",
-    ),
     "force_new_cluster": (
         "a swarm has one manager, whose state is not lost with a quorum",
         "run `swarmctl leave --force` first to begin anew",

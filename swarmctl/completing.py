@@ -65,9 +65,16 @@ def configs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 
 def networks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Networks that there are on every node."""
-    del ctx, param
-    return [name for name in ("host", "none") if name.startswith(incomplete)]
+    """Names of networks, also of those that every node has."""
+    from swarm.checking.networks import BUILT_IN
+
+    del param
+    try:
+        found = _session(ctx).networks.list()
+    except SwarmError:
+        found = []
+    names = {*BUILT_IN, *(view.network.spec.name for view in found)}
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

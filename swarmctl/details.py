@@ -5,15 +5,24 @@ in billionths, times in RFC 3339. What is unset is left out, as there. Fields th
 not have keep our own names in the same style.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import json
 
-from swarm.api.v1 import control_pb2, images_pb2
+from swarm.api.v1 import control_pb2, images_pb2, objects_pb2
 from swarm.codec import from_message
-from swarm.objects import Ledger, NodeDescription, Observation, Rollout, Run, Service
+from swarm.objects import (
+    Ledger,
+    NodeDescription,
+    Observation,
+    Rollout,
+    Run,
+    Service,
+    ServiceEndpoint,
+)
 from swarm.specs import GenericResource, NodeSpec, Resources, TaskSpec
 from swarmctl import rows
+from swarmctl.networks import attached, with_prefix
 from swarmctl.pipes import Value
 from swarmctl.spec_details import (
     Object,
@@ -23,6 +32,7 @@ from swarmctl.spec_details import (
     nonzero,
     ordered,
     present,
+    printed_ports,
     spec_detail,
     task_template,
     word,
@@ -35,7 +45,7 @@ SERVICE_OPTIONAL = (
     "PreviousSpec", "UpdateStatus", "JobStatus", "Runs", "NextRunAt", "Autoscaling",
 )  # fmt: skip
 NODE_OPTIONAL = ("ManagerStatus",)
-TASK_OPTIONAL = ("Run", "Attempt", "AssignedGenericResources", "Eviction")
+TASK_OPTIONAL = ("Run", "Attempt", "AssignedGenericResources", "Eviction", "NetworksAttachments")
 
 
 def service_detail(view: control_pb2.ServiceView) -> Object:
@@ -53,7 +63,7 @@ def service_detail(view: control_pb2.ServiceView) -> Object:
         PreviousSpec=None if service.previous_spec is None else spec_detail(service.previous_spec),
         SpecVersion=service.spec_version,
         Revision=service.revision,
-        Endpoint=_endpoint(service),
+        Endpoint=_endpoint(service, view),
         UpdateStatus=_update_status(ledger.rollout) if ledger.rollout else None,
         ServiceStatus=status | ({"CompletedTasks": view.completed} if is_job else {}),
         JobStatus={
@@ -74,9 +84,19 @@ def service_detail(view: control_pb2.ServiceView) -> Object:
     )
 
 
-def _endpoint(service: Service) -> Object:
-    spec = endpoint(service.spec.endpoint)
-    return {"Spec": spec} | ({"Ports": spec["Ports"]} if "Ports" in spec else {})
+def _endpoint(service: Service, view: control_pb2.ServiceView) -> Object:
+    """How the service is reached, as it was decided; before that, as it is wanted."""
+    decided = from_message(ServiceEndpoint, view.endpoint)
+    networks = {each.id: each for each in view.networks}
+    return {"Spec": endpoint(service.spec.endpoint)} | nonzero(
+        Ports=printed_ports(decided.ports or service.spec.endpoint.ports),
+        VirtualIPs=[
+            {"NetworkID": each.network_id, "Addr": with_prefix(address, networks[each.network_id])}
+            for each in decided.virtual_addresses
+            for address in each.addresses
+            if each.network_id in networks
+        ],
+    )
 
 
 def _update_status(rollout: Rollout) -> Object:
@@ -153,7 +173,7 @@ def node_detail(view: control_pb2.NodeView) -> Object:
 
 
 def inspected_task(answer: control_pb2.InspectTaskResponse) -> Object:
-    """A task with the log of its health checks, the newest last."""
+    """A task with the log of its health checks, the newest last, and its networks."""
     log: list[Value] = [
         {
             "Start": rfc3339(each.started_at),
@@ -163,11 +183,16 @@ def inspected_task(answer: control_pb2.InspectTaskResponse) -> Object:
         }
         for each in answer.health_log
     ]
-    return task_detail(answer.task, log)
+    return task_detail(answer.task, log, answer.networks)
 
 
-def task_detail(view: control_pb2.TaskView, health_log: Sequence[Value] = ()) -> Object:
-    """A task, for templates and JSON."""
+def task_detail(
+    view: control_pb2.TaskView,
+    health_log: Sequence[Value] = (),
+    networks: Iterable[objects_pb2.Network] = (),
+) -> Object:
+    """A task, for templates and JSON. Its `networks` are those of its attachments."""
+    known = {each.id: each for each in networks}
     task, seen = view.task, from_message(Observation, view.observation)
     claims = tuple(from_message(GenericResource, each) for each in task.claims)
     return present(
@@ -196,7 +221,14 @@ def task_detail(view: control_pb2.TaskView, health_log: Sequence[Value] = ()) ->
             }
             if seen.health
             else None,
+            PortStatus={"Ports": printed_ports(seen.ports)} if seen.ports else None,
         ),
+        NetworksAttachments=[
+            attached(known[each.network_id], each.addresses)
+            for each in task.attachments
+            if each.network_id in known
+        ]
+        or None,
         DesiredState=rows.task_desired(view),
     )
 

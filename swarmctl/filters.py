@@ -22,6 +22,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "dangling": _TRUTHS,
     "desired-state": _STATES,
     "membership": ("accepted", "pending"),
+    "scope": ("local", "swarm"),
     "mode": ("replicated", "global", "replicated-job", "global-job"),
     "role": ("worker", "manager"),
 }
@@ -110,6 +111,7 @@ EVENT_TESTS: Mapping[str, Test[objects_pb2.Event]] = {
     "service": lambda event, text: _is_about(event, "service", text),
     "node": lambda event, text: _is_about(event, "node", text),
     "task": lambda event, text: _is_about(event, "task", text),
+    "network": lambda event, text: _is_about(event, "network", text),
     "id": lambda event, text: event.id.startswith(text),
     "name": lambda event, text: event.name == text,
 }

@@ -87,6 +87,12 @@ def _ip_address(text: str) -> str:
     return text
 
 
+def _ip(text: str) -> str:
+    from swarm.addresses import require_ip
+
+    return require_ip(text)
+
+
 DURATION = Kind("duration", _duration)
 BYTES = Kind("bytes", _size)
 SWAP = Kind("bytes", _swap)
@@ -96,3 +102,4 @@ INTEGER = Kind("int", _integer)
 NUMBER = Kind("decimal", _number)
 ADDRESS = Kind("host:port", _address)
 IP_ADDRESS = Kind("ip[:port]", _ip_address)
+IP = Kind("ip", _ip)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from swarmctl.kinds import ADDRESS, COUNT, DURATION
+from swarmctl.kinds import ADDRESS, COUNT, DURATION, IP
 
 if TYPE_CHECKING:
     from swarm.api.v1 import specs_pb2
@@ -173,27 +173,36 @@ def cluster_flags(command: F) -> F:
     return command
 
 
-NOT_ON_INIT = (
-    "data_path_addr",
-    "data_path_port",
-    "default_addr_pool",
-    "default_addr_pool_mask_length",
-    "force_new_cluster",
-)
+def pool_flags(command: F) -> F:
+    """Where networks get their addresses from, which is settled once."""
+    for name, metavar, text in (
+        ("--data-path-port", "PORT", "UDP port of the data path between nodes (default 4789)"),
+        ("--default-addr-pool-mask-length", "BITS", "Prefix of the subnets (default 24)"),
+    ):
+        command = click.option(name, type=COUNT, metavar=metavar, help=text)(command)
+    return click.option(
+        "--default-addr-pool",
+        multiple=True,
+        metavar="CIDR,...",
+        help="Ranges that networks get their subnets from (default 10.0.0.0/8; repeatable)",
+    )(command)
+
+
+def data_path_addr(command: F) -> F:
+    """`--data-path-addr`."""
+    return click.option(
+        "--data-path-addr",
+        type=IP,
+        default="",
+        help="How the tasks of this host are reached by those of others (default: as the host is)",
+    )(command)
 
 
 def not_on_init(command: F) -> F:
-    """Flags of Docker's `init` that are refused, each with its reason."""
-    for name in reversed(NOT_ON_INIT):
-        flag = f"--{name.replace('_', '-')}"
-        is_switch = name == "force_new_cluster"
-        command = click.option(
-            flag,
-            is_flag=is_switch,
-            default=False if is_switch else "",
-            help="Refused, with the reason",
-        )(command)
-    return command
+    """A flag of Docker's `init` that is refused, with its reason."""
+    return click.option("--force-new-cluster", is_flag=True, help="Refused, with the reason")(
+        command
+    )
 
 
 def availability(text: str) -> "specs_pb2.Availability.ValueType":

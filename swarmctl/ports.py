@@ -5,6 +5,7 @@ is removed is named by the target, as `80` or `80/udp`, or as it was published; 
 """
 
 import re
+from ipaddress import IPv4Address, ip_address
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ _SHORT = re.compile(
     r"(?:(?:(?P<ip>\[[0-9a-fA-F:.]+\]|[0-9]+(?:\.[0-9]+){3}):)?(?P<published>[0-9-]*):)?"
     r"(?P<target>[0-9]+(?:-[0-9]+)?)(?:/(?P<protocol>[a-z]+))?"
 )
+_EVERY = IPv4Address(0)
 _KEYS = ("target", "published", "protocol", "mode", "ip")
 
 
@@ -65,7 +67,7 @@ def _long(text: str) -> Port:
             case "mode":
                 port = replace(port, mode=_mode(value, text))
             case _:
-                port = replace(port, ip=value.strip("[]"))
+                port = replace(port, ip=_address(value))
     if "target" not in seen:
         raise Invalid(f"{text!r} has no target", hint=_HINT)
     return port
@@ -80,11 +82,23 @@ def _short(text: str) -> list[Port]:
     if len(published) != len(targets):
         raise Invalid(f"{text!r} has ranges of different lengths", hint=_HINT)
     protocol = _protocol(found["protocol"] or "tcp", text)
-    ip = (found["ip"] or "").strip("[]")
+    ip = _address(found["ip"] or "")
     return [
         Port(target=target, published=each, protocol=protocol, ip=ip)
         for target, each in zip(targets, published, strict=True)
     ]
+
+
+def _address(text: str) -> str:
+    """As it is stored: in its shortest form, and empty when it stands for all addresses.
+
+    What is no address stays as it is, for the check of the spec to complain of.
+    """
+    try:
+        address = ip_address(text.strip("[]"))
+    except ValueError:
+        return text.strip("[]")
+    return "" if address == _EVERY else str(address)
 
 
 def _range(text: str, whole: str) -> list[int]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from swarm import wishes
 from swarm.api.v1 import control_pb2
 from swarm.codec import from_message
-from swarm.objects import Ledger, Node, Rollout, Run, Service
+from swarm.objects import Ledger, Node, Rollout, Run, Service, ServiceEndpoint
 from swarm.quantities import format_cpus, format_duration, format_memory
 from swarmctl import pretty_specs, rows
 from swarmctl.pretty_specs import Line, mapping, text
@@ -35,8 +35,8 @@ def pretty_service(view: control_pb2.ServiceView) -> str:
         lines.append((f"Run {run.number}:", _run(run)))
     lines.append(("Next run:", rfc3339(view.next_firing_at) if view.next_firing_at else ""))
     lines += pretty_specs.policies(spec)
-    lines += pretty_specs.task(spec.task)
-    lines += pretty_specs.endpoint(spec.endpoint)
+    lines += pretty_specs.task(spec.task, {each.id: each.spec.name for each in view.networks})
+    lines += pretty_specs.endpoint(spec.endpoint, from_message(ServiceEndpoint, view.endpoint))
     return text(lines)
 
 

@@ -7,6 +7,7 @@ the heading of a part.
 from collections.abc import Iterable, Mapping
 
 from swarm import wishes
+from swarm.objects import ServiceEndpoint
 from swarm.quantities import format_cpus, format_duration, format_memory
 from swarm.seccomp import UNCONFINED
 from swarm.specs import (
@@ -17,6 +18,7 @@ from swarm.specs import (
     Healthcheck,
     Limits,
     Mount,
+    NetworkAttachment,
     Placement,
     Replicated,
     ReplicatedJob,
@@ -71,8 +73,8 @@ def policies(spec: ServiceSpec) -> Iterable[Line]:
     yield "Max unavailable:", str(spec.max_unavailable or "")
 
 
-def task(spec: TaskSpec) -> Iterable[Line]:
-    """What its tasks are made from."""
+def task(spec: TaskSpec, network_names: Mapping[str, str]) -> Iterable[Line]:
+    """What its tasks are made from; `network_names` are those of ids."""
     yield "ContainerSpec:", None
     yield from _container(spec.container)
     yield from _limits(spec.limits)
@@ -98,13 +100,18 @@ def task(spec: TaskSpec) -> Iterable[Line]:
         yield "LogDriver:", None
         yield " Name:", spec.log_driver.name
         yield from mapping(" LogOpts:", spec.log_driver.options)
-    yield "Networks:", ", ".join(spec.networks)
+    yield "Networks:", ", ".join(_network(each, network_names) for each in spec.networks)
 
 
-def endpoint(spec: EndpointSpec) -> Iterable[Line]:
-    """How it is reached."""
+def _network(each: NetworkAttachment, names: Mapping[str, str]) -> str:
+    name = names.get(each.target, each.target)
+    return f"{name} (as {', '.join(each.aliases)})" if each.aliases else name
+
+
+def endpoint(spec: EndpointSpec, decided: ServiceEndpoint) -> Iterable[Line]:
+    """How it is reached, as it was decided; before that, as it is wanted."""
     yield "Endpoint Mode:", word(spec.mode)
-    for port in spec.ports:
+    for port in decided.ports or spec.ports:
         yield "Ports:", None
         yield " PublishedPort:", str(port.published or "")
         yield "  Protocol:", port.protocol.word

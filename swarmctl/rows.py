@@ -106,7 +106,7 @@ def service_row(view: control_pb2.ServiceView, detail: Detail) -> dict[str, str]
         "Mode": mode(spec).replace("-", " "),
         "Replicas": replicas,
         "Image": image_name(spec.task.container.image, detail),
-        "Ports": ports(spec.endpoint),
+        "Ports": ports(view),
     }
 
 
@@ -132,13 +132,46 @@ def mode(spec: specs_pb2.ServiceSpec) -> str:
     return f"{found.removesuffix('job')}-job" if found.endswith("job") else found
 
 
-def ports(spec: specs_pb2.EndpointSpec) -> str:
-    """`*:8080->80/tcp`, each port that has a number outside."""
-    return ", ".join(
-        f"{port.ip or '*'}:{port.published}->{port.target}/{_protocol(port.protocol)}"
-        for port in spec.ports
-        if port.published
+def ports(view: control_pb2.ServiceView) -> str:
+    """What a service publishes on every node; numbers that were left open are as decided."""
+    decided, asked = view.endpoint.ports, view.service.spec.endpoint.ports
+    return printed_ports(
+        port for port in decided or asked if port.mode == specs_pb2.PUBLISH_MODE_INGRESS
     )
+
+
+def host_ports(view: control_pb2.ServiceView) -> str:
+    """What a service publishes on those nodes that run a task of it."""
+    asked = view.service.spec.endpoint.ports
+    return printed_ports(port for port in asked if port.mode == specs_pb2.PUBLISH_MODE_HOST)
+
+
+def printed_ports(found: Iterable[specs_pb2.Port]) -> str:
+    """`*:8080->80/tcp`, each port that has a number outside; neighbours as `*:80-82->80-82/tcp`."""
+    runs: list[tuple[specs_pb2.Port, int]] = []
+    for port in sorted(found, key=lambda each: (each.ip, each.protocol, each.published)):
+        if not port.published:
+            continue
+        if runs and _follows(port, *runs[-1]):
+            runs[-1] = runs[-1][0], runs[-1][1] + 1
+        else:
+            runs.append((port, 1))
+    return ", ".join(_run_of_ports(first, count) for first, count in runs)
+
+
+def _follows(port: specs_pb2.Port, first: specs_pb2.Port, count: int) -> bool:
+    is_like = (port.ip, port.protocol) == (first.ip, first.protocol)
+    steps = port.published - first.published, port.target - first.target
+    return is_like and steps == (count, count)
+
+
+def _run_of_ports(first: specs_pb2.Port, count: int) -> str:
+    published, target = (
+        f"{start}-{start + count - 1}" if count > 1 else str(start)
+        for start in (first.published, first.target)
+    )
+    host = f"[{first.ip}]" if ":" in first.ip else first.ip or "*"
+    return f"{host}:{published}->{target}/{_protocol(first.protocol)}"
 
 
 def taint(message: specs_pb2.Taint) -> str:
@@ -200,7 +233,7 @@ def replica_name(task: objects_pb2.Task) -> str:
 def task_state(view: control_pb2.TaskView) -> str:
     """What the task does, as last reported; before any report, how far it has been brought."""
     if view.observation.task_id:
-        return _word(view.observation.state)
+        return state_word(view.observation.state)
     return "assigned" if view.task.node_id else "pending"
 
 
@@ -215,8 +248,8 @@ def task_desired(view: control_pb2.TaskView) -> str:
     """What the task should be doing; what came to its good end is not to run again."""
     is_done = view.observation.state == objects_pb2.TASK_STATE_COMPLETE
     if is_done and view.task.desired == objects_pb2.TASK_STATE_RUNNING:
-        return _word(objects_pb2.TASK_STATE_COMPLETE)
-    return _word(view.task.desired)
+        return state_word(objects_pb2.TASK_STATE_COMPLETE)
+    return state_word(view.task.desired)
 
 
 def task_error(view: control_pb2.TaskView) -> str:
@@ -248,7 +281,8 @@ def _protocol(number: specs_pb2.Protocol.ValueType) -> str:
     return specs_pb2.Protocol.Name(number).removeprefix("PROTOCOL_").lower()
 
 
-def _word(state: objects_pb2.TaskState.ValueType) -> str:
+def state_word(state: objects_pb2.TaskState.ValueType) -> str:
+    """A state as users read it."""
     return objects_pb2.TaskState.Name(state).removeprefix("TASK_STATE_").lower()
 
 

@@ -5,7 +5,7 @@ as there. Fields that Docker does not have keep our own names in the same style.
 """
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 
 from swarm.seccomp import UNCONFINED
@@ -21,6 +21,7 @@ from swarm.specs import (
     Mount,
     MountKind,
     Placement,
+    Port,
     Replicated,
     ReplicatedJob,
     Resources,
@@ -83,7 +84,10 @@ def task_template(task: TaskSpec) -> Object:
             MaxDelay=nanoseconds(task.restart.max_delay_s) or None,
         ),
         Placement=_placement(task.placement),
-        Networks=[{"Target": name} for name in task.networks] or None,
+        Networks=[
+            {"Target": each.target} | nonzero(Aliases=list(each.aliases)) for each in task.networks
+        ]
+        or None,
         ForceUpdate=task.force_update,
         LogDriver=nonzero(Name=task.log_driver.name, Options=ordered(task.log_driver.options))
         or None,
@@ -99,18 +103,22 @@ def endpoint(spec: EndpointSpec) -> Object:
     """How a service is reached."""
     return present(
         Mode=word(spec.mode),
-        Ports=[
-            nonzero(
-                Protocol=port.protocol.word,
-                TargetPort=port.target,
-                PublishedPort=port.published,
-                PublishMode=word(port.mode),
-                HostIP=port.ip,
-            )
-            for port in spec.ports
-        ]
-        or None,
+        Ports=printed_ports(spec.ports) or None,
     )
+
+
+def printed_ports(ports: Iterable[Port]) -> list[Value]:
+    """Ports, as they are published."""
+    return [
+        nonzero(
+            Protocol=port.protocol.word,
+            TargetPort=port.target,
+            PublishedPort=port.published,
+            PublishMode=word(port.mode),
+            HostIP=port.ip,
+        )
+        for port in ports
+    ]
 
 
 def generic(resources: Resources) -> list[Value]:

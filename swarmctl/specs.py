@@ -18,12 +18,14 @@ from swarm.specs import (
     LogDriver,
     Mount,
     Port,
+    Protocol,
     Resources,
     ServiceSpec,
     Strategy,
     TaskSpec,
     Ulimit,
 )
+from swarmctl.attachments import changed, parse_attachment
 from swarmctl.edits import edited, keyed, pairs, read, read_all, with_given, without, words
 from swarmctl.environment import merge
 from swarmctl.flags import CreateFlags, ServiceFlags, UpdateFlags
@@ -62,7 +64,7 @@ def created(shared: ServiceFlags, own: CreateFlags, *, environ: Mapping[str, str
         task=TaskSpec(
             container=container,
             depends_on=new_dependencies(own),
-            networks=tuple(map(network_name, own.network)),
+            networks=read_all("--network", parse_attachment, own.network),
             placement=new_placement(own),
             reservations=Resources(generic=new_generic(own)),
         ),
@@ -72,16 +74,26 @@ def created(shared: ServiceFlags, own: CreateFlags, *, environ: Mapping[str, str
 
 
 def updated(
-    spec: ServiceSpec, shared: ServiceFlags, own: UpdateFlags, *, environ: Mapping[str, str]
+    spec: ServiceSpec,
+    shared: ServiceFlags,
+    own: UpdateFlags,
+    *,
+    environ: Mapping[str, str],
+    network_ids: Mapping[str, str],
 ) -> ServiceSpec:
-    """The next spec of a service that has `spec`."""
+    """The next spec of a service that has `spec`; `network_ids` are those of names."""
     task = placed(spec.task, own)
-    networks = edited(task.networks, map(network_name, own.network_rm), (), key=str)
+    networks = changed(
+        task.networks,
+        read_all("--network-rm", parse_attachment, own.network_rm),
+        read_all("--network-add", parse_attachment, own.network_add),
+        ids=network_ids,
+    )
     if own.no_schedule and shared.schedule is not None:
         raise Invalid("--schedule and --no-schedule exclude each other", hint="leave one out")
     if own.no_autoscale and shared.autoscale is not None:
         raise Invalid("--autoscale and --no-autoscale exclude each other", hint="leave one out")
-    changed = replace(
+    edited_spec = replace(
         spec,
         autoscale=None if own.no_autoscale else spec.autoscale,
         endpoint=replace(spec.endpoint, ports=_published(spec.endpoint.ports, own)),
@@ -90,11 +102,11 @@ def updated(
         task=replace(
             task,
             container=_updated_container(task.container, own, environ),
-            networks=edited(networks, (), map(network_name, own.network_add), key=str),
+            networks=networks,
             force_update=task.force_update + own.force,
         ),
     )
-    return _shared(changed, shared, is_new=False)
+    return _shared(edited_spec, shared, is_new=False)
 
 
 def parse_ulimit(text: str) -> Ulimit:
@@ -105,17 +117,6 @@ def parse_ulimit(text: str) -> Ulimit:
         return Ulimit(name=name, soft=int(soft), hard=int(hard if colon else soft))
     except ValueError as err:
         raise Invalid(f"{text!r} is not NAME=SOFT[:HARD]", hint="like nofile=1024:2048") from err
-
-
-def network_name(text: str) -> str:
-    """The network in `host` or in the long form `name=host`."""
-    name, _, rest = text.removeprefix("name=").partition(",")
-    if rest:
-        raise Invalid(
-            f"--network: {rest!r} is for networks of the swarm's own, and {name} is the node's",
-            hint="give the name only",
-        )
-    return name
 
 
 def _updated_container(
@@ -249,7 +250,12 @@ def _published(old: tuple[Port, ...], own: UpdateFlags) -> tuple[Port, ...]:
     ]
     kept = [port for port in old if not any(each.means(port) for each in gone)]
     added = _ports("--publish-add", own.publish_add)
-    return edited(kept, (), added, key=lambda port: (port.ip, port.published, port.protocol))
+    return edited(kept, (), added, key=_publication)
+
+
+def _publication(port: Port) -> tuple[str, int, int, Protocol]:
+    """What is published once; of ports that are to be chosen there may be any number."""
+    return port.ip, port.published, 0 if port.published else port.target, port.protocol
 
 
 def _mounts(old: tuple[Mount, ...], own: UpdateFlags) -> tuple[Mount, ...]:

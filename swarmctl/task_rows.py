@@ -51,7 +51,10 @@ def task_rows(
     now: float,
     ports: Mapping[str, str] | None = None,
 ) -> Iterator[dict[str, str]]:
-    """Lines of `service ps`; `ports` are those that services publish, by the service's id."""
+    """Lines of `service ps`; `ports` are those that services have of their nodes, by their ids.
+
+    What a task says of its own ports goes before: it knows those that were left open.
+    """
     replica = None
     for view in sorted(views, key=_order):
         task = view.task
@@ -72,8 +75,13 @@ def task_rows(
             "Health": rows.health(view.observation),
             "Attempt": str(task.attempt or ""),
             "Error": _quoted(rows.task_error(view), detail),
-            "Ports": (ports or {}).get(task.service_id, "") if is_up else "",
+            "Ports": _ports(view, ports or {}) if is_up else "",
         }
+
+
+def _ports(view: control_pb2.TaskView, ports: Mapping[str, str]) -> str:
+    own = rows.printed_ports(view.observation.ports)
+    return own or ports.get(view.task.service_id, "")
 
 
 def _replica(task: objects_pb2.Task) -> tuple[str, int, int, str]:

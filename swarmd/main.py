@@ -47,6 +47,7 @@ def parse(argv: Sequence[str]) -> Settings:
         run_root=str(Path(found.run_root).absolute()),
         listen_addr=found.listen_addr,
         advertise_addr=found.advertise_addr,
+        data_path_addr=found.data_path_addr,
         metrics_addr=found.metrics_addr,
         hostname=found.hostname,
         cgroup_parent=_cgroup(found.cgroup_parent),
@@ -84,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--run-root", default=default.run_root, help="sockets and running state (%(default)s)")
     add("--listen-addr", default=default.listen_addr, help="managers' API (%(default)s)")
     add("--advertise-addr", default="", help="how others reach this node (the default route's)")
+    add("--data-path-addr", default="", metavar="IP",
+        help="how other nodes reach this one's tasks (the advertised address)")  # fmt: skip
     add("--metrics-addr", default=default.metrics_addr,
         help="the agent's /metrics; the manager's is one port above (%(default)s)")  # fmt: skip
     add("--hostname", default="", help="this node's name (the host's)")

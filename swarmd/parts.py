@@ -104,6 +104,7 @@ def agent_config(settings: Settings, membership: Membership) -> AgentConfig:
         cgroup_parent=settings.cgroup_parent,
         user_namespace=settings.user_namespace,
         advertise_host=host,
+        data_path_addr=membership.data_path_addr,
         insecure_registries=settings.insecure_registries,
         engine_labels=settings.labels,
         generic_resources=settings.generic_resources,

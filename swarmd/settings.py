@@ -24,6 +24,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     run_root: str = "/run/swarmd"
     listen_addr: str = "0.0.0.0:2377"
     advertise_addr: str = ""
+    data_path_addr: str = ""
     metrics_addr: str = "127.0.0.1:9323"
     hostname: str = ""
     cgroup_parent: str = "swarmd"
@@ -96,7 +97,11 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 class Membership(Struct, frozen=True, kw_only=True):
-    """The swarm that this node belongs to. `is_leaving` survives a crash in mid-leave."""
+    """The swarm that this node belongs to. `is_leaving` survives a crash in mid-leave.
+
+    Other nodes send what is for our tasks to `data_path_addr`, or to the advertised address when
+    that is empty.
+    """
 
     node_id: NodeId
     cluster_id: ClusterId
@@ -104,6 +109,7 @@ class Membership(Struct, frozen=True, kw_only=True):
     listen_addr: str
     advertise_addr: str
     managers: tuple[str, ...] = ()
+    data_path_addr: str = ""
     is_leaving: bool = False
 
     @property

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Protocol, assert_never
@@ -19,14 +19,29 @@ from msgspec import Struct
 
 from agent import contents as given
 from agent.assignments import Wanted
+from agent.attachments import Connection, connection
 from agent.claims import granted
 from agent.containers import Container, Node, container, own_directory, stop_signal
-from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Report, Signal, Start, Wait
+from agent.effects import (
+    Abandon,
+    Connect,
+    Delete,
+    Effect,
+    Kill,
+    Leave,
+    Prepare,
+    Report,
+    Route,
+    Signal,
+    Start,
+    Wait,
+)
 from agent.events import (
     Abandoned,
     Delayed,
     Event,
     GraceExpired,
+    Left,
     Prepared,
     PrepareFailed,
     Started,
@@ -40,11 +55,14 @@ from agent.io.volumes import Volumes
 from agent.metrics import Metrics
 from agent.rights import absent_devices
 from agent.templates import names
+from agent.topology import Changes
 from runtime import outcome
 from runtime.spec import ContainerSpec
 from swarm.errors import Missing, Refused, SwarmError
 from swarm.ids import TaskId
 from swarm.images.config import ImageConfig
+from swarm.objects import Attachment
+from swarm.specs import Port
 
 STARTS_AT_ONCE = 8
 DELETES_AT_ONCE = 8
@@ -66,8 +84,10 @@ class Images(Protocol):
 class Runtime(Protocol):
     """What runs containers."""
 
-    async def run(self, spec: ContainerSpec) -> outcome.Started:
-        """Run a container, or find it running."""
+    async def run(
+        self, spec: ContainerSpec, attach: Callable[[int], Awaitable[None]] | None = None
+    ) -> outcome.Started:
+        """Run a container, or find it running; one that awaits its network is attached first."""
         ...
 
     async def kill(self, container_id: str, signal: int) -> None:
@@ -79,10 +99,35 @@ class Runtime(Protocol):
         ...
 
 
+class Connections(Protocol):
+    """What connects containers to networks."""
+
+    def follow(self, changes: Changes) -> None:
+        """The topology has changed."""
+        ...
+
+    def lend(self, wanted: Wanted) -> tuple[Attachment, ...]:
+        """The interfaces that a container is to have; raises when there is no address for it."""
+        ...
+
+    async def attach(self, task_id: TaskId, netns: int, wanted: Connection) -> tuple[Port, ...]:
+        """Connect a container that is about to run; gives its ports of the node."""
+        ...
+
+    async def amend(self, wanted: Wanted, pid: int) -> None:
+        """Have a container that runs be in the networks that its task is in now."""
+        ...
+
+    def leaving_s(self, task_id: TaskId) -> float:
+        """How long a container should go on answering although it is to end."""
+        ...
+
+
 class Ready(Struct, frozen=True, kw_only=True):
     """All that a start takes."""
 
     container: Container
+    connection: Connection
     files: given.Files = given.Files()
 
 
@@ -102,6 +147,7 @@ class Executor:
         containers: Path,
         contents: Contents,
         volumes: Volumes,
+        connections: Connections,
         find: Callable[[TaskId], Wanted | None],
         pid_of: Callable[[TaskId], int],
         tell: Tell,
@@ -115,6 +161,7 @@ class Executor:
         self._containers = str(containers)
         self._contents = contents
         self._volumes = volumes
+        self._connections = connections
         self._find = find
         self._pid_of = pid_of
         self._tell = tell
@@ -137,13 +184,20 @@ class Executor:
     def perform(self, effect: Effect) -> None:
         """Begin to do `effect`; what comes of it is told."""
         match effect:
+            case Route(changes):
+                self._connections.follow(changes)
             case Prepare(task_id):
                 self._chain(task_id, self._prepare(task_id))
             case Start(task_id):
                 self._chain(task_id, self._start(task_id))
+            case Connect(task_id):
+                self._order(self._connect(task_id))
             case Abandon(task_id):
                 if task_id in self._waiting:
                     self._work[task_id].cancel()
+            case Leave(task_id):
+                delay_s = self._connections.leaving_s(task_id)
+                asyncio.get_running_loop().call_later(delay_s, self._tell, task_id, Left())
             case Signal(task_id):
                 self._order(self._signal(task_id))
             case Kill(task_id):
@@ -199,7 +253,8 @@ class Executor:
             image = await self._images.ready(wanted.spec.container.image)
             layers = tuple(str(each) for each in image.layer_dirs)
             node = self._node()
-            made = container(wanted, image.config, layers, node)
+            attachments = self._connections.lend(wanted)
+            made = container(wanted, image.config, layers, node, attachments)
             asked = granted(wanted.spec.container, wanted.spec.reservations, wanted.task)
             for problem in absent_devices(asked.devices, devices.why_not_a_device):
                 raise Refused(problem, hint="add the device to this node, or a constraint")
@@ -218,7 +273,11 @@ class Executor:
             return PrepareFailed(reason=f"internal error: {err!r}")
         finally:
             self._waiting.discard(task_id)
-        self._ready[task_id] = Ready(container=made, files=files)
+        self._ready[task_id] = Ready(
+            container=made,
+            connection=connection(wanted, attachments, made.spec.hostname),
+            files=files,
+        )
         self._image_ids[task_id] = image.id
         return Prepared()
 
@@ -250,10 +309,15 @@ class Executor:
             self._waiting.discard(task_id)
 
     async def _run(self, task_id: TaskId, ready: Ready) -> Event:
-        began, made = time.perf_counter(), ready.container
+        began, made, ports = time.perf_counter(), ready.container, tuple[Port, ...]()
+
+        async def attach(netns: int) -> None:
+            nonlocal ports
+            ports = await self._connections.attach(task_id, netns, ready.connection)
+
         try:
             self._contents.write(task_id, ready.files)
-            started = await self._runtime.run(made.spec)
+            started = await self._runtime.run(made.spec, attach)
         except SwarmError as err:
             self._metrics.start_failures.inc()
             self._log.warning("container.not_started", task_id=task_id, reason=err.message)
@@ -268,7 +332,20 @@ class Executor:
             pid=started.pid,
             started_at=started.started_at,
             is_checked=made.spec.health is not None,
+            ports=ports,
         )
+
+    async def _connect(self, task_id: TaskId) -> None:
+        """Once it runs, if it does then: what is under way may be making it with its old ones."""
+        while (work := self._work.get(task_id)) is not None:
+            await asyncio.wait((work,))
+        wanted, pid = self._find(task_id), self._pid_of(task_id)
+        if wanted is None or not pid:
+            return
+        try:
+            await self._connections.amend(wanted, pid)
+        except SwarmError as err:
+            self._log.warning("container.not_connected", task_id=task_id, reason=err.message)
 
     async def _signal(self, task_id: TaskId) -> None:
         asked = await self._stop_signal(task_id)

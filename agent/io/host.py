@@ -14,14 +14,18 @@ from agent.templates import Host
 from swarm.objects import LocalImage, NodeDescription
 
 
-def describe(config: Config, images: Iterable[LocalImage]) -> NodeDescription:
-    """This node, with the images that only it has."""
+def describe(
+    config: Config, images: Iterable[LocalImage], *, public_key: bytes = b""
+) -> NodeDescription:
+    """This node, with the images that only it has, and WireGuard's key if it has that."""
     return description.describe(
         hostname=config.hostname or socket.gethostname(),
         arch=platform.machine(),
         cpus=len(os.sched_getaffinity(0)),
         meminfo=_read("/proc/meminfo"),
         addr=config.advertise_host,
+        data_path_addr=config.data_path_addr,
+        public_key=public_key,
         engine_labels=config.engine_labels,
         generic=config.generic_resources,
         images=images,

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from agent.config import Config
-from agent.io import lock
+from agent.io import lock, networking
 from agent.io.contents import Contents
 from agent.io.volumes import Volumes
 from runtime.io import leftovers
@@ -33,6 +33,7 @@ async def purge(config: Config, log: structlog.stdlib.BoundLogger) -> None:
         count = await delete_all(runtime, log)
     finally:
         await runtime.close()
+    await networking.remove(config, log)
     Contents(config.contents, dict[str, Content]).dissolve()
     await Volumes(config.volumes, users=dict, changed=lambda: None).release()
     leftovers.remove_parents(config.cgroup_parent, host_layout())

@@ -10,7 +10,8 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
@@ -18,12 +19,14 @@ import grpc.aio
 import structlog
 
 from agent import preflight
+from agent.attachments import Connection
 from agent.config import Config
 from agent.events import Event, Exited
 from agent.exposition import Exposed
 from agent.images.io.store import ImageStore
 from agent.io import devices, host, lock, memory, volumes
 from agent.io.agent import Agent, Asked
+from agent.io.connections import remembered
 from agent.io.contents import Contents
 from agent.io.conversations import Conversations
 from agent.io.crew import Crew
@@ -33,6 +36,7 @@ from agent.io.images import ImagesService
 from agent.io.link import Link
 from agent.io.logs import Publisher
 from agent.io.looking import Looking
+from agent.io.networking import Networking
 from agent.io.programs import Programs
 from agent.io.purging import delete_all
 from agent.io.sampling import Sampled, Sampling
@@ -64,6 +68,7 @@ from swarm.ids import TaskId
 from swarm.io.identity import IdentityFiles
 from swarm.io.metrics import serve as serve_metrics
 from swarm.io.rpc import ErrorInterceptor
+from swarm.specs import TaskSpec
 
 LOCKED_WITHIN_S = 5.0
 LEFT_WITHIN_S = 3.0  # swarmd waits five seconds before it kills us
@@ -103,8 +108,20 @@ class Service:
         self._lock = lock.acquire(Path(config.run_root) / "agent.lock", within_s=LOCKED_WITHIN_S)
         volumes.clean(config.volumes)
         await self._runtime.connect()
-        strays = [await self._stray(each) for each in await self._runtime.adopt()]
-        self._assemble(Tasks(strays))
+        known = remembered(config.connections)
+        strays = [await self._stray(each, known) for each in await self._runtime.adopt()]
+        tasks = Tasks(strays)
+        self._networking = Networking(
+            config,
+            tasks.assignments.topology,
+            spawn=self.crew.spawn,
+            pid_of=partial(_pid_of, tasks),
+            described=self._describe_soon,
+            metrics=self._metrics,
+            log=self._log,
+        )
+        self._networking.start(known, {s.task_id: s.pid for s in strays if s.exit is None})
+        self._assemble(tasks)
         self._log.info("agent.started", pid=os.getpid(), containers=len(strays))
         self._serve_metrics()
         await self._serve_node()
@@ -124,6 +141,7 @@ class Service:
             async with asyncio.timeout(LEFT_WITHIN_S):
                 await self._executor.rest()
                 await delete_all(self._runtime, self._log)
+                await self._networking.close(removes=True)
                 await self.agent.say_goodbye(within_s=ANSWERED_WITHIN_S)
         except (SwarmError, TimeoutError) as err:
             self._log.warning("node.left_in_silence", reason=str(err) or "out of time")
@@ -133,6 +151,7 @@ class Service:
         if self._describing is not None:
             self._describing.cancel()
         await self.agent.close()
+        await self._networking.close()
         await self.crew.close()
         await self._server.stop(0.1)
         await self._runtime.close()
@@ -160,8 +179,9 @@ class Service:
             containers=config.containers,
             contents=self._contents,
             volumes=self._volumes,
+            connections=self._networking.connections,
             find=tasks.known,
-            pid_of=lambda task_id: life.seen.pid if (life := tasks.lives.get(task_id)) else 0,
+            pid_of=partial(_pid_of, tasks),
             tell=self._tell,
             spawn=spawn,
             metrics=self._metrics,
@@ -182,6 +202,7 @@ class Service:
                 "pause": looking.pause,
                 "stats": sampling.respond,
                 "health": self._examining.respond,
+                "network_check": self._networking.checking.respond,
             },
             spawn=spawn,
             log=log,
@@ -191,7 +212,9 @@ class Service:
             tasks=tasks,
             session=Session(tuple(managers), random=SystemRandom()),
             identity=IdentityFiles(Path(config.identity)).current,
-            describe=lambda: host.describe(config, vouched(self._store.list())),
+            describe=lambda: host.describe(
+                config, vouched(self._store.list()), public_key=self._networking.public_key
+            ),
             perform=self._executor.perform,
             answer=self._answer,
             left=self._left,
@@ -216,6 +239,7 @@ class Service:
                 running=self._exposed, read_stats=self._read_stats, read_networks=read_networks
             )
         )
+        self._metrics.registry.register(self._networking.metering)
         try:
             serve_metrics(self._config.metrics_addr, self._metrics.registry)
         except SwarmError as err:
@@ -251,6 +275,7 @@ class Service:
         lives = self.agent.tasks.lives
         self._executor.sweep(lives)
         live = [task_id for task_id, life in lives.items() if not life.state.is_terminal]
+        self._networking.connections.settled(live)
         try:
             self._contents.sweep(live)
         except OSError as err:
@@ -262,6 +287,7 @@ class Service:
             self._contents.remove(task_id)
         except OSError as err:
             self._log.warning("contents.not_removed", task_id=task_id, reason=str(err))
+        self.crew.spawn(self._networking.connections.release(task_id))
         wanted = self.agent.tasks.known(task_id)
         if wanted is None:
             self.crew.spawn(self._unmount(None))
@@ -287,7 +313,9 @@ class Service:
         async for task_id, examined in self._examining.changes():
             self.agent.tell(task_id, examined)
 
-    async def _stray(self, state: outcome.ContainerState) -> Stray:
+    async def _stray(
+        self, state: outcome.ContainerState, known: Mapping[TaskId, Connection]
+    ) -> Stray:
         task_id = TaskId(state.container_id)
         return Stray(
             task_id=task_id,
@@ -295,6 +323,7 @@ class Service:
             started_at=state.started_at,
             exit=_exit(state.exited) if state.exited else None,
             examined=await self._examining.stands(task_id),
+            ports=known[task_id].ports if task_id in known else (),
         )
 
     def _answer(self, link: Link, message: Asked) -> None:
@@ -311,19 +340,24 @@ class Service:
                 self._conversations.call_off(link, message)
 
     async def _judge(self, link: Link, asked: Preflight) -> None:
+        found = self._networking.judge(asked)
+        if asked.task.container.image:
+            found += await self._judge_task(asked.task)
+        link.say(PreflightResult(preflight_id=asked.preflight_id, problems=found))
+
+    async def _judge_task(self, task: TaskSpec) -> tuple[str, ...]:
         has_image = True
         try:
-            await self._supply.local(asked.task.container.image)
+            await self._supply.local(task.container.image)
         except SwarmError:
             has_image = False
-        found = preflight.problems(
-            asked.task,
+        return preflight.problems(
+            task,
             is_there=lambda path: Path(path).exists(),
             has_image=has_image,
             fences=devices.fences(self._config.user_namespace),
             why_not_a_device=devices.why_not_a_device,
         )
-        link.say(PreflightResult(preflight_id=asked.preflight_id, problems=found))
 
     async def _images_in_use(self) -> frozenset[str]:
         """The images of tasks that run or are about to."""
@@ -355,7 +389,7 @@ class Service:
         for task_id, life in tasks.lives.items():
             wanted = tasks.known(task_id)
             if life.seen.pid and not life.state.is_terminal and wanted is not None:
-                is_its_own = "host" not in wanted.spec.networks
+                is_its_own = not wanted.spec.is_on_host
                 yield Sampled(
                     task_id=task_id,
                     service_id=wanted.task.service_id,
@@ -368,7 +402,7 @@ class Service:
         for task_id, life in tuple(tasks.lives.items()):
             wanted = tasks.known(task_id)
             if life.seen.pid and not life.state.is_terminal and wanted is not None:
-                is_its_own = "host" not in wanted.spec.networks
+                is_its_own = not wanted.spec.is_on_host
                 yield Exposed(
                     id=task_id,
                     name=task_name(wanted.task),
@@ -383,6 +417,9 @@ class Service:
         return read_stats(self._layout, f"{self._config.cgroup_parent}/{task_id}", details=False)
 
     def _is_over(self, task_id: TaskId) -> bool:
+        """Nobody has spoken of a stray yet, but it may well run."""
+        if (stray := self.agent.tasks.strays.get(task_id)) is not None:
+            return stray.exit is not None
         life = self.agent.tasks.lives.get(task_id)
         return life is None or life.state.is_terminal
 
@@ -401,6 +438,11 @@ class Service:
     def _describe_now(self) -> None:
         self._describing = None
         self.agent.describe_again()
+
+
+def _pid_of(tasks: Tasks, task_id: TaskId) -> int:
+    life = tasks.lives.get(task_id)
+    return life.seen.pid if life else 0
 
 
 def _make_directories(config: Config) -> None:

@@ -16,7 +16,9 @@ def present(view: ClusterView) -> Cluster:
     """The swarm's object; `Unavailable` while there is none to be seen."""
     if view.cluster is None:
         raise Unavailable("the swarm's own object is missing", hint="restore a backup of etcd")
-    return view.cluster
+    # One that is older than networks says nothing of them.
+    spec = filled(view.cluster.spec, ClusterSpec())
+    return structs.replace(view.cluster, spec=spec)
 
 
 def replaced(view: ClusterView, cluster: Cluster) -> Commit:
@@ -27,9 +29,26 @@ def replaced(view: ClusterView, cluster: Cluster) -> Commit:
     )
 
 
+def filled(spec: ClusterSpec, before: ClusterSpec) -> ClusterSpec:
+    """`spec`, where what it says nothing of as to networks is as before."""
+    return structs.replace(
+        spec,
+        address_pools=spec.address_pools or before.address_pools,
+        subnet_bits=spec.subnet_bits or before.subnet_bits,
+        data_path_port=spec.data_path_port or before.data_path_port,
+    )
+
+
 def update(view: ClusterView, spec: ClusterSpec, *, now: float) -> Commit:
     """Store other settings; `Invalid` lists all that are out of range."""
     cluster = present(view)
+    spec = filled(spec, cluster.spec)
+    if spec.data_path_port != cluster.spec.data_path_port:
+        raise Invalid(
+            f"data_path_port: {cluster.spec.data_path_port} cannot become {spec.data_path_port}: "
+            "nodes would not reach each other while they change it one by one",
+            hint="it is chosen when a swarm is made: swarmctl init --data-path-port",
+        )
     problems = check_cluster(spec)
     if problems:
         raise Invalid(problems[0], problems=problems)

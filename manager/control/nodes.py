@@ -2,12 +2,13 @@
 
 A node object is the membership: without it, the node's certificate is worth nothing. It
 goes together with the node's session, so that nobody mistakes a removed node for a silent
-one. Tasks that were there are replaced by the planners.
+one, and with its number. Tasks that were there are replaced by the planners.
 """
 
 from msgspec import structs
 
 from manager import layout
+from manager.networks.numbers import free_number, give_up_number, take_number
 from manager.store import Absent, Commit, Delete, Put, Unchanged
 from manager.view import ClusterView
 from swarm.checking.nodes import check_node
@@ -36,8 +37,10 @@ def admit(
             "joining as a manager is not supported yet",
             hint="join as a worker with the worker token: swarmctl join-token worker",
         )
+    number = free_number(view)
     node = Node(
         id=node_id,
+        number=number,
         spec=NodeSpec(role=role, availability=availability),
         description=NodeDescription(hostname=hostname),
         created_at=now,
@@ -45,7 +48,8 @@ def admit(
         availability_at=now,
     )
     key = layout.node_key(node_id)
-    return Commit((Absent(key),), (Put(key, pack(node)),))
+    is_free, taken = take_number(number, node_id)
+    return Commit((Absent(key), is_free), (Put(key, pack(node)), taken))
 
 
 def update(
@@ -89,8 +93,10 @@ def remove(view: ClusterView, node_id: NodeId, *, force: bool) -> Commit:
             hint="run `swarmctl leave` on it first, or give --force",
         )
     key = layout.node_key(node_id)
+    is_own, freed = give_up_number(view, node)
     return Commit(
-        (Unchanged(key, view.version(key)),), (Delete(key), Delete(layout.session_key(node_id)))
+        (Unchanged(key, view.version(key)), *is_own),
+        (Delete(key), Delete(layout.session_key(node_id)), *freed),
     )
 
 

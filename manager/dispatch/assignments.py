@@ -5,6 +5,9 @@ as long as the task object lives, and deletes them when it is removed. A spec ve
 out once per session, ahead of the first task that needs it. An agent that comes back with a
 digest equal to ours holds the same tasks at the same revisions, so nothing is resent.
 
+What the node has to know of its networks goes with them, in the same messages: the first one of
+a session says all of it, also when nothing else is to be said.
+
 Secrets and configs follow in diffs of their own (`manager.dispatch.deliveries`), in sync or
 not: a task waits for them at its node, so their order does not matter.
 """
@@ -13,31 +16,41 @@ from collections.abc import Collection, Iterable
 
 from manager import layout
 from manager.dispatch.deliveries import Deliveries, Open
+from manager.dispatch.topology import Surroundings
 from manager.view import ClusterView
 from swarm.assignments import digest
 from swarm.dispatch import Assignment, Diff, Snapshot
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import SpecVersion, Task
 from swarm.specs import TaskSpec
+from swarm.topology import Topology
 
 
 class Assignments:
     """What one session was sent. Give every change of the node's tasks to `diff`.
 
-    `opened` gives a secret or a config in clear. While `is_due`, `diff` has more to say.
+    `opened` gives a secret or a config in clear, `surroundings` what is told of networks. While
+    `is_due`, `diff` has more to say.
     """
 
-    def __init__(self, node_id: NodeId, opened: Open | None = None) -> None:
+    def __init__(
+        self,
+        node_id: NodeId,
+        opened: Open | None = None,
+        surroundings: Surroundings | None = None,
+    ) -> None:
         self.node_id = node_id
         self.sequence = 0
         self._sent: dict[TaskId, int] = {}
         self._specs: set[tuple[ServiceId, int]] = set()
         self._deliveries = Deliveries(opened)
+        self._surroundings = surroundings
 
     @property
     def is_due(self) -> bool:
-        """Whether contents have to follow what was sent."""
-        return self._deliveries.is_due
+        """Whether contents have to follow what was sent, or networks were not told of yet."""
+        is_unopened = self._surroundings is not None and not self._surroundings.is_open
+        return self._deliveries.is_due or is_unopened
 
     def open(self, view: ClusterView, held: str) -> Snapshot | None:
         """The snapshot for an agent that holds what `held` digests; None when that is it."""
@@ -51,6 +64,7 @@ class Assignments:
             sequence=self.sequence,
             assignments=tuple(_assignment(view, task) for _, task in sorted(tasks.items())),
             specs=self._missing_specs(view, tasks.values()),
+            topology=self._surroundings.open() if self._surroundings is not None else Topology(),
         )
 
     def diff(
@@ -75,7 +89,8 @@ class Assignments:
             self._deliveries.drop(task_id)
         self._deliveries.changed(contents)
         due = self._deliveries.due(view) if self._deliveries.is_due else ()
-        if not changed and not removed and not due:
+        moved = self._surroundings.diff() if self._surroundings is not None else None
+        if not changed and not removed and not due and moved is None:
             return None
         self.sequence += 1
         self._sent.update({task.id: _revision(view, task) for task in changed})
@@ -87,6 +102,7 @@ class Assignments:
             removed=tuple(removed),
             specs=self._missing_specs(view, changed),
             contents=due,
+            topology=moved or Topology(),
         )
 
     def check(self, view: ClusterView) -> None:

@@ -33,6 +33,7 @@ ANYWHERE = frozenset(
         "ListProcesses",
         "PauseTask",
         "WatchStats",
+        "CheckNetwork",
     )
 )
 

@@ -22,6 +22,8 @@ from manager.io.leader import Leader
 from manager.io.logs import LogBroker
 from manager.io.looking import Looking
 from manager.io.mirror import Mirror
+from manager.io.network_checks import NetworkChecks
+from manager.io.networks import Networks
 from manager.io.programs import Programs
 from manager.io.reach import origin
 from manager.io.rendering import cluster_message, node_view, service_view, task_view
@@ -50,6 +52,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     triggers: Triggers
     forecasts: Forecasts
     contents: Contents
+    networks: Networks
+    network_checks: NetworkChecks
     watches: Watches
     logs: LogBroker
     programs: Programs
@@ -304,6 +308,60 @@ class Control(control_pb2_grpc.ControlServicer):
     ) -> control_pb2.ListConfigsResponse:
         """The configs that are meant, or all."""
         return await self._parts.contents.list_configs(request)
+
+    # -- networks ------------------------------------------------------------------------
+
+    async def CreateNetwork(
+        self, request: control_pb2.CreateNetworkRequest, context: Context
+    ) -> control_pb2.CreateNetworkResponse:
+        """Make a network."""
+        return await self._parts.networks.create(request)
+
+    async def ListNetworks(
+        self, request: control_pb2.ListNetworksRequest, context: Context
+    ) -> control_pb2.ListNetworksResponse:
+        """The networks that are meant, or all."""
+        return await self._parts.networks.list(request)
+
+    async def InspectNetwork(
+        self, request: control_pb2.InspectNetworkRequest, context: Context
+    ) -> control_pb2.InspectNetworkResponse:
+        """A network, and who is in it."""
+        return await self._parts.networks.inspect(request)
+
+    async def RemoveNetwork(
+        self, request: control_pb2.RemoveNetworkRequest, context: Context
+    ) -> control_pb2.RemoveNetworkResponse:
+        """Remove a network that nothing uses."""
+        return await self._parts.networks.remove(request)
+
+    async def PruneNetworks(
+        self, request: control_pb2.PruneNetworksRequest, context: Context
+    ) -> control_pb2.PruneNetworksResponse:
+        """Remove every network that nothing uses."""
+        return await self._parts.networks.prune(request)
+
+    async def ConnectNetwork(
+        self, request: control_pb2.ConnectNetworkRequest, context: Context
+    ) -> control_pb2.ConnectNetworkResponse:
+        """Put a running task into a network."""
+        return await self._parts.networks.connect(request)
+
+    async def DisconnectNetwork(
+        self, request: control_pb2.DisconnectNetworkRequest, context: Context
+    ) -> control_pb2.DisconnectNetworkResponse:
+        """Take a task out of a network again."""
+        return await self._parts.networks.disconnect(request)
+
+    async def CheckNetwork(
+        self, request: control_pb2.CheckNetworkRequest, context: Context
+    ) -> AsyncIterator[control_pb2.NetworkReport]:
+        """What each node of a network finds of all others."""
+        caller, is_relayed = origin(context)
+        reports = self._parts.network_checks.check(request, caller, is_relayed=is_relayed)
+        async with aclosing(reports):
+            async for each in reports:
+                yield each
 
     # -- streams -------------------------------------------------------------------------
 

@@ -19,8 +19,10 @@ from manager import layout
 from manager.applied import Applied
 from manager.control.contents import opened
 from manager.dispatch.arrivals import arrive, describe
+from manager.dispatch.networks import Audience, Networks
 from manager.dispatch.pace import Pace
 from manager.dispatch.sessions import LISTENED_S, Sessions, heartbeat_period
+from manager.dispatch.topology import Surroundings
 from manager.io.conversations import Conversations
 from manager.io.line import Line
 from manager.io.logs import LogBroker
@@ -31,6 +33,7 @@ from manager.io.reception import Reception
 from manager.io.reporting import Reporting
 from manager.io.turns import Turns
 from manager.io.wire import kind_of, read_agent, write_agent
+from manager.networks.keys import purpose_of
 from manager.store import Commit, Delete, Unchanged
 from manager.view import ClusterView
 from swarm.api.v1 import dispatch_pb2
@@ -48,8 +51,8 @@ from swarm.dispatch import (
 )
 from swarm.errors import Conflict, Invalid, Missing, Refused, SwarmError, Unavailable
 from swarm.ids import NodeId
-from swarm.objects import NodeDescription, Session
-from swarm.sealing import DataKey
+from swarm.objects import NodeDescription, Sealed, Session
+from swarm.sealing import DataKey, unseal
 from swarm.specs import ClusterSpec
 
 HELLO_WITHIN_S = 5.0
@@ -88,6 +91,7 @@ class Dispatcher:
         self._opened = asyncio.Event()
         self._turns = Turns()
         self._pace = Pace()
+        self._networks = Networks.of(mirror.view, self._unsealed)
         self._is_closing = False
         mirror.listen(self._changed)
 
@@ -160,7 +164,13 @@ class Dispatcher:
             holder = self._mirror.view.sessions.get(node_id)
             if holder is None or holder.session_id != session.session_id:
                 raise Unavailable("the session was over before it began", hint="reconnect")
-            line = Line(node_id, session.session_id, revision=revision, opened=self._opened_content)
+            line = Line(
+                node_id,
+                session.session_id,
+                revision=revision,
+                opened=self._opened_content,
+                surroundings=Surroundings(node_id, self._networks),
+            )
             self._register(line)
         snapshot = line.assignments.open(self._mirror.view, hello.digest)
         line.send(
@@ -317,7 +327,18 @@ class Dispatcher:
             self._log.error("content.unreadable", content_id=content_id, reason=err.message)
             return None
 
+    def _unsealed(self, number: int, sealed: Sealed) -> bytes | None:
+        """One of the secrets of encrypted networks in clear."""
+        if self._data_key is None:
+            return None
+        try:
+            return unseal(self._data_key, sealed, purpose=purpose_of(number))
+        except Refused as err:
+            self._log.error("network_key.unreadable", number=number, reason=err.message)
+            return None
+
     def _changed(self, applied: Applied) -> None:
+        self._move(self._networks.take(self._mirror.view, applied))
         if applied.contents:
             for each in self.lines.values():
                 each.renew(applied.contents)
@@ -331,6 +352,15 @@ class Dispatcher:
             self._adopt(node_id)
             if node_id not in self._mirror.view.nodes:
                 self._arrivals.pop(node_id, None)
+
+    def _move(self, audience: Audience) -> None:
+        """Have those told who follow what has changed of networks."""
+        if not audience:
+            return
+        nodes = self.lines.keys() if audience.is_all else audience.nodes & self.lines.keys()
+        pace = self._pace if len(nodes) > AT_ONCE else None
+        for node_id in nodes:
+            self.lines[node_id].move(pace)
 
     def _reconsider(self, line: Line) -> None:
         """The node, or who holds its session, changed: is this line still the one?"""

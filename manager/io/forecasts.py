@@ -53,7 +53,8 @@ class Forecasts:
         if service_id is not None and service_id not in view.services:
             raise Missing(f"service {spec.name} was removed meanwhile")
         now = self._mirror.clock()
-        asked = question(view, self._leader.fleet, service_id, accepted, now=now)
+        fleet, addresses = self._leader.fleet, self._leader.addresses
+        asked = question(view, fleet, addresses, service_id, accepted, now=now)
         # Thousands of tasks take seconds; heartbeats must not wait for that.
         found = await asyncio.to_thread(forecast, asked, now=now)
         return _plan_message(found, warnings)

@@ -29,6 +29,7 @@ from manager.election import Deposed, Elected, Followed, Holder, News
 from manager.groups import split
 from manager.io.mirror import Mirror
 from manager.liveness import Liveness
+from manager.networks.addresses import Addresses
 from manager.orchestrator.planning import plan_service
 from manager.orchestrator.reaping import plan_node
 from manager.scheduler.fleet import Fleet
@@ -66,9 +67,12 @@ class Leader:
     @property
     def fleet(self) -> Fleet:
         """The node table; `Unavailable` when this manager does not lead. Not to be changed."""
-        if self._term is None:
-            raise Unavailable("this manager does not lead the swarm", hint="try again")
-        return self._term.fleet
+        return self._present().fleet
+
+    @property
+    def addresses(self) -> Addresses:
+        """Who has which address; `Unavailable` and not to be changed likewise."""
+        return self._present().addresses
 
     async def leading(self) -> int:
         """Wait until this manager leads; the number of its term."""
@@ -137,11 +141,13 @@ class Leader:
             fence=fence,
             stretch=Unchanged(fence.key, fence.create_revision),
             fleet=Fleet.of(view),
+            addresses=Addresses.of(view),
             liveness=liveness,
             agenda=Agenda(priorities=partial(priorities, view)),
         )
         term.agenda.add(sorted(view.services))
         term.agenda.add(sorted(view.services_with_tasks()))
+        term.agenda.add(sorted(view.endpoints))
         for item in versions.items:
             if (key := read_key(item.key)) is not None:
                 term.agenda.add((key.service_id,))
@@ -203,6 +209,7 @@ class Leader:
                 slots=due.slots,
                 most=MOST_STARTS,
                 least_priority=due.priority,
+                addresses=term.addresses,
             )
         except Exception:
             # One service that we cannot plan must not keep all others from being planned.
@@ -270,11 +277,17 @@ class Leader:
             return
         view = self._mirror.view
         term.fleet.sync(view, applied)
+        term.addresses.sync(view, applied)
         term.liveness.observe(view, applied, now=self._mirror.clock())
         term.agenda.note(applied)
         term.nodes.update(dict.fromkeys(sorted(applied.nodes)))
         if applied.services or applied.nodes:
             self._stir()
+
+    def _present(self) -> "_Term":
+        if self._term is None:
+            raise Unavailable("this manager does not lead the swarm", hint="try again")
+        return self._term
 
     def _stir(self) -> None:
         self._stirred.set()
@@ -295,6 +308,7 @@ class _Term(Struct, kw_only=True, eq=False):
     fence: Fence
     stretch: Unchanged | None
     fleet: Fleet
+    addresses: Addresses
     liveness: Liveness
     agenda: Agenda
     nodes: dict[NodeId, None] = {}

@@ -14,7 +14,7 @@ from manager.events import program_event
 from manager.finding import find_task
 from manager.io.mirror import Mirror
 from manager.io.reach import Reach
-from manager.io.rendering import task_view
+from manager.io.rendering import networks_of_task, task_view
 from manager.io.samples import Samples
 from swarm.api.v1 import control_pb2, dispatch_pb2
 from swarm.errors import SwarmError, Unavailable
@@ -59,7 +59,9 @@ class Looking:
         """A task in full. A node that does not answer is said to be silent, not an error."""
         view = self._mirror.view
         task = view.tasks[find_task(view, request.task)]
-        response = control_pb2.InspectTaskResponse(task=task_view(view, task.id))
+        response = control_pb2.InspectTaskResponse(
+            task=task_view(view, task.id), networks=networks_of_task(view, task.id)
+        )
         if not response.task.observation.health:
             return response
         try:

@@ -7,10 +7,11 @@ from itertools import count
 from manager.control.preflights import Answers
 from swarm.dispatch import FromManager, Preflight
 from swarm.ids import NodeId
-from swarm.specs import TaskSpec
+from swarm.specs import Port, TaskSpec
 
 ANSWERED_WITHIN_S = 1.0
 
+NO_TASK = TaskSpec()
 Send = Callable[[NodeId, FromManager], bool]
 """Send to a node's session; False when it has none here."""
 
@@ -38,14 +39,26 @@ class Preflights:
         self._questions: dict[str, _Question] = {}
 
     async def ask(
-        self, nodes: Iterable[NodeId], task: TaskSpec, *, within_s: float = ANSWERED_WITHIN_S
+        self,
+        nodes: Iterable[NodeId],
+        task: TaskSpec = NO_TASK,
+        *,
+        ports: tuple[Port, ...] = (),
+        subnets: tuple[str, ...] = (),
+        within_s: float = ANSWERED_WITHIN_S,
     ) -> Answers:
-        """Each node's problems with `task`; None for one that has not answered in time."""
+        """Each node's problems with `task` and the rest; None for one that did not answer in time.
+
+        A task without an image is not asked about.
+        """
         preflight_id = f"p{next(self._numbers)}"
         question = self._questions[preflight_id] = _Question(nodes)
         try:
             for node_id in tuple(question.open):
-                if not self._send(node_id, Preflight(preflight_id=preflight_id, task=task)):
+                asked = Preflight(
+                    preflight_id=preflight_id, task=task, ports=ports, subnets=subnets
+                )
+                if not self._send(node_id, asked):
                     question.answer(node_id, None)
             if question.open:
                 async with asyncio.timeout(within_s):

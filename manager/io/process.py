@@ -29,6 +29,9 @@ from manager.io.images import Images
 from manager.io.leader import Leader
 from manager.io.looking import Looking
 from manager.io.mirror import Mirror
+from manager.io.network_checks import NetworkChecks
+from manager.io.network_keys import NetworkKeys
+from manager.io.networks import Networks
 from manager.io.presence import Presence
 from manager.io.programs import Programs
 from manager.io.reach import Reach
@@ -99,6 +102,9 @@ class Manager:
         )
         self.rebalancing = Rebalancing(self.mirror, self.leader, log)
         self.trusted = Trusted(self.mirror, keys.files, keys.data_key)
+        self.network_keys = NetworkKeys(
+            self.mirror, self.leader, keys.data_key, log, random=random or SystemRandom()
+        )
         self.port = 0
         self.is_serving = asyncio.Event()
         self._keys = keys
@@ -127,6 +133,7 @@ class Manager:
                     autoscaling = await self._serve()
                     running += [
                         group.create_task(self.rebalancing.run()),
+                        group.create_task(self.network_keys.run()),
                         group.create_task(autoscaling.run()),
                     ]
                     await self._stopped.wait()
@@ -200,6 +207,14 @@ class Manager:
             triggers=Triggers(self.mirror, services),
             forecasts=Forecasts(self.mirror, self.leader, services, self.rebalancing),
             contents=Contents(self.mirror, services, self._keys.data_key, random=self._random),
+            networks=Networks(
+                self.mirror,
+                services,
+                self.dispatcher.preflights,
+                watches.tell,
+                random=self._random,
+            ),
+            network_checks=NetworkChecks(self.mirror, reach),
             watches=watches,
             logs=self.dispatcher.logs,
             programs=Programs(self.mirror, reach, watches.tell, self._log),

@@ -4,13 +4,15 @@ from msgspec import structs
 
 from manager import layout
 from manager.control.contents import opened
+from manager.control.members import Members
+from manager.control.networks import Users
 from manager.job_counts import count_job
 from manager.progress import Progress, measure
 from manager.view import ClusterView
 from swarm.api.v1 import control_pb2, objects_pb2, specs_pb2
 from swarm.codec import to_message
-from swarm.ids import ConfigId, NodeId, SecretId, ServiceId, TaskId
-from swarm.objects import Cluster, Observation
+from swarm.ids import ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId
+from swarm.objects import Cluster, Observation, Service, ServiceEndpoint
 from swarm.sealing import DataKey
 from swarm.seccomp import named
 from swarm.specs import TaskSpec
@@ -41,7 +43,7 @@ def node_view(view: ClusterView, node_id: NodeId, *, leader_id: str) -> control_
 def service_view(view: ClusterView, service_id: ServiceId) -> control_pb2.ServiceView:
     """A service, and how many of its tasks run."""
     progress, service = measure(view, service_id), view.services[service_id]
-    ledger = view.ledgers.get(service_id)
+    ledger, endpoint = view.ledgers.get(service_id), view.endpoints.get(service_id)
     counts = count_job(view, service) if service.spec.is_job else None
     if counts is not None:  # with a schedule nothing is awaited, and yet there is a run to tell of
         progress = structs.replace(
@@ -58,7 +60,63 @@ def service_view(view: ClusterView, service_id: ServiceId) -> control_pb2.Servic
         completed=counts.completed if counts is not None else 0,
         total=counts.total if counts is not None else 0,
         next_firing_at=counts.next_firing_at if counts is not None else 0.0,
+        endpoint=None if endpoint is None else to_message(endpoint),
+        networks=_networks_of_service(view, service, endpoint),
     )
+
+
+def network_view(view: ClusterView, network_id: NetworkId, used: Users) -> control_pb2.NetworkView:
+    """A network, and what uses it."""
+    return control_pb2.NetworkView(
+        network=to_message(view.networks[network_id]),
+        version=view.version(layout.network_key(network_id)),
+        services=used.services,
+        tasks=len(used.tasks),
+    )
+
+
+def members_message(view: ClusterView, members: Members) -> control_pb2.InspectNetworkResponse:
+    """Who is in a network."""
+    answer = control_pb2.InspectNetworkResponse(capacity=members.capacity)
+    for service in members.services:
+        message = answer.services.add(
+            service_id=service.service_id,
+            name=service.name,
+            mode=specs_pb2.EndpointMode.ValueType(int(service.mode)),
+            virtual_addresses=service.addresses,
+            ports=map(to_message, service.ports),
+            aliases=service.aliases,
+        )
+        for member in service.tasks:
+            node = view.nodes.get(member.task.node_id)
+            message.tasks.add(
+                task_id=member.task.id,
+                name=member.name,
+                node_id=member.task.node_id,
+                node_hostname=node.description.hostname if node is not None else "",
+                addresses=member.attachment.addresses,
+                aliases=member.attachment.aliases,
+                is_serving=not member.why_not,
+                state=objects_pb2.TaskState.ValueType(int(member.state)),
+                why_not=member.why_not,
+            )
+    for peer in members.peers:
+        answer.peers.add(
+            node_id=peer.node_id,
+            hostname=peer.hostname,
+            number=peer.number,
+            address=peer.address,
+            state=objects_pb2.NodeState.ValueType(int(peer.state)),
+            tasks=peer.tasks,
+        )
+    return answer
+
+
+def networks_of_task(view: ClusterView, task_id: TaskId) -> list[objects_pb2.Network]:
+    """The networks that a task is attached to."""
+    task = view.tasks[task_id]
+    found = (view.networks.get(each.network_id) for each in task.attachments)
+    return [to_message(each) for each in found if each is not None]
 
 
 def secret_view(view: ClusterView, secret_id: SecretId) -> control_pb2.SecretView:
@@ -113,6 +171,17 @@ def task_view(view: ClusterView, task_id: TaskId) -> control_pb2.TaskView:
         spec=_task_spec(view.task_spec(task.service_id, task.spec_version) or TaskSpec()),
         node_hostname=node.description.hostname if node is not None else "",
     )
+
+
+def _networks_of_service(
+    view: ClusterView, service: Service, endpoint: ServiceEndpoint | None
+) -> list[objects_pb2.Network]:
+    """The networks that the service's specs, and its endpoint, refer to by id."""
+    specs = [service.spec, *((service.previous_spec,) if service.previous_spec else ())]
+    ids = [NetworkId(each.target) for spec in specs for each in spec.task.networks]
+    ids += [each.network_id for each in endpoint.virtual_addresses] if endpoint is not None else []
+    found = (view.networks.get(each) for each in dict.fromkeys(ids))
+    return [to_message(each) for each in found if each is not None]
 
 
 def _task_spec(spec: TaskSpec) -> specs_pb2.TaskSpec:

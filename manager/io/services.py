@@ -5,15 +5,23 @@ overtaken is decided again on the newer view; one whose answer was lost is looke
 so that asking twice never makes two services.
 """
 
+import asyncio
 from collections.abc import Callable
+from itertools import chain
 from random import Random
 
 from msgspec import structs
 
-from manager.control import contents, services
+from manager.control import contents, networks, publishing, services
 from manager.control.capacity import exceeded
 from manager.control.dependencies import check_dependencies
-from manager.control.preflights import eligible_nodes, needs_nodes, shared_problems
+from manager.control.preflights import (
+    eligible_nodes,
+    needs_nodes,
+    port_problems,
+    ready_nodes,
+    shared_problems,
+)
 from manager.io.images import Images
 from manager.io.leader import Leader
 from manager.io.mirror import Mirror
@@ -61,7 +69,7 @@ class Services:
             if service_id in view.services:
                 return Commit()
             commit = services.create(view, accepted, service_id, now=self._mirror.clock())
-            return contents.keeping(view, commit, accepted.task)
+            return self._bound(commit, service_id, None, accepted)
 
         await self.commit(decide)
         return service_id, warnings
@@ -92,7 +100,7 @@ class Services:
                 raise Conflict(f"service {spec.name} was removed meanwhile")
             now = self._mirror.clock()
             commit = services.update(view, service_id, version, accepted, now=now)
-            return contents.keeping(view, commit, accepted.task)
+            return self._bound(commit, service_id, present.spec, accepted)
 
         await self.commit(decide)
         return warnings
@@ -104,8 +112,10 @@ class Services:
         view = self._mirror.view
         self._check(spec)
         spec = structs.replace(spec, task=contents.resolved(view, spec.task))
+        spec = networks.resolved(view, spec)
         services.check_name_is_free(view, spec.name)
-        return await self._accept(spec, resolve_image, registry_auth)
+        publishing.check_ports(view, None, spec)
+        return await self._accept(None, spec, resolve_image, registry_auth)
 
     async def accept_change(
         self,
@@ -121,12 +131,13 @@ class Services:
         self._check(spec)
         if spec.task != view.services[service_id].spec.task:
             spec = structs.replace(spec, task=contents.resolved(view, spec.task))
+        spec = networks.resolved(view, spec)
         services.check_change(view, service_id, version, spec)
+        publishing.check_ports(view, service_id, spec)
+        before = view.services[service_id].spec
         # An image that was stored as its operator wrote it may be pinned by naming it again.
         looks_up = resolve_image and "@" not in spec.task.container.image
-        if spec.task == view.services[service_id].spec.task and not looks_up:
-            return spec, ()
-        return await self._accept(spec, resolve_image, registry_auth)
+        return await self._accept(before, spec, looks_up, registry_auth)
 
     async def rollback(
         self, service_id: ServiceId, version: int, revision: Revision | None
@@ -147,7 +158,7 @@ class Services:
             wanted = revision.spec if revision is not None else present.previous_spec
             assert wanted is not None
             self._check(wanted)
-            return contents.keeping(view, commit, wanted.task)
+            return self._bound(commit, service_id, present.spec, wanted)
 
         await self.commit(decide)
 
@@ -173,9 +184,11 @@ class Services:
         view = self._mirror.view
 
         def decide() -> Commit:
-            if service_id not in view.services:
+            present = view.services.get(service_id)
+            if present is None:
                 return Commit()
-            return services.remove(view, service_id)
+            commit = services.remove(view, service_id)
+            return publishing.taking(view, commit, service_id, present.spec, None)
 
         await self.commit(decide)
 
@@ -213,8 +226,28 @@ class Services:
         _refuse(problems)
         check_dependencies(self._mirror.view, spec)
 
+    def _bound(
+        self,
+        commit: Commit,
+        service_id: ServiceId,
+        before: ServiceSpec | None,
+        after: ServiceSpec,
+    ) -> Commit:
+        """`commit` of a service, with all that it refers to kept and its ports taken."""
+        view = self._mirror.view
+        if not commit.operations:
+            return commit
+        publishing.check_ports(view, service_id, after)
+        commit = contents.keeping(view, commit, after.task)
+        commit = networks.keeping(view, commit, after)
+        return publishing.taking(view, commit, service_id, before, after)
+
     async def _accept(
-        self, spec: ServiceSpec, resolve_image: bool, registry_auth: str
+        self,
+        before: ServiceSpec | None,
+        spec: ServiceSpec,
+        resolve_image: bool,
+        registry_auth: str,
     ) -> tuple[ServiceSpec, tuple[str, ...]]:
         """Ask registries and nodes; the spec to store, and warnings."""
         warnings = tuple[str, ...]()
@@ -223,15 +256,35 @@ class Services:
             warnings = pinned.warnings
             container = structs.replace(spec.task.container, image=pinned.image)
             spec = structs.replace(spec, task=structs.replace(spec.task, container=container))
-        await self._ask_nodes(spec.task)
+        is_new = before is None or before.task != spec.task
+        problems = await asyncio.gather(
+            self._ask_of_task(spec.task if is_new else TaskSpec()),
+            *(
+                self._ask_of_ports(spec, places, everywhere=everywhere)
+                for places, everywhere in zip(
+                    publishing.added_ports(before, spec), (True, False), strict=True
+                )
+            ),
+        )
+        _refuse(tuple(chain.from_iterable(problems)))
         return spec, warnings
 
-    async def _ask_nodes(self, task: TaskSpec) -> None:
+    async def _ask_of_task(self, task: TaskSpec) -> tuple[str, ...]:
         if not needs_nodes(task):
-            return
+            return ()
         nodes = eligible_nodes(self._mirror.view, task)
-        answers = await self._preflights.ask(nodes, task)
-        _refuse(shared_problems(answers))
+        return shared_problems(await self._preflights.ask(nodes, task))
+
+    async def _ask_of_ports(
+        self, spec: ServiceSpec, places: tuple[int, ...], *, everywhere: bool
+    ) -> tuple[str, ...]:
+        if not places:
+            return ()
+        view = self._mirror.view
+        nodes = ready_nodes(view) if everywhere else eligible_nodes(view, spec.task)
+        ports = tuple(spec.endpoint.ports[each] for each in places)
+        answers = await self._preflights.ask(nodes, ports=ports)
+        return tuple(port_problems(view, answers, places, everywhere=everywhere))
 
 
 def _refuse(problems: tuple[str, ...]) -> None:

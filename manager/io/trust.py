@@ -5,6 +5,7 @@ certificate without a node; a joiner whose answer was lost asks again with the s
 is given the same node. Who leads writes; any other manager says where to ask.
 """
 
+import asyncio
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -44,6 +45,7 @@ class Trust(trust_pb2_grpc.TrustServicer):
         self._services = services
         self._authority = authority
         self._random = random
+        self._turn = asyncio.Lock()
 
     async def Enroll(
         self, request: trust_pb2.EnrollRequest, context: Any
@@ -64,7 +66,8 @@ class Trust(trust_pb2_grpc.TrustServicer):
                 now=self._mirror.clock(),
             )
 
-        await self._services.commit(decide)
+        async with self._turn:  # those who join at once would all take the same number
+            await self._services.commit(decide)
         cluster, authority = clusters.present(view), self._authority()
         return trust_pb2.EnrollResponse(
             node_id=node_id,

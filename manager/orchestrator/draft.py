@@ -3,9 +3,12 @@
 Later words win where they go further: a task that is to be removed need not be asked to
 stop first. What needs a node (`Opening`, waiting tasks) is only gathered here; it is placed
 together at the end, because equal tasks are placed in one pass.
+
+A task gets its addresses together with its node: what waits holds none that others could use.
+Where there are none left, it waits for them as for a node.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 
 from msgspec import Struct
@@ -13,6 +16,7 @@ from msgspec import Struct
 from manager import layout
 from manager.decisions import (
     AssignTask,
+    AttachTask,
     CreateTask,
     Decision,
     Plan,
@@ -24,10 +28,13 @@ from manager.decisions import (
     WriteLedger,
     WriteService,
 )
+from manager.networks.addresses import Addresses, Shortage
+from manager.networks.attaching import networks_of_version
+from manager.networks.reaching import plan_reach
 from manager.orchestrator.attempts import Attempt, Phase
 from manager.view import ClusterView
-from swarm.ids import LENGTH, NodeId, ServiceId, TaskId, base36
-from swarm.objects import Ledger, Revision, Service, Task
+from swarm.ids import LENGTH, NetworkId, NodeId, ServiceId, TaskId, base36
+from swarm.objects import Attachment, Ledger, Revision, Service, SpecVersion, Task
 from swarm.specs import GenericResource
 from swarm.states import TaskState
 
@@ -63,13 +70,16 @@ class Wait(Struct, frozen=True, kw_only=True):
 PLENTY = 1 << 30
 LOWEST = -PLENTY
 IN_TURN = "waits for its turn to be planned"
+CONNECTED_AGAIN_S = 5.0
+"""How long until addresses are looked for again that there were not: few tasks ever wait so."""
 """Why a task is not given a node by this plan, but by one to follow; no news to one that waits."""
 
 
 class Draft:
     """A plan in the making for one service. Nothing of it starts while `hold` is a reason.
 
-    `slot` is the one that is looked at just now, if it is only one. No more than `most` replicas
+    `slot` is the one that is looked at just now, if it is only one. Without `addresses` nobody
+    gets any. No more than `most` replicas
     are given a node, and none whose tasks are below `least_priority`; `is_unsettled` is as in
     `Plan`.
     """
@@ -82,6 +92,7 @@ class Draft:
         now: float,
         most: int = PLENTY,
         least_priority: int = LOWEST,
+        addresses: Addresses | None = None,
     ) -> None:
         self.now = now
         self.most = most
@@ -101,7 +112,21 @@ class Draft:
         self._ledger: Ledger | None = None
         self._rewritten: WriteService | None = None
         self._opened: set[tuple[int, str]] = set()
+        self._begun: set[int] = set()
         self.hold = ""
+        self._addresses = addresses
+        self._reached: list[Decision] = []
+        self._lack: Shortage | None = None
+        self._networks: dict[int, Mapping[NetworkId, tuple[str, ...]]] = {}
+        if addresses is not None:
+            addresses.begin()
+
+    def reach(self) -> None:
+        """Have the service be reached as it is to be, before anything of it starts."""
+        if self._addresses is not None:
+            found = plan_reach(self._view, self._service_id, self._addresses)
+            self._reached = [found.decision] if found.decision is not None else []
+            self._lack = found.shortage
 
     def stop(
         self, attempt: Attempt, desired: TaskState = TaskState.SHUTDOWN, *, eviction: str = ""
@@ -134,6 +159,10 @@ class Draft:
     def has_created(self, slot: int, node_id: str = "") -> bool:
         """Whether the plan starts an attempt of this replica."""
         return (slot, "" if slot else node_id) in self._opened
+
+    def has_begun(self, slot: int) -> bool:
+        """Whether the plan starts an attempt of this slot that does not wait for a node."""
+        return slot in self._begun
 
     def nodes_begun(self) -> set[NodeId]:
         """The nodes that the plan gives a new attempt, rather than have it wait."""
@@ -171,13 +200,22 @@ class Draft:
         node_id: NodeId,
         message: str = "",
         claims: tuple[GenericResource, ...] = (),
-    ) -> None:
-        """Start an attempt on a node, or have it wait for the reason in `message`."""
+    ) -> str:
+        """Start an attempt on a node, or have it wait for the reason in `message`.
+
+        Gives the reason for which it waits in the end, or none.
+        """
+        version = opening.version or service.spec_version
+        attachments = self._attach(version) if node_id else ()
+        if isinstance(attachments, Shortage):
+            node_id, message, claims, attachments = NodeId(""), attachments.reason, (), ()
         if opening.closes is not None:
             self.stop(opening.closes)
         if node_id:
             self._stop_replaced(opening.replaced)
         self._opened.add((opening.slot, "" if opening.slot else opening.node_id))
+        if node_id:
+            self._begun.add(opening.slot)
         self._created.append(
             Task(
                 id=self.name_of(opening),
@@ -185,7 +223,7 @@ class Draft:
                 service_name=service.spec.name,
                 slot=opening.slot,
                 node_id=node_id,
-                spec_version=opening.version or service.spec_version,
+                spec_version=version,
                 created_at=self.now,
                 updated_at=self.now,
                 message=message,
@@ -193,13 +231,53 @@ class Draft:
                 attempt=opening.attempt,
                 run=opening.run,
                 claims=claims,
+                attachments=attachments,
             )
         )
+        return "" if node_id else message
 
-    def assign(self, wait: Wait, node_id: NodeId, claims: tuple[GenericResource, ...] = ()) -> None:
-        """Give a waiting task its node."""
+    def assign(self, wait: Wait, node_id: NodeId, claims: tuple[GenericResource, ...] = ()) -> str:
+        """Give a waiting task its node; the reason if it has to wait on."""
+        attachments = self._attach(wait.task.spec_version)
+        if isinstance(attachments, Shortage):
+            self.keep_waiting(wait, attachments.reason)
+            return attachments.reason
         self._stop_replaced(wait.replaced)
-        self._decided[wait.task.id] = AssignTask(wait.task.id, node_id, claims)
+        self._decided[wait.task.id] = AssignTask(wait.task.id, node_id, claims, attachments)
+        return ""
+
+    def addresses_for(self, version: int) -> tuple[int, str]:
+        """For how many more tasks of a version there are addresses, and what others wait for."""
+        if self._addresses is None:
+            return PLENTY, ""
+        networks = self._networks_of(version)
+        if networks and self._lack is not None:
+            return 0, self._lack.reason
+        room, shortage = self._addresses.room(networks)
+        return min(room, PLENTY), shortage.reason if shortage is not None else ""
+
+    def is_short_beside(self, version: int, holder: Attempt) -> bool:
+        """Whether a task of a version has to wait for the address that this attempt has."""
+        if self._addresses is None or not holder.task.attachments:
+            return False
+        networks = self._networks_of(version)
+        shared = [
+            each.network_id for each in holder.task.attachments if each.network_id in networks
+        ]
+        return self._addresses.shortage(shared) is not None
+
+    def connect(self, tasks: Iterable[Task]) -> None:
+        """Give addresses to those of `tasks` that lack some, unless something else befalls them.
+
+        Somebody connected these to a network while they ran (`manager.control.connecting`).
+        """
+        if self._addresses is None:
+            return
+        for task in tasks:
+            for each in task.attachments:
+                if not each.addresses:
+                    self._connect(task, self._addresses)
+                    break
 
     def preempt(self, task_id: TaskId, reason: str) -> None:
         """Stop another service's task, because this one needs its place more."""
@@ -260,9 +338,46 @@ class Draft:
             yield WriteLedger(self._ledger)
         if self._rewritten is not None:
             yield self._rewritten
+        yield from self._reached
         yield from self._decided.values()
         yield from map(CreateTask, self._created)
         yield from self._versions
+
+    def _connect(self, task: Task, addresses: Addresses) -> None:
+        if task.id in self._decided or task.desired > TaskState.RUNNING:
+            return
+        if self._view.state(task).is_terminal:
+            return
+        found: list[Attachment] = []
+        for each in task.attachments:
+            given: tuple[Attachment, ...] | Shortage = (each,)
+            if not each.addresses:
+                given = addresses.attach({each.network_id: each.aliases}, task.service_name)
+            if isinstance(given, Shortage):
+                due = self.now + CONNECTED_AGAIN_S
+                self._wakes[task.slot] = min(due, self._wakes.get(task.slot, due))
+                given = (each,)
+            found += given
+        if tuple(found) != task.attachments:
+            self._decided[task.id] = AttachTask(task.id, tuple(found))
+
+    def _attach(self, version: int) -> tuple[Attachment, ...] | Shortage:
+        """Addresses for one more task of a version."""
+        networks = self._networks_of(version)
+        if not networks or self._addresses is None:
+            return ()
+        if self._lack is not None:
+            return self._lack
+        return self._addresses.attach(networks, self._view.services[self._service_id].spec.name)
+
+    def _networks_of(self, number: int) -> Mapping[NetworkId, tuple[str, ...]]:
+        found = self._networks.get(number)
+        if found is None:
+            service, ingress = self._view.services[self._service_id], self._view.ingress
+            version = self._view.version_of(service.id, number) or SpecVersion.of(service)
+            found = networks_of_version(version, ingress.id if ingress is not None else None)
+            self._networks[number] = found
+        return found
 
     def _stop_replaced(self, replaced: tuple[Attempt, ...]) -> None:
         for attempt in replaced:

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from manager.orchestrator.attempts import Attempt, Phase, in_order
 from manager.orchestrator.draft import Draft, Opening
-from manager.orchestrator.reaping import YOUNG_S, dismiss, trim
+from manager.orchestrator.reaping import YOUNG_S, dismiss, placed_ones, trim
 from manager.orchestrator.spans import Spans, contain, count_until, merged, missing, with_slots
 from manager.orchestrator.trying import Need, Outcome, Rules, pursue, wind_up
 from swarm.objects import Run
@@ -126,7 +126,8 @@ def _forget(
     ends: list[Attempt] = []
     for slot, own in slots.items():
         is_over, is_opened = contain(over, slot), slot in opened
-        for each in own if is_over or is_opened else own[:-1]:
+        placed = placed_ones(own, draft)
+        for each in placed if is_over else placed[:-1]:
             if each.phase is Phase.GONE:
                 draft.remove(each)
         if len(own) > 1 or is_opened:

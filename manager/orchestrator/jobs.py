@@ -168,6 +168,10 @@ class _Job:
         return structs.replace(found.run, message=message)
 
     def _place(self, needs: list[Need], runs: list[Run]) -> bool:
+        room, reason = self._draft.addresses_for(runs[0].spec_version)
+        for need in needs[room:]:
+            self._wait(need, reason)
+        needs = needs[:room]
         ask, slots = self._ask(runs[0]), [need.opening.slot for need in needs]
         leaving = Counter(each.task.node_id for each in self._draft.stopped)
         homes = homes_for(self._fleet, ask, slots, self._last_nodes() if ask.volumes else {})
@@ -189,19 +193,23 @@ class _Job:
             avoid=frozenset(),
             homes=homes,
         )
+        is_placed = False
         for index, (need, node_id) in enumerate(zip(needs, placed.by_task, strict=True)):
             if node_id:
-                self._begin(need, node_id, placed.claims_of(index))
+                is_placed |= self._begin(need, node_id, placed.claims_of(index))
             else:
                 self._wait(need, waits.get(index) or placed.reason_of(index))
-        return bool(waits) or any(placed.by_task)
+        return bool(waits) or is_placed
 
     def _place_at_home(self, needs: list[Need], runs: list[Run]) -> bool:
         homes = [need.opening.node_id for need in needs]
         ask = self._ask(runs[0])
         refused = without_room(self._fleet, ask, homes)
-        make_room_on(self._view, self._fleet, ask, refused.keys(), self._draft)
+        room, _ = self._draft.addresses_for(runs[0].spec_version)
+        if room > 0:
+            make_room_on(self._view, self._fleet, ask, refused.keys(), self._draft)
         taken: set[NodeId] = set()
+        is_placed = False
         for need, home in zip(needs, homes, strict=True):
             if reason := refused.get(home):
                 self._wait(need, reason)
@@ -210,14 +218,14 @@ class _Job:
                 (claims,) = claims_at(
                     self._fleet, ask, np.array([self._fleet.rows[home]], np.int64)
                 ) or ((),)
-                self._begin(need, home, claims)
-        return bool(taken)
+                is_placed |= self._begin(need, home, claims)
+        return is_placed
 
-    def _begin(self, need: Need, node_id: NodeId, claims: Claims) -> None:
+    def _begin(self, need: Need, node_id: NodeId, claims: Claims) -> bool:
+        """Start it there; False when it waits all the same."""
         if need.waiting is not None:
-            self._draft.assign(need.waiting, node_id, claims)
-        else:
-            self._draft.create(self._service, need.opening, node_id, claims=claims)
+            return not self._draft.assign(need.waiting, node_id, claims)
+        return not self._draft.create(self._service, need.opening, node_id, claims=claims)
 
     def _wait(self, need: Need, reason: str) -> None:
         if need.waiting is not None:

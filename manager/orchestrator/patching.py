@@ -58,12 +58,14 @@ def patch(
     settled = settle_slots(found, frame, draft)
     if is_unsettled(course, settled, draft):
         return None
+    draft.reach()
     for each in settled:
         draft.call_for(each.need)
     finish_slots(
         view, service, found, _with_failures(view, service_id, attempts), draft=draft, fleet=fleet
     )
     _forget_versions(view, service, attempts, draft)
+    draft.connect(tasks)
     return draft.finished()
 
 

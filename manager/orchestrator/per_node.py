@@ -58,7 +58,7 @@ def plan_per_node(
     limit, begun = history_limit(view), draft.nodes_begun()
     for node_id, own in by_node.items():
         # A task that waits does not bear its node's name, so the last that does is still needed.
-        trim(own, limit, draft, is_opened=node_id in begun)
+        trim(own, limit, draft, is_opened=node_id in begun, is_begun=node_id in begun)
     return settled
 
 
@@ -144,7 +144,9 @@ class _Asks:
             if self.priority(opening) >= draft.least_priority and self.refusal(opening):
                 refused[self.version_of(opening)].append(opening.node_id)
         for version, nodes in sorted(refused.items()):
-            make_room_on(self._view, self._fleet, self._ask(version), nodes, draft)
+            room, _ = draft.addresses_for(version)
+            if room > 0:
+                make_room_on(self._view, self._fleet, self._ask(version), nodes, draft)
 
     def _ask(self, version: int) -> Ask:
         found = self._known.get(version)
@@ -157,7 +159,7 @@ class _Asks:
 
 
 def _in_turn_without_room(settled: Settled, asks: _Asks, draft: Draft) -> Settled:
-    """Where there is no room for two, the old one has to stop before the new one starts.
+    """Where there is no room for two, or no address, the old one has to stop before the new one.
 
     Not if the new one has started once, and failed: then the old one had better stay.
     """
@@ -165,7 +167,8 @@ def _in_turn_without_room(settled: Settled, asks: _Asks, draft: Draft) -> Settle
     if settled.standing is not Standing.REPLACING or not isinstance(need, Opening):
         return settled
     assert holder is not None
-    if draft.hold or not asks.refusal(need):
+    is_short = bool(asks.refusal(need)) or draft.is_short_beside(asks.version_of(need), holder)
+    if draft.hold or not is_short:
         return settled
     last = settled.replica.attempts[-1]
     if last is not holder and last.task.spec_version == asks.version_of(need):
@@ -183,7 +186,9 @@ def _start(service: Service, waiting: list[Attempt], asks: _Asks, draft: Draft) 
         # whose turn would then come to make a task that exists already.
         known = left.pop(draft.name_of(opening), None)
         is_early = asks.priority(opening) < draft.least_priority
-        message = draft.hold or (IN_TURN if is_early else asks.refusal(opening))
+        room, lack = draft.addresses_for(asks.version_of(opening))
+        message = draft.hold or (IN_TURN if is_early else lack if room <= 0 else "")
+        message = message or asks.refusal(opening)
         if message and known is not None:
             draft.keep_waiting(Wait(task=known.task), message)
         elif message:

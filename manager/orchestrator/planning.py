@@ -15,6 +15,7 @@ from collections.abc import Collection
 from msgspec import structs
 
 from manager.decisions import Plan
+from manager.networks.addresses import Addresses
 from manager.orchestrator.attempts import Attempt, attempts_of
 from manager.orchestrator.depending import unmet
 from manager.orchestrator.draft import LOWEST, PLENTY, Draft
@@ -40,17 +41,32 @@ def plan_service(
     slots: Collection[int] | None = None,
     most: int = PLENTY,
     least_priority: int = LOWEST,
+    addresses: Addresses | None = None,
 ) -> Plan:
     """What has to change about a service. `fleet` is in step with `view`; neither changes.
 
+    `addresses` are in step with it, too; what the plan gets of them nobody else does until the
+    next plan begins. Without them no task gets any.
+
     `slots` are all that was touched since it was last planned; None stands for all there is.
     """
+
+    def new_draft() -> Draft:
+        return Draft(
+            view,
+            service_id,
+            now=now,
+            most=most,
+            least_priority=least_priority,
+            addresses=addresses,
+        )
+
     if slots is not None:
-        draft = Draft(view, service_id, now=now, most=most, least_priority=least_priority)
-        patched = patch(view, service_id, slots, fleet=fleet, draft=draft)
+        patched = patch(view, service_id, slots, fleet=fleet, draft=new_draft())
         if patched is not None:
             return patched
-    draft = Draft(view, service_id, now=now, most=most, least_priority=least_priority)
+    draft = new_draft()
+    draft.reach()
     attempts = attempts_of(view, service_id)
     service = view.services.get(service_id)
     if service is None:
@@ -61,6 +77,7 @@ def plan_service(
     else:
         _plan_lasting(view, service, attempts, draft, fleet)
     forget_versions(view, service_id, attempts, draft)
+    draft.connect(view.tasks_of(service_id).values())
     return draft.finished()
 
 

@@ -9,7 +9,8 @@ goes when it has ended or when its node is down or gone.
 
 from collections.abc import Iterable, Sequence
 
-from manager.decisions import Plan, RemoveObserved
+from manager.decisions import Decision, NumberNode, Plan, RemoveObserved
+from manager.networks.numbers import free_number
 from manager.orchestrator.attempts import Attempt, Phase
 from manager.orchestrator.draft import Draft
 from manager.view import ClusterView
@@ -37,25 +38,45 @@ def bury_gone(attempts: Sequence[Attempt], draft: Draft, *, is_followed: bool = 
     """Forget attempts whose node has left the swarm.
 
     The last of a slot is kept until another follows it: what follows is counted, and named, from
-    the last attempt that is known, and a name must not come twice.
+    the last attempt that is known, and a name must not come twice. One that waits for a node does
+    not count, for it may be forgotten before it has one.
     """
-    for attempt in attempts if is_followed else attempts[:-1]:
+    placed = placed_ones(attempts, draft)
+    for attempt in placed if is_followed else placed[:-1]:
         if attempt.phase is Phase.GONE:
             draft.remove(attempt)
+
+
+def placed_ones(attempts: Iterable[Attempt], draft: Draft) -> list[Attempt]:
+    """The attempts that have a node, or had one, and that the plan does not forget."""
+    return [
+        each
+        for each in attempts
+        if each.phase is not Phase.WAITING and not draft.is_forgotten(each)
+    ]
 
 
 YOUNG_S = 10.0
 """Longer than etcd works on a request before it gives up itself."""
 
 
-def trim(attempts: Sequence[Attempt], limit: int, draft: Draft, *, is_opened: bool) -> None:
+def trim(
+    attempts: Sequence[Attempt],
+    limit: int,
+    draft: Draft,
+    *,
+    is_opened: bool,
+    is_begun: bool = False,
+) -> None:
     """Forget a replica's oldest ended attempts; `attempts` are oldest first.
 
-    `is_opened` when the plan starts another one, so that the last is not needed any more.
+    `is_opened` when the plan makes another one, and `is_begun` when that has a node, so
+    that the last is not needed any more.
     """
-    kept = [each for each in attempts if not draft.is_forgotten(each)]
-    excess = len(kept) + is_opened - limit
-    for attempt in kept if is_opened else kept[:-1]:
+    placed = placed_ones(attempts, draft)
+    waiting = sum(each.phase is Phase.WAITING and not draft.is_forgotten(each) for each in attempts)
+    excess = len(placed) + waiting + is_opened - limit
+    for attempt in placed if is_begun else placed[:-1]:
         if excess > 0 and attempt.phase is Phase.ENDED:
             excess -= 1
             forgettable_at = attempt.task.created_at + YOUNG_S
@@ -83,6 +104,10 @@ def forget_versions(
 
 
 def plan_node(view: ClusterView, node_id: NodeId) -> Plan:
-    """Forget what a node reported of tasks that do not exist any more."""
+    """Forget what a node reported of tasks that do not exist any more; number it if need be."""
     strays = sorted(view.observations_on(node_id).keys() - view.tasks.keys())
-    return Plan(decisions=tuple(RemoveObserved(node_id, task_id) for task_id in strays))
+    decisions: list[Decision] = [RemoveObserved(node_id, task_id) for task_id in strays]
+    node = view.nodes.get(node_id)
+    if node is not None and not node.number:
+        decisions.append(NumberNode(node_id, free_number(view)))
+    return Plan(decisions=tuple(decisions))

@@ -84,10 +84,11 @@ def finish_slots(
     _place(view, service, attempts, draft, fleet)
     limit = history_limit(view)
     for slot, own in slots.items():
-        bury_gone(own, draft, is_followed=draft.has_created(slot))
-        if len(own) > 1 or draft.has_created(slot):
+        is_opened, is_begun = draft.has_created(slot), draft.has_begun(slot)
+        bury_gone(own, draft, is_followed=is_begun)
+        if len(own) > 1 or is_opened:
             draft.slot = slot
-            trim(own, limit, draft, is_opened=draft.has_created(slot))
+            trim(own, limit, draft, is_opened=is_opened, is_begun=is_begun)
     draft.slot = 0
 
 
@@ -132,7 +133,9 @@ def _place(
             for need in needs:
                 _give(draft, service, need, NodeId(""), reason=hold)
             continue
-        needs, over = needs[: draft.most], needs[draft.most :]
+        room, reason = draft.addresses_for(version)  # nobody gives way to who finds no address
+        most = min(draft.most, room)
+        needs, over = needs[:most], needs[most:]
         last = _last_nodes(attempts) if ask.volumes else {}
         leaving = Counter(attempt.task.node_id for attempt in draft.stopped)
         avoided = frozenset((avoid,) if avoid else ())
@@ -149,19 +152,22 @@ def _place(
         waits = make_room(
             view, fleet, ask, placed, draft, leaving=leaving, avoid=avoided, homes=homes
         )
+        reason, is_started = reason if room <= 0 else placed.reason, False
         for index, (need, node_id) in enumerate(zip(needs, placed.by_task, strict=True)):
-            reason, claims = placed.reason_of(index), placed.claims_of(index)
-            reason = waits.get(index, reason)
-            _give(draft, service, need, node_id, reason=reason, claims=claims)
+            hold = waits.get(index, placed.reason_of(index))
+            claims = placed.claims_of(index)
+            lack = _give(draft, service, need, node_id, reason=hold, claims=claims)
+            is_started |= bool(node_id) and not lack
+            reason = reason or lack
         left = [*over, *chain.from_iterable(groups.values())]
-        if any(placed.by_task):
+        if is_started:
             draft.leave(map(_slot, left))
             return
         if waits:  # what is left waits with them, for as long as it takes
             draft.is_unsettled |= bool(left)
             return
         for need in over:
-            _give(draft, service, need, NodeId(""), reason=placed.reason)
+            _give(draft, service, need, NodeId(""), reason=reason)
 
 
 def _ask(view: ClusterView, service: Service, version: int) -> Ask:
@@ -195,13 +201,14 @@ def _give(
     *,
     reason: str,
     claims: Claims = (),
-) -> None:
+) -> str:
+    """Start what is needed on a node, or have it wait; why it waits, if it does."""
     if isinstance(need, Opening):
-        draft.create(service, need, node_id, "" if node_id else reason, claims)
-    elif node_id:
-        draft.assign(need, node_id, claims)
-    else:
-        draft.keep_waiting(need, reason)
+        return draft.create(service, need, node_id, "" if node_id else reason, claims)
+    if node_id:
+        return draft.assign(need, node_id, claims)
+    draft.keep_waiting(need, reason)
+    return reason
 
 
 def _slot(need: Opening | Wait) -> int:

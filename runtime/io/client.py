@@ -10,6 +10,7 @@ import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM
 
@@ -22,6 +23,7 @@ from runtime.checks import check
 from runtime.io import (
     attachment,
     calling,
+    connecting,
     execution,
     freezing,
     leftovers,
@@ -29,6 +31,7 @@ from runtime.io import (
     usage,
 )
 from runtime.io.attachment import Attachment
+from runtime.io.connecting import Attach
 from runtime.io.container import Container, Vanished
 from runtime.io.execution import Exec
 from runtime.io.hierarchies import host_layout
@@ -45,7 +48,7 @@ from runtime.outcome import (
 )
 from runtime.spec import ContainerSpec
 from runtime.translation import group_path
-from swarm.errors import KernelRefused, Missing, Refused, SwarmError, Unavailable
+from swarm.errors import Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
 
 _LOST = "its shim was killed, so the container was killed too"
 _ENDING_SIGNALS = (SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGKILL)
@@ -75,27 +78,35 @@ class Runtime:
         self._launching.try_connect()
 
     async def close(self) -> None:
-        """Let go of everything; containers go on."""
+        """Let go of everything; containers go on, but those that wait for their network."""
         for burial in list(self._burials):
             await burial
         for container in self._containers.values():
             container.let_go()
+            container.fail(Unavailable(f"nobody follows container {container.id} any more"))
         self._containers.clear()
         self._launching.close()
 
-    async def run(self, spec: ContainerSpec) -> Started:
+    async def run(self, spec: ContainerSpec, attach: Attach | None = None) -> Started:
         """Start a container and return once its program runs.
 
         Repeating it with an id that exists already returns that container, whatever became
         of it since: its exit comes through `exits`. Raises `Invalid`, `KernelRefused` with
         nothing left behind, or `Unavailable` if no launcher can be reached.
+
+        With `spec.awaits_network` the program does not run before `attach` has returned. That
+        is called at most once, and not for a container that exists, with the container's
+        network namespace, where only `lo` is up; the descriptor is closed when it has ended,
+        so a thread needs a copy. What it raises is raised here, with nothing left of the
+        container; if that fails otherwise or this is cancelled, it is cancelled. What it has
+        done elsewhere is the caller's to undo, whatever is raised here.
         """
         check(spec)
         deadline = time.monotonic() + self._launcher_timeout_s
         while True:
             container = self._containers.get(spec.id) or await self._find_again(spec.id)
             if container is None:
-                container = await self._launch(spec, deadline)
+                container = await self._make(spec, attach, deadline)
             try:
                 state = await asyncio.shield(container.started)
             except Vanished:
@@ -267,6 +278,18 @@ class Runtime:
 
     # --- starting ------------------------------------------------------------------------------
 
+    async def _make(self, spec: ContainerSpec, attach: Attach | None, deadline: float) -> Container:
+        if not spec.awaits_network:
+            return await self._launch(spec, deadline)
+        if attach is None:
+            raise Invalid(
+                f"container {spec.id!r}: awaits_network: nobody is there to connect it",
+                hint="start it with something to attach",
+            )
+        container = await self._launch(spec, deadline)
+        await connecting.connect(container, attach, partial(leftovers.kill_all, spec, self._layout))
+        return container
+
     async def _launch(self, spec: ContainerSpec, deadline: float) -> Container:
         """Hand one end of a socket pair to the launcher and the spec to whoever holds it."""
         container = Container(ContainerDir(self._run_root, spec.id), group_path(spec), self)
@@ -347,8 +370,10 @@ class Runtime:
 
     async def _end(self, container: Container, spec: ContainerSpec | None) -> None:
         """Kill it if it runs or is about to, and wait until it has ended."""
-        if not container.started.done() and spec is not None:
-            await leftovers.kill_all(spec, self._layout)
+        if not container.started.done():
+            container.decline()
+            if spec is not None:
+                await leftovers.kill_all(spec, self._layout)
         with contextlib.suppress(SwarmError, Vanished):
             await asyncio.shield(container.started)
             with contextlib.suppress(Missing):

@@ -1,20 +1,23 @@
 """Follow one container from what its shim says.
 
-Forward only: claimed, started (or failed to), ended. `started` and `ended` are futures that
-anyone may await. A shim that goes away without having said `Ended` is `Watcher.lost`, and what
-that means is for the watcher to find out on disk.
+Forward only: claimed, perhaps offered its network to be connected, started (or failed to),
+ended. `offered`, `started` and `ended` are futures that anyone may await. A shim that goes away
+without having said `Ended` is `Watcher.lost`, and what that means is for the watcher to find
+out on disk.
 """
 
 import asyncio
 import errno
+import os
 import signal
 from typing import Protocol
 
 from runtime import wire
 from runtime.io.link import Link
+from runtime.io.offer import Offer
 from runtime.layout import ContainerDir
 from runtime.outcome import ContainerState, Exited, HealthChanged
-from swarm.errors import Invalid, KernelRefused, Missing
+from swarm.errors import Invalid, KernelRefused, Missing, Unavailable
 
 
 class Vanished(Exception):
@@ -39,12 +42,14 @@ class Container:
         self.group = group
         self.is_claimed = False
         self.is_adopted = False
+        self.offered: asyncio.Future[Offer] = loop.create_future()
         self.started: asyncio.Future[ContainerState] = loop.create_future()
         self.ended: asyncio.Future[Exited] = loop.create_future()
         self.link: Link | None = None
         self._watcher = watcher
         self._answers: dict[int, asyncio.Future[int]] = {}
         self._numbers = 0
+        self._declined: Exception | None = None
         self.started.add_done_callback(_look_at)  # or a failure that nobody awaits is a warning
 
     @property
@@ -79,6 +84,8 @@ class Container:
         match report:
             case wire.Claimed():
                 self.is_claimed = True
+            case wire.Offered():
+                self._offered()
             case wire.Running(state=state):
                 self.start(state)
             case wire.Refused() as no:
@@ -103,9 +110,20 @@ class Container:
             self.started.set_result(state)
 
     def fail(self, err: Exception) -> None:
-        """It never ran."""
+        """It never ran; because of `err`, unless its network was declined for a reason."""
         if not self.started.done():
-            self.started.set_exception(err)
+            self.started.set_exception(self._declined or err)
+
+    def decline(self, why: Exception | None = None) -> None:
+        """Nobody connects its network any more: if it waits for that, or will, it gives up.
+
+        Whoever waits for its start is told `why`, or else what process 1 says.
+        """
+        self._declined = self._declined or why
+        if not self.offered.done():
+            self.offered.cancel()
+        elif not self.offered.cancelled():
+            self.offered.result().decline()
 
     def end(self, exited: Exited) -> None:
         """It runs no more."""
@@ -115,11 +133,24 @@ class Container:
 
     def let_go(self) -> None:
         """Hear no more; commands that wait for an answer learn that nobody is there."""
+        self.decline()
         if self.link is not None:
             self.link.close()
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_result(errno.ESRCH)
+
+    def _offered(self) -> None:
+        assert self.link is not None
+        passed = self.link.take()
+        match passed:
+            case (namespace, go) if not self.offered.done():
+                self.offered.set_result(Offer(namespace, go))
+            case (_, _):
+                _close_all(passed)
+            case _:
+                _close_all(passed)
+                self.decline(_out_of_descriptors(self.id))
 
     def _has_started(self) -> bool:
         return self.started.done() and not (
@@ -138,6 +169,18 @@ class Container:
         self.let_go()
         if not self.ended.done():
             self._watcher.lost(self)
+
+
+def _close_all(descriptors: tuple[int, ...]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _out_of_descriptors(container_id: str) -> Unavailable:
+    return Unavailable(
+        f"no descriptor is free for the network of {container_id}",
+        hint="raise the limit of open files (LimitNOFILE) of swarmd",
+    )
 
 
 def _look_at(future: "asyncio.Future[ContainerState]") -> None:

@@ -1,11 +1,14 @@
 """Hold the client's end of one shim's socket: one descriptor, no task, no timer.
 
 Reports are handed on as they come. Losing the shim is an event like the others, told once.
+Descriptors that came with a report belong to whoever takes them while hearing of it.
 """
 
 import asyncio
 import contextlib
+import os
 import socket
+import sys
 from collections.abc import Callable
 
 import msgspec
@@ -13,6 +16,7 @@ import msgspec
 from runtime import wire
 
 _READ_BYTES = 65536
+_PASSED_BYTES = socket.CMSG_SPACE(4 * 2)  # of a network and its pipe
 
 
 class Link:
@@ -22,6 +26,7 @@ class Link:
         self._end = end
         self._heard = heard
         self._buffered = b""
+        self._passed: tuple[int, ...] = ()
         self._loop = asyncio.get_running_loop()
         end.setblocking(False)
         self._loop.add_reader(end.fileno(), self._readable)
@@ -51,13 +56,31 @@ class Link:
             self._loop.remove_reader(self._end.fileno())
             self._end.close()
 
+    def take(self) -> tuple[int, ...]:
+        """The descriptors that came with the report; fewer than were sent if we have no room."""
+        passed, self._passed = self._passed, ()
+        return passed
+
+    def _receive(self) -> bytes:
+        try:
+            received, ancillary, _, _ = self._end.recvmsg(
+                _READ_BYTES, _PASSED_BYTES, socket.MSG_CMSG_CLOEXEC
+            )
+        except BlockingIOError:
+            raise
+        except OSError:
+            return b""
+        raw = b"".join(each for _, _, each in ancillary)
+        self._passed = tuple(
+            int.from_bytes(raw[start : start + 4], sys.byteorder) for start in range(0, len(raw), 4)
+        )
+        return received
+
     def _readable(self) -> None:
         try:
-            received = self._end.recv(_READ_BYTES)
+            received = self._receive()
         except BlockingIOError:
             return
-        except OSError:
-            received = b""
         lines, self._buffered = wire.split(self._buffered + received)
         try:
             reports = [wire.decode_report(line) for line in lines]
@@ -66,6 +89,8 @@ class Link:
         for report in reports:
             if self.is_open:
                 self._heard(report)
+        for descriptor in self.take():
+            os.close(descriptor)
         if not received and self.is_open:
             self.close()
             self._heard(None)

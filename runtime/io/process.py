@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from typing import Final, NoReturn
 
 import msgspec
@@ -35,7 +36,7 @@ from runtime.plan import Plan
 from runtime.spec import ContainerSpec, File, Log, Mount, Overlay
 from runtime.steps import RemoveCgroup
 from runtime.translation import group_path, to_resources
-from runtime.wire import Claimed, Refused, encode
+from runtime.wire import Claimed, Offered, Refused, encode
 from swarm.errors import KernelRefused
 
 _SPEC_TIMEOUT_S: Final = 10.0
@@ -149,7 +150,8 @@ def become(
         if spec.open_stdin and not spec.tty:
             _open_stdin(pipes.report)
         oversight = _Oversight(pipes.report, around.title, state)
-        no = carry_out(plan, Inside(oversight, fit(ahead, plan.container)))
+        fitting = fit(ahead, (*plan.first, *plan.container))
+        no = carry_out(plan, Inside(oversight, fitting, partial(_offer, link)))
     except KernelRefused as failure:
         no = failure
     except BaseException as bug:  # nobody above us: unsaid, it would look like a kill
@@ -186,9 +188,11 @@ def rehearse(around: Surroundings) -> Plan:
         log=Log(path="/u/log"),
         files=(File(path="/etc/hosts", content=""),),
         mounts=(Mount(source="/s", target="/t"),),
+        awaits_network=True,
     )
     known = _decode(msgspec.json.encode(spec))
-    encode(Claimed())
+    for report in (Claimed(), Offered()):
+        encode(report)
     _upkeep(known, around.layout)
     return _plan(known, "/d/rehearsal", msgspec.structs.replace(around, default_filter=b"1"))
 
@@ -277,6 +281,11 @@ def _say(report: int, word: bytes, what: bytes) -> None:
 def _pass(report: int, word: bytes, descriptor: int) -> None:
     with socket.socket(fileno=os.dup(report)) as link:
         socket.send_fds(link, [word + b"\n"], [descriptor])
+
+
+def _offer(link: socket.socket, namespace: int, go: int) -> None:
+    """The client has it connected; one that has left wants no container any more."""
+    socket.send_fds(link, [encode(Offered())], [namespace, go])
 
 
 def _open_stdin(report: int) -> None:

@@ -3,13 +3,14 @@
 Namespaces that exist are joined with the host's rights, before the user namespace is entered;
 new ones are made after, so that its root has rights over them. A new pid or time namespace has
 only children in it, so a process that is to be in one is forked once more; where the caller
-makes the pid namespace (`Plan.clone`), and it may, nobody in between is needed.
+makes the pid namespace (`Plan.clone`), and it may, nobody in between is needed. A network that
+somebody else connects is made before all else, so that he has the longest time for it.
 """
 
 from runtime import constants as k
 from runtime.oci.config import Config, Linux
 from runtime.oci.names import CLOCKS, NAMESPACES, dotted
-from runtime.planning.place import has_user_namespace, is_new, namespace_path
+from runtime.planning.place import Extras, has_user_namespace, is_new, namespace_path
 from runtime.steps import (
     BecomeRoot,
     ContainerStep,
@@ -18,6 +19,7 @@ from runtime.steps import (
     Fork,
     LoopbackUp,
     MakeUserNamespace,
+    OfferNetwork,
     OpenUserNamespace,
     SetDomainname,
     SetHostname,
@@ -59,7 +61,17 @@ def join(config: Config) -> list[ContainerStep]:
     return [EnterNamespaces(found)] if found else []
 
 
-def make(config: Config) -> list[ContainerStep]:
+def makes_network_first(config: Config, extras: Extras) -> bool:
+    """Whether the network namespace comes before all else; it may have to be made in another's."""
+    return extras.awaits_network and not has_user_namespace(config)
+
+
+def make_network() -> list[ContainerStep]:
+    """Make it, and have it connected. Who listens on an address of `lo` needs that up."""
+    return [Unshare(k.CLONE_NEWNET), LoopbackUp(), OfferNetwork()]
+
+
+def make(config: Config, extras: Extras) -> list[ContainerStep]:
     """Make the others, and be process 1 after that."""
     steps: list[ContainerStep] = []
     linux = config.linux or Linux()
@@ -67,6 +79,8 @@ def make(config: Config) -> list[ContainerStep]:
         steps += [EnterUserNamespace(), BecomeRoot()]
     made = [kind for kind in _MADE if is_new(config, kind)]
     flags = sum(NAMESPACES[kind][0] for kind in made) & ~clone_flags(config)
+    if makes_network_first(config, extras):
+        flags &= ~k.CLONE_NEWNET
     if flags:
         steps.append(Unshare(flags))
     if linux.time_offsets and "time" in made:
@@ -83,11 +97,13 @@ def make(config: Config) -> list[ContainerStep]:
     return steps
 
 
-def furnish(config: Config) -> list[ContainerStep]:
+def furnish(config: Config, extras: Extras) -> list[ContainerStep]:
     """What new namespaces have that others do not."""
     steps: list[ContainerStep] = []
-    if is_new(config, "network"):
+    if is_new(config, "network") and not makes_network_first(config, extras):
         steps.append(LoopbackUp())
+        if extras.awaits_network:
+            steps.append(OfferNetwork())
     if config.hostname:
         steps.append(SetHostname(config.hostname))
     if config.domainname:

@@ -57,7 +57,8 @@ class Extras(Struct, frozen=True, kw_only=True):
     unless something else is mounted there. `user` (as in `ContainerSpec`) and
     `additional_groups` are resolved in the image and replace `process.user`. `filter` is a
     compiled seccomp filter, in place of the config's. `state` is the container's state as JSON,
-    without pid and status, for hooks and seccomp listeners.
+    without pid and status, for hooks and seccomp listeners. `awaits_network`: somebody connects
+    the network namespace, which is new, before anything needs it.
     """
 
     overlay: Overlay | None = None
@@ -69,6 +70,7 @@ class Extras(Struct, frozen=True, kw_only=True):
     init: bool = False
     no_pivot: bool = False
     no_new_keyring: bool = False
+    awaits_network: bool = False
     filter: bytes = b""
     state: str = "{}"
 

@@ -1,39 +1,67 @@
 """Judge how a service is reached.
 
-Services have no networks of their own yet. A task with its node's network publishes what it
-listens on as it is, so a published port is only a claim: no other task of the swarm may have
-it on the same node. Whatever would need a translation of ports or an address is refused.
+A port is published on every node (ingress), or on those that run a task (host). A task that has
+its node's network listens there as it is, so what it publishes is only a claim: no other task of
+the swarm may have it on the same node. Who else publishes a port is the manager's to know.
 """
 
 from collections.abc import Iterator
 from ipaddress import ip_address
 
 from swarm.checking.basics import Problem
-from swarm.specs import EndpointMode, Port, PublishMode, ServiceSpec
+from swarm.specs import BRIDGE, HOST, NONE, EndpointMode, Port, PublishMode, ServiceSpec
 
 _MOST = 65535
+MOST_PORTS = 1000
+"""Of one service; every node has a rule for each."""
 
 
 def endpoint(spec: ServiceSpec) -> Iterator[Problem]:
     """The service's published ports, and what its name stands for."""
+    ports, targets = spec.endpoint.ports, {each.target for each in spec.task.networks}
     if spec.endpoint.mode is not EndpointMode.VIP:
-        yield (
-            "endpoint.mode",
-            "dnsrr: without a network of its own a service has no addresses to resolve to",
-        )
-    taken: dict[tuple[str, int, int], int] = {}
-    for index, port in enumerate(spec.endpoint.ports):
+        yield from _round_robin(spec, targets)
+    if len(ports) > MOST_PORTS:
+        yield "endpoint.ports", f"{len(ports)} ports are more than {MOST_PORTS}; publish fewer"
+    seen: dict[tuple[int, int], list[int]] = {}
+    for index, port in enumerate(ports):
         path = f"endpoint.ports[{index}]"
         yield from _port(path, port)
-        yield from _published(path, port, on_host="host" in spec.task.networks)
-        key = (port.ip, port.published, int(port.protocol))
-        if port.published and key in taken:
+        if NONE in targets:
+            yield path, "with --network none there is nothing to publish"
+        elif HOST in targets:
+            yield from _claimed(path, port)
+        same = seen.setdefault((port.published, int(port.protocol)), []) if port.published else []
+        for other in same:
+            if collide(port, ports[other]):
+                yield (
+                    f"{path}.published",
+                    f"{port.published}/{port.protocol.word} is already published by ports[{other}]",
+                )
+                break
+        same.append(index)
+
+
+def collide(port: Port, other: Port) -> bool:
+    """Whether the two cannot both be published on one node."""
+    is_same = (port.published, port.protocol) == (other.published, other.protocol)
+    return bool(port.published) and is_same and (not port.ip or other.ip in ("", port.ip))
+
+
+def _round_robin(spec: ServiceSpec, targets: set[str]) -> Iterator[Problem]:
+    if targets <= {HOST, NONE, BRIDGE}:
+        yield (
+            "endpoint.mode",
+            "dnsrr: without a network of the swarm's a service has no addresses to resolve to; "
+            "give it one",
+        )
+    for index, port in enumerate(spec.endpoint.ports):
+        if port.mode is PublishMode.INGRESS:
             yield (
-                f"{path}.published",
-                f"{port.published}/{port.protocol.word} is already published by "
-                f"ports[{taken[key]}]",
+                f"endpoint.ports[{index}].mode",
+                "a port published in ingress mode cannot be used with dnsrr; write "
+                f"mode=host,target={port.target},published={port.published or port.target}",
             )
-        taken.setdefault(key, index)
 
 
 def _port(path: str, port: Port) -> Iterator[Problem]:
@@ -41,20 +69,26 @@ def _port(path: str, port: Port) -> Iterator[Problem]:
         yield f"{path}.target", f"{port.target} is not a port (1-{_MOST})"
     if not 0 <= port.published <= _MOST:
         yield f"{path}.published", f"{port.published} is not a port (1-{_MOST})"
-    if port.ip:
-        try:
-            ip_address(port.ip)
-        except ValueError:
-            yield f"{path}.ip", f"{port.ip!r} is not an address"
+    if not port.ip:
+        return
+    try:
+        address = ip_address(port.ip)
+    except ValueError:
+        yield f"{path}.ip", f"{port.ip!r} is not an address"
+        return
+    if address.is_unspecified:
+        yield f"{path}.ip", f"{port.ip} stands for all addresses; leave ip out"
+    elif address.is_multicast:
+        yield f"{path}.ip", f"{port.ip} is for multicast, and no address of a node"
+    elif str(address) != port.ip:
+        yield f"{path}.ip", f"{port.ip} is written {address}"
 
 
-def _published(path: str, port: Port, *, on_host: bool) -> Iterator[Problem]:
-    if not on_host:
-        yield path, "ports are published only for services with --network host"
-    elif port.mode is PublishMode.INGRESS:
+def _claimed(path: str, port: Port) -> Iterator[Problem]:
+    if port.mode is PublishMode.INGRESS:
         yield (
             f"{path}.mode",
-            "ingress needs networks of the swarm's own; write "
+            "ingress needs a network of the swarm's own, and --network host has the node's; write "
             f"mode=host,target={port.target},published={port.target}",
         )
     elif port.published != port.target:

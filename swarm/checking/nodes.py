@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from swarm.checking.basics import Problem, duration, labels
+from swarm.checking.networks import pools
 from swarm.errors import Invalid
 from swarm.specs import ClusterSpec, NodeSpec
 from swarm.wishes import parse_taint, print_taint
@@ -54,6 +55,7 @@ def _cluster(spec: ClusterSpec) -> Iterator[Problem]:
         yield "task_history_limit", f"{spec.task_history_limit} must not be negative"
     if spec.prometheus_url and not _is_url(spec.prometheus_url):
         yield "prometheus_url", f"{spec.prometheus_url!r} is not like http://prometheus:9090"
+    yield from pools(spec)
 
 
 def _is_url(text: str) -> bool:

@@ -74,17 +74,13 @@ def list_tasks(
     """Print the tasks of services."""
     from swarm.api.v1 import control_pb2
     from swarmctl.filters import TASK_TESTS, parse_filters, selected
-    from swarmctl.rows import Detail
-    from swarmctl.rows import ports as published
+    from swarmctl.rows import Detail, host_ports
     from swarmctl.tables import listed
     from swarmctl.task_rows import listing, task_rows
 
     filters = [_resolved(session, each) for each in filters]
     parse_filters(filters, known=TASK_TESTS)
-    ports = {
-        view.service.id: published(view.service.spec.endpoint)
-        for view in session.control.services(services)
-    }
+    ports = {view.service.id: host_ports(view) for view in session.control.services(services)}
     views = session.control.tasks(control_pb2.ListTasksRequest(services=list(ports)))
     detail = Detail(full=no_trunc, named=not no_resolve)
     found = selected(views, filters, TASK_TESTS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from swarm.errors import Invalid
+from swarm.errors import Invalid, Refused
 from swarmctl import options, service_options
 from swarmctl.io.session import Session
 from swarmctl.lazy import Command, Flag
@@ -57,7 +57,7 @@ def create(session: Session, /, **flags: object) -> None:
         return
     try:
         answer = session.control.create_service(request)
-    except Invalid as err:
+    except (Invalid, Refused) as err:
         raise reblamed(err, is_update=False) from err
     service = answer.service.service
     session.say(service.id)

@@ -116,9 +116,10 @@ def change_of(session: Session, flags: dict[str, object]) -> Change:
     flags["configs"] = references.configs(session, "--config-add", _texts(flags["config_add"]))
     flags["security_opt"] = read_profiles(_texts(flags["security_opt"]))
     shared, own = msgspec.convert(flags, ServiceFlags), msgspec.convert(flags, UpdateFlags)
+    network_ids = session.networks.ids() if own.network_add or own.network_rm else {}
 
     def change(spec: "ServiceSpec") -> "ServiceSpec":
-        return updated(spec, shared, own, environ=os.environ)
+        return updated(spec, shared, own, environ=os.environ, network_ids=network_ids)
 
     return Change(
         change,

@@ -168,14 +168,13 @@ def services(
 def rm(session: Session, /, *, stacks: Sequence[str], detach: bool) -> None:
     """Remove stacks with all that belongs to them, but for volumes, which keep their data."""
     from swarmctl.commands.service import each
-    from swarmctl.io.stacks import remove_stack, wait_until_gone
+    from swarmctl.io.stacks import Leftovers, clear_away, remove_stack
 
-    gone = set[str]()
+    left = list[Leftovers]()
     try:
-        each(session, stacks, lambda name: gone.update(remove_stack(session, name)))
+        each(session, stacks, lambda name: left.append(remove_stack(session, name)))
     finally:
-        if not detach:
-            wait_until_gone(session, gone)
+        clear_away(session, left, is_patient=not detach)
 
 
 def _found(session: Session, stack: str) -> "list[control_pb2.ServiceView]":

@@ -15,6 +15,8 @@ from swarmctl.lazy import Command
 @click.option("--listen-addr", type=ADDRESS, default="", help="Where the manager listens")
 @click.option("--availability", type=options.AVAILABILITIES, default="active",
               help="Whether this host takes tasks")  # fmt: skip
+@options.data_path_addr
+@options.pool_flags
 @options.cluster_flags
 @options.not_on_init
 @click.pass_obj
@@ -25,6 +27,8 @@ def init(
     advertise_addr: str,
     listen_addr: str,
     availability: str,
+    data_path_addr: str,
+    force_new_cluster: bool,
     **flags: object,
 ) -> None:
     """Make a swarm, with this host as its first manager.
@@ -38,7 +42,7 @@ def init(
     from swarmctl.cluster import ClusterFlags, changed, refuse
     from swarmctl.io.starting import DaemonFlags, running
 
-    refuse(**{name: flags.pop(name) for name in options.NOT_ON_INIT})
+    refuse(force_new_cluster=force_new_cluster)
     spec = changed(ClusterSpec(), msgspec.convert(flags, ClusterFlags))
     addresses = {"advertise_addr": advertise_addr, "listen_addr": listen_addr}
     request = daemon_pb2.InitRequest(
@@ -46,6 +50,7 @@ def init(
         listen_addr=listen_addr,
         availability=options.availability(availability),
         spec=to_message(spec),
+        data_path_addr=data_path_addr,
     )
     with running(session, msgspec.convert(flags | addresses, DaemonFlags)):
         answer = session.daemon.init(request)
@@ -66,7 +71,7 @@ def init(
 @click.option("--listen-addr", type=ADDRESS, default="", help="Where a manager would listen")
 @click.option("--availability", type=options.AVAILABILITIES, default="active",
               help="Whether this host takes tasks")  # fmt: skip
-@click.option("--data-path-addr", default="", help="Refused: there is no data path yet")
+@options.data_path_addr
 @click.pass_obj
 def join(
     session: Session,
@@ -86,10 +91,8 @@ def join(
     """
     from swarm.api.v1 import daemon_pb2, specs_pb2
     from swarm.tokens import parse_token
-    from swarmctl.cluster import refuse
     from swarmctl.io.starting import DaemonFlags, running
 
-    refuse(data_path_addr=data_path_addr)
     parse_token(token)
     addresses = {"advertise_addr": advertise_addr, "listen_addr": listen_addr}
     request = daemon_pb2.JoinRequest(
@@ -98,6 +101,7 @@ def join(
         advertise_addr=advertise_addr,
         listen_addr=listen_addr,
         availability=options.availability(availability),
+        data_path_addr=data_path_addr,
     )
     with running(session, msgspec.convert(flags | addresses, DaemonFlags)):
         answer = session.daemon.join(request)

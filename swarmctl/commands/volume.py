@@ -99,12 +99,13 @@ def prune(session: Session, /, *, named: bool, force: bool, filters: Sequence[st
     """Remove the volumes that no task of this host uses, with their content."""
     from swarm.quantities import format_size
     from swarmctl.filters import is_true, parse_filters, selected
+    from swarmctl.io.asking import agreed
     from swarmctl.volumes import PRUNE_TESTS, unused
 
     wanted = parse_filters(filters, known=PRUNE_TESTS)
     named = named or any(map(is_true, wanted.get("all", [])))
     which = "all" if named else "anonymous"
-    if not force and not _agreed(
+    if not force and not agreed(
         f"WARNING! This will remove {which} local volumes not used by at least one task.\n"
         "Are you sure you want to continue?"
     ):
@@ -117,20 +118,3 @@ def prune(session: Session, /, *, named: bool, force: bool, filters: Sequence[st
             session.say(name)
         session.say("")
     session.say(f"Total reclaimed space: {format_size(answer.reclaimed_bytes)}")
-
-
-def _agreed(question: str) -> bool:
-    """Whether somebody says so; a script that forgot --force hears of it."""
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort:
-        import sys
-
-        from swarm.errors import Invalid
-
-        if sys.stdin.isatty():
-            raise  # Ctrl-C
-        click.echo(err=True)
-        raise Invalid(
-            "nobody answered, and nothing was removed", hint="give --force to be asked nothing"
-        ) from None

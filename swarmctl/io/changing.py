@@ -5,7 +5,7 @@ from collections.abc import Callable
 from swarm.api.v1 import control_pb2
 from swarm.checks import check_service
 from swarm.codec import from_message, to_message
-from swarm.errors import Conflict, Invalid
+from swarm.errors import Conflict, Invalid, Refused
 from swarm.specs import NodeSpec, ServiceSpec
 from swarmctl.blame import reblamed, refusal
 from swarmctl.io.session import Session
@@ -45,7 +45,7 @@ def change_service(
             if attempt == ATTEMPTS:
                 raise
             continue
-        except Invalid as err:
+        except (Invalid, Refused) as err:
             raise reblamed(err, is_update=True) from err
         for warning in answer.warnings:
             session.warn(f"Warning: {warning}")

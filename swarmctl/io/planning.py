@@ -7,7 +7,7 @@ import click
 from swarm.api.v1 import control_pb2
 from swarm.checks import check_service
 from swarm.codec import from_message, to_message
-from swarm.errors import Invalid
+from swarm.errors import Invalid, Refused
 from swarm.specs import ServiceSpec
 from swarmctl.blame import reblamed, refusal
 from swarmctl.forecasts import applying, as_json, is_change, picture
@@ -61,7 +61,7 @@ def _show(
     is_new = not asked.service_id
     try:
         plan = session.control.plan_service(asked)
-    except Invalid as err:
+    except (Invalid, Refused) as err:
         raise reblamed(err, is_update=not is_new) from err
     if form:
         session.write(as_json(plan))

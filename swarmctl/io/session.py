@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from swarmctl.io.control import Control
     from swarmctl.io.daemon import Daemon
     from swarmctl.io.images import Images
+    from swarmctl.io.networks import Networks
     from swarmctl.io.volumes import Volumes
 
 
@@ -36,6 +37,13 @@ class Session:
         from swarmctl.io.control import Control
 
         return Control(self.channel)
+
+    @cached_property
+    def networks(self) -> "Networks":
+        """The cluster's networks."""
+        from swarmctl.io.networks import Networks
+
+        return Networks(self.channel)
 
     @cached_property
     def daemon(self) -> "Daemon":

@@ -1,4 +1,4 @@
-"""Make a stack what its files say: secrets and configs first, then the services, one by one.
+"""Make a stack what its files say: networks, secrets and configs first, then service by service.
 
 Whether existing secrets have the files' data, and whether services can become what the files
 say, is asked before anything is made, so that a refusal leaves nothing half done. Each step can
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from swarm.api.v1 import control_pb2
 from swarm.codec import from_message, to_message
-from swarm.errors import Conflict, Invalid, Missing, Unavailable
+from swarm.errors import Conflict, Invalid, Missing, Refused, Unavailable
 from swarm.specs import ServiceSpec
 from swarmctl.contents import View
 from swarmctl.forecasts import picture
@@ -25,6 +25,7 @@ from swarmctl.io.contents import Configs, Contents, Secrets
 from swarmctl.io.credentials import registry_auth
 from swarmctl.io.session import Session
 from swarmctl.io.stack_files import read_contents
+from swarmctl.io.stack_networks import Networks, networks_of, remove_networks
 from swarmctl.stacks.changes import (
     Change,
     Create,
@@ -43,6 +44,7 @@ from swarmctl.stacks.stack import Stack
 
 LOOK_AGAIN_S = 0.25
 PATIENCE_S = 300.0
+PRUNED_WITHIN_S = 3.0
 _IMAGE_PATH = "task.container.image"
 
 
@@ -64,28 +66,34 @@ class Deployment:
         self._wishes = wishes
         self._secrets = _Store(session, Secrets(session.channel), stack.secrets, wishes.base)
         self._configs = _Store(session, Configs(session.channel), stack.configs, wishes.base)
+        self._networks = Networks(session, stack.networks, stack.name)
         self._services = {view.service.spec.name: view for view in session.control.services()}
         self._present = _marked(self._services.values(), stack.name)
 
     def apply(self) -> list[control_pb2.ServiceView]:
         """Do it; the services that were created or changed."""
         self._check()
+        self._networks.apply()
         self._secrets.apply()
         self._configs.apply()
         if self._wishes.prune:
             self._prune()
         changed = [self._service(spec) for spec in self._stack.services]
+        if self._wishes.prune:
+            self._prune_networks()
         return [view for view in changed if view is not None]
 
     def show(self) -> None:
         """Tell what it would do."""
         self._check()
-        for store in (self._secrets, self._configs):
+        for store in (self._networks, self._secrets, self._configs):
             for line in store.plan():
                 self._session.say(line)
         if self._wishes.prune:
             for view in self._superfluous():
                 self._session.say(f"- service {view.service.spec.name}")
+            for network in self._networks.superfluous():
+                self._session.say(f"- network {network.network.spec.name}")
         for spec in self._stack.services:
             self._show(spec)
 
@@ -93,6 +101,13 @@ class Deployment:
         for view in self._superfluous():
             self._session.say(f"Removing service {view.service.spec.name}")
             self._session.control.remove_service(view.service.id)
+
+    def _prune_networks(self) -> None:
+        """Tasks that are on their way out keep theirs: what stays goes with the next deploy."""
+        try:
+            remove_networks(self._session, self._networks.superfluous(), within_s=PRUNED_WITHIN_S)
+        except Refused as err:
+            self._session.warn(f"Warning: {err.message}; deploy with --prune again to remove it")
 
     def _check(self) -> None:
         """Refuse what can be seen to fail, while nothing is made yet."""
@@ -104,6 +119,7 @@ class Deployment:
                 problems.append(located(self._stack.key(spec.name), said))
         if problems:
             raise refusal(problems)
+        self._networks.check()
         self._secrets.check()
         self._configs.check()
 
@@ -120,7 +136,7 @@ class Deployment:
                 except Conflict:
                     self._present = services_of(self._session, self._stack.name)
             return self._attempt(spec)
-        except Invalid as err:
+        except (Invalid, Refused) as err:
             raise relocated(err, self._stack.key(spec.name)) from err
 
     def _attempt(self, spec: ServiceSpec) -> control_pb2.ServiceView | None:
@@ -153,7 +169,12 @@ class Deployment:
     def _decided(
         self, spec: ServiceSpec, view: control_pb2.ServiceView | None
     ) -> Create | Change | Keep:
-        spec = with_ids(spec, secrets=self._secrets.ids(), configs=self._configs.ids())
+        spec = with_ids(
+            spec,
+            secrets=self._secrets.ids(),
+            configs=self._configs.ids(),
+            networks=self._networks.ids(),
+        )
         present = None if view is None else from_message(ServiceSpec, view.service.spec)
         step = decide(spec, present, self._wishes.resolve)
         if view is None or not isinstance(step, Change) or not step.is_doubtful:
@@ -176,9 +197,10 @@ class Deployment:
                 plan = control_pb2.PlanServiceResponse(revision=view.service.revision)
             else:
                 plan = self._planned(step.spec, view, resolve=step.resolve)
-        except Invalid as err:
+        except (Invalid, Refused) as err:
             raise relocated(err, self._stack.key(spec.name)) from err
-        for path, name in missing(spec, {*self._secrets.ids()}, {*self._configs.ids()}):
+        there = {*self._secrets.ids()}, {*self._configs.ids()}, {*self._networks.ids()}
+        for path, name in missing(spec, *there):
             plan.changes.add(path=path, after=name)
         colours = self._session.is_interactive()
         told = picture(plan, name=spec.name, is_new=view is None, colours=colours)
@@ -279,18 +301,25 @@ def _marked(
     return dict(sorted(found.items()))
 
 
-def remove_stack(session: Session, name: str) -> set[str]:
-    """Remove all that belongs to a stack; the ids of the services.
+class Leftovers(Struct, frozen=True, kw_only=True):
+    """What is on its way out: services with tasks that stop, and the networks of those."""
+
+    services: set[str]
+    networks: list[control_pb2.NetworkView]
+
+
+def remove_stack(session: Session, name: str) -> Leftovers:
+    """Remove all that belongs to a stack, but for what its tasks use until they are gone.
 
     A stack that is not there is as it should be: whoever cleans up after themselves need not
     know how far they came.
     """
-    services = services_of(session, name)
+    services, networks = services_of(session, name), networks_of(session, name)
     stores = [
         (calls, [each for each in calls.list() if each.spec.labels.get(NAMESPACE) == name])
         for calls in (Secrets(session.channel), Configs(session.channel))
     ]
-    if not services and not any(views for _, views in stores):
+    if not services and not networks and not any(views for _, views in stores):
         session.warn(f"Nothing found in stack: {name}")
     for view in services.values():
         session.say(f"Removing service {view.service.spec.name}")
@@ -299,7 +328,15 @@ def remove_stack(session: Session, name: str) -> set[str]:
         for each in views:
             session.say(f"Removing {calls.word} {each.spec.name}")
             calls.remove(each.id)
-    return {view.service.id for view in services.values()}
+    return Leftovers(services={view.service.id for view in services.values()}, networks=networks)
+
+
+def clear_away(session: Session, leftovers: Sequence[Leftovers], *, is_patient: bool) -> None:
+    """Remove the networks of stacks, once their tasks are gone if we are to wait for that."""
+    if is_patient:
+        wait_until_gone(session, {each for left in leftovers for each in left.services})
+    networks = [view for left in leftovers for view in left.networks]
+    remove_networks(session, networks, within_s=PATIENCE_S if is_patient else PRUNED_WITHIN_S)
 
 
 def wait_until_gone(session: Session, services: set[str]) -> None:

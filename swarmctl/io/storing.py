@@ -3,20 +3,14 @@
 from collections.abc import Sequence
 
 from swarm.errors import Invalid
-from swarmctl.commands.service import each, show_found
-from swarmctl.contents import (
-    CONTENT_TESTS,
-    View,
-    content_detail,
-    content_rows,
-    pretty_content,
-)
+from swarmctl.commands.service import each
+from swarmctl.contents import CONTENT_TESTS, content_detail, content_rows, pretty_content
 from swarmctl.edits import pairs, without
-from swarmctl.filters import parse_filters, selected
-from swarmctl.inspecting import PRETTY, inspected
+from swarmctl.io import showing
 from swarmctl.io.contents import Change, Contents, read_data
 from swarmctl.io.session import Session
-from swarmctl.tables import Listing, listed
+from swarmctl.io.showing import Shape
+from swarmctl.tables import Listing
 
 
 def create(
@@ -79,26 +73,27 @@ def ls(
     quiet: bool,
 ) -> None:
     """List them."""
-    parse_filters(filters, known=CONTENT_TESTS)
-    views = selected(contents.list(), filters, CONTENT_TESTS)
-    rows = list(content_rows(views, now=session.now()))
-    session.write(listed(rows, listing, form=form, quiet=quiet))
+    shape = Shape(
+        listing=listing,
+        tests=CONTENT_TESTS,
+        rows=lambda views: content_rows(views, now=session.now()),
+    )
+    showing.ls(session, contents.list, shape, filters=filters, form=form, quiet=quiet)
 
 
 def inspect(
     session: Session, contents: Contents, names: Sequence[str], *, form: str, pretty: bool
 ) -> None:
     """Show them in full."""
-    if pretty and form:
-        raise Invalid("--pretty and --format exclude each other", hint="leave one of them out")
-
-    def show(views: list[View]) -> None:
-        if pretty or form == PRETTY:
-            session.write("\n".join(map(pretty_content, views)))
-            return
-        session.write(inspected(list(map(content_detail, views)), form=form))
-
-    show_found(session, names, contents.list, show)
+    showing.inspect(
+        session,
+        names,
+        contents.list,
+        content_detail,
+        form=form,
+        pretty=pretty_content,
+        is_pretty=pretty,
+    )
 
 
 def rm(session: Session, contents: Contents, names: Sequence[str]) -> None:

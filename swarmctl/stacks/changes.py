@@ -12,7 +12,9 @@ from enum import Enum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from swarm.specs import ServiceSpec
+from swarm.checking.networks import BUILT_IN
+from swarm.specs import EndpointMode, ServiceSpec
+from swarmctl import attachments
 from swarmctl.stacks.names import IMAGE, NAMESPACE
 
 
@@ -65,9 +67,21 @@ def decide(wanted: ServiceSpec, present: ServiceSpec | None, resolve: Resolve) -
     return Change(looked_up, True, is_doubtful=True)
 
 
-def with_ids(spec: ServiceSpec, *, secrets: dict[str, str], configs: dict[str, str]) -> ServiceSpec:
-    """`spec` with the ids of what it refers to; what there is not yet is left out."""
+def with_ids(
+    spec: ServiceSpec,
+    *,
+    secrets: dict[str, str],
+    configs: dict[str, str],
+    networks: dict[str, str],
+) -> ServiceSpec:
+    """`spec` with the ids of what it refers to; what there is not yet is left out.
+
+    So is what its name stands for, while there is no network that it could be looked up in.
+    """
     container = spec.task.container
+    reachable = tuple(
+        each for each in spec.task.networks if each.target in BUILT_IN or each.target in networks
+    )
     container = replace(
         container,
         secrets=tuple(
@@ -81,11 +95,17 @@ def with_ids(spec: ServiceSpec, *, secrets: dict[str, str], configs: dict[str, s
             if each.name in configs
         ),
     )
-    return replace(spec, task=replace(spec.task, container=container))
+    if spec.task.networks and not reachable:
+        spec = replace(spec, endpoint=replace(spec.endpoint, mode=EndpointMode.VIP))
+    attached = attachments.with_ids(reachable, networks)
+    return replace(spec, task=replace(spec.task, container=container, networks=attached))
 
 
 def missing(
-    spec: ServiceSpec, secrets: Collection[str], configs: Collection[str]
+    spec: ServiceSpec,
+    secrets: Collection[str],
+    configs: Collection[str],
+    networks: Collection[str],
 ) -> Iterator[tuple[str, str]]:
     """The paths and names of what `with_ids` leaves out, for a plan to show them all the same."""
     container = spec.task.container
@@ -96,6 +116,9 @@ def missing(
         for each in references:
             if each.name not in there:
                 yield f"task.container.{word}[{each.target or each.name}]", each.name
+    for attachment in spec.task.networks:
+        if attachment.target not in (*BUILT_IN, *networks):
+            yield f"task.networks[{attachment.target}]", " ".join(attachment.aliases) or "attached"
 
 
 def obstacle(wanted: ServiceSpec, present: ServiceSpec | None) -> str:

@@ -16,6 +16,7 @@ from swarmctl.stacks.documents import Document
 from swarmctl.stacks.fields import Fields
 from swarmctl.stacks.mounts import read_mounts
 from swarmctl.stacks.names import marked
+from swarmctl.stacks.networks import StackNetwork
 from swarmctl.stacks.resources import Content, Volume
 
 Read = Callable[[str], bytes]
@@ -33,7 +34,7 @@ class Around(Struct, frozen=True, kw_only=True):
     environ: Mapping[str, str]
     read: Read
     volumes: Mapping[str, Volume]
-    networks: Mapping[str, str]
+    networks: Mapping[str, StackNetwork]
     secrets: Mapping[str, Content]
     configs: Mapping[str, Content]
 

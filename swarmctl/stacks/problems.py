@@ -6,7 +6,7 @@ wrote `deploy.resources.limits.memory` should read that instead.
 
 import re
 
-from swarm.errors import Invalid
+from swarm.errors import Invalid, Refused
 
 _KEYS = {
     "endpoint.mode": "deploy.endpoint_mode",
@@ -76,7 +76,9 @@ def refusal(problems: list[str]) -> Invalid:
     )
 
 
-def relocated(error: Invalid, key: str) -> Invalid:
+def relocated(error: Invalid | Refused, key: str) -> Invalid | Refused:
     """A manager's refusal of a spec, in the words of the stack file."""
+    if isinstance(error, Refused):
+        return Refused(located(key, error.message), hint=error.hint)
     problems = tuple(located(key, each) for each in error.problems)
     return Invalid(located(key, error.message), hint=error.hint, problems=problems)

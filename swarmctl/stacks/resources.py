@@ -1,6 +1,7 @@
-"""Read what a stack file declares beside its services: volumes, networks, secrets and configs.
+"""Read what a stack file declares beside its services: volumes, secrets and configs.
 
-Services use these by the keys of the file; here is what each key stands for in the swarm.
+Services use these by the keys of the file; here is what each key stands for in the swarm. Networks
+are read in `swarmctl.stacks.networks`.
 """
 
 from collections.abc import Callable
@@ -85,23 +86,6 @@ def read_contents(stack: str, section: Fields) -> dict[str, Content]:
         )
 
     return _each(section, content)
-
-
-def read_networks(section: Fields) -> dict[str, str]:
-    """What the networks are called; only those that every node has may be used as yet."""
-
-    def network(key: str, fields: Fields) -> str:
-        external = fields.value("external")
-        fields.ignored(
-            ("attachable", "driver", "driver_opts", "enable_ipv4", "enable_ipv6", "internal",
-             "ipam", "labels")
-        )  # fmt: skip
-        name = fields.text("name")
-        if isinstance(external, dict):
-            name = fields.within("external").text("name") or name
-        return name or key
-
-    return _each(section, network)
 
 
 def _each(section: Fields, read: Callable[[str, Fields], V]) -> dict[str, V]:

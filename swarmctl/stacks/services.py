@@ -1,8 +1,7 @@
 """Read a service of a stack file.
 
 What Docker leaves out of a stack with a warning is left out here too; what other orchestrators'
-files have and nobody knows is refused. There are no networks of the swarm's own as yet, so a
-service has its node's (`host`) or none at all.
+files have and nobody knows is refused.
 """
 
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from swarmctl.stacks.containers import Around, read_container, read_log_driver
 from swarmctl.stacks.deploying import read_deployment
 from swarmctl.stacks.fields import Fields
 from swarmctl.stacks.names import IMAGE, marked, scoped
+from swarmctl.stacks.networks import read_attachments
 
 IGNORED = (
     "attach", "build", "cgroup", "cgroup_parent", "cgroupns_mode", "container_name", "develop",
@@ -56,11 +56,10 @@ _CONDITIONS = {
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """A service, the keys of it that were left out, and whether it says how it is connected."""
+    """A service, and the keys of it that were left out."""
 
     spec: ServiceSpec
     ignored: tuple[str, ...]
-    says_network: bool
 
 
 def read_service(key: str, service: Fields, around: Around) -> Found:
@@ -71,7 +70,7 @@ def read_service(key: str, service: Fields, around: Around) -> Found:
     deployment = read_deployment(
         service.within("deploy"), platforms=() if platform is None else (platform,)
     )
-    networks = _networks(service, around)
+    attached = read_attachments(key, service, around.networks)
     spec = ServiceSpec(
         name=scoped(around.stack, key),
         labels={**marked(around.stack, deployment.labels), IMAGE: container.image},
@@ -82,7 +81,7 @@ def read_service(key: str, service: Fields, around: Around) -> Found:
             reservations=deployment.reservations,
             restart=deployment.restart,
             placement=deployment.placement,
-            networks=networks,
+            networks=attached.attachments,
             log_driver=read_log_driver(service.within("logging")),
             depends_on=tuple(_dependencies(service, around.stack)),
         ),
@@ -91,27 +90,7 @@ def read_service(key: str, service: Fields, around: Around) -> Found:
         endpoint=EndpointSpec(mode=deployment.endpoint_mode, ports=tuple(_ports(service))),
     )
     service.done(lambda name: _INSTEAD.get(name, ""))
-    return Found(spec=spec, ignored=ignored, says_network=bool(networks))
-
-
-def _networks(service: Fields, around: Around) -> tuple[str, ...]:
-    mode = service.text("network_mode")
-    value = service.value("networks")
-    keys = list(service.within("networks").names()) if isinstance(value, dict) else None
-    wanted = [*(service.texts("networks") if keys is None else keys)]
-    names = [around.networks.get(each, each) for each in wanted]
-    if mode is not None:
-        if names:
-            service.problem("network_mode", "excludes networks; leave one of them out")
-        names, wanted = [mode], ["network_mode"]
-    for name in names:
-        if name not in ("host", "none"):
-            service.problem(
-                "networks" if mode is None else "network_mode",
-                f"{name!r} would be a network of the swarm's own, and overlay networks come later; "
-                "use host or none",
-            )
-    return tuple(name for name in names if name in ("host", "none"))
+    return Found(spec=spec, ignored=(*ignored, *attached.ignored))
 
 
 def _dependencies(service: Fields, stack: str) -> Iterator[Dependency]:

@@ -1,7 +1,7 @@
-"""Turn a stack file into what the swarm is to have: secrets, configs and services.
+"""Turn a stack file into what the swarm is to have: networks, secrets, configs and services.
 
 Every problem of the file is told at once, and before anything is asked of the swarm. Only
-secrets and configs that a service uses are made, as are volumes.
+networks, secrets and configs that a service uses are made, as are volumes.
 """
 
 from collections.abc import Mapping
@@ -14,21 +14,18 @@ from swarmctl.stacks.containers import Around, Read
 from swarmctl.stacks.documents import Document
 from swarmctl.stacks.fields import Fields
 from swarmctl.stacks.names import scoped
+from swarmctl.stacks.networks import StackNetwork, read_networks, used
 from swarmctl.stacks.problems import located, refusal
-from swarmctl.stacks.resources import Content, read_contents, read_networks, read_volumes
+from swarmctl.stacks.resources import Content, read_contents, read_volumes
 from swarmctl.stacks.services import Found, read_service
-
-NO_NETWORK = (
-    "{services} cannot be reached: overlay networks come later; use `networks: [host]` for the"
-    " node's own, or `networks: [none]` if that is meant"
-)
 
 
 class Stack(Struct, frozen=True, kw_only=True):
-    """All of a stack; services refer to secrets and configs by name, and have no ids yet."""
+    """All of a stack; services refer to all else by name, and have no ids yet."""
 
     name: str
     services: tuple[ServiceSpec, ...]
+    networks: tuple[StackNetwork, ...]
     secrets: tuple[Content, ...]
     configs: tuple[Content, ...]
     warnings: tuple[str, ...]
@@ -51,7 +48,7 @@ def read_stack(
         environ=environ,
         read=read,
         volumes=read_volumes(name, top.within("volumes")),
-        networks=read_networks(top.within("networks")),
+        networks=read_networks(name, top.within("networks")),
         secrets=read_contents(name, top.within("secrets")),
         configs=read_contents(name, top.within("configs")),
     )
@@ -68,6 +65,7 @@ def read_stack(
     return Stack(
         name=name,
         services=specs,
+        networks=used(around.networks, [n for s in specs for n in s.task.networks]),
         secrets=_used(around.secrets, [r for s in specs for r in s.task.container.secrets]),
         configs=_used(around.configs, [r for s in specs for r in s.task.container.configs]),
         warnings=_warnings(found),
@@ -110,12 +108,6 @@ def _used(known: Mapping[str, Content], references: list[FileReference]) -> tupl
 
 
 def _warnings(found: Mapping[str, Found]) -> tuple[str, ...]:
-    """One line for all keys that are left out, and one for services that nobody can reach."""
+    """One line for all keys that are left out."""
     ignored = sorted({name for each in found.values() for name in each.ignored})
-    lonely = [key for key, each in found.items() if not each.says_network]
-    warnings: list[str] = []
-    if ignored:
-        warnings.append(f"Ignoring unsupported options: {', '.join(ignored)}")
-    if lonely and len(found) > 1:
-        warnings.append(NO_NETWORK.format(services=", ".join(lonely)))
-    return tuple(warnings)
+    return (f"Ignoring unsupported options: {', '.join(ignored)}",) if ignored else ()

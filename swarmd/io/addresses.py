@@ -25,7 +25,21 @@ def listening(listen_addr: str, advertise_addr: str) -> str:
     return format_address(host, advertised_port if port == DEFAULT_PORT else port)
 
 
-def require_local(address: str) -> None:
+def data_path_of(asked: str) -> str:
+    """`asked`, if it is an address of this host; empty stays empty."""
+    if asked:
+        try:
+            require_ip(asked)
+        except Invalid as err:
+            raise Invalid(
+                f"--data-path-addr {asked!r}: {err.message}",
+                hint="give an IP address of this host, without a port",
+            ) from err
+        require_local(format_address(asked, DEFAULT_PORT), flag="--data-path-addr")
+    return asked
+
+
+def require_local(address: str, *, flag: str = "--advertise-addr") -> None:
     """Raise `Invalid` unless this host has the address (a NAT's would not be ours)."""
     host, _ = parse_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -34,7 +48,7 @@ def require_local(address: str) -> None:
             probe.bind((host, 0))
         except OSError as err:
             raise Invalid(
-                f"--advertise-addr {host} is not an address of this host",
+                f"{flag} {host} is not an address of this host",
                 hint="`ip address` lists them",
             ) from err
 

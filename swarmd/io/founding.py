@@ -34,7 +34,13 @@ class Foundation:
     """A swarm that exists in memory and on this node's disk, not yet in etcd."""
 
     def __init__(
-        self, settings: Settings, spec: ClusterSpec, *, listen_addr: str, advertise_addr: str
+        self,
+        settings: Settings,
+        spec: ClusterSpec,
+        *,
+        listen_addr: str,
+        advertise_addr: str,
+        data_path_addr: str = "",
     ) -> None:
         random, now = SystemRandom(), time.time()
         self._settings = settings
@@ -63,6 +69,7 @@ class Foundation:
             role=Role.MANAGER,
             listen_addr=listen_addr,
             advertise_addr=advertise_addr,
+            data_path_addr=data_path_addr,
         )
 
     @property

@@ -26,7 +26,7 @@ from swarm.io.private import remove_private
 from swarm.specs import Availability, ClusterSpec, Role
 from swarmd import parts
 from swarmd.io import files
-from swarmd.io.addresses import advertised, listening, require_local
+from swarmd.io.addresses import advertised, data_path_of, listening, require_local
 from swarmd.io.notify import is_supervised
 from swarmd.io.processes import Supervisor
 from swarmd.settings import Membership, Settings
@@ -89,7 +89,13 @@ class Node:
         await self.supervisor.stop_all()
 
     async def init(
-        self, spec: ClusterSpec, *, advertise: str, listen: str, availability: Availability
+        self,
+        spec: ClusterSpec,
+        *,
+        advertise: str,
+        listen: str,
+        availability: Availability,
+        data_path: str = "",
     ) -> Entered:
         """Found a swarm on this node; nothing is left behind when it fails."""
         from swarmd.io.founding import Foundation
@@ -98,7 +104,11 @@ class Node:
             self._require_apart()
             advertise_addr, listen_addr = self._addresses(advertise, listen)
             foundation = Foundation(
-                self.settings, spec, listen_addr=listen_addr, advertise_addr=advertise_addr
+                self.settings,
+                spec,
+                listen_addr=listen_addr,
+                advertise_addr=advertise_addr,
+                data_path_addr=data_path_of(data_path or self.settings.data_path_addr),
             )
             foundation.lay_down()
             membership = foundation.membership
@@ -116,7 +126,7 @@ class Node:
 
     async def join(
         self, token: str, manager_addr: str, *, advertise: str, listen: str,
-        availability: Availability,
+        availability: Availability, data_path: str = "",
     ) -> Entered:  # fmt: skip
         """Join the swarm of the manager at `manager_addr`."""
         from swarmd.io.identity import join
@@ -124,6 +134,7 @@ class Node:
         async with self._changing:
             self._require_apart()
             advertise_addr, listen_addr = self._addresses(advertise, listen)
+            data_path_addr = data_path_of(data_path or self.settings.data_path_addr)
             joined = await join(
                 manager_addr,
                 token,
@@ -140,6 +151,7 @@ class Node:
                 listen_addr=listen_addr,
                 advertise_addr=advertise_addr,
                 managers=tuple(dict.fromkeys((manager_addr, *joined.managers))),
+                data_path_addr=data_path_addr,
             )
             self.identity.install(joined.identity)
             files.write(self.settings.membership_file, membership)

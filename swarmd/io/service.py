@@ -2,6 +2,7 @@
 
 import time
 
+from manager.control.clusters import filled
 from swarm import __version__, codec
 from swarm.api.v1 import daemon_pb2, daemon_pb2_grpc, specs_pb2
 from swarm.io.rpc import Context
@@ -43,11 +44,12 @@ class DaemonService(daemon_pb2_grpc.DaemonServicer):
     ) -> daemon_pb2.InitResponse:
         spec = ClusterSpec()
         if request.HasField("spec"):
-            spec = codec.from_message(ClusterSpec, request.spec)
+            spec = filled(codec.from_message(ClusterSpec, request.spec), spec)
         entered = await self._node.init(
             spec,
             advertise=request.advertise_addr,
             listen=request.listen_addr,
+            data_path=request.data_path_addr,
             availability=Availability(request.availability),
         )
         return daemon_pb2.InitResponse(
@@ -66,6 +68,7 @@ class DaemonService(daemon_pb2_grpc.DaemonServicer):
             request.manager_addr,
             advertise=request.advertise_addr,
             listen=request.listen_addr,
+            data_path=request.data_path_addr,
             availability=Availability(request.availability),
         )
         return daemon_pb2.JoinResponse(

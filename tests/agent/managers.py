@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 import grpc.aio
 from msgspec.structs import replace
@@ -30,9 +30,20 @@ from swarm.dispatch import (
 )
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.io.tls import SERVER_OPTIONS, server_credentials
-from swarm.objects import NodeDescription, Observation, SpecVersion, Task
-from swarm.specs import ContainerSpec, Limits, TaskSpec
+from swarm.objects import Attachment, Network, NodeDescription, Observation, SpecVersion, Task
+from swarm.specs import NONE, ContainerSpec, Limits, TaskSpec
 from swarm.states import TaskState
+from swarm.topology import (
+    Endpoint,
+    NetworkKey,
+    Peer,
+    Publication,
+    Record,
+    Topology,
+    VirtualService,
+    key_of,
+)
+from tests.networks import attached
 from tests.trust import Swarm
 
 SERVICE = ServiceId("s1")
@@ -42,13 +53,15 @@ NODE = NodeId("node1")
 class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
     """Assigns what it is told to, remembers what it hears, and can go away and come back."""
 
-    def __init__(self, *, heartbeat_s: float = 1.0) -> None:
+    def __init__(self, *, heartbeat_s: float = 1.0, host: str = "127.0.0.1") -> None:
         self.swarm = Swarm(time.time())
         self.heartbeat_s = heartbeat_s
+        self.host = host
         self.port = 0
         self.is_mute = False
         self.assignments: dict[TaskId, Assignment] = {}
-        self.specs: dict[int, TaskSpec] = {}
+        self.specs: dict[int, SpecVersion] = {}
+        self.records: dict[str, Record] = {}
         self.contents: dict[str, Content] = {}
         self.seen: dict[TaskId, Observation] = {}
         self.heard: list[FromAgent] = []
@@ -65,13 +78,13 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     async def start(self) -> None:
         self._server = grpc.aio.server(options=SERVER_OPTIONS)
         dispatch_pb2_grpc.add_DispatcherServicer_to_server(self, self._server)
         credentials = server_credentials(self.swarm.serving)
-        self.port = self._server.add_secure_port(f"127.0.0.1:{self.port}", credentials)
+        self.port = self._server.add_secure_port(self.address, credentials)
         await self._server.start()
 
     async def stop(self) -> None:
@@ -84,18 +97,37 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
         self._outbox.put_nowait(value)
 
     def version(self, **container: object) -> int:
-        """Make a version of the service's spec; gives its number."""
-        limits = container.pop("limits", Limits())
-        networks = container.pop("networks", ())
-        spec = TaskSpec(
-            container=ContainerSpec(**container),  # type: ignore[arg-type]
-            limits=limits,  # type: ignore[arg-type]
-            networks=networks,  # type: ignore[arg-type]
-        )
-        self.specs[len(self.specs) + 1] = spec
-        return len(self.specs)
+        """Make a version of the service's spec; gives its number.
 
-    def assign(self, *names: str, version: int = 1) -> None:
+        Unless it names `networks` it has none: most tests share the machine's own.
+        """
+        limits = container.pop("limits", Limits())
+        networks = container.pop("networks", attached(NONE))
+        ports = container.pop("ports", ())
+        number = len(self.specs) + 1
+        self.specs[number] = SpecVersion(
+            service_id=SERVICE,
+            version=number,
+            task=TaskSpec(
+                container=ContainerSpec(**container),  # type: ignore[arg-type]
+                limits=limits,  # type: ignore[arg-type]
+                networks=networks,  # type: ignore[arg-type]
+            ),
+            ports=ports,  # type: ignore[arg-type]
+        )
+        return number
+
+    def describe(self, *records: Record) -> None:
+        """Say what has changed of the networks, now and at the beginning of every session."""
+        self.records.update({key_of(each): each for each in records})
+        self._change((), (), replace(topology(records), data_path_port=4789))
+
+    def assign(
+        self,
+        *names: str,
+        version: int = 1,
+        attachments: Mapping[str, tuple[Attachment, ...]] = {},
+    ) -> None:
         """Give the agent new tasks."""
         tasks = [
             Task(
@@ -106,6 +138,7 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
                 node_id=NODE,
                 spec_version=version,
                 desired=TaskState.RUNNING,
+                attachments=attachments.get(name, ()),
             )
             for slot, name in enumerate(names, 1)
         ]
@@ -116,6 +149,12 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
         self.contents.update({each.id: each for each in contents})
         if self._outbox is not None:
             self._say_contents(self._outbox, contents)
+
+    def connect(self, name: str, *attachments: Attachment) -> None:
+        """Have a task be in these networks from now on."""
+        before = self.assignments[TaskId(name)]
+        task = replace(before.task, attachments=attachments)
+        self._change([replace(before, task=task, revision=self._next())], ())
 
     def shut_down(self, *names: str) -> None:
         """Ask the agent to stop tasks and to say how they ended."""
@@ -152,8 +191,8 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
         except TimeoutError:
             raise AssertionError(f"not within {within_s} s; heard {self.states()}") from None
 
-    async def ask(self, spec: TaskSpec) -> tuple[str, ...]:
-        self.say(Preflight(preflight_id="p1", task=spec))
+    async def ask(self, spec: TaskSpec, **more: object) -> tuple[str, ...]:
+        self.say(Preflight(preflight_id="p1", task=spec, **more))  # type: ignore[arg-type]
         await self.until(lambda: any(isinstance(each, PreflightResult) for each in self.heard))
         return next(each.problems for each in self.heard if isinstance(each, PreflightResult))
 
@@ -237,9 +276,11 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
                 Snapshot(
                     assignments=tuple(self._with_observed(x) for x in self.assignments.values()),
                     specs=self._versions(),
+                    topology=self._all(),
                 )
             )
-
+        elif self.records:
+            self._change((), (), self._all())
         if self.contents:
             self._say_contents(outbox, self.contents.values())
 
@@ -254,12 +295,17 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
         return replace(assignment, observed=seen.state) if seen else assignment
 
     def _versions(self) -> tuple[SpecVersion, ...]:
-        return tuple(
-            SpecVersion(service_id=SERVICE, version=number, task=spec)
-            for number, spec in self.specs.items()
-        )
+        return tuple(self.specs.values())
 
-    def _change(self, changed: object, removed: tuple[TaskId, ...]) -> None:
+    def _all(self) -> Topology:
+        return replace(topology(self.records.values()), is_complete=True, data_path_port=4789)
+
+    def _change(
+        self,
+        changed: object,
+        removed: tuple[TaskId, ...],
+        topology: Topology = Topology(),  # noqa: B008
+    ) -> None:
         assignments: list[Assignment] = list(changed)  # type: ignore[call-overload]
         self.assignments.update({each.task.id: each for each in assignments})
         for task_id in removed:
@@ -272,9 +318,23 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
                     changed=tuple(assignments),
                     removed=removed,
                     specs=self._versions(),
+                    topology=topology,
                 )
             )
 
     def _next(self) -> int:
         self._revision += 1
         return self._revision
+
+
+def topology(records: Iterable[Record]) -> Topology:
+    """A message with these records."""
+    found = tuple(records)
+    return Topology(
+        networks=tuple(each for each in found if isinstance(each, Network)),
+        peers=tuple(each for each in found if isinstance(each, Peer)),
+        endpoints=tuple(each for each in found if isinstance(each, Endpoint)),
+        services=tuple(each for each in found if isinstance(each, VirtualService)),
+        publications=tuple(each for each in found if isinstance(each, Publication)),
+        keys=tuple(each for each in found if isinstance(each, NetworkKey)),
+    )

@@ -24,15 +24,18 @@ CONTROLLERS = Path("/sys/fs/cgroup")
 
 
 class TestNode:
-    """Starts, kills and inspects the processes of one node."""
+    """Starts, kills and inspects the processes of one node, in the network at `namespace`."""
 
     __test__ = False
 
-    def __init__(self, manager_address: str, *, metrics_addr: str = "") -> None:
+    def __init__(
+        self, manager_address: str, *, metrics_addr: str = "", namespace: str = ""
+    ) -> None:
         # Not below pytest's own directory: paths of Unix sockets have to be short.
         self.base = Path(tempfile.mkdtemp(prefix="swa", dir="/tmp"))
         self.run_root, self.data_root = self.base / "run", self.base / "data"
         self.cgroup_parent = f"swa{os.getpid()}"
+        self._inside = ("nsenter", f"--net={namespace}", "--") if namespace else ()
         self.run_root.mkdir(mode=0o700)
         self.config = self.base / "agent.json"
         self.config.write_text(
@@ -85,7 +88,10 @@ class TestNode:
 
     def purge(self) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            [sys.executable, "-P", "-m", "agent.main", "--config", str(self.config), "--purge"],
+            [
+                *self._inside, sys.executable, "-P", "-m", "agent.main",
+                "--config", str(self.config), "--purge",
+            ],
             cwd=ROOT, env=self._environment(), capture_output=True, check=False, timeout=60,
         )  # fmt: skip
 
@@ -147,7 +153,7 @@ class TestNode:
     def _popen(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", module, *arguments],
+                [*self._inside, sys.executable, "-P", "-m", module, *arguments],
                 cwd=ROOT, env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 

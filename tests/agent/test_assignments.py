@@ -4,11 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.assignments import Assignments, Change, Gap
+from agent.topology import Changes
 from swarm import assignments as digests
 from swarm.dispatch import Assignment, Diff, Snapshot
-from swarm.ids import ServiceId, TaskId
-from swarm.objects import SpecVersion, Task
+from swarm.ids import NetworkId, ServiceId, TaskId
+from swarm.objects import Network, SpecVersion, Task
 from swarm.specs import ContainerSpec, TaskSpec
+from swarm.topology import Topology
 
 SERVICE = ServiceId("s1")
 SPEC = SpecVersion(service_id=SERVICE, version=1, task=TaskSpec(container=ContainerSpec(image="a")))
@@ -85,6 +87,30 @@ def test_a_new_session_in_sync_goes_on_with_diffs_of_its_own_count() -> None:
 
 def test_removing_what_we_never_had_is_nothing() -> None:
     change = holding("a").take(Diff(sequence=2, removed=(TaskId("z"), TaskId("z"))))
+
+    assert change == Change()
+
+
+def test_a_topology_is_taken_with_its_message_or_not_at_all() -> None:
+    held, network = holding("a"), Network(id=NetworkId("n1"))
+
+    gap = held.take(Diff(sequence=9, topology=Topology(networks=(network,))))
+    assert isinstance(gap, Gap)
+    assert not held.topology.records
+
+    held.restart()
+    change = held.take(
+        Snapshot(sequence=1, topology=Topology(is_complete=True, networks=(network,)))
+    )
+    assert change == Change(withdrawn=(TaskId("a"),), topology=Changes(put=(network,)))
+
+
+def test_networks_are_remembered_from_one_session_to_the_next() -> None:
+    held, network = holding("a"), Network(id=NetworkId("n1"))
+    held.take(Diff(sequence=2, topology=Topology(networks=(network,))))
+
+    held.restart()
+    change = held.take(Diff(sequence=1, topology=Topology(is_complete=True, networks=(network,))))
 
     assert change == Change()
 

@@ -11,9 +11,9 @@ from agent.volumes import Source, Volume
 from runtime.spec import Log, MountKind, Propagation
 from swarm import specs
 from swarm.errors import Invalid
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.images.config import ImageConfig
-from swarm.objects import Task
+from swarm.objects import Attachment, Task
 from swarm.specs import (
     ContainerSpec,
     Device,
@@ -24,6 +24,7 @@ from swarm.specs import (
     TaskSpec,
     Ulimit,
 )
+from tests.networks import attached
 
 NODE = Node(
     host=Host(node_id=NodeId("n1"), hostname="alpha", arch="x86_64"),
@@ -39,11 +40,12 @@ IMAGE = ImageConfig(entrypoint=("/entry",), cmd=("serve",), env=("A=1", "B=2"))
 def made(
     image: ImageConfig = IMAGE,
     *,
-    networks: tuple[str, ...] = (),
+    networks: tuple[specs.NetworkAttachment, ...] = (),
     limits: Limits | None = None,
     slot: int = 3,
     log_driver: LogDriver | None = None,
     service_labels: dict[str, str] | None = None,
+    attachments: tuple[Attachment, ...] = (),
     **asked: object,
 ) -> Container:
     task = Task(
@@ -60,7 +62,7 @@ def made(
         log_driver=log_driver or LogDriver(),
     )
     wanted = Wanted(task=task, spec=spec, revision=1, labels=service_labels or {})
-    return container(wanted, image, ("/l2", "/l1"), NODE)
+    return container(wanted, image, ("/l2", "/l1"), NODE, attachments)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +129,23 @@ def test_an_isolated_container_is_named_after_its_task() -> None:
     assert "nameserver" not in files["/etc/resolv.conf"]
 
 
+def test_a_container_with_interfaces_waits_for_them_and_is_known_by_its_addresses() -> None:
+    given = (
+        Attachment(network_id=NetworkId("n1"), addresses=("10.255.0.5",)),
+        Attachment(network_id=NetworkId("n2"), addresses=("10.0.1.5", "fd00::5")),
+    )
+
+    spec = made(hostname="web", attachments=given).spec
+
+    files = {each.path: each.content for each in spec.files}
+    assert spec.awaits_network
+    assert not spec.host_network
+    assert files["/etc/hosts"].endswith("10.255.0.5\tweb\n10.0.1.5\tweb\nfd00::5\tweb\n")
+    assert not made().spec.awaits_network
+
+
 def test_the_hosts_network_brings_the_hosts_name_and_resolver() -> None:
-    spec = made(networks=("host",), hosts=("db:10.1.1.1",)).spec
+    spec = made(networks=attached("host"), hosts=("db:10.1.1.1",)).spec
 
     files = {each.path: each.content for each in spec.files}
     assert spec.host_network
@@ -343,10 +360,19 @@ def test_a_log_driver_says_how_output_is_kept() -> None:
     assert made(log_driver=LogDriver(name="none")).spec.log.max_files == 0
 
 
+def test_with_interfaces_the_resolver_is_the_name_service() -> None:
+    given = (Attachment(network_id=NetworkId("n"), addresses=("10.0.0.5",)),)
+
+    files = made(attachments=given, dns_servers=("9.9.9.9",), dns_search=("x",)).spec.files
+
+    (content,) = (each.content for each in files if each.path == "/etc/resolv.conf")
+    assert content == "nameserver 127.0.0.11\nsearch x\noptions ndots:0\n"
+
+
 def test_the_resolver_is_the_nodes_but_for_what_is_asked() -> None:
     def file(**asked: object) -> str:
         files = {each.path: each.content for each in made(**asked).spec.files}
         return files["/etc/resolv.conf"]
 
     assert file(dns_servers=("9.9.9.9",)) == "nameserver 9.9.9.9\n"
-    assert file(networks=("host",), dns_search=("x",)) == f"{NODE.resolv}search x\n"
+    assert file(networks=attached("host"), dns_search=("x",)) == f"{NODE.resolv}search x\n"

@@ -7,7 +7,18 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agent import life
-from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Report, Signal, Start, Wait
+from agent.effects import (
+    Abandon,
+    Delete,
+    Effect,
+    Kill,
+    Leave,
+    Prepare,
+    Report,
+    Signal,
+    Start,
+    Wait,
+)
 from agent.events import (
     Abandoned,
     Adopted,
@@ -17,6 +28,7 @@ from agent.events import (
     Examined,
     Exited,
     GraceExpired,
+    Left,
     Prepared,
     PrepareFailed,
     Started,
@@ -27,6 +39,7 @@ from agent.events import (
 )
 from agent.life import Life, Stop, Work
 from swarm.ids import TaskId
+from swarm.specs import Port, PublishMode
 from swarm.states import HealthState, TaskState
 
 ID = TaskId("t1")
@@ -39,9 +52,12 @@ UNHEALTHY = Examined(
 )
 
 
-def live(*events: Event, grace_s: float = 10.0) -> tuple[Life, list[Effect]]:
+def live(
+    *events: Event, grace_s: float = 10.0, is_attached: bool = False
+) -> tuple[Life, list[Effect]]:
     """Live through `events`; the effects of all of them."""
-    one, effects = life.begin(ID, at=100.0, grace_s=grace_s), list[Effect]()
+    one = life.begin(ID, at=100.0, grace_s=grace_s, is_attached=is_attached)
+    effects = list[Effect]()
     for event in events:
         one, more = life.step(one, event, at=101.0)
         one.check()
@@ -323,6 +339,80 @@ def test_an_adopted_container_is_starting_unless_it_ran_before() -> None:
     assert Prepare(ID) not in effects
 
 
+def test_a_task_leaves_its_networks_before_it_is_signalled() -> None:
+    """Others call a task of a network that is to stop.
+
+    1. The manager wants it stopped; the word of that reaches its callers as it reaches us.
+    2. We let it answer on until they have had the time to hear it.
+    3. Only then it is asked to stop, and has all of its grace.
+    """
+    one, effects = live(Assigned(), Prepared(), STARTED, StopRequested(), is_attached=True)
+    assert effects[-1] == Leave(ID)
+    assert Signal(ID) not in effects
+
+    one, effects = life.step(one, Left(), at=102.0)
+    assert effects == (Signal(ID), Wait(ID, 10.0))
+
+    one, _ = life.step(one, KILLED, at=103.0)
+    assert one.state is TaskState.SHUTDOWN
+
+
+def test_a_task_without_grace_is_killed_after_it_has_left() -> None:
+    events = (Assigned(), Prepared(), STARTED, StopRequested(), Left())
+
+    _, effects = live(*events, is_attached=True, grace_s=0.0)
+
+    assert effects[-3:] == [Leave(ID), Kill(ID), Wait(ID, life.KILL_AGAIN_S)]
+
+
+def test_an_unhealthy_task_is_told_leaves_and_is_stopped() -> None:
+    one, _ = live(Assigned(), Prepared(), CHECKED, HEALTHY, is_attached=True)
+
+    one, effects = life.step(one, UNHEALTHY, at=130.0)
+    assert effects == (Report(one.seen), Leave(ID))
+
+    one, effects = life.step(one, Left(), at=130.3)
+    assert effects == (Signal(ID), Wait(ID, 10.0))
+
+
+def test_a_task_that_nobody_calls_yet_has_nothing_to_leave() -> None:
+    """It is not RUNNING before its check succeeds, so it was never in anybody's answers."""
+    _, young = live(Assigned(), Prepared(), CHECKED, StopRequested(), is_attached=True)
+    _, unborn = live(Assigned(), Prepared(), StopRequested(), CHECKED, is_attached=True)
+
+    assert young[-2:] == unborn[-2:] == [Signal(ID), Wait(ID, 10.0)]
+
+
+def test_an_exit_while_it_leaves_ends_the_task_and_the_answer_is_late() -> None:
+    one, effects = live(
+        Assigned(), Prepared(), STARTED, StopRequested(), Exited(exit_code=0), is_attached=True
+    )
+    assert one.state is TaskState.SHUTDOWN
+
+    assert life.step(one, Left(), at=103.0) == (one, ())
+    assert Signal(ID) not in effects
+
+
+def test_a_stop_that_is_wanted_while_an_ill_task_leaves_forgives_the_illness() -> None:
+    one, effects = live(
+        Assigned(), Prepared(), CHECKED, HEALTHY, UNHEALTHY, StopRequested(), Withdrawn(),
+        Left(), KILLED, is_attached=True,
+    )  # fmt: skip
+
+    assert effects.count(Leave(ID)) == effects.count(Signal(ID)) == 1
+    assert (one.state, one.seen.error) == (TaskState.SHUTDOWN, "")
+    assert effects[-1] == Delete(ID)
+
+
+def test_ports_that_a_task_has_of_its_node_are_told() -> None:
+    port = Port(target=80, published=33000, mode=PublishMode.HOST)
+
+    started, _ = live(Assigned(), Prepared(), replace(STARTED, ports=(port,)))
+    adopted, _ = live(Adopted(pid=7, started_at=50.0, ports=(port,)), Assigned())
+
+    assert started.seen.ports == adopted.seen.ports == (port,)
+
+
 def test_long_output_of_a_check_is_cut() -> None:
     one, _ = live(Assigned(), Prepared(), CHECKED, replace(UNHEALTHY, output="x" * 9999), KILLED)
 
@@ -335,7 +425,7 @@ EVENTS = st.one_of(
         [
             Assigned(), Adopted(pid=3, started_at=1.0), Vanished(), StopRequested(), Withdrawn(),
             Prepared(), PrepareFailed(reason="no"), STARTED, StartFailed(reason="no"),
-            Abandoned(), Delayed(reason="x"), GraceExpired(), CHECKED,
+            Abandoned(), Delayed(reason="x"), Left(), GraceExpired(), CHECKED,
             Adopted(pid=3, started_at=1.0, is_checked=True),
             Adopted(pid=3, started_at=1.0, is_checked=True, was_running=True),
         ]
@@ -350,23 +440,30 @@ EVENTS = st.one_of(
 )  # fmt: skip
 
 
-@given(st.lists(EVENTS, max_size=30))
-def test_law_states_never_move_backwards(events: list[Event]) -> None:
-    _, effects = live(*events)
+@given(st.lists(EVENTS, max_size=30), st.booleans())
+def test_law_states_never_move_backwards(events: list[Event], is_attached: bool) -> None:
+    _, effects = live(*events, is_attached=is_attached)
 
     seen = reported(effects)
     assert seen == sorted(seen)
 
 
-@given(st.lists(EVENTS, max_size=30), st.sampled_from([StopRequested(), Withdrawn()]))
-def test_law_whatever_happened_a_task_asked_to_stop_ends(events: list[Event], ask: Event) -> None:
+@given(
+    st.lists(EVENTS, max_size=30),
+    st.sampled_from([StopRequested(), Withdrawn()]),
+    st.booleans(),
+)
+def test_law_whatever_happened_a_task_asked_to_stop_ends(
+    events: list[Event], ask: Event, is_attached: bool
+) -> None:
     """Once asked, each order is answered as the shell answers it, and that ends the task."""
-    one, _ = live(*events)
+    one, _ = live(*events, is_attached=is_attached)
     one, todo = life.step(one, ask, at=200.0)
     answers = {
         Work.PREPARE: Abandoned(),
         Work.START: STARTED,
     }
+    stopping = {Stop.LEAVING: Left(), Stop.ASKED: GraceExpired(), Stop.KILLED: KILLED}
 
     for _ in range(5):
         if one.state.is_terminal:
@@ -374,7 +471,7 @@ def test_law_whatever_happened_a_task_asked_to_stop_ends(events: list[Event], as
         if one.work is not Work.NONE:
             answer: Event = answers[one.work]
         else:
-            answer = GraceExpired() if one.stop is Stop.ASKED else KILLED
+            answer = stopping[one.stop]
         one, more = life.step(one, answer, at=201.0)
         todo += more
 
@@ -384,8 +481,23 @@ def test_law_whatever_happened_a_task_asked_to_stop_ends(events: list[Event], as
 
 
 @given(st.lists(EVENTS, max_size=30))
-def test_law_a_terminal_task_has_no_work_left_and_starts_nothing(events: list[Event]) -> None:
-    one, _ = live(*events)
+def test_law_an_attached_task_that_runs_leaves_once_before_any_signal(
+    events: list[Event],
+) -> None:
+    _, effects = live(*events, is_attached=True)
+
+    assert effects.count(Leave(ID)) <= 1
+    orders = [k for k, each in enumerate(effects) if isinstance(each, Signal | Kill)]
+    before = effects[: orders[0]] if orders else []
+    if TaskState.RUNNING in reported(before):
+        assert Leave(ID) in before
+
+
+@given(st.lists(EVENTS, max_size=30), st.booleans())
+def test_law_a_terminal_task_has_no_work_left_and_starts_nothing(
+    events: list[Event], is_attached: bool
+) -> None:
+    one, _ = live(*events, is_attached=is_attached)
     if not one.state.is_terminal:
         return
 
@@ -399,7 +511,9 @@ def test_law_a_terminal_task_has_no_work_left_and_starts_nothing(events: list[Ev
     )
 
     assert after.state is one.state
-    assert not [each for each in effects if isinstance(each, Prepare | Start | Signal | Kill)]
+    assert not [
+        each for each in effects if isinstance(each, Prepare | Start | Leave | Signal | Kill)
+    ]
 
 
 def test_what_a_preparation_waits_for_is_reported_while_it_waits() -> None:

@@ -1,6 +1,6 @@
 """A container's resolver is its node's, but for what the service asks for."""
 
-from agent.resolver import resolver
+from agent.resolver import embedded, resolver
 from swarm.specs import ContainerSpec
 
 HOST = "# by hand\nnameserver 10.0.0.1\nnameserver 10.0.0.2\nsearch lan\noptions edns0\n"
@@ -38,4 +38,33 @@ def test_the_older_word_for_search_goes_too() -> None:
 def test_without_the_nodes_network_there_is_only_what_was_asked_for() -> None:
     assert made(host="", dns_servers=("9.9.9.9",), dns_options=("rotate",)) == (
         "nameserver 9.9.9.9\noptions rotate\n"
+    )
+
+
+def in_its_own(host: str = HOST, **asked: tuple[str, ...]) -> str:
+    return embedded(ContainerSpec(**asked), host)
+
+
+def test_with_a_network_of_its_own_the_name_service_is_asked() -> None:
+    assert in_its_own() == "search lan\nnameserver 127.0.0.11\noptions edns0 ndots:0\n"
+    assert in_its_own(host="") == "nameserver 127.0.0.11\noptions ndots:0\n"
+
+
+def test_its_own_servers_are_the_name_services_affair() -> None:
+    assert "9.9.9.9" not in in_its_own(dns_servers=("9.9.9.9",))
+    assert in_its_own(dns_servers=("9.9.9.9",)) == in_its_own()
+
+
+def test_search_and_options_are_its_own_if_it_has_some() -> None:
+    assert in_its_own(dns_search=("a.org",), dns_options=("rotate",)) == (
+        "nameserver 127.0.0.11\nsearch a.org\noptions rotate ndots:0\n"
+    )
+    assert "search" not in in_its_own(dns_search=(".",))
+    assert "search" not in in_its_own(host="domain lan\n", dns_search=(".",))
+
+
+def test_who_knows_about_dots_is_believed() -> None:
+    assert in_its_own(dns_options=("ndots:5",)).endswith("options ndots:5\n")
+    assert in_its_own(host="options ndots:3\noptions timeout:1\n").endswith(
+        "options ndots:3 timeout:1\n"
     )

@@ -9,6 +9,7 @@ from runtime.spec import Device, UserNamespace
 from swarm import specs
 from swarm.capabilities import NAMES
 from swarm.specs import ContainerSpec, TaskSpec
+from tests.networks import attached
 
 IDS = (IdMapping(container_id=0, host_id=100000, size=65536),)
 REMAPPED = UserNamespace(uids=IDS, gids=IDS)
@@ -65,7 +66,7 @@ def test_ids_are_remapped_unless_the_service_opts_out() -> None:
 
 
 def task(*networks: str, **fields: object) -> TaskSpec:
-    return TaskSpec(container=ContainerSpec(**fields), networks=networks)  # type: ignore[arg-type]
+    return TaskSpec(container=ContainerSpec(**fields), networks=attached(*networks))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.assignments import Gap
-from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Signal, Start, Wait
-from agent.events import Abandoned, Examined, Exited, GraceExpired, Prepared, Started
+from agent.effects import (
+    Abandon,
+    Connect,
+    Delete,
+    Effect,
+    Kill,
+    Leave,
+    Prepare,
+    Route,
+    Signal,
+    Start,
+    Wait,
+)
+from agent.events import Abandoned, Examined, Exited, GraceExpired, Left, Prepared, Started
 from agent.tasks import Stray, Tasks
+from agent.topology import Changes
 from swarm.dispatch import Assignment, Diff, Snapshot, Welcome
-from swarm.ids import ServiceId, TaskId
-from swarm.objects import NodeDescription, SpecVersion, Task
+from swarm.ids import NetworkId, ServiceId, TaskId
+from swarm.objects import Attachment, Network, NodeDescription, SpecVersion, Task
 from swarm.specs import ContainerSpec, TaskSpec
 from swarm.states import HealthState, TaskState
+from swarm.topology import Topology
 
 RUNNING = TaskState.RUNNING
+NET = Attachment(network_id=NetworkId("n1"), addresses=("10.0.1.2",))
 SERVICE = ServiceId("s1")
 SPEC = SpecVersion(
     service_id=SERVICE,
@@ -27,8 +42,15 @@ def assignment(
     *,
     desired: TaskState = TaskState.RUNNING,
     observed: TaskState = TaskState.NEW,
+    attachments: tuple[Attachment, ...] = (),
 ) -> Assignment:
-    task = Task(id=TaskId(name), service_id=SERVICE, spec_version=1, desired=desired)
+    task = Task(
+        id=TaskId(name),
+        service_id=SERVICE,
+        spec_version=1,
+        desired=desired,
+        attachments=attachments,
+    )
     return Assignment(task=task, revision=1, observed=observed)
 
 
@@ -218,6 +240,63 @@ def test_a_stop_is_asked_once_however_often_it_is_said() -> None:
     assert second == ()
 
 
+def test_networks_follow_before_the_tasks_of_the_same_message() -> None:
+    tasks, _ = connected()
+    network = Network(id=NET.network_id)
+
+    effects = tasks.take(
+        Snapshot(
+            sequence=1,
+            assignments=(assignment("a", attachments=(NET,)),),
+            specs=(SPEC,),
+            topology=Topology(is_complete=True, networks=(network,)),
+        ),
+        at=10.0,
+        now=0.0,
+    )
+
+    assert effects == (Route(Changes(put=(network,))), Prepare(TaskId("a")))
+
+
+def test_a_stray_in_a_network_leaves_it_if_it_is_known_and_else_is_stopped() -> None:
+    """The agent was away; nobody calls a task any more that the managers have forgotten."""
+    tasks, _ = connected(stray("mine"), stray("double"))
+    take(tasks, assignment("mine", attachments=(NET,)))
+
+    stop = assignment("mine", desired=TaskState.SHUTDOWN, attachments=(NET,))
+    effects = tasks.take(Diff(sequence=2, changed=(stop,)), at=10.0, now=0.0)
+
+    assert effects == (Leave(TaskId("mine")),)
+    assert tasks.tell(TaskId("mine"), Left(), at=11.0, now=1.0) == (
+        Signal(TaskId("mine")),
+        Wait(TaskId("mine"), 3.0),
+    )
+
+
+def test_a_task_that_runs_is_put_into_other_networks_and_leaves_those_at_its_end() -> None:
+    """Somebody connects a running task to a network, which gives it an address a moment later."""
+    a, bare = TaskId("a"), Attachment(network_id=NET.network_id)
+    tasks, _ = connected()
+    take(tasks, assignment("a"))
+    tasks.tell(a, Prepared(), at=10.0, now=0.0)
+    tasks.tell(a, Started(pid=9, started_at=10.0), at=10.0, now=0.0)
+
+    assert take(tasks, assignment("a", attachments=(bare,))) == (Connect(a),)
+    assert take(tasks, assignment("a", attachments=(NET,))) == (Connect(a),)
+    assert take(tasks, assignment("a", attachments=(NET,))) == ()
+
+    stop = assignment("a", desired=TaskState.SHUTDOWN, attachments=(NET,))
+    assert take(tasks, stop) == (Leave(a),)
+
+
+def test_what_an_adopted_task_was_connected_to_meanwhile_is_looked_at() -> None:
+    tasks, _ = connected(stray("mine"), stray("plain"))
+
+    effects = take(tasks, assignment("mine", attachments=(NET,)), assignment("plain"))
+
+    assert effects == (Connect(TaskId("mine")),)
+
+
 def test_a_gap_is_said_and_the_next_hello_asks_for_everything() -> None:
     tasks, _ = connected()
     take(tasks, assignment("a"))
@@ -277,6 +356,8 @@ class Shell:
                 self.tell(task_id, Abandoned())
             case Wait(task_id):
                 self.tell(task_id, GraceExpired())
+            case Leave(task_id):
+                self.tell(task_id, Left())
             case Kill(task_id):
                 self.exit(task_id)
             case Delete(task_id):
@@ -293,7 +374,10 @@ def test_law_once_nothing_is_wanted_nothing_runs_and_nothing_is_left(
     shell = Shell()
     for act, what in script:
         if act == "snapshot" and isinstance(what, dict):
-            wanted = [assignment(name, desired=state) for name, state in sorted(what.items())]
+            wanted = [
+                assignment(name, desired=state, attachments=(NET,) * (name in "bd"))
+                for name, state in sorted(what.items())
+            ]
             shell.do(take(shell.tasks, *wanted))
         elif act == "perform" and isinstance(what, int):
             for _ in range(min(what, len(shell.todo))):

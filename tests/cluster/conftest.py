@@ -59,6 +59,7 @@ class Swarm:
             f"{count} tasks of {service} run",
             lambda: len(self.running(service)) == count,
             within_s=within_s,
+            every_s=0.2,
         )
 
     def container_pids(self) -> dict[str, int]:

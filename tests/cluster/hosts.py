@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from agent.network.io import namespaces
+
 BIN = Path(sys.executable).parent
 CONTROLLERS = Path("/sys/fs/cgroup")
 
@@ -49,6 +51,7 @@ class Host:
     def __init__(self, lan: "Lan", number: int) -> None:
         self.name = f"host{number}"
         self.ip = f"198.18.0.{10 + number}"
+        self.ip6 = f"fd53:18::{10 + number}"
         self.namespace = f"{lan.prefix}h{number}"
         self.base = lan.base / self.name
         self.data_root, self.run_root = self.base / "data", self.base / "run"
@@ -65,6 +68,11 @@ class Host:
     @property
     def log(self) -> Path:
         return self.base / "swarmd.log"
+
+    @property
+    def network(self) -> Path:
+        """This host's network namespace."""
+        return Path("/run/netns") / self.namespace
 
     def start(self, *flags: str) -> None:
         """Start swarmd in this host's network and wait until it listens."""
@@ -164,6 +172,17 @@ class Host:
         if self._daemon is not None:
             self._daemon.wait()
 
+    def wipe(self) -> None:
+        """Take away what a reboot takes away of networks."""
+        for name in namespaces.names(self.run_root / "netns"):
+            namespaces.remove(self.run_root / "netns" / name)
+        for line in sh("ip", "-n", self.namespace, "-o", "link").stdout.splitlines():
+            link = line.split()[1].partition("@")[0].rstrip(":")
+            if link not in {"lo", "eth0"}:
+                sh("ip", "-n", self.namespace, "link", "del", link, check=False)
+        sh("nsenter", f"--net={self.network}", "nft", "flush", "ruleset")
+        shutil.rmtree(self.run_root, ignore_errors=True)
+
     def stop(self) -> None:
         """Leave the swarm, if any, and stop swarmd."""
         if self.pids_of("bin/swarmd", "swarmd.main"):
@@ -202,7 +221,9 @@ class Lan:
         sh("ip", "-n", self.switch, "link", "add", link, "type", "veth",
            "peer", "name", "eth0", "netns", namespace)  # fmt: skip
         sh("ip", "-n", self.switch, "link", "set", link, "master", "br0", "up")
+        ip6 = f"fd53:18::{ip.rpartition('.')[2]}/64"
         sh("ip", "-n", namespace, "addr", "add", f"{ip}/24", "dev", "eth0")
+        sh("ip", "-n", namespace, "addr", "add", ip6, "dev", "eth0", "nodad")
         sh("ip", "-n", namespace, "link", "set", "eth0", "up")
 
     @property

@@ -59,11 +59,15 @@ def memories(host: Host) -> list[str]:
 
 
 def traces(host: Host, *plain: str) -> list[Path]:
-    """The files of a host that hold any of `plain`: data, logs, and what swarmd runs on."""
+    """The files of a host that hold any of `plain`: data, logs, and what swarmd runs on.
+
+    Not those in memory, and no network namespaces, which are no files to read.
+    """
     found = []
+    others = (f"{host.run_root}/contents/", f"{host.run_root}/netns/")
     for base in (host.data_root, host.run_root, host.log):
         for path in [base] if base.is_file() else base.rglob("*"):
-            if path.is_file() and f"{host.run_root}/contents/" not in str(path):
+            if path.is_file() and not str(path).startswith(others):
                 content = path.read_bytes()
                 found += [path for each in plain if each.encode() in content]
     return found

@@ -29,7 +29,7 @@ from runtime.translation import to_config, to_extras
 from swarm import specs
 from swarm.api.v1 import control_pb2, specs_pb2
 from swarm.checks import check_service
-from swarm.codec import from_message
+from swarm.codec import from_message, to_message
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.images.config import ImageConfig
 from swarm.objects import Node as Stored
@@ -130,8 +130,8 @@ class Lab:
         )
         swarm.logs = [control_pb2.LogBatch(lines=[line])]
         swarm.progress = [control_pb2.ServiceProgress(wanted=1, running=1)]
-        swarm.cluster_spec = specs_pb2.ClusterSpec(
-            task_history_limit=9, heartbeat_s=1, cert_expiry_s=7776000
+        swarm.cluster_spec = to_message(
+            specs.ClusterSpec(task_history_limit=9, heartbeat_s=1, cert_expiry_s=7776000)
         )
 
     def created(

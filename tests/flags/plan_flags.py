@@ -11,6 +11,13 @@ SCHEDULED = ("--mode", "replicated-job", *EVERY_5_MINUTES)
 LEISURELY = "--replicas 2 --update-parallelism 2"
 
 SHARED: tuple[Flag, ...] = (
+    in_plan(
+        "--endpoint-mode",
+        "--endpoint-mode dnsrr",
+        stories.has_own_address,
+        False,
+        besides="--network back",
+    ),
     in_plan("--replicas", "--replicas 3", stories.count, 3),
     in_plan(
         "--max-concurrent", "--max-concurrent 1", stories.count, 1, besides=f"{JOB} --replicas 3"

@@ -145,7 +145,6 @@ def _refused_on(command: str, target: str) -> tuple[Row, ...]:
         for flag, value, reason in (
             ("--isolation", "hyperv", "Windows"),
             ("--credential-spec", "file://x", "Windows"),
-            ("--endpoint-mode", "dnsrr", "no addresses to resolve to"),
         )
     )
 

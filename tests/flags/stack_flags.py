@@ -64,7 +64,10 @@ def _auth(lab: Lab, flag: str) -> None:
 
 
 def _dry(lab: Lab, flag: str) -> None:
-    assert _deployed(lab, flag).out == "+ service shop_web\n"
+    assert _deployed(lab, flag).out.splitlines()[:2] == [
+        "+ network shop_default",
+        "+ service shop_web",
+    ]
     assert lab.swarm.asked(pb.PlanServiceRequest)
     assert not lab.changes()
     _deployed(lab)

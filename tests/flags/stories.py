@@ -7,12 +7,16 @@ from msgspec.structs import replace
 
 from manager.autoscaling import Load, Measured, desired
 from manager.control import services
+from manager.decisions import WriteEndpoint
+from manager.networks.addresses import Addresses
+from manager.networks.reaching import plan_reach
 from swarm.errors import Invalid
 from swarm.ids import NodeId, ServiceId
 from swarm.objects import Task
 from swarm.specs import (
     Availability,
     GenericResource,
+    NetworkAttachment,
     Placement,
     ServiceSpec,
     Taint,
@@ -44,6 +48,16 @@ def planned(spec: ServiceSpec, world: Planned) -> Planned:
 def places(world: Planned, service: ServiceId = WEB) -> dict[str, int]:
     """How many tasks each node has; those that wait are nowhere and not counted."""
     return dict(Counter(str(t.node_id) for t in world.live(service) if t.node_id))
+
+
+def has_own_address(spec: ServiceSpec) -> bool:
+    """Whether the service has an address that is not one of its tasks'."""
+    world = Planned()
+    back = world.network("back")
+    attached = replace(spec.task, networks=(NetworkAttachment(target=back),))
+    world.add(replace(spec, task=attached))
+    found = plan_reach(world.view, WEB, Addresses.of(world.view)).decision
+    return isinstance(found, WriteEndpoint) and bool(found.endpoint.virtual_addresses)
 
 
 # -- where ---------------------------------------------------------------------------------

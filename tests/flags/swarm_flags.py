@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 from msgspec import structs
 
+from agent.io.host import describe
 from manager import layout
 from manager.ca.issuing import BACK_DATED_S
 from manager.dispatch.sessions import Sessions, heartbeat_period
@@ -17,11 +18,12 @@ from swarm.certificates import load_certificate, validity
 from swarm.codec import from_message
 from swarm.ids import ClusterId, NodeId
 from swarm.objects import Cluster
-from swarm.specs import Availability, ClusterSpec, GenericResource, Replicated, ServiceSpec
+from swarm.specs import Availability, ClusterSpec, GenericResource, Replicated, Role, ServiceSpec
 from swarmctl.io import starting
 from swarmd.io.founding import Foundation
 from swarmd.main import parse
-from swarmd.settings import Settings
+from swarmd.parts import agent_config
+from swarmd.settings import Membership, Settings
 from tests.flags import stories
 from tests.flags.asking import asks, prints
 from tests.flags.lab import Lab, Planned
@@ -111,6 +113,19 @@ def _taken(request: Any) -> int:
     return sum(stories.places(stories.planned(_two(), world)).values())
 
 
+def _reached(request: Any) -> str:
+    """Where the agent of the node that was made or let in says that its tasks are reached."""
+    membership = Membership(
+        node_id=NodeId("a"),
+        cluster_id=ClusterId("c"),
+        role=Role.WORKER,
+        listen_addr="10.0.0.1:2377",
+        advertise_addr="10.0.0.1:2377",
+        data_path_addr=request.data_path_addr,
+    )
+    return describe(agent_config(Settings(), membership), ()).data_path_addr
+
+
 def _two() -> ServiceSpec:
     return ServiceSpec(name="web", mode=Replicated(replicas=2))
 
@@ -162,10 +177,6 @@ def _token(lab: Lab, _: str) -> None:
 _LEADS_NOWHERE = {
     "--autolock": ("--autolock", "the data key"),
     "--external-ca": ("--external-ca protocol=cfssl,url=https://x", "own authority"),
-    "--data-path-addr": ("--data-path-addr eth0", "no data path"),
-    "--data-path-port": ("--data-path-port 4789", "no data path"),
-    "--default-addr-pool": ("--default-addr-pool 10.0.0.0/8", "to give addresses to"),
-    "--default-addr-pool-mask-length": ("--default-addr-pool-mask-length 24", "to give addresses"),
     "--force-new-cluster": ("--force-new-cluster", "has one manager"),
 }
 
@@ -192,6 +203,7 @@ ROWS: tuple[Row, ...] = (
     *_here(
         "--listen-addr", "--listen-addr 10.9.9.9:2377", lambda r: r.listen_addr, "10.9.9.9:2377"
     ),
+    *_here("--data-path-addr", "--data-path-addr 10.8.8.8", _reached, "10.8.8.8"),
     *_here("--availability", "--availability drain", _taken, 0, where=PLAN),
     *(
         refused("init", flag, f"init {words}", reason)
@@ -199,12 +211,6 @@ ROWS: tuple[Row, ...] = (
     ),
     refused("update", "--autolock", "update --autolock", "the data key"),
     refused("update", "--external-ca", "update --external-ca x", "own authority"),
-    refused(
-        "join",
-        "--data-path-addr",
-        f"join --data-path-addr eth0 --token {TOKEN} 10.0.0.1:2377",
-        "no data path",
-    ),
     *(_daemon("init", flag, *each) for flag, each in _OF_DAEMON.items()),
     *(_daemon("join", flag, *each, rest=_JOIN) for flag, each in _OF_DAEMON.items()),
     Row("join", "--token", Proof(REQUEST, _token)),

@@ -60,6 +60,16 @@ DOCKERS = {
     "config create": "label template-driver",
     "config inspect": "format pretty",
     "config ls": LISTING,
+    "network connect": "alias driver-opt gw-priority ip ip6 link link-local-ip",
+    "network create": """
+        attachable aux-address driver gateway ingress internal ip-range ipam-driver ipv6 label opt
+        scope subnet
+    """,
+    "network disconnect": "force",
+    "network inspect": "format verbose",
+    "network ls": f"{LISTING} no-trunc",
+    "network prune": "filter force",
+    "network rm": "force",
     "volume create": "driver label opt",
     "volume inspect": "format",
     "volume ls": LISTING,

@@ -11,12 +11,14 @@ import mmap
 import os
 import signal
 import struct
+import time
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 VARIABLE = "SWARM_TEST_FAULTS"
+_DELAY_S = 0.002
 _PAGE = struct.Struct("<iiii64s")
 
 
@@ -26,6 +28,7 @@ class Kind(IntEnum):
     NONE = 0
     FAIL = 1
     HOLD = 2
+    DELAY = 3
 
 
 class Faults:
@@ -57,15 +60,22 @@ class Faults:
         raw: bytes = _PAGE.unpack_from(self._page)[4]
         return raw.rstrip(b"\0").decode()
 
+    def release(self) -> None:
+        """Let a step that is delayed go on."""
+        _, at, count, reached, name = _PAGE.unpack_from(self._page)
+        _PAGE.pack_into(self._page, 0, Kind.NONE, at, count, reached, name)
+
     def begin(self, name: str) -> None:
-        """Count a step; fail, or wait for the end, if it is the chosen one."""
+        """Count a step; fail, or wait for the end or the release, if it is the chosen one."""
         kind, at, count, reached, _ = _PAGE.unpack_from(self._page)
         chosen = kind != Kind.NONE and count == at and not reached
         told = name.encode() if chosen else _PAGE.unpack_from(self._page)[4]
         _PAGE.pack_into(self._page, 0, kind, at, count + 1, int(chosen or reached), told)
         if chosen and kind == Kind.FAIL:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        while chosen:
+        while chosen and kind == Kind.DELAY and _PAGE.unpack_from(self._page)[0] == kind:
+            time.sleep(_DELAY_S)
+        while chosen and kind == Kind.HOLD:
             signal.pause()
 
 

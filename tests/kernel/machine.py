@@ -172,8 +172,9 @@ class Machine:
                 for pid in procs.read_text().split():
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(int(pid), signal.SIGKILL)
+        root = str(self.base).encode()
         for pid, line in command_lines():
-            if line.startswith(b"swarmd-shim") and str(self.base).encode() in line:
+            if line.startswith((b"swarmd-shim", b"swarmd-spare")) and root in line:
                 with contextlib.suppress(AssertionError):
                     wait_for("shim ends", partial(_is_gone, pid), within_s=3)
                 with contextlib.suppress(ProcessLookupError):

@@ -68,7 +68,7 @@ def faulty(faults: Faults, machine: Machine) -> Iterator[Machine]:
 
 
 def large(machine: Machine, variant: str) -> ContainerSpec:
-    """A container that asks for everything a start can be asked for."""
+    """A container that asks for everything a start can be asked for, with `connect`."""
     volume = machine.base / "volume"
     volume.mkdir(exist_ok=True)
     fields: dict[str, Any] = {
@@ -89,6 +89,7 @@ def large(machine: Machine, variant: str) -> ContainerSpec:
         "sysctls": {"net.ipv4.ip_unprivileged_port_start": "0"},
         "oom_score_adj": 10,
         "read_only_rootfs": True,
+        "awaits_network": variant != "terminal",
     }
     if variant == "mapped":
         ids = (IdMapping(container_id=0, host_id=100_000, size=65_536),)
@@ -99,6 +100,10 @@ def large(machine: Machine, variant: str) -> ContainerSpec:
         fields["tty"] = True
         fields["init"] = True
     return machine.spec("sleep", "99", **fields)
+
+
+async def connect(_: int) -> None:
+    """Its network is fine as it is."""
 
 
 def spares(launcher: int) -> list[int]:
@@ -123,7 +128,7 @@ async def count_steps(machine: Machine, faults: Faults, variant: str) -> int:
     faults.arm(Kind.NONE, 0)
     async with machine.runtime() as runtime:
         spec = large(machine, variant)
-        await runtime.run(spec)
+        await runtime.run(spec, connect)
         await runtime.delete(spec.id)
     return faults.count
 
@@ -138,7 +143,7 @@ def test_any_step_that_fails_is_named_and_leaves_nothing(
         async with faulty.runtime() as runtime:
             for number in range(0, count, STRIDE):
                 faults.arm(Kind.FAIL, number)
-                err = await failure_of(runtime.run(large(faulty, variant)), KernelRefused)
+                err = await failure_of(runtime.run(large(faulty, variant), connect), KernelRefused)
                 assert (err.step, err.errno) == (faults.step, errno.EIO), number
                 await eventually(f"nothing of step {number} is left", lambda: not left(faulty))
 
@@ -163,7 +168,7 @@ def test_whoever_is_killed_at_any_step_nothing_is_left(
 async def killed_at_a_step(machine: Machine, faults: Faults, victim: str, variant: str) -> None:
     """One container, killed when it waits at the chosen step."""
     async with machine.runtime() as runtime:
-        starting = asyncio.create_task(runtime.run(large(machine, variant)))
+        starting = asyncio.create_task(runtime.run(large(machine, variant), connect))
         await eventually("the step is reached", lambda: faults.reached or starting.done())
         line = await eventually("somebody is held", lambda: held(machine.launchers[-1].pid))
         assert len(line) >= 2, line

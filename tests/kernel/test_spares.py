@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from runtime.io.spares import KEPT
+from runtime.spec import UserNamespace
 from tests.kernel.faults import parentage
 from tests.kernel.machine import Machine, command_lines, exit_of, wait_for
+from tests.kernel.spawned import MAPPED
 
 pytestmark = pytest.mark.kernel
 
@@ -89,6 +91,19 @@ def test_one_that_waited_is_like_one_that_did_not(machine: Machine) -> None:
 
     wait_for("spares wait", lambda: all_wait(machine))
     asyncio.run(story())
+
+
+def test_what_is_made_ahead_is_not_for_a_user_namespace(machine: Machine) -> None:
+    """A process that is forked for such a container may look for its order before that comes."""
+    machine.replace_launcher(module="tests.kernel.eager_launcher")
+    ids = UserNamespace(uids=MAPPED, gids=MAPPED)
+
+    exited, output = machine.run(
+        "sh", "-c", "ip link set lo down && hostname mine && hostname; stat -c %u /dev/pts /dev",
+        user_namespace=ids, capabilities=("CAP_NET_ADMIN", "CAP_SYS_ADMIN"),
+    )  # fmt: skip
+
+    assert (exited.exit_code, output.split()) == (0, ["mine", "0", "0"])
 
 
 def _without_numbers(output: str, name: str) -> str:

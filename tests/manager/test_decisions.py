@@ -5,19 +5,23 @@ from manager.decisions import (
     AssignTask,
     CreateTask,
     Plan,
+    RemoveEndpoint,
     RemoveObserved,
     RemoveTask,
     RemoveVersion,
     SetDesired,
     UpdateMessage,
+    WriteEndpoint,
     changes_made,
     commit_for,
     commits_for,
 )
+from manager.orchestrator.reaping import plan_node
 from manager.store import Absent, Commit, Delete, DeletePrefix, Put, Unchanged
-from swarm.codec import unpack
+from swarm.codec import pack, unpack
 from swarm.ids import NodeId, ServiceId, TaskId
-from swarm.objects import Task
+from swarm.objects import Node, ServiceEndpoint, Task
+from swarm.specs import Port
 from swarm.states import TaskState
 from tests.manager.world import World
 
@@ -166,3 +170,60 @@ def test_each_commit_of_a_plan_sees_what_the_one_before_made_of_a_task() -> None
     second = next(commits)
 
     assert Unchanged("tasks/s-web/t1", world.revision + 1) in second.compares
+
+
+def test_an_endpoint_takes_its_ports_in_the_same_commit_and_only_if_they_are_free() -> None:
+    world = world_with_task()
+    world.write(("names/port/tcp-30001", "s-web"))
+    freed_at = world.revision
+    endpoint = ServiceEndpoint(service_id=WEB, ports=(Port(target=80, published=30000),))
+    decision = WriteEndpoint(endpoint, takes=("tcp-30000",), frees=("tcp-30001",))
+
+    commit = commit_for(world.view, Plan(service_id=WEB, decisions=(decision,)), now=5.0)
+
+    assert commit.compares[1:] == (
+        Absent("endpoints/s-web"),
+        Absent("names/port/tcp-30000"),
+        Unchanged("names/port/tcp-30001", freed_at),
+    )
+    assert commit.operations == (
+        Put("endpoints/s-web", pack(endpoint)),
+        Put("names/port/tcp-30000", b"s-web"),
+        Delete("names/port/tcp-30001"),
+    )
+
+
+def test_an_endpoint_is_there_before_the_tasks_that_answer_for_it() -> None:
+    world = world_with_task()
+    task = Task(id=TaskId("t2"), service_id=WEB, node_id=NodeId("a"))
+    decisions = (CreateTask(task), WriteEndpoint(ServiceEndpoint(service_id=WEB)))
+
+    commit = commit_for(world.view, Plan(service_id=WEB, decisions=decisions), now=5.0)
+
+    assert [each.key for each in commit.operations] == ["endpoints/s-web", "tasks/s-web/t2"]
+
+
+def test_a_service_of_which_nothing_is_left_gives_up_its_ports() -> None:
+    world = world_with_task()
+    world.write(("names/port/tcp-30001", "s-web"))
+    taken_at = world.revision
+
+    decisions = (RemoveEndpoint(WEB, ("tcp-30001",)),)
+    commit = commit_for(world.view, Plan(service_id=WEB, decisions=decisions), now=5.0)
+
+    assert Unchanged("names/port/tcp-30001", taken_at) in commit.compares
+    assert commit.operations == (Delete("endpoints/s-web"), Delete("names/port/tcp-30001"))
+
+
+def test_a_node_from_before_there_were_numbers_gets_one() -> None:
+    world = world_with_task()
+    world.write(("nodes/b", Node(id=NodeId("b"))))
+    version = world.revision
+
+    commit = commit_for(world.view, plan_node(world.view, NodeId("b")), now=5.0)
+
+    put, named = commit.operations
+    assert commit.compares == (Unchanged("nodes/b", version), Absent("names/number/2"))
+    assert unpack(Node, put.value).number == 2
+    assert named == Put("names/number/2", b"b")
+    assert plan_node(world.view, NodeId("a")).decisions == ()

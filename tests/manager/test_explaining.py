@@ -21,6 +21,7 @@ from swarm.specs import (
 from swarm.states import RolloutState, TaskState
 from tests.manager.orchestrator.driving import WEB, Driven
 from tests.manager.world import MEBI
+from tests.networks import attached
 
 
 def driven(*nodes: str, **fields: object) -> Driven:
@@ -297,3 +298,27 @@ def test_a_task_of_a_service_that_is_gone_can_be_asked_about() -> None:
     found = explain(world.view, world.fleet, WEB, task_id=task.id)
 
     assert found.service_name == "web"
+
+
+def test_a_task_and_its_service_say_which_network_is_full_and_by_whom() -> None:
+    world = driven("a")
+    world.network("back", subnet="10.9.0.0/29")
+    world.service(replicas=5, task=TaskSpec(networks=attached("n-back")))
+    world.converge()
+    (waiting,) = (task for task in world.live() if not task.node_id)
+
+    full = "network back (10.9.0.0/29) has no free address: 5 in use, 5 by service web"
+    assert why(world, f"web.{waiting.slot}").summary == f"web.{waiting.slot} is pending: {full}"
+    assert why(world).summary == f"web runs 4 tasks of 5; 1 task pending: {full}"
+    assert [each.admits for each in why(world, f"web.{waiting.slot}").verdicts] == [True]
+
+
+def test_a_task_whose_node_left_does_not_run_while_its_successor_waits() -> None:
+    world = driven("a", "b")
+    world.service(replicas=2, task=TaskSpec(reservations=Resources(cpu_millis=3000)))
+    world.converge()
+
+    world.write((layout.session_key(NodeId("a")), None), (layout.node_key(NodeId("a")), None))
+    world.plan()
+
+    assert why(world).summary.startswith("web runs 1 task of 2; 1 task pending: no suitable node")

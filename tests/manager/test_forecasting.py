@@ -26,6 +26,7 @@ from swarm.specs import (
 )
 from tests.manager.orchestrator.driving import WEB, Driven
 from tests.manager.world import MEBI
+from tests.networks import attached
 
 
 def driven(*nodes: str, **fields: object) -> Driven:
@@ -36,7 +37,7 @@ def driven(*nodes: str, **fields: object) -> Driven:
 
 
 def foretell(world: Driven, service_id: ServiceId | None, spec: ServiceSpec) -> Forecast:
-    asked = question(world.view, world.fleet, service_id, spec, now=world.now)
+    asked = question(world.view, world.fleet, world.addresses, service_id, spec, now=world.now)
     return forecast(asked, now=world.now)
 
 
@@ -343,3 +344,32 @@ def test_a_run_that_is_due_soon_is_no_consequence_of_a_change() -> None:
 
     assert found.tasks == ()
     assert found.warnings == ("tasks start when the schedule says so",)
+
+
+def test_a_plan_says_which_network_has_no_address_for_how_many() -> None:
+    world = driven("a", "b")
+    world.network("back", subnet="10.9.0.0/29")
+    world.service("other", replicas=2, task=TaskSpec(networks=attached("n-back")))
+    world.converge()
+    held = world.addresses.shortage(["n-back"])
+
+    spec = ServiceSpec(
+        name="web", mode=Replicated(replicas=3), task=TaskSpec(networks=attached("n-back"))
+    )
+    found = foretell(world, None, spec)
+
+    assert [each.action for each in found.tasks] == ["start", "wait", "wait"]
+    assert found.tasks[1].reason.startswith("network back (10.9.0.0/29) has no free address")
+    assert world.addresses.shortage(["n-back"]) == held is None
+    world.addresses.check(world.view)
+
+
+def test_an_update_in_a_full_network_is_told_as_it_would_go() -> None:
+    world = driven("a", "b")
+    world.network("back", subnet="10.9.0.0/29")
+    world.service(replicas=4, task=TaskSpec(networks=attached("n-back")))
+    world.converge()
+
+    found = foretell(world, WEB, retasked(world, force_update=1))
+
+    assert [each.action for each in found.tasks] == ["replace"] * 4

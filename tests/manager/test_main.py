@@ -143,7 +143,7 @@ def test_a_manager_that_is_asked_to_stop_does_so_at_once(tmp_path: Path) -> None
             assert code == 0, process.output()
             assert took < 1.0
             left = {item.key.partition("/")[0] for item in (await store.read("")).items}
-            assert left == {"cluster", "nodes"}
+            assert left == {"cluster", "names", "networks", "nodes", "pools"}
 
     asyncio.run(main())
 

@@ -7,11 +7,14 @@ from msgspec import Struct, structs
 
 from manager import layout
 from manager.applied import Applied
+from manager.networks.numbers import free_number
+from manager.networks.subnets import gateway_of
 from manager.view import ClusterView
 from swarm.codec import pack
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.objects import (
     Cluster,
+    Network,
     Node,
     NodeDescription,
     Observation,
@@ -23,11 +26,14 @@ from swarm.objects import (
 from swarm.specs import (
     Availability,
     ClusterSpec,
+    EndpointSpec,
     GenericResource,
+    NetworkSpec,
     NodeSpec,
     Replicated,
     Resources,
     ServiceSpec,
+    Subnet,
     Taint,
     TaskSpec,
     UpdatePolicy,
@@ -97,6 +103,7 @@ class World:
         """Add a node, with a session unless it is not `ready`."""
         node = Node(
             id=NodeId(name),
+            number=free_number(self.view),
             spec=NodeSpec(availability=availability, labels=labels or {}, taints=taints),
             description=NodeDescription(
                 hostname=f"host-{name}",
@@ -143,6 +150,7 @@ class World:
         task: TaskSpec | None = None,
         update: UpdatePolicy | None = None,
         mode: object = None,
+        endpoint: EndpointSpec | None = None,
     ) -> ServiceId:
         """Create a service as the control API does."""
         service = Service(
@@ -152,6 +160,7 @@ class World:
                 mode=mode or Replicated(replicas=replicas),
                 task=task or TaskSpec(),
                 update=update or UpdatePolicy(),
+                endpoint=endpoint or EndpointSpec(),
             ),
             created_at=self.now,
             updated_at=self.now,
@@ -206,6 +215,30 @@ class World:
         return self.write((layout.CLUSTER, Cluster(id="c", spec=spec)))
 
     # -- tasks ---------------------------------------------------------------------------
+
+    def network(
+        self,
+        name: str = "net",
+        *,
+        subnet: str = "10.9.0.0/24",
+        subnet6: str = "",
+        ingress: bool = False,
+        encrypted: bool = False,
+    ) -> NetworkId:
+        """Create a network as the control API does; its id is its name with an `n-` before."""
+        given = [Subnet(subnet=subnet), *([Subnet(subnet=subnet6)] if subnet6 else [])]
+        network = Network(
+            id=NetworkId(f"n-{name}"),
+            spec=NetworkSpec(name=name, ipv6=bool(subnet6), ingress=ingress, encrypted=encrypted),
+            vni=4097 + len(self.view.networks),
+            subnets=tuple(structs.replace(each, gateway=str(gateway_of(each))) for each in given),
+            created_at=self.now,
+        )
+        self.write(
+            (layout.network_key(network.id), network),
+            (layout.name_key(layout.NETWORK_NAMES, name), network.id),
+        )
+        return network.id
 
     def task(self, task: Task) -> Applied:
         """Write a task as the leader does."""

@@ -36,6 +36,8 @@ def test_every_problem_is_told_at_once() -> None:
         ({"cgroup_parent": "a/b"}, "cgroup_parent: "),
         ({"oom_score_adj": 1001}, "oom_score_adj: "),
         ({"host_network": True, "network_namespace": "/x"}, "network_namespace: "),
+        ({"host_network": True, "awaits_network": True}, "awaits_network: needs"),
+        ({"network_namespace": "/x", "awaits_network": True}, "awaits_network: needs"),
         ({"log": Log(path="log")}, "log.path: "),
         ({"log": Log(path="/log", max_files=-1)}, "log.max_files: "),
         (

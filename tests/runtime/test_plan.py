@@ -6,10 +6,23 @@ from hypothesis import strategies as st
 
 from runtime import constants as k
 from runtime import steps as s
+from runtime.oci.config import IdMapping
 from runtime.plan import Plan
-from runtime.spec import ContainerSpec, File, Mount, MountKind, Propagation, Resources, Rlimit
+from runtime.spec import (
+    ContainerSpec,
+    File,
+    Mount,
+    MountKind,
+    Propagation,
+    Resources,
+    Rlimit,
+    UserNamespace,
+)
 from runtime.translation import to_plan
 from tests.runtime.specs import V1, V2, make_spec
+
+IDS = (IdMapping(container_id=0, host_id=100_000, size=65_536),)
+NOBODYS = UserNamespace(uids=IDS, gids=IDS)
 
 
 def plan_of(spec: ContainerSpec, layout: Any = V1) -> Plan:
@@ -21,7 +34,8 @@ def position(plan: Plan, kind: type) -> int:
 
 
 def every(plan: Plan, kind: type) -> list[Any]:
-    return [step for step in (*plan.host, *plan.container) if isinstance(step, kind)]
+    steps = (*plan.first, *plan.host, *plan.container)
+    return [step for step in steps if isinstance(step, kind)]
 
 
 def test_a_plain_container_is_planned_step_by_step() -> None:
@@ -78,6 +92,32 @@ def test_a_given_network_namespace_is_entered_instead_of_made() -> None:
         s.EnterNamespaces(((k.CLONE_NEWNET, "/run/netns/x"),))
     ]
     assert not every(plan, s.Unshare)[0].flags & k.CLONE_NEWNET
+
+
+def test_a_network_is_offered_before_all_else_and_awaited_after_all_that_needs_none() -> None:
+    plan = plan_of(make_spec(awaits_network=True))
+
+    assert plan.first == (s.Unshare(k.CLONE_NEWNET), s.LoopbackUp(), s.OfferNetwork())
+    assert [each.flags & k.CLONE_NEWNET for each in every(plan, s.Unshare)] == [k.CLONE_NEWNET, 0]
+    awaited = position(plan, s.AwaitNetwork)
+    assert isinstance(plan.container[awaited - 1], s.PivotRoot)
+    assert isinstance(plan.container[awaited + 1], s.WriteSysctl)
+
+
+def test_a_network_in_a_user_namespace_is_offered_once_that_is_entered() -> None:
+    plan = plan_of(make_spec(awaits_network=True, user_namespace=NOBODYS))
+
+    assert plan.first == ()
+    order = [s.EnterUserNamespace, s.Unshare, s.Fork, s.LoopbackUp, s.OfferNetwork, s.AttachRoot]
+    places = [position(plan, kind) for kind in order]
+    assert places == sorted(places)
+
+
+def test_a_network_that_nobody_connects_is_neither_offered_nor_awaited() -> None:
+    plan = plan_of(make_spec())
+
+    assert plan.first == ()
+    assert every(plan, s.OfferNetwork) == every(plan, s.AwaitNetwork) == []
 
 
 def test_binds_are_opened_before_the_host_is_gone_and_attached_after() -> None:
@@ -216,6 +256,35 @@ def test_law_whatever_the_host_gains_an_undo_removes(spec: Any, layout: Any) -> 
             assert in_hierarchy_root or any(path.startswith(f"{each}/") for each in removed)
     for early, undo in enumerate(undos):
         assert not any(each.path.startswith(f"{undo.path}/") for each in undos[early + 1 :])
+
+
+@given(specs, st.booleans())
+def test_law_a_network_is_connected_between_its_making_and_all_that_needs_it(
+    spec: Any, is_mapped: bool
+) -> None:
+    spec = msgspec.structs.replace(
+        spec,
+        host_network=False,
+        awaits_network=True,
+        sysctls={"net.ipv4.conf.eth0.forwarding": "1"},
+        user_namespace=NOBODYS if is_mapped else None,
+    )
+    plan = plan_of(spec)
+
+    steps = (*plan.first, *plan.container)
+    [made] = [
+        number
+        for number, step in enumerate(steps)
+        if isinstance(step, s.Unshare) and step.flags & k.CLONE_NEWNET
+    ]
+    kinds = [type(step) for step in steps]
+    for kind in (s.LoopbackUp, s.OfferNetwork, s.AwaitNetwork):
+        assert kinds.count(kind) == 1
+    order = (s.LoopbackUp, s.OfferNetwork, s.AwaitNetwork, s.WriteSysctl, s.DropBounding, s.Execute)
+    places = [made, *(kinds.index(kind) for kind in order)]
+    assert places == sorted(places)
+    for kind in (s.Fork, s.EnterUserNamespace):  # whoever is offered it has to be process 1
+        assert kind not in kinds or kinds.index(kind) < kinds.index(s.OfferNetwork)
 
 
 @given(specs)

@@ -10,6 +10,7 @@ from runtime.outcome import ContainerState, Exited, HealthChanged, HealthStatus
 STATE = ContainerState(container_id="c", pid=7, pid_started_ticks=9, started_at=1.5)
 REPORTS = [
     wire.Claimed(),
+    wire.Offered(),
     wire.Running(STATE),
     wire.Refused("exec", 2, "exec x: no such file or directory", "check"),
     wire.Ended(Exited(container_id="c", exit_code=137, signal=9, oom_killed=True)),

@@ -13,6 +13,7 @@ from swarm.ids import ClusterId, NodeId
 from swarm.objects import Cluster, NodeDescription
 from swarm.objects import Node as NodeObject
 from swarm.specs import ClusterSpec, NodeSpec, Resources
+from tests.sim.addressing import NETWORKS
 from tests.sim.engine import EPOCH, Engine, Violated
 from tests.sim.etcd import Etcd
 from tests.sim.faults import Faults
@@ -116,11 +117,14 @@ class Simulation:
             labels = {"zone": "east" if number % 2 else "west"}
             known = NodeObject(
                 id=node.id,
+                number=number + 1,
                 spec=NodeSpec(labels=labels),
                 description=node.description,
                 created_at=EPOCH,
             )
             puts.append(Put(layout.node_key(node.id), pack(known)))
+        if "networks" in self.scenario.features:
+            puts += (Put(layout.network_key(each.id), pack(each)) for each in NETWORKS)
         self.etcd.store.apply(Commit((), tuple(puts)))
         self.etcd.publish()
 

@@ -1,8 +1,16 @@
 """Say what is not yet as wanted, after all faults have stopped."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TypeGuard
 
-from manager.decisions import Plan, UpdateMessage
+from msgspec import structs
+
+from agent.topology import Table
+from manager.decisions import Decision, Plan, UpdateMessage
+from manager.dispatch.networks import Networks
+from manager.dispatch.topology import Surroundings
+from manager.networks.addresses import Addresses
 from manager.orchestrator.depending import unmet
 from manager.orchestrator.planning import plan_service
 from manager.orchestrator.schedules import next_firing
@@ -13,12 +21,14 @@ from swarm.ids import ServiceId, TaskId
 from swarm.objects import Node, Service, Task
 from swarm.specs import Global, TaintEffect
 from swarm.states import NodeState, RunState, TaskState
+from tests.sim.addressing import full_network, left_over
 from tests.sim.node import Node as Host
 from tests.sim.node import image_works
 from tests.sim.room import holders, overcommitted, refusal, unfit, version_of, wanted_there
 
 LONGEST_RUN_S = 60.0
 LATEST_FIRING_S = 62.0
+FULL = "has no free address"
 
 
 def unfinished(view: ClusterView, fleet: Fleet, hosts: Iterable[Host], *, now: float) -> str:
@@ -27,10 +37,11 @@ def unfinished(view: ClusterView, fleet: Fleet, hosts: Iterable[Host], *, now: f
         if view.node_state(node_id) is not NodeState.READY:
             return f"node {node_id} is not ready"
     for service_id in sorted({*view.services, *(t.service_id for t in view.tasks.values())}):
-        plan = plan_service(view, service_id, fleet=fleet, now=now)
+        plan = plan_service(view, service_id, fleet=fleet, now=now, addresses=Addresses.of(view))
         for problem in _of_service(view, service_id, plan, now=now):
             return problem
-    return next(_of_hosts(view, list(hosts)), "")
+    every = list(hosts)
+    return next(chain(_of_hosts(view, every), _of_networks(view, every), left_over(view)), "")
 
 
 def _of_service(
@@ -58,7 +69,12 @@ def _of_service(
     if service is None:
         yield f"service {service_id} is gone but has tasks"
         return
-    wanted = [t for t in view.tasks_of(service_id).values() if t.desired <= TaskState.RUNNING]
+    # What was on a node that left is remembered until what follows it has one.
+    wanted = [
+        task
+        for task in view.tasks_of(service_id).values()
+        if task.desired <= TaskState.RUNNING and (not task.node_id or task.node_id in view.nodes)
+    ]
     if service.spec.is_job:
         yield from _of_job(view, service, now=now)
     else:
@@ -71,14 +87,32 @@ def _of_service(
             yield f"service {service.spec.name} has a rollout that another overtook: {rollout}"
         kept = _kept_in_spite(view, service, wanted)
         places = {task.slot or task.node_id or task.id for task in wanted if task.id not in kept}
-        if len(places) != wanted_replicas(view, service):
+        # What waits for an address of another network than its node's old task has runs beside it.
+        beside = sum(_waits_beside(view, task) for task in wanted)
+        if not 0 <= len(places) - wanted_replicas(view, service) <= beside:
             yield f"service {service.spec.name} has {len(wanted)} tasks"
         for task in wanted:
             if task.node_id and view.state(task) < TaskState.RUNNING:
                 yield f"{_name(task)} does not run yet"
-    for task in wanted:
-        if not task.node_id:
-            yield from _of_waiting(view, service, task)
+    said = {each.task_id: each.message for each in plan.decisions if _is_word(each)}
+    waiting = [_saying(task, said.get(task.id)) for task in wanted if not task.node_id]
+    # Of several that fit on a node one is tried there, and only that one finds no address.
+    is_said = any(FULL in task.message for task in waiting)
+    for task in waiting:
+        yield from _of_waiting(view, service, task, is_said=is_said)
+
+
+def _is_word(decision: Decision) -> TypeGuard[UpdateMessage]:
+    return isinstance(decision, UpdateMessage)
+
+
+def _saying(task: Task, message: str | None) -> Task:
+    """The task as it would be with the words of today."""
+    return task if message is None else structs.replace(task, message=message)
+
+
+def _waits_beside(view: ClusterView, task: Task) -> bool:
+    return not task.slot and not task.node_id and bool(full_network(view, task))
 
 
 def _gives_way_to_a_loop(view: ClusterView, service_id: ServiceId) -> bool:
@@ -132,10 +166,11 @@ def starved(view: ClusterView, service: Service, task: Task) -> str:
         if each.node_id and (each.desired > TaskState.RUNNING or each.run == task.run)
     ):
         return ""  # what was before it runs, or is to end first
-    return next(_of_waiting(view, service, task), "")
+    # Why it waits is as of when it was last tried; only in the end are words of today asked for.
+    return next(_of_waiting(view, service, task, is_said=True), "")
 
 
-def _of_waiting(view: ClusterView, service: Service, task: Task) -> Iterator[str]:
+def _of_waiting(view: ClusterView, service: Service, task: Task, *, is_said: bool) -> Iterator[str]:
     """A task without a node says why, and there is none that would do."""
     if not task.message:
         yield f"{_name(task)} waits and does not say why"
@@ -158,7 +193,12 @@ def _of_waiting(view: ClusterView, service: Service, task: Task) -> Iterator[str
             continue
         if _is_evicted_from(view, node, task):
             continue
-        if not most or wanted_there(view, node, task) < most:
+        if most and wanted_there(view, node, task) >= most:
+            continue
+        if full_network(view, task):
+            if not is_said:
+                yield f"{_name(task)} does not say that its network is full: {task.message}"
+        else:
             yield f"{_name(task)} starves: {node.id} would do, but {task.message}"
 
 
@@ -174,7 +214,7 @@ def _of_hosts(view: ClusterView, hosts: list[Host]) -> Iterator[str]:
     expected = {
         task.id
         for task in view.tasks.values()
-        if task.node_id
+        if task.node_id in view.nodes
         and task.desired <= TaskState.RUNNING
         and view.state(task) is TaskState.RUNNING
     }
@@ -189,6 +229,23 @@ def _of_hosts(view: ClusterView, hosts: list[Host]) -> Iterator[str]:
     kept = {task_id for host in hosts for task_id in host.containers}
     if strays := kept - view.tasks.keys():
         yield f"containers of no task are left: {sorted(strays)}"
+
+
+def _of_networks(view: ClusterView, hosts: list[Host]) -> Iterator[str]:
+    """Every agent knows what a new session would tell it, and nothing else."""
+    networks = Networks.of(view)
+    for host in hosts:
+        if host.id in view.sessions and host.is_up:
+            known = host.tasks.assignments.topology
+            known.check()
+            there = Table()
+            there.take(Surroundings(host.id, networks).open())
+            if differing := {
+                key
+                for key in known.records.keys() | there.records.keys()
+                if known.records.get(key) != there.records.get(key)
+            }:
+                yield f"{host.id} is wrong about {', '.join(sorted(differing))}"
 
 
 def _works(view: ClusterView, service_id: ServiceId, version: int) -> bool:

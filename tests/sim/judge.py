@@ -20,6 +20,7 @@ from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Observation, Task
 from swarm.specs import UpdateOrder
 from swarm.states import TaskState
+from tests.sim.addressing import Addressing
 from tests.sim.ending import unfinished
 from tests.sim.engine import Clock, Engine, Violated
 from tests.sim.graces import Graces
@@ -52,6 +53,7 @@ class Judge:
         self._graces = Graces(engine, self._object)
         self._ledgers = Ledgers(self._object)
         self._starving = Starving(engine, self._object)
+        self._addressing = Addressing(self._object)
         self.reverted: Counter[ServiceId] = Counter()
 
     def decided(self, manager: str, view: ClusterView, plan: Plan, *, now: float) -> None:
@@ -81,6 +83,7 @@ class Judge:
             if change.key == layout.LEADER and (change.value is None or not self._leading):
                 self._leading = change.mod_revision if change.value is not None else 0
         self._check_slots(batch, plea)
+        self._addressing.committed(self.view, batch)
         if plea is not None:
             self.reverted.update(_rewritten(batch))
         applied = self.view.apply(batch.changes, batch.revision, now=self._engine.epoch)
@@ -88,6 +91,8 @@ class Judge:
         self.fleet.sync(self.view, applied)
         for task_id in applied.tasks:
             self._check_forward(task_id)
+        if applied.tasks or applied.endpoints:
+            self._addressing.check(self.view)
         for event in applied.events:
             reason = event.attributes.get("reason", "")
             self._engine.tell(

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
+from agent.topology import Table
 from manager import layout, leadership
 from manager.agenda import Agenda, Due, priorities
 from manager.applied import Applied
@@ -29,8 +30,10 @@ from manager.decisions import (
 )
 from manager.dispatch.arrivals import arrive
 from manager.dispatch.assignments import Assignments
+from manager.dispatch.networks import Audience, Networks
 from manager.dispatch.sessions import SILENT_PERIODS, Sessions
 from manager.dispatch.statuses import Reported, expected, record
+from manager.dispatch.topology import Surroundings
 from manager.election import (
     Announce,
     Await,
@@ -61,6 +64,7 @@ from manager.election import (
 )
 from manager.groups import check, split
 from manager.liveness import Liveness
+from manager.networks.addresses import Addresses
 from manager.orchestrator.planning import plan_service
 from manager.orchestrator.reaping import plan_node
 from manager.scheduler.fleet import Fleet
@@ -80,11 +84,13 @@ from manager.store import (
 from manager.view import ClusterView
 from swarm.codec import pack
 from swarm.dispatch import (
+    Diff,
     FromAgent,
     Goodbye,
     Heartbeat,
     HeartbeatAck,
     Hello,
+    Snapshot,
     StatusAck,
     StatusBatch,
     Welcome,
@@ -106,11 +112,14 @@ LONGEST_WAIT_S = 10.0
 class Line:
     """One connected agent."""
 
-    def __init__(self, stream: Stream, session_id: str, revision: int) -> None:
+    def __init__(self, stream: Stream, session_id: str, revision: int, networks: Networks) -> None:
         self.stream = stream
         self.session_id = session_id
         self.revision = revision
-        self.assignments = Assignments(stream.node_id)
+        self.surroundings = Surroundings(stream.node_id, networks)
+        self.assignments = Assignments(stream.node_id, surroundings=self.surroundings)
+        self.told = Table()
+        self.is_moved = False
         self.touched: dict[TaskId, None] = {}
         self.sequence = 0
         self.statuses: list[Observation] = []
@@ -123,6 +132,7 @@ class Term:
         self.fence = fence
         self.stretch: Unchanged | None = Unchanged(fence.key, fence.create_revision)
         self.fleet = Fleet.of(view)
+        self.addresses = Addresses.of(view)
         self.liveness = liveness
         self.agenda = Agenda(priorities=partial(priorities, view))
         self.conflicts = 0
@@ -183,6 +193,7 @@ class Manager:
         self.is_up, self.is_serving, self.term = True, False, None
         self.doom = None
         self.view = ClusterView()
+        self.networks = Networks.of(self.view)
         self.sessions = Sessions()
         self.lines: dict[NodeId, Line] = {}
         self._streams: set[Stream] = set()
@@ -259,14 +270,23 @@ class Manager:
             if (line := self.lines.get(node_id)) is not None:
                 line.touched.update(dict.fromkeys(tasks))
                 self._later(0.0, lambda line=line: self._write(line))
+        self._move(self.networks.take(self.view, applied))
         for node_id in applied.nodes:
             self._reconsider(node_id)
         if (term := self.term) is not None:
             term.fleet.sync(self.view, applied)
+            term.addresses.sync(self.view, applied)
             term.liveness.observe(self.view, applied, now=self._at())
             term.agenda.note(applied)
             term.nodes.update(dict.fromkeys(sorted(applied.nodes)))
             self._later(0.0, self._go_on)
+
+    def _move(self, audience: Audience) -> None:
+        for node_id in sorted(self.lines):
+            if audience.is_all or node_id in audience.nodes:
+                line = self.lines[node_id]
+                line.is_moved = True
+                self._later(0.0, lambda line=line: self._write(line))
 
     def _caught_up(self, revision: int, then: Callable[[], None]) -> None:
         self._waiting.append((revision, then))
@@ -430,6 +450,7 @@ class Manager:
         term = Term(fence, self.view, liveness)
         term.agenda.add(sorted(self.view.services))
         term.agenda.add(sorted(self.view.services_with_tasks()))
+        term.agenda.add(sorted(self.view.endpoints))
         self.term = term
         self._judge.took_office(self.id, self.clock)
         self._tell(f"takes office; {len(doubted)} nodes are in doubt")
@@ -499,6 +520,7 @@ class Manager:
             slots=due.slots,
             most=self._most_starts,
             least_priority=due.priority,
+            addresses=term.addresses,
         )
         term.agenda.follow(plan)
         self._enact(term, plan, lambda: term.agenda.add((due.service_id,)))
@@ -660,7 +682,7 @@ class Manager:
 
     def _open(self, stream: Stream, hello: Hello, session: Session, revision: int) -> None:
         node_id = stream.node_id
-        line = Line(stream, session.session_id, revision)
+        line = Line(stream, session.session_id, revision, self.networks)
         self.sessions.begin(
             node_id, session.session_id, heartbeat_s=HEARTBEAT_S, now=self._engine.now
         )
@@ -681,15 +703,24 @@ class Manager:
             )
         )
         if snapshot is not None:
-            stream.to_node(snapshot)
+            self._send(line, snapshot)
+        self._later(0.0, lambda: self._write(line))
         self._next_arrival(node_id)
 
     def _write(self, line: Line) -> None:
         touched, line.touched = line.touched, {}
-        if self.lines.get(line.stream.node_id) is line and touched:
+        is_due = line.is_moved or line.assignments.is_due
+        line.is_moved = False
+        if self.lines.get(line.stream.node_id) is line and (touched or is_due):
             diff = line.assignments.diff(self.view, touched)
             if diff is not None:
-                line.stream.to_node(diff)
+                self._send(line, diff)
+
+    def _send(self, line: Line, message: Snapshot | Diff) -> None:
+        """Send, and see that the agent was told just what there is of its networks."""
+        line.told.take(message.topology)
+        line.surroundings.check(line.told.records.values())
+        line.stream.to_node(message)
 
     def _drop(self, line: Line) -> None:
         line.stream.close(by="manager")

@@ -14,8 +14,13 @@ from msgspec import structs
 from agent.reports import Reports
 from agent.tasks import Tasks
 from manager.dispatch import statuses
+from manager.dispatch.bulletins import Bulletin
+from manager.dispatch.networks import Networks
 from manager.freshness import Freshness
 from manager.liveness import Liveness
+from manager.networks import reaching
+from manager.networks.addresses import Addresses
+from manager.networks.ranges import Range
 from manager.orchestrator import (
     draft,
     job_slots,
@@ -32,6 +37,7 @@ from manager.orchestrator.attempts import Attempt, Phase
 from manager.scheduler import preempting, room
 from manager.store import Commit
 from manager.view import ClusterView
+from swarm.states import TaskState
 from tests.sim import manager as leading
 
 PLENTY = 1 << 40
@@ -291,3 +297,67 @@ def equals_give_way(patch: pytest.MonkeyPatch) -> None:
         return load.ask.service_id != ask.service_id and load.ask.priority <= ask.priority
 
     patch.setattr(preempting, "_ranks_below", ranks_below)
+
+
+# -- networks ----------------------------------------------------------------------------
+
+
+@mutation
+def addresses_are_free_once_their_task_is_to_stop(patch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the end of who has it."""
+    real = Addresses._put_task
+
+    def put_task(self: Addresses, view: ClusterView, task: Any) -> None:
+        if task.desired > TaskState.RUNNING:
+            task = structs.replace(task, attachments=())
+        real(self, view, task)
+
+    patch.setattr(Addresses, "_put_task", put_task)
+
+
+@mutation
+def services_give_their_addresses_up_at_every_update(patch: pytest.MonkeyPatch) -> None:
+    """Whoever remembers where a service was finds nobody there."""
+    real = reaching._virtual
+
+    def virtual(view: Any, service: Any, networks: Any, kept: Any, addresses: Any) -> Any:
+        if service.spec_version > 1 and not view.ledgers.get(service.id):
+            kept = {}
+        return real(view, service, networks, kept, addresses)
+
+    patch.setattr(reaching, "_virtual", virtual)
+
+
+@mutation
+def endpoints_outlive_their_services(patch: pytest.MonkeyPatch) -> None:
+    """What was chosen for a service that is removed stays taken."""
+    patch.setattr(reaching, "_without_service", lambda *given: reaching.Reach())
+
+
+@mutation
+def those_who_wait_do_not_hear_of_freed_addresses(patch: pytest.MonkeyPatch) -> None:
+    """A pool seems to be as full as it ever was."""
+    patch.setattr(Range, "release", lambda self, address: None)
+
+
+@mutation
+def nobody_is_told_what_left_a_network(patch: pytest.MonkeyPatch) -> None:
+    """Only what is new or different is told."""
+    real = Bulletin.since
+
+    def since(self: Bulletin, number: int) -> Any:
+        found = real(self, number)
+        return found and structs.replace(found, gone=())
+
+    patch.setattr(Bulletin, "since", since)
+
+
+@mutation
+def tasks_of_silent_nodes_seem_to_answer(patch: pytest.MonkeyPatch) -> None:
+    """That a node is down changes nothing of what others are told."""
+    real = Networks.take
+
+    def take(self: Networks, view: ClusterView, applied: Any) -> Any:
+        return real(self, view, structs.replace(applied, nodes=frozenset()))
+
+    patch.setattr(Networks, "take", take)

@@ -10,13 +10,26 @@ from msgspec import Struct
 
 from agent import session as sessions
 from agent.assignments import Gap
-from agent.effects import Abandon, Delete, Effect, Kill, Prepare, Signal, Start, Wait
+from agent.effects import (
+    Abandon,
+    Connect,
+    Delete,
+    Effect,
+    Kill,
+    Leave,
+    Prepare,
+    Route,
+    Signal,
+    Start,
+    Wait,
+)
 from agent.events import (
     Abandoned,
     Event,
     Examined,
     Exited,
     GraceExpired,
+    Left,
     Prepared,
     PrepareFailed,
     Started,
@@ -44,6 +57,9 @@ from tests.sim.network import Network, Stream
 
 CRASHING, ILL, FINITE = "bad", "ill", "job"
 """What may be part of an image's name."""
+
+
+LEAVES_S = 0.3
 
 
 def image_works(image: str) -> bool:
@@ -302,6 +318,8 @@ class Node:
     def _perform(self, effect: Effect) -> None:
         engine = self._engine
         match effect:
+            case Route() | Connect():
+                pass
             case Prepare(task_id=task_id):
                 self._prepare(task_id)
             case Start(task_id=task_id):
@@ -310,6 +328,8 @@ class Node:
                 if task_id in self._abandonable:
                     self._abandonable.discard(task_id)
                     self._answer(0.0, task_id, Abandoned())
+            case Leave(task_id=task_id):
+                self._answer(LEAVES_S, task_id, Left())
             case Signal(task_id=task_id):
                 container = self.containers.get(task_id)
                 if container is None or not container.ignores_signals:

@@ -91,6 +91,9 @@ FEATURES: tuple[str, ...] = (
 )
 """What services may have."""
 
+LATER_FEATURES: tuple[str, ...] = ("networks",)
+"""The same; drawn apart, so that seeds without them stay the runs that they were."""
+
 FAULTS: dict[str, int] = {
     "containers exit": 4,
     "agent dies": 2,
@@ -150,6 +153,9 @@ def draw(seed: int) -> Scenario:
     random = Random(f"scenario/{seed}")
     share = random.choice((0.2, 0.4, 0.6))
     features = frozenset(each for each in FEATURES if random.random() < share)
+    for each in LATER_FEATURES:
+        if Random(f"{each}/{seed}").random() < 0.4:
+            features |= {each}
     lasts_s = LONG_S if {"jobs", "schedules"} <= features else USUAL_S
     pace = lasts_s / USUAL_S
     commands = _some(random, OPTIONAL_COMMANDS, 0.5) | COMMANDS

@@ -13,6 +13,7 @@ from swarm.specs import (
     ContainerSpec,
     Dependency,
     DependencyCondition,
+    EndpointMode,
     EndpointSpec,
     FailureAction,
     GenericResource,
@@ -23,6 +24,7 @@ from swarm.specs import (
     NodeSpec,
     Placement,
     Port,
+    Protocol,
     PublishMode,
     Replicated,
     ReplicatedJob,
@@ -39,6 +41,7 @@ from swarm.specs import (
     UpdateOrder,
     UpdatePolicy,
 )
+from tests.networks import attached
 from tests.sim.node import CRASHING, FINITE, ILL, image_works
 
 MOST_REPLICAS = 8
@@ -64,7 +67,8 @@ class Wishes:
             autoscale=self._autoscale(dice, mode),
             max_unavailable=dice.choice((0, 0, 1, 2)),
         )
-        return structs.replace(spec, task=self._task(spec, 0, dice, others))
+        spec = structs.replace(spec, task=self._task(spec, 0, dice, others))
+        return self._within_networks(self._published(spec, dice), dice)
 
     def renewed(self, spec: ServiceSpec, dice: Random) -> ServiceSpec:
         """The same service, of another version."""
@@ -74,7 +78,7 @@ class Wishes:
         if dice.random() < 0.3:
             spec = structs.replace(spec, update=self._policy(dice), rollback=self._policy(dice))
             spec = structs.replace(spec, autoscale=self._autoscale(dice, spec.mode))
-        return structs.replace(spec, task=task)
+        return self._within_networks(structs.replace(spec, task=task), dice)
 
     def mended(self, spec: ServiceSpec) -> ServiceSpec:
         """The same service, with an image that works."""
@@ -163,7 +167,7 @@ class Wishes:
             depends_on=self._dependencies(dice, others),
             priority=dice.choice((0, 10, 50)) if self._draws("priorities", dice, 1.0) else 0,
             force_update=force_update,
-            networks=("host",) if spec.endpoint.ports else (),
+            networks=attached("host") if _is_on_nodes(spec) else (),
         )
 
     def _container(self, dice: Random, *, is_job: bool) -> ContainerSpec:
@@ -231,6 +235,24 @@ class Wishes:
         number = dice.choice((8080, 8081))
         return EndpointSpec(ports=(Port(target=number, published=number, mode=PublishMode.HOST),))
 
+    def _published(self, spec: ServiceSpec, dice: Random) -> ServiceSpec:
+        """Ports that every node has, and how its name is answered; they stay what they are."""
+        if "networks" not in self._features or spec.endpoint.ports:
+            return spec
+        ports = (Port(target=80), Port(target=53, protocol=Protocol.UDP))
+        endpoint = EndpointSpec(
+            mode=dice.choice((EndpointMode.VIP, EndpointMode.VIP, EndpointMode.DNSRR)),
+            ports=ports[: dice.choice((0, 0, 1, 2))],
+        )
+        return structs.replace(spec, endpoint=endpoint)
+
+    def _within_networks(self, spec: ServiceSpec, dice: Random) -> ServiceSpec:
+        """Tasks that do not have their nodes' network are in some of the swarm's."""
+        if "networks" not in self._features or spec.task.is_on_host:
+            return spec
+        names = dice.choice(((), ("back",), ("back",), ("front",), ("front", "back")))
+        return structs.replace(spec, task=structs.replace(spec.task, networks=attached(*names)))
+
     def _draws(self, feature: str, dice: Random, probability: float) -> bool:
         """Whether this one has a feature, if the run does."""
         draws = dice.random() < probability
@@ -240,3 +262,8 @@ class Wishes:
 def works(spec: ServiceSpec) -> bool:
     """Whether its containers run, as far as the image goes."""
     return image_works(spec.task.container.image)
+
+
+def _is_on_nodes(spec: ServiceSpec) -> bool:
+    """Whether it publishes ports of the nodes that its tasks are on."""
+    return any(each.mode is PublishMode.HOST for each in spec.endpoint.ports)

@@ -24,6 +24,7 @@ from swarm.specs import (
     Ulimit,
     UpdatePolicy,
 )
+from tests.networks import attached
 
 GOOD = ContainerSpec(
     image="busybox:1.36@sha256:" + "0" * 64,
@@ -178,14 +179,14 @@ def test_all_problems_are_told_at_once() -> None:
             "task.placement.constraints[1]",
             "neither",
         ),
-        (service(networks=("web",)), "task.networks[0]", "no network 'web'"),
+        (service(networks=attached("web", "web")), "task.networks[1]", "given twice"),
         (
-            service(networks=("none", "host"), container=replace(GOOD, sysctls={})),
+            service(networks=attached("none", "host"), container=replace(GOOD, sysctls={})),
             "task.networks",
             "exclude",
         ),
         (
-            service(networks=("host",)),
+            service(networks=attached("host")),
             "task.container.sysctls[net.core.somaxconn]",
             "change the host",
         ),

@@ -8,6 +8,7 @@ from swarm.errors import Invalid
 from swarm.ids import NodeId
 from swarm.objects import Node, NodeDescription
 from swarm.specs import ContainerSpec, NodeSpec, Placement, Role, TaskSpec
+from tests.networks import attached
 
 NODE = Node(
     id=NodeId("Abc123"),
@@ -91,8 +92,8 @@ def test_a_malformed_constraint_says_what_is_wrong_and_how_to_write_it(
     ("spec", "implied"),
     [
         (TaskSpec(), False),
-        (TaskSpec(networks=("none",)), False),
-        (TaskSpec(networks=("host",)), True),
+        (TaskSpec(networks=attached("none")), False),
+        (TaskSpec(networks=attached("host")), True),
         (TaskSpec(container=ContainerSpec(privileged=True)), True),
         (TaskSpec(container=ContainerSpec(privileged=True, host_user_namespace=True)), False),
     ],

@@ -88,6 +88,10 @@ class FakeSwarm(
         self.revisions: list[objects_pb2.Revision] = []
         self.secrets: list[control_pb2.SecretView] = []
         self.configs: list[control_pb2.ConfigView] = []
+        self.networks: list[control_pb2.NetworkView] = []
+        self.members: dict[str, control_pb2.InspectNetworkResponse] = {}
+        self.reports: list[control_pb2.NetworkReport] = []
+        self.connected = control_pb2.ConnectNetworkResponse(addresses=["10.0.1.9"])
         self.cluster_spec = specs_pb2.ClusterSpec(task_history_limit=9, heartbeat_s=1)
         self.plan = control_pb2.PlanServiceResponse()
         self.explanation = control_pb2.ExplainPlacementResponse()

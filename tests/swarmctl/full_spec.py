@@ -44,6 +44,7 @@ from swarm.specs import (
     UpdateOrder,
     UpdatePolicy,
 )
+from tests.networks import attached
 
 POLICY = UpdatePolicy(
     parallelism=2,
@@ -148,7 +149,7 @@ FULL = ServiceSpec(
             ),
             strategy=Strategy.BINPACK,
         ),
-        networks=("host",),
+        networks=attached("host"),
         force_update=3,
         log_driver=LogDriver(name="json-file", options={"max-file": "2"}),
         priority=5,

@@ -3,9 +3,9 @@
 import pytest
 from msgspec.structs import fields
 
-from swarm.errors import Invalid
+from swarm.errors import Invalid, Refused
 from swarm.specs import Mount
-from swarmctl.blame import blamed, refusal
+from swarmctl.blame import blamed, reblamed, refusal
 from swarmctl.main import command, told
 from swarmctl.mounts import parse_mount
 
@@ -97,3 +97,15 @@ def test_every_field_of_a_mount_is_told_by_the_key_that_sets_it(field: str) -> N
     mount = parse_mount(f"{key}={EXAMPLES[field]}{'' if field == 'target' else ',target=/y'}")
 
     assert getattr(mount, field) != getattr(Mount(target="/y"), field)
+
+
+def test_what_somebody_else_has_is_told_under_its_flag() -> None:
+    error = Refused("endpoint.ports[0].published: 80/tcp is published by service api", hint="no")
+
+    found = reblamed(error, is_update=True)
+
+    assert isinstance(found, Refused)
+    assert found.message == "--publish-add: published: 80/tcp is published by service api"
+    assert found.hint == "no"
+    plain = Refused("service name web is already taken by service x")
+    assert reblamed(plain, is_update=False).message == plain.message

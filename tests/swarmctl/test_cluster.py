@@ -50,18 +50,26 @@ def test_what_would_break_the_swarm_is_refused(flags: ClusterFlags, words: str) 
         changed(ClusterSpec(), flags)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "data_path_addr",
-        "data_path_port",
-        "default_addr_pool",
-        "default_addr_pool_mask_length",
-        "force_new_cluster",
-    ],
-)
-def test_flags_of_docker_that_lead_nowhere_are_refused_with_the_reason(name: str) -> None:
-    with pytest.raises(Invalid, match=f"--{name.replace('_', '-')} is not supported: .{{20}}"):
-        refuse(**{name: "x"})
+def test_pools_are_taken_over_and_told_of_under_their_flags() -> None:
+    flags = ClusterFlags(
+        default_addr_pool=("10.20.0.0/16,10.30.0.0/16", "10.40.0.0/16"),
+        default_addr_pool_mask_length=26,
+        data_path_port=7789,
+    )
 
-    refuse(**{name: ""})
+    spec = changed(ClusterSpec(), flags)
+
+    assert spec.address_pools == ("10.20.0.0/16", "10.30.0.0/16", "10.40.0.0/16")
+    assert (spec.subnet_bits, spec.data_path_port) == (26, 7789)
+    with pytest.raises(Invalid) as caught:
+        changed(ClusterSpec(), ClusterFlags(default_addr_pool=("x",), data_path_port=1))
+    assert [each.partition(":")[0] for each in caught.value.problems] == [
+        "--default-addr-pool", "--default-addr-pool", "--data-path-port",
+    ]  # fmt: skip
+
+
+def test_a_flag_of_docker_that_leads_nowhere_is_refused_with_the_reason() -> None:
+    with pytest.raises(Invalid, match=r"--force-new-cluster is not supported: .{20}"):
+        refuse(force_new_cluster=True)
+
+    refuse(force_new_cluster=False)

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from swarm.api.v1 import control_pb2, images_pb2, objects_pb2
+from swarm.api.v1 import control_pb2, images_pb2, objects_pb2, specs_pb2
 from swarm.codec import to_message
 from swarm.errors import Invalid
 from swarm.specs import (
@@ -14,6 +14,7 @@ from swarm.specs import (
     Limits,
     Mount,
     MountKind,
+    NetworkAttachment,
     Placement,
     ReplicatedJob,
     Resources,
@@ -28,14 +29,17 @@ from swarmctl.details import (
     NODE_OPTIONAL,
     SERVICE_OPTIONAL,
     image_detail,
+    inspected_task,
     node_detail,
     service_detail,
     spec_detail,
     task_detail,
 )
 from swarmctl.inspecting import inspected
+from swarmctl.pipes import as_json
 from swarmctl.pretty import pretty_node, pretty_service
 from swarmctl.templates import render
+from tests.networks import attached
 from tests.swarmctl.answers import DIGEST, NOW, image, node, task
 
 SPEC = ServiceSpec(
@@ -62,7 +66,7 @@ SPEC = ServiceSpec(
         reservations=Resources(cpu_millis=250),
         restart=RestartPolicy(condition=RestartCondition.ON_FAILURE, delay_s=0.5, max_attempts=2),
         placement=Placement(constraints=("node.role==worker",)),
-        networks=("host",),
+        networks=attached("host"),
         force_update=1,
     ),
 )
@@ -358,3 +362,65 @@ def test_labels_of_nodes_and_services_are_in_order() -> None:
     for found in (of_node, of_service):
         assert isinstance(found, dict)
         assert list(found["Labels"]) == sorted(labels)
+
+
+NETWORK = objects_pb2.Network(
+    id="n1",
+    spec=specs_pb2.NetworkSpec(name="back", attachable=True),
+    subnets=[
+        specs_pb2.Subnet(subnet="10.0.1.0/24", gateway="10.0.1.1"),
+        specs_pb2.Subnet(subnet="fd00::/64"),
+    ],
+)
+
+
+def networked() -> control_pb2.ServiceView:
+    wanted = (NetworkAttachment(target="n1", aliases=("db",)),)
+    message = view(replace(SPEC, task=replace(SPEC.task, networks=wanted)))
+    message.networks.append(NETWORK)
+    message.endpoint.ports.add(target=80, published=30001)
+    own = message.endpoint.virtual_addresses.add(network_id="n1")
+    own.addresses.extend(("10.0.1.2", "fd00::2"))
+    return message
+
+
+def test_an_endpoint_is_as_it_was_decided() -> None:
+    detail = service_detail(networked())
+
+    assert detail["Endpoint"] == {
+        "Spec": {"Mode": "vip"},
+        "Ports": [
+            {"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 30001, "PublishMode": "ingress"}
+        ],
+        "VirtualIPs": [
+            {"NetworkID": "n1", "Addr": "10.0.1.2/24"},
+            {"NetworkID": "n1", "Addr": "fd00::2/64"},
+        ],
+    }
+    assert '"Networks":[{"Target":"n1","Aliases":["db"]}]' in as_json(detail["Spec"])
+
+
+def test_people_read_names_of_networks() -> None:
+    text = pretty_service(networked())
+
+    assert "Networks:               back (as db)\n" in text
+    assert " PublishedPort:         30001\n" in text
+
+
+def test_a_task_shows_its_addresses_and_the_ports_of_its_node() -> None:
+    shown = task("t1")
+    held = shown.task.attachments.add(network_id="n1")
+    held.addresses.extend(("10.0.1.3", "fd00::3"))
+    shown.observation.ports.add(target=80, published=32801, mode=specs_pb2.PUBLISH_MODE_HOST)
+    answer = control_pb2.InspectTaskResponse(task=shown, networks=[NETWORK])
+
+    detail = inspected_task(answer)
+
+    assert render("{{range .NetworksAttachments}}{{.Addresses}}{{end}}", detail) == (
+        "[10.0.1.3/24 fd00::3/64]"
+    )
+    assert render("{{range .NetworksAttachments}}{{.Network.Spec.Name}}{{end}}", detail) == "back"
+    assert render("{{range .Status.PortStatus.Ports}}{{.PublishedPort}}{{end}}", detail) == "32801"
+    assert "NetworksAttachments" not in inspected_task(
+        control_pb2.InspectTaskResponse(task=task("t1"))
+    )

@@ -74,11 +74,13 @@ def test_events_are_selected_by_what_they_are_about() -> None:
             kind="task", action="running", id="t1", name="web.1", attributes={"node_id": "n2"}
         ),
         objects_pb2.Event(kind="node", action="down", id="n1", name="alpha"),
+        objects_pb2.Event(kind="network", action="connect", id="b1", name="back"),
     ]
 
     def kinds(*filters: str) -> list[str]:
         return [each.kind for each in selected(events, filters, EVENT_TESTS)]
 
+    assert kinds("network=back") == ["network"]
     assert kinds("service=web") == ["service", "task"]
     assert kinds("type=node", "type=task") == ["task", "node"]
     assert kinds("node=n2") == kinds("task=t1") == ["task"]

@@ -5,9 +5,11 @@ import pytest
 from swarm.api.v1 import control_pb2, objects_pb2, specs_pb2
 from swarmctl.rows import (
     Detail,
+    host_ports,
     image_rows,
     manager_status,
     node_row,
+    printed_ports,
     service_row,
     task_error,
     task_state,
@@ -286,3 +288,40 @@ def test_an_image_has_a_row_per_name_and_one_without_names() -> None:
     ]
     assert rows[0]["CreatedSince"] == "about a minute ago"
     assert rows[0]["Size"] == "4.26MB"
+
+
+def test_ports_that_follow_each_other_are_one_range() -> None:
+    port = specs_pb2.Port
+    found = [port(target=80 + n, published=8000 + n) for n in (2, 0, 1)]
+    found += [port(target=80, published=9000), port(target=90, published=9001)]
+    found += [
+        port(target=53, published=53, ip="10.1.2.3"),
+        port(target=53, published=53, ip="fd00::1"),
+    ]
+    found += [port(target=80, published=8000, protocol=specs_pb2.PROTOCOL_SCTP), port(target=5)]
+
+    assert printed_ports(found).split(", ") == [
+        "*:8000-8002->80-82/tcp",
+        "*:9000->80/tcp",
+        "*:9001->90/tcp",
+        "*:8000->80/sctp",
+        "10.1.2.3:53->53/tcp",
+        "[fd00::1]:53->53/tcp",
+    ]
+
+
+def test_a_service_lists_what_every_node_has_and_its_tasks_what_theirs_have() -> None:
+    on_node = specs_pb2.Port(target=90, published=90, mode=specs_pb2.PUBLISH_MODE_HOST)
+    open_port = specs_pb2.Port(target=80)
+    spec = specs_pb2.ServiceSpec(
+        name="web", endpoint=specs_pb2.EndpointSpec(ports=[open_port, on_node])
+    )
+    decided = objects_pb2.ServiceEndpoint(ports=[specs_pb2.Port(target=80, published=30001)])
+    view = control_pb2.ServiceView(service=objects_pb2.Service(spec=spec), endpoint=decided)
+    running = task("t")
+    running.observation.ports.add(target=90, published=32801, mode=specs_pb2.PUBLISH_MODE_HOST)
+
+    assert service_row(view, Detail())["Ports"] == "*:30001->80/tcp"
+    assert host_ports(view) == "*:90->90/tcp"
+    [row] = task_rows([running], Detail(), now=NOW, ports={"id-of-web": host_ports(view)})
+    assert row["Ports"] == "*:32801->90/tcp"

@@ -15,6 +15,7 @@ from swarm.specs import (
     Limits,
     Mount,
     MountKind,
+    NetworkAttachment,
     Placement,
     Replicated,
     Resources,
@@ -27,7 +28,8 @@ from swarm.specs import (
 )
 from swarmctl.flags import CreateFlags, ServiceFlags, UpdateFlags
 from swarmctl.modes import scaled
-from swarmctl.specs import created, network_name, parse_ulimit, updated
+from swarmctl.specs import created, parse_ulimit, updated
+from tests.networks import attached
 
 SPEC = ServiceSpec(
     name="web",
@@ -50,7 +52,7 @@ SPEC = ServiceSpec(
             devices=(Device(source="/dev/zero", target="/dev/z"),),
         ),
         placement=Placement(constraints=("node.role==worker", "node.labels.zone != east")),
-        networks=("host",),
+        networks=attached("host"),
         force_update=4,
     ),
 )
@@ -64,7 +66,13 @@ def create(shared: dict[str, Any] | None = None, **own: Any) -> ServiceSpec:
 def update(
     spec: ServiceSpec = SPEC, shared: dict[str, Any] | None = None, **own: Any
 ) -> ServiceSpec:
-    return updated(spec, ServiceFlags(**(shared or {})), UpdateFlags(**own), environ={})
+    return updated(
+        spec,
+        ServiceFlags(**(shared or {})),
+        UpdateFlags(**own),
+        environ={},
+        network_ids={"back": "id-of-back"},
+    )
 
 
 def test_a_service_needs_no_more_than_an_image() -> None:
@@ -145,7 +153,7 @@ def test_every_flag_of_create_finds_its_field() -> None:
                 condition=RestartCondition.ON_FAILURE, delay_s=0.5, max_attempts=3, window_s=60.0
             ),
             placement=Placement(constraints=("node.role==worker",), max_replicas_per_node=2),
-            networks=("host",),
+            networks=attached("host"),
         ),
     )
 
@@ -183,7 +191,7 @@ def test_every_flag_of_create_finds_its_field() -> None:
         ({}, {"sysctl": ("net.a",)}, "--sysctl 'net.a'"),
         ({}, {"ulimit": ("nofile",)}, "--ulimit: 'nofile'"),
         ({}, {"mount": ("x",)}, "--mount: 'x'"),
-        ({}, {"network": ("name=host,alias=x",)}, "--network: 'alias=x' is for networks"),
+        ({}, {"network": ("alias=x",)}, "--network: 'alias=x' has no name"),
     ],
 )
 def test_what_only_flags_can_get_wrong_is_refused_by_name(
@@ -292,7 +300,7 @@ def test_service_labels_constraints_and_networks_have_pairs() -> None:
 
     assert spec.labels == {"tier": "back"}
     assert spec.task.placement.constraints == ("node.id==x",)
-    assert spec.task.networks == ("none",)
+    assert spec.task.networks == attached("none")
 
 
 def test_zero_and_false_are_values_not_absences() -> None:
@@ -313,6 +321,25 @@ def test_a_global_service_has_no_replicas_to_set() -> None:
             attempt()
 
 
-def test_ulimits_and_networks_have_long_forms() -> None:
+def test_networks_are_changed_by_name_though_a_spec_has_their_ids() -> None:
+    spec = replace(SPEC, task=replace(SPEC.task, networks=attached("id-of-back", "id-of-front")))
+
+    renamed = update(spec, network_add=("name=back,alias=db",))
+    removed = update(spec, network_rm=("back",), network_add=("new",))
+
+    assert renamed.task.networks == (
+        NetworkAttachment(target="id-of-back", aliases=("db",)),
+        *attached("id-of-front"),
+    )
+    assert removed.task.networks == attached("id-of-front", "new")
+
+
+def test_ports_that_are_to_be_chosen_do_not_replace_each_other() -> None:
+    spec = update(publish_add=("80", "81", "8080:80"))
+
+    assert [port.target for port in spec.endpoint.ports] == [80, 81, 80]
+    assert [p.target for p in update(spec, publish_add=("8080:82",)).endpoint.ports] == [80, 81, 82]
+
+
+def test_ulimits_have_a_long_form() -> None:
     assert parse_ulimit("nofile=-1") == Ulimit(name="nofile", soft=-1, hard=-1)
-    assert (network_name("host"), network_name("name=none")) == ("host", "none")

@@ -1,4 +1,4 @@
-"""Run tests in a Debian kernel with cgroup v2 only, emulated.
+"""Run tests in a Debian kernel with cgroup v2 only and WireGuard, emulated.
 
 usage: python -m tests.vm [--timeout SECONDS] [PYTEST-ARGUMENT...]
        python -m tests.vm [--timeout SECONDS] --quick
@@ -26,7 +26,7 @@ QUICK = tuple(
     f"tests/kernel/test_{name}.py"
     for name in (
         "cgroup_v2", "cgroups", "limits", "pause", "preparing", "lifecycle", "refusals",
-        "user_namespaces",
+        "user_namespaces", "encryption",
     )
 )  # fmt: skip
 

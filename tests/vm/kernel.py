@@ -5,6 +5,7 @@ hardware to look for. It is kept below `.cache/vm` until Debian has a newer one.
 """
 
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -35,8 +36,10 @@ def kernel() -> Kernel:
     directory = CACHE / package
     if not directory.exists():
         _unpack(package, directory)
-    image = next(directory.glob("boot/vmlinuz-*"))
-    return Kernel(image, next(directory.glob("lib/modules/*")))
+    found = Kernel(next(directory.glob("boot/vmlinuz-*")), next(directory.glob("lib/modules/*")))
+    if not (found.modules / "modules.dep.bin").exists():
+        _index(directory, found.release)
+    return found
 
 
 def _package() -> str:
@@ -68,6 +71,15 @@ def _unpack(package: str, directory: Path) -> None:
         subprocess.run(download, cwd=beside, check=True)
         archive = next(beside.glob("*.deb"))
         subprocess.run(["dpkg", "-x", archive, beside / "root"], check=True)
-        release = next(beside.glob("root/lib/modules/*")).name
-        subprocess.run(["busybox", "depmod", "-b", beside / "root", release], check=True)
+        _index(beside / "root", next(beside.glob("root/lib/modules/*")).name)
         (beside / "root").rename(directory)
+
+
+def _index(root: Path, release: str) -> None:
+    """Say which modules need which, in the binary form that kmod's `modprobe` reads, too.
+
+    The guest's kernel starts that one (it is in the host's files) for every module that is missing.
+    """
+    if shutil.which("depmod") is None:
+        raise Missing("there is no depmod", hint="install kmod")
+    subprocess.run(["depmod", "-b", root, release], check=True)

@@ -14,6 +14,7 @@ from runtime import steps as s
 from runtime.io import kernel
 from runtime.io.inside.held import Ahead
 from runtime.io.inside.mounting import make_filesystem
+from runtime.io.inside.namespaces import loopback_up
 
 _NAMESPACES: Final = {k.CLONE_NEWNET: "net", k.CLONE_NEWIPC: "ipc", k.CLONE_NEWUTS: "uts"}
 _KINDS: Final = ("proc", "tmpfs", "devpts", "mqueue", "sysfs")
@@ -29,6 +30,7 @@ def make_ahead(steps: Iterable[s.ContainerStep]) -> Ahead:
         )
         kernel.unshare(sum(_NAMESPACES))
         made = Ahead(namespaces=sum(_NAMESPACES), hosts=hosts)
+        loopback_up()
         for step in steps:
             if isinstance(step, s.MountFilesystem) and step.filesystem.kind in _KINDS:
                 made.filesystems[step.filesystem] = make_filesystem(step.filesystem)
@@ -38,13 +40,15 @@ def make_ahead(steps: Iterable[s.ContainerStep]) -> Ahead:
 def fit(ahead: Ahead, steps: Iterable[s.ContainerStep]) -> Ahead:
     """`ahead`; or nothing, from the host's namespaces, if `steps` make others than it has.
 
+    In a user namespace they are: who is root there has no rights over those made outside.
     Raises `OSError`.
     """
-    missing = ahead.namespaces
+    missing, is_mapped = ahead.namespaces, False
     for step in steps:
         if isinstance(step, s.Unshare):
             missing &= ~step.flags
-    if not missing:
+        is_mapped |= isinstance(step, s.EnterUserNamespace)
+    if not missing and not is_mapped:
         return ahead
     for flag, namespace in ahead.hosts:
         kernel.setns(namespace, flag)

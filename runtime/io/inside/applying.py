@@ -15,7 +15,7 @@ from runtime import steps as s
 from runtime.io import host
 from runtime.io.hooks import run_hook
 from runtime.io.inside import executing, furnishing, mounting, namespaces, rights
-from runtime.io.inside.held import Ahead, Held, Overseer
+from runtime.io.inside.held import Ahead, Held, Offering, Overseer
 from runtime.plan import Plan
 from swarm.errors import KernelRefused
 
@@ -23,8 +23,10 @@ from swarm.errors import KernelRefused
 class Inside:
     """A process on its way into a container."""
 
-    def __init__(self, overseer: Overseer, ahead: Ahead | None = None) -> None:
-        self._held = Held(overseer, ahead or Ahead())
+    def __init__(
+        self, overseer: Overseer, ahead: Ahead | None = None, offer: Offering | None = None
+    ) -> None:
+        self._held = Held(overseer, ahead or Ahead(), offer)
 
     def apply(self, step: s.ContainerStep) -> None:
         """Carry out one step; raises `OSError` or `KernelRefused`."""
@@ -35,6 +37,8 @@ def carry_out(plan: Plan, inside: Inside) -> KernelRefused:
     """Become the program of `plan`. Returns only if that is impossible, with the reason."""
     doing: s.HostStep | s.ContainerStep | None = None
     try:
+        for doing in plan.first:
+            inside.apply(doing)
         for doing in plan.host:
             host.apply(doing)
         for doing in plan.container:

@@ -1,5 +1,6 @@
 """Hold what earlier steps leave for later ones: descriptors, the identity, a filter."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -64,16 +65,22 @@ class Ahead(Struct):
         return self.filesystems.pop(wanted, -1)
 
 
+# Takes our network namespace to whoever connects it, and where he writes to after that.
+Offering = Callable[[int, int], None]
+
+
 class Held:
     """The process's own side of things; -1 is nothing."""
 
-    def __init__(self, overseer: Overseer, ahead: Ahead) -> None:
+    def __init__(self, overseer: Overseer, ahead: Ahead, offer: Offering | None) -> None:
         self.overseer = overseer
         self.ahead = ahead
+        self.offer = offer
         self.mounts: dict[int, int] = {}
         self.root = -1
         self.proc = -1
         self.user_namespace = -1
+        self.go = -1  # readable once the network is connected, or nobody is to connect it
         self.directory: tuple[str, int] = ("", -1)  # the last one that something was made in
         self.null = -1
         self.bare = -1

@@ -20,6 +20,7 @@ from runtime.io.inside.dying import still_dying
 from runtime.io.inside.held import Held
 from runtime.io.inside.writing import write
 from runtime.oci.config import IdMapping
+from swarm.errors import KernelRefused
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
@@ -153,13 +154,36 @@ def _fork(held: Held, _: s.Fork) -> None:
     held.overseer.continued()
 
 
-def _loopback_up(_: Held, __: s.LoopbackUp) -> None:
+def loopback_up() -> None:
+    """Bring up `lo` in the network namespace that we are in, unless it is."""
     with contextlib.closing(SocketType(AF_INET, SOCK_DGRAM)) as link:
         request = bytearray(struct.pack("16sh14x", b"lo", 0) + bytes(8))
         fcntl.ioctl(link, _SIOCGIFFLAGS, request)
         (flags,) = struct.unpack_from("h", request, 16)
-        struct.pack_into("h", request, 16, flags | _IFF_UP)
-        fcntl.ioctl(link, _SIOCSIFFLAGS, request)
+        if not flags & _IFF_UP:
+            struct.pack_into("h", request, 16, flags | _IFF_UP)
+            fcntl.ioctl(link, _SIOCSIFFLAGS, request)
+
+
+def _offer_network(held: Held, _: s.OfferNetwork) -> None:
+    """Nobody but whoever connects it can let us go on, so with him we give up."""
+    assert held.offer is not None, "only planned for somebody who connects it"
+    namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    held.go, go = os.pipe()
+    try:
+        held.offer(namespace, go)
+    finally:
+        os.close(namespace)
+        os.close(go)
+
+
+def _await_network(held: Held, _: s.AwaitNetwork) -> None:
+    if not os.read(held.go, 1):
+        raise KernelRefused(
+            "await network", errno.ECANCELED, "whoever was to connect its network has given up",
+            hint="try again; the agent was restarted, or the container deleted, while it started",
+        )  # fmt: skip
+    os.close(held.go)
 
 
 STEPS: dict[type[s.ContainerStep], Callable[[Held, Any], None]] = {
@@ -172,7 +196,9 @@ STEPS: dict[type[s.ContainerStep], Callable[[Held, Any], None]] = {
     s.SetTimeOffsets: _set_time_offsets,
     s.Fork: _fork,
     s.BecomeRoot: _become_root,
-    s.LoopbackUp: _loopback_up,
+    s.LoopbackUp: lambda _, __: loopback_up(),
+    s.OfferNetwork: _offer_network,
+    s.AwaitNetwork: _await_network,
     s.SetHostname: lambda _, step: kernel.sethostname(step.hostname),
     s.SetDomainname: lambda _, step: kernel.setdomainname(step.domainname),
 }

@@ -165,6 +165,46 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListConfigsRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListConfigsResponse.FromString,
                 _registered_method=True)
+        self.CreateNetwork = channel.unary_unary(
+                '/swarm.api.v1.Control/CreateNetwork',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateNetworkRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateNetworkResponse.FromString,
+                _registered_method=True)
+        self.ListNetworks = channel.unary_unary(
+                '/swarm.api.v1.Control/ListNetworks',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListNetworksRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListNetworksResponse.FromString,
+                _registered_method=True)
+        self.InspectNetwork = channel.unary_unary(
+                '/swarm.api.v1.Control/InspectNetwork',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.InspectNetworkRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.InspectNetworkResponse.FromString,
+                _registered_method=True)
+        self.RemoveNetwork = channel.unary_unary(
+                '/swarm.api.v1.Control/RemoveNetwork',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveNetworkRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveNetworkResponse.FromString,
+                _registered_method=True)
+        self.PruneNetworks = channel.unary_unary(
+                '/swarm.api.v1.Control/PruneNetworks',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneNetworksRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneNetworksResponse.FromString,
+                _registered_method=True)
+        self.ConnectNetwork = channel.unary_unary(
+                '/swarm.api.v1.Control/ConnectNetwork',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ConnectNetworkRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ConnectNetworkResponse.FromString,
+                _registered_method=True)
+        self.DisconnectNetwork = channel.unary_unary(
+                '/swarm.api.v1.Control/DisconnectNetwork',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.DisconnectNetworkRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.DisconnectNetworkResponse.FromString,
+                _registered_method=True)
+        self.CheckNetwork = channel.unary_stream(
+                '/swarm.api.v1.Control/CheckNetwork',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.CheckNetworkRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.NetworkReport.FromString,
+                _registered_method=True)
         self.WatchService = channel.unary_stream(
                 '/swarm.api.v1.Control/WatchService',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchServiceRequest.SerializeToString,
@@ -378,6 +418,58 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateNetwork(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNetworks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InspectNetwork(self, request, context):
+        """A network with the services, tasks and nodes that are in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveNetwork(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PruneNetworks(self, request, context):
+        """Remove the networks that nothing uses.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConnectNetwork(self, request, context):
+        """Put a running task into an attachable network, beside those of its service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisconnectNetwork(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckNetwork(self, request, context):
+        """Every node of a network probes every other; one report for each, as they come.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchService(self, request, context):
         """Counts first, then again whenever they change, until the caller goes away.
         """
@@ -570,6 +662,46 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.ListConfigs,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListConfigsRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListConfigsResponse.SerializeToString,
+            ),
+            'CreateNetwork': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateNetwork,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateNetworkRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateNetworkResponse.SerializeToString,
+            ),
+            'ListNetworks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNetworks,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListNetworksRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListNetworksResponse.SerializeToString,
+            ),
+            'InspectNetwork': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectNetwork,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.InspectNetworkRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.InspectNetworkResponse.SerializeToString,
+            ),
+            'RemoveNetwork': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveNetwork,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveNetworkRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveNetworkResponse.SerializeToString,
+            ),
+            'PruneNetworks': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneNetworks,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneNetworksRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneNetworksResponse.SerializeToString,
+            ),
+            'ConnectNetwork': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConnectNetwork,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ConnectNetworkRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ConnectNetworkResponse.SerializeToString,
+            ),
+            'DisconnectNetwork': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisconnectNetwork,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.DisconnectNetworkRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.DisconnectNetworkResponse.SerializeToString,
+            ),
+            'CheckNetwork': grpc.unary_stream_rpc_method_handler(
+                    servicer.CheckNetwork,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.CheckNetworkRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.NetworkReport.SerializeToString,
             ),
             'WatchService': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchService,
@@ -1319,6 +1451,222 @@ class Control:
             '/swarm.api.v1.Control/ListConfigs',
             swarm_dot_api_dot_v1_dot_control__pb2.ListConfigsRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.ListConfigsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/CreateNetwork',
+            swarm_dot_api_dot_v1_dot_control__pb2.CreateNetworkRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.CreateNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNetworks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/ListNetworks',
+            swarm_dot_api_dot_v1_dot_control__pb2.ListNetworksRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.ListNetworksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/InspectNetwork',
+            swarm_dot_api_dot_v1_dot_control__pb2.InspectNetworkRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.InspectNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/RemoveNetwork',
+            swarm_dot_api_dot_v1_dot_control__pb2.RemoveNetworkRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.RemoveNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneNetworks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/PruneNetworks',
+            swarm_dot_api_dot_v1_dot_control__pb2.PruneNetworksRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.PruneNetworksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConnectNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/ConnectNetwork',
+            swarm_dot_api_dot_v1_dot_control__pb2.ConnectNetworkRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.ConnectNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisconnectNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/DisconnectNetwork',
+            swarm_dot_api_dot_v1_dot_control__pb2.DisconnectNetworkRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.DisconnectNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/swarm.api.v1.Control/CheckNetwork',
+            swarm_dot_api_dot_v1_dot_control__pb2.CheckNetworkRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.NetworkReport.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,18 @@ class ControlStub:
     UpdateConfig: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateConfigRequest, _control_pb2.UpdateConfigResponse]
     RemoveConfig: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveConfigRequest, _control_pb2.RemoveConfigResponse]
     ListConfigs: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListConfigsRequest, _control_pb2.ListConfigsResponse]
+    CreateNetwork: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateNetworkRequest, _control_pb2.CreateNetworkResponse]
+    ListNetworks: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListNetworksRequest, _control_pb2.ListNetworksResponse]
+    InspectNetwork: _grpc.UnaryUnaryMultiCallable[_control_pb2.InspectNetworkRequest, _control_pb2.InspectNetworkResponse]
+    """A network with the services, tasks and nodes that are in it."""
+    RemoveNetwork: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveNetworkRequest, _control_pb2.RemoveNetworkResponse]
+    PruneNetworks: _grpc.UnaryUnaryMultiCallable[_control_pb2.PruneNetworksRequest, _control_pb2.PruneNetworksResponse]
+    """Remove the networks that nothing uses."""
+    ConnectNetwork: _grpc.UnaryUnaryMultiCallable[_control_pb2.ConnectNetworkRequest, _control_pb2.ConnectNetworkResponse]
+    """Put a running task into an attachable network, beside those of its service."""
+    DisconnectNetwork: _grpc.UnaryUnaryMultiCallable[_control_pb2.DisconnectNetworkRequest, _control_pb2.DisconnectNetworkResponse]
+    CheckNetwork: _grpc.UnaryStreamMultiCallable[_control_pb2.CheckNetworkRequest, _control_pb2.NetworkReport]
+    """Every node of a network probes every other; one report for each, as they come."""
     WatchService: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchServiceRequest, _control_pb2.ServiceProgress]
     """Counts first, then again whenever they change, until the caller goes away."""
     WatchEvents: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchEventsRequest, _objects_pb2.Event]
@@ -118,6 +130,18 @@ class ControlAsyncStub(ControlStub):
     UpdateConfig: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateConfigRequest, _control_pb2.UpdateConfigResponse]  # type: ignore[assignment]
     RemoveConfig: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveConfigRequest, _control_pb2.RemoveConfigResponse]  # type: ignore[assignment]
     ListConfigs: _aio.UnaryUnaryMultiCallable[_control_pb2.ListConfigsRequest, _control_pb2.ListConfigsResponse]  # type: ignore[assignment]
+    CreateNetwork: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateNetworkRequest, _control_pb2.CreateNetworkResponse]  # type: ignore[assignment]
+    ListNetworks: _aio.UnaryUnaryMultiCallable[_control_pb2.ListNetworksRequest, _control_pb2.ListNetworksResponse]  # type: ignore[assignment]
+    InspectNetwork: _aio.UnaryUnaryMultiCallable[_control_pb2.InspectNetworkRequest, _control_pb2.InspectNetworkResponse]  # type: ignore[assignment]
+    """A network with the services, tasks and nodes that are in it."""
+    RemoveNetwork: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveNetworkRequest, _control_pb2.RemoveNetworkResponse]  # type: ignore[assignment]
+    PruneNetworks: _aio.UnaryUnaryMultiCallable[_control_pb2.PruneNetworksRequest, _control_pb2.PruneNetworksResponse]  # type: ignore[assignment]
+    """Remove the networks that nothing uses."""
+    ConnectNetwork: _aio.UnaryUnaryMultiCallable[_control_pb2.ConnectNetworkRequest, _control_pb2.ConnectNetworkResponse]  # type: ignore[assignment]
+    """Put a running task into an attachable network, beside those of its service."""
+    DisconnectNetwork: _aio.UnaryUnaryMultiCallable[_control_pb2.DisconnectNetworkRequest, _control_pb2.DisconnectNetworkResponse]  # type: ignore[assignment]
+    CheckNetwork: _aio.UnaryStreamMultiCallable[_control_pb2.CheckNetworkRequest, _control_pb2.NetworkReport]  # type: ignore[assignment]
+    """Every node of a network probes every other; one report for each, as they come."""
     WatchService: _aio.UnaryStreamMultiCallable[_control_pb2.WatchServiceRequest, _control_pb2.ServiceProgress]  # type: ignore[assignment]
     """Counts first, then again whenever they change, until the caller goes away."""
     WatchEvents: _aio.UnaryStreamMultiCallable[_control_pb2.WatchEventsRequest, _objects_pb2.Event]  # type: ignore[assignment]
@@ -324,6 +348,66 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.ListConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ListConfigsResponse, _abc.Awaitable[_control_pb2.ListConfigsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CreateNetwork(
+        self,
+        request: _control_pb2.CreateNetworkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.CreateNetworkResponse, _abc.Awaitable[_control_pb2.CreateNetworkResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListNetworks(
+        self,
+        request: _control_pb2.ListNetworksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListNetworksResponse, _abc.Awaitable[_control_pb2.ListNetworksResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def InspectNetwork(
+        self,
+        request: _control_pb2.InspectNetworkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.InspectNetworkResponse, _abc.Awaitable[_control_pb2.InspectNetworkResponse]]:
+        """A network with the services, tasks and nodes that are in it."""
+
+    @_abc_1.abstractmethod
+    def RemoveNetwork(
+        self,
+        request: _control_pb2.RemoveNetworkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RemoveNetworkResponse, _abc.Awaitable[_control_pb2.RemoveNetworkResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PruneNetworks(
+        self,
+        request: _control_pb2.PruneNetworksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.PruneNetworksResponse, _abc.Awaitable[_control_pb2.PruneNetworksResponse]]:
+        """Remove the networks that nothing uses."""
+
+    @_abc_1.abstractmethod
+    def ConnectNetwork(
+        self,
+        request: _control_pb2.ConnectNetworkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ConnectNetworkResponse, _abc.Awaitable[_control_pb2.ConnectNetworkResponse]]:
+        """Put a running task into an attachable network, beside those of its service."""
+
+    @_abc_1.abstractmethod
+    def DisconnectNetwork(
+        self,
+        request: _control_pb2.DisconnectNetworkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.DisconnectNetworkResponse, _abc.Awaitable[_control_pb2.DisconnectNetworkResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CheckNetwork(
+        self,
+        request: _control_pb2.CheckNetworkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.NetworkReport], _abc.AsyncIterator[_control_pb2.NetworkReport]]:
+        """Every node of a network probes every other; one report for each, as they come."""
 
     @_abc_1.abstractmethod
     def WatchService(

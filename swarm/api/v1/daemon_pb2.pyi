@@ -123,10 +123,13 @@ class InitRequest(_message.Message):
     LISTEN_ADDR_FIELD_NUMBER: _builtins.int
     AVAILABILITY_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    DATA_PATH_ADDR_FIELD_NUMBER: _builtins.int
     advertise_addr: _builtins.str
     """IP[:PORT]"""
     listen_addr: _builtins.str
     availability: _specs_pb2.Availability.ValueType
+    data_path_addr: _builtins.str
+    """IP; empty: the advertised one"""
     @_builtins.property
     def spec(self) -> _specs_pb2.ClusterSpec: ...
     def __init__(
@@ -136,10 +139,11 @@ class InitRequest(_message.Message):
         listen_addr: _builtins.str = ...,
         availability: _specs_pb2.Availability.ValueType = ...,
         spec: _specs_pb2.ClusterSpec | None = ...,
+        data_path_addr: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertise_addr", b"advertise_addr", "availability", b"availability", "listen_addr", b"listen_addr", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertise_addr", b"advertise_addr", "availability", b"availability", "data_path_addr", b"data_path_addr", "listen_addr", b"listen_addr", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -185,11 +189,13 @@ class JoinRequest(_message.Message):
     ADVERTISE_ADDR_FIELD_NUMBER: _builtins.int
     LISTEN_ADDR_FIELD_NUMBER: _builtins.int
     AVAILABILITY_FIELD_NUMBER: _builtins.int
+    DATA_PATH_ADDR_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     manager_addr: _builtins.str
     advertise_addr: _builtins.str
     listen_addr: _builtins.str
     availability: _specs_pb2.Availability.ValueType
+    data_path_addr: _builtins.str
     def __init__(
         self,
         *,
@@ -198,10 +204,11 @@ class JoinRequest(_message.Message):
         advertise_addr: _builtins.str = ...,
         listen_addr: _builtins.str = ...,
         availability: _specs_pb2.Availability.ValueType = ...,
+        data_path_addr: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertise_addr", b"advertise_addr", "availability", b"availability", "listen_addr", b"listen_addr", "manager_addr", b"manager_addr", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertise_addr", b"advertise_addr", "availability", b"availability", "data_path_addr", b"data_path_addr", "listen_addr", b"listen_addr", "manager_addr", b"manager_addr", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -216,25 +216,36 @@ Global___ManagerMessage: _TypeAlias = ManagerMessage  # noqa: Y015
 @_typing.final
 class Preflight(_message.Message):
     """Would this node be able to run `task`? Asked before a service is created or changed, so
-    that a bind source or an image that is nowhere is refused instead of tried for ever.
+    that a bind source or an image that is nowhere is refused instead of tried for ever. A task
+    without an image is not asked about. Of `ports` the published ones are: does a program of the
+    host use one already (problem `ports[2]: …`)? Of `subnets` (CIDR): does the host have a route
+    to one or an address in it, other than the swarm's own (problem `subnets[0]: …`)?
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PREFLIGHT_ID_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    SUBNETS_FIELD_NUMBER: _builtins.int
     preflight_id: _builtins.str
     @_builtins.property
     def task(self) -> _specs_pb2.TaskSpec: ...
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[_specs_pb2.Port]: ...
+    @_builtins.property
+    def subnets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
         preflight_id: _builtins.str = ...,
         task: _specs_pb2.TaskSpec | None = ...,
+        ports: _abc.Iterable[_specs_pb2.Port] | None = ...,
+        subnets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["preflight_id", b"preflight_id", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ports", b"ports", "preflight_id", b"preflight_id", "subnets", b"subnets", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -367,6 +378,7 @@ class Snapshot(_message.Message):
     ASSIGNMENTS_FIELD_NUMBER: _builtins.int
     SPECS_FIELD_NUMBER: _builtins.int
     CONTENTS_FIELD_NUMBER: _builtins.int
+    TOPOLOGY_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     @_builtins.property
     def assignments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Assignment]: ...
@@ -374,6 +386,8 @@ class Snapshot(_message.Message):
     def specs(self) -> _containers.RepeatedCompositeFieldContainer[_objects_pb2.SpecVersion]: ...
     @_builtins.property
     def contents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Content]: ...
+    @_builtins.property
+    def topology(self) -> Global___Topology: ...
     def __init__(
         self,
         *,
@@ -381,10 +395,11 @@ class Snapshot(_message.Message):
         assignments: _abc.Iterable[Global___Assignment] | None = ...,
         specs: _abc.Iterable[_objects_pb2.SpecVersion] | None = ...,
         contents: _abc.Iterable[Global___Content] | None = ...,
+        topology: Global___Topology | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["topology", b"topology"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "contents", b"contents", "sequence", b"sequence", "specs", b"specs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "contents", b"contents", "sequence", b"sequence", "specs", b"specs", "topology", b"topology"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -399,6 +414,7 @@ class Diff(_message.Message):
     REMOVED_FIELD_NUMBER: _builtins.int
     SPECS_FIELD_NUMBER: _builtins.int
     CONTENTS_FIELD_NUMBER: _builtins.int
+    TOPOLOGY_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """the previous one plus one, or the session starts over"""
     @_builtins.property
@@ -409,6 +425,8 @@ class Diff(_message.Message):
     def specs(self) -> _containers.RepeatedCompositeFieldContainer[_objects_pb2.SpecVersion]: ...
     @_builtins.property
     def contents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Content]: ...
+    @_builtins.property
+    def topology(self) -> Global___Topology: ...
     def __init__(
         self,
         *,
@@ -417,14 +435,242 @@ class Diff(_message.Message):
         removed: _abc.Iterable[_builtins.str] | None = ...,
         specs: _abc.Iterable[_objects_pb2.SpecVersion] | None = ...,
         contents: _abc.Iterable[Global___Content] | None = ...,
+        topology: Global___Topology | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["topology", b"topology"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "contents", b"contents", "removed", b"removed", "sequence", b"sequence", "specs", b"specs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "contents", b"contents", "removed", b"removed", "sequence", b"sequence", "specs", b"specs", "topology", b"topology"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Diff: _TypeAlias = Diff  # noqa: Y015
+
+@_typing.final
+class Peer(_message.Message):
+    """A node that others reach through the data path. `address` is the underlay's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    HOSTNAME_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    number: _builtins.int
+    hostname: _builtins.str
+    address: _builtins.str
+    public_key: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        hostname: _builtins.str = ...,
+        address: _builtins.str = ...,
+        public_key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "hostname", b"hostname", "node_id", b"node_id", "number", b"number", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Peer: _TypeAlias = Peer  # noqa: Y015
+
+@_typing.final
+class Endpoint(_message.Message):
+    """A task in a network. It answers for its service while it `is_serving`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    TASK_NAME_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_NAME_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    IS_SERVING_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    network_id: _builtins.str
+    task_id: _builtins.str
+    task_name: _builtins.str
+    service_id: _builtins.str
+    service_name: _builtins.str
+    slot: _builtins.int
+    node_id: _builtins.str
+    is_serving: _builtins.bool
+    weight: _builtins.int
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        network_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        task_name: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+        service_name: _builtins.str = ...,
+        slot: _builtins.int = ...,
+        node_id: _builtins.str = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+        aliases: _abc.Iterable[_builtins.str] | None = ...,
+        is_serving: _builtins.bool = ...,
+        weight: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "aliases", b"aliases", "is_serving", b"is_serving", "network_id", b"network_id", "node_id", b"node_id", "service_id", b"service_id", "service_name", b"service_name", "slot", b"slot", "task_id", b"task_id", "task_name", b"task_name", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Endpoint: _TypeAlias = Endpoint  # noqa: Y015
+
+@_typing.final
+class VirtualService(_message.Message):
+    """A service in a network: its names, and its virtual addresses (none with dnsrr)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_NAME_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    network_id: _builtins.str
+    service_id: _builtins.str
+    service_name: _builtins.str
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        network_id: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+        service_name: _builtins.str = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+        aliases: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "aliases", b"aliases", "network_id", b"network_id", "service_id", b"service_id", "service_name", b"service_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VirtualService: _TypeAlias = VirtualService  # noqa: Y015
+
+@_typing.final
+class Publication(_message.Message):
+    """What a service publishes on every node; its endpoints in the ingress network answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_NAME_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    service_name: _builtins.str
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[_specs_pb2.Port]: ...
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        service_name: _builtins.str = ...,
+        ports: _abc.Iterable[_specs_pb2.Port] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ports", b"ports", "service_id", b"service_id", "service_name", b"service_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Publication: _TypeAlias = Publication  # noqa: Y015
+
+@_typing.final
+class NetworkKey(_message.Message):
+    """What encrypted networks derive their keys from; the highest number is in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    secret: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        secret: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkKey: _TypeAlias = NetworkKey  # noqa: Y015
+
+@_typing.final
+class Topology(_message.Message):
+    """What a node has to know of its networks: all of it (`is_complete`), or what changed. A record
+    replaces the one of the same key, and `removed` has keys (see swarm/topology.py).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IS_COMPLETE_FIELD_NUMBER: _builtins.int
+    NETWORKS_FIELD_NUMBER: _builtins.int
+    PEERS_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    PUBLICATIONS_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    DATA_PATH_PORT_FIELD_NUMBER: _builtins.int
+    is_complete: _builtins.bool
+    data_path_port: _builtins.int
+    @_builtins.property
+    def networks(self) -> _containers.RepeatedCompositeFieldContainer[_objects_pb2.Network]: ...
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Peer]: ...
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Endpoint]: ...
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___VirtualService]: ...
+    @_builtins.property
+    def publications(self) -> _containers.RepeatedCompositeFieldContainer[Global___Publication]: ...
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkKey]: ...
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        is_complete: _builtins.bool = ...,
+        networks: _abc.Iterable[_objects_pb2.Network] | None = ...,
+        peers: _abc.Iterable[Global___Peer] | None = ...,
+        endpoints: _abc.Iterable[Global___Endpoint] | None = ...,
+        services: _abc.Iterable[Global___VirtualService] | None = ...,
+        publications: _abc.Iterable[Global___Publication] | None = ...,
+        keys: _abc.Iterable[Global___NetworkKey] | None = ...,
+        removed: _abc.Iterable[_builtins.str] | None = ...,
+        data_path_port: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_path_port", b"data_path_port", "endpoints", b"endpoints", "is_complete", b"is_complete", "keys", b"keys", "networks", b"networks", "peers", b"peers", "publications", b"publications", "removed", b"removed", "services", b"services"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Topology: _TypeAlias = Topology  # noqa: Y015
 
 @_typing.final
 class HeartbeatAck(_message.Message):
@@ -612,6 +858,7 @@ class Question(_message.Message):
     PAUSE_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
+    NETWORK_CHECK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stream(self) -> _control_pb2.StreamInput: ...
     @_builtins.property
@@ -622,6 +869,8 @@ class Question(_message.Message):
     def stats(self) -> Global___StatsQuestion: ...
     @_builtins.property
     def health(self) -> Global___HealthQuestion: ...
+    @_builtins.property
+    def network_check(self) -> Global___NetworkCheckQuestion: ...
     def __init__(
         self,
         *,
@@ -630,16 +879,42 @@ class Question(_message.Message):
         pause: Global___PauseQuestion | None = ...,
         stats: Global___StatsQuestion | None = ...,
         health: Global___HealthQuestion | None = ...,
+        network_check: Global___NetworkCheckQuestion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["health", b"health", "message", b"message", "pause", b"pause", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["health", b"health", "message", b"message", "network_check", b"network_check", "pause", b"pause", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["health", b"health", "message", b"message", "pause", b"pause", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["health", b"health", "message", b"message", "network_check", b"network_check", "pause", b"pause", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["stream", "processes", "pause", "stats", "health"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["stream", "processes", "pause", "stats", "health", "network_check"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___Question: _TypeAlias = Question  # noqa: Y015
+
+@_typing.final
+class NetworkCheckQuestion(_message.Message):
+    """Probe these nodes through the network: does a packet come back, how soon, and does a full one?"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_ID_FIELD_NUMBER: _builtins.int
+    NODE_IDS_FIELD_NUMBER: _builtins.int
+    network_id: _builtins.str
+    @_builtins.property
+    def node_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        network_id: _builtins.str = ...,
+        node_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["network_id", b"network_id", "node_ids", b"node_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkCheckQuestion: _TypeAlias = NetworkCheckQuestion  # noqa: Y015
 
 @_typing.final
 class HealthQuestion(_message.Message):
@@ -768,6 +1043,7 @@ class Answer(_message.Message):
     STATS_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
+    NETWORK_REPORT_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     failure: _builtins.bytes
@@ -782,6 +1058,8 @@ class Answer(_message.Message):
     def paused(self) -> _control_pb2.PauseTaskResponse: ...
     @_builtins.property
     def health(self) -> Global___HealthLog: ...
+    @_builtins.property
+    def network_report(self) -> _control_pb2.NetworkReport: ...
     def __init__(
         self,
         *,
@@ -791,13 +1069,14 @@ class Answer(_message.Message):
         stats: _control_pb2.StatsBatch | None = ...,
         paused: _control_pb2.PauseTaskResponse | None = ...,
         health: Global___HealthLog | None = ...,
+        network_report: _control_pb2.NetworkReport | None = ...,
         failure: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "failure", b"failure", "health", b"health", "message", b"message", "paused", b"paused", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "failure", b"failure", "health", b"health", "message", b"message", "network_report", b"network_report", "paused", b"paused", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "failure", b"failure", "health", b"health", "message", b"message", "paused", b"paused", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "failure", b"failure", "health", b"health", "message", b"message", "network_report", b"network_report", "paused", b"paused", "processes", b"processes", "stats", b"stats", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["call_id", "stream", "processes", "stats", "paused", "health", "failure"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["call_id", "stream", "processes", "stats", "paused", "health", "network_report", "failure"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 

@@ -205,11 +205,17 @@ class NodeDescription(_message.Message):
     ADDR_FIELD_NUMBER: _builtins.int
     SECURITY_OPTIONS_FIELD_NUMBER: _builtins.int
     VOLUMES_FIELD_NUMBER: _builtins.int
+    DATA_PATH_ADDR_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     os: _builtins.str
     arch: _builtins.str
     engine_version: _builtins.str
     addr: _builtins.str
+    data_path_addr: _builtins.str
+    """where other nodes send VXLAN; empty: `addr`"""
+    public_key: _builtins.bytes
+    """WireGuard's; empty where the kernel has none"""
     @_builtins.property
     def resources(self) -> _specs_pb2.Resources: ...
     @_builtins.property
@@ -237,10 +243,12 @@ class NodeDescription(_message.Message):
         addr: _builtins.str = ...,
         security_options: _abc.Iterable[_builtins.str] | None = ...,
         volumes: _abc.Iterable[_builtins.str] | None = ...,
+        data_path_addr: _builtins.str = ...,
+        public_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addr", b"addr", "arch", b"arch", "engine_labels", b"engine_labels", "engine_version", b"engine_version", "hostname", b"hostname", "images", b"images", "os", b"os", "resources", b"resources", "security_options", b"security_options", "volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addr", b"addr", "arch", b"arch", "data_path_addr", b"data_path_addr", "engine_labels", b"engine_labels", "engine_version", b"engine_version", "hostname", b"hostname", "images", b"images", "os", b"os", "public_key", b"public_key", "resources", b"resources", "security_options", b"security_options", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -256,11 +264,14 @@ class Node(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     AVAILABILITY_AT_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     created_at: _builtins.float
     updated_at: _builtins.float
     availability_at: _builtins.float
     """since when its availability is what it is"""
+    number: _builtins.int
+    """from 1, of no other node: its address and mark in the overlay"""
     @_builtins.property
     def spec(self) -> _specs_pb2.NodeSpec: ...
     @_builtins.property
@@ -274,10 +285,11 @@ class Node(_message.Message):
         created_at: _builtins.float = ...,
         updated_at: _builtins.float = ...,
         availability_at: _builtins.float = ...,
+        number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability_at", b"availability_at", "created_at", b"created_at", "description", b"description", "id", b"id", "spec", b"spec", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability_at", b"availability_at", "created_at", b"created_at", "description", b"description", "id", b"id", "number", b"number", "spec", b"spec", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -702,6 +714,7 @@ class Task(_message.Message):
     RUN_FIELD_NUMBER: _builtins.int
     EVICTION_FIELD_NUMBER: _builtins.int
     CLAIMS_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     service_id: _builtins.str
     service_name: _builtins.str
@@ -723,6 +736,10 @@ class Task(_message.Message):
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[_specs_pb2.GenericResource]:
         """the named resources that are its own"""
 
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attachment]:
+        """its addresses; the first network is its way out"""
+
     def __init__(
         self,
         *,
@@ -741,10 +758,11 @@ class Task(_message.Message):
         run: _builtins.int = ...,
         eviction: _builtins.str = ...,
         claims: _abc.Iterable[_specs_pb2.GenericResource] | None = ...,
+        attachments: _abc.Iterable[Global___Attachment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "claims", b"claims", "created_at", b"created_at", "desired", b"desired", "eviction", b"eviction", "id", b"id", "message", b"message", "node_id", b"node_id", "restarts", b"restarts", "run", b"run", "service_id", b"service_id", "service_name", b"service_name", "slot", b"slot", "spec_version", b"spec_version", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "attempt", b"attempt", "claims", b"claims", "created_at", b"created_at", "desired", b"desired", "eviction", b"eviction", "id", b"id", "message", b"message", "node_id", b"node_id", "restarts", b"restarts", "run", b"run", "service_id", b"service_id", "service_name", b"service_name", "slot", b"slot", "spec_version", b"spec_version", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -766,6 +784,7 @@ class Observation(_message.Message):
     HEALTH_FIELD_NUMBER: _builtins.int
     FAILING_STREAK_FIELD_NUMBER: _builtins.int
     RUNNING_AT_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     state: Global___TaskState.ValueType
     at: _builtins.float
@@ -780,6 +799,10 @@ class Observation(_message.Message):
     """failures in a row"""
     running_at: _builtins.float
     """when it became RUNNING; 0: it never did"""
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[_specs_pb2.Port]:
+        """of its node, with what was published for 0"""
+
     def __init__(
         self,
         *,
@@ -795,10 +818,11 @@ class Observation(_message.Message):
         health: Global___HealthState.ValueType = ...,
         failing_streak: _builtins.int = ...,
         running_at: _builtins.float = ...,
+        ports: _abc.Iterable[_specs_pb2.Port] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "error", b"error", "exit_code", b"exit_code", "failing_streak", b"failing_streak", "health", b"health", "message", b"message", "oom_killed", b"oom_killed", "pid", b"pid", "running_at", b"running_at", "started_at", b"started_at", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "error", b"error", "exit_code", b"exit_code", "failing_streak", b"failing_streak", "health", b"health", "message", b"message", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "running_at", b"running_at", "started_at", b"started_at", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -831,6 +855,129 @@ class Session(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Session: _TypeAlias = Session  # noqa: Y015
+
+@_typing.final
+class Network(_message.Message):
+    """A network, with what the spec left open filled in. `subnets` has at most one of each family,
+    IPv4 first.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    VNI_FIELD_NUMBER: _builtins.int
+    SUBNETS_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    vni: _builtins.int
+    created_at: _builtins.float
+    updated_at: _builtins.float
+    @_builtins.property
+    def spec(self) -> _specs_pb2.NetworkSpec: ...
+    @_builtins.property
+    def subnets(self) -> _containers.RepeatedCompositeFieldContainer[_specs_pb2.Subnet]: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        spec: _specs_pb2.NetworkSpec | None = ...,
+        vni: _builtins.int = ...,
+        subnets: _abc.Iterable[_specs_pb2.Subnet] | None = ...,
+        created_at: _builtins.float = ...,
+        updated_at: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "id", b"id", "spec", b"spec", "subnets", b"subnets", "updated_at", b"updated_at", "vni", b"vni"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Network: _TypeAlias = Network  # noqa: Y015
+
+@_typing.final
+class Attachment(_message.Message):
+    """One task's interface in one network; an address of each family that the network has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_ID_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    network_id: _builtins.str
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        network_id: _builtins.str = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+        aliases: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "aliases", b"aliases", "network_id", b"network_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attachment: _TypeAlias = Attachment  # noqa: Y015
+
+@_typing.final
+class VirtualAddress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_ID_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    network_id: _builtins.str
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        network_id: _builtins.str = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "network_id", b"network_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VirtualAddress: _TypeAlias = VirtualAddress  # noqa: Y015
+
+@_typing.final
+class ServiceEndpoint(_message.Message):
+    """Where a service is reached, as the leader decided: virtual addresses (none with dnsrr), and its
+    ports with a published one each.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    VIRTUAL_ADDRESSES_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    @_builtins.property
+    def virtual_addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___VirtualAddress]: ...
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[_specs_pb2.Port]: ...
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        virtual_addresses: _abc.Iterable[Global___VirtualAddress] | None = ...,
+        ports: _abc.Iterable[_specs_pb2.Port] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ports", b"ports", "service_id", b"service_id", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceEndpoint: _TypeAlias = ServiceEndpoint  # noqa: Y015
 
 @_typing.final
 class Sealed(_message.Message):

@@ -251,6 +251,21 @@ ENDPOINT_MODE_VIP: EndpointMode.ValueType  # 0
 ENDPOINT_MODE_DNSRR: EndpointMode.ValueType  # 1
 Global___EndpointMode: _TypeAlias = EndpointMode  # noqa: Y015
 
+class _NetworkDriver:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NetworkDriverEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NetworkDriver.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NETWORK_DRIVER_OVERLAY: _NetworkDriver.ValueType  # 0
+    NETWORK_DRIVER_BRIDGE: _NetworkDriver.ValueType  # 1
+
+class NetworkDriver(_NetworkDriver, metaclass=_NetworkDriverEnumTypeWrapper): ...
+
+NETWORK_DRIVER_OVERLAY: NetworkDriver.ValueType  # 0
+NETWORK_DRIVER_BRIDGE: NetworkDriver.ValueType  # 1
+Global___NetworkDriver: _TypeAlias = NetworkDriver  # noqa: Y015
+
 @_typing.final
 class Mount(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -1008,6 +1023,33 @@ class Dependency(_message.Message):
 Global___Dependency: _TypeAlias = Dependency  # noqa: Y015
 
 @_typing.final
+class NetworkAttachment(_message.Message):
+    """A network that the tasks are in. `target` is its id, or one of host, none and bridge, which
+    every node has by itself. `aliases` are further names of the service in it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+        aliases: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkAttachment: _TypeAlias = NetworkAttachment  # noqa: Y015
+
+@_typing.final
 class TaskSpec(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1035,7 +1077,7 @@ class TaskSpec(_message.Message):
     @_builtins.property
     def placement(self) -> Global___Placement: ...
     @_builtins.property
-    def networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def networks(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkAttachment]: ...
     @_builtins.property
     def log_driver(self) -> Global___LogDriver: ...
     @_builtins.property
@@ -1048,7 +1090,7 @@ class TaskSpec(_message.Message):
         reservations: Global___Resources | None = ...,
         restart: Global___RestartPolicy | None = ...,
         placement: Global___Placement | None = ...,
-        networks: _abc.Iterable[_builtins.str] | None = ...,
+        networks: _abc.Iterable[Global___NetworkAttachment] | None = ...,
         force_update: _builtins.int = ...,
         log_driver: Global___LogDriver | None = ...,
         priority: _builtins.int = ...,
@@ -1289,6 +1331,152 @@ class Port(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Port: _TypeAlias = Port  # noqa: Y015
+
+@_typing.final
+class Subnet(_message.Message):
+    """A range of addresses: CIDR. Tasks get theirs from `ip_range`, which is all of it when empty, but
+    for the gateway's and for `aux_addresses`, which are kept for others (by name).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AuxAddressesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SUBNET_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    IP_RANGE_FIELD_NUMBER: _builtins.int
+    AUX_ADDRESSES_FIELD_NUMBER: _builtins.int
+    subnet: _builtins.str
+    gateway: _builtins.str
+    ip_range: _builtins.str
+    @_builtins.property
+    def aux_addresses(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        subnet: _builtins.str = ...,
+        gateway: _builtins.str = ...,
+        ip_range: _builtins.str = ...,
+        aux_addresses: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aux_addresses", b"aux_addresses", "gateway", b"gateway", "ip_range", b"ip_range", "subnet", b"subnet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Subnet: _TypeAlias = Subnet  # noqa: Y015
+
+@_typing.final
+class NetworkSpec(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    DRIVER_FIELD_NUMBER: _builtins.int
+    SUBNETS_FIELD_NUMBER: _builtins.int
+    IPV6_FIELD_NUMBER: _builtins.int
+    INTERNAL_FIELD_NUMBER: _builtins.int
+    ATTACHABLE_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_FIELD_NUMBER: _builtins.int
+    INGRESS_FIELD_NUMBER: _builtins.int
+    MTU_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    driver: Global___NetworkDriver.ValueType
+    ipv6: _builtins.bool
+    internal: _builtins.bool
+    attachable: _builtins.bool
+    encrypted: _builtins.bool
+    ingress: _builtins.bool
+    mtu: _builtins.int
+    """0: what the path between nodes leaves"""
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def subnets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subnet]: ...
+    @_builtins.property
+    def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        driver: Global___NetworkDriver.ValueType = ...,
+        subnets: _abc.Iterable[Global___Subnet] | None = ...,
+        ipv6: _builtins.bool = ...,
+        internal: _builtins.bool = ...,
+        attachable: _builtins.bool = ...,
+        encrypted: _builtins.bool = ...,
+        ingress: _builtins.bool = ...,
+        mtu: _builtins.int = ...,
+        options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachable", b"attachable", "driver", b"driver", "encrypted", b"encrypted", "ingress", b"ingress", "internal", b"internal", "ipv6", b"ipv6", "labels", b"labels", "mtu", b"mtu", "name", b"name", "options", b"options", "subnets", b"subnets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkSpec: _TypeAlias = NetworkSpec  # noqa: Y015
 
 @_typing.final
 class EndpointSpec(_message.Message):
@@ -1555,12 +1743,23 @@ class ClusterSpec(_message.Message):
     TASK_HISTORY_LIMIT_FIELD_NUMBER: _builtins.int
     REBALANCE_ON_JOIN_FIELD_NUMBER: _builtins.int
     PROMETHEUS_URL_FIELD_NUMBER: _builtins.int
+    ADDRESS_POOLS_FIELD_NUMBER: _builtins.int
+    SUBNET_BITS_FIELD_NUMBER: _builtins.int
+    DATA_PATH_PORT_FIELD_NUMBER: _builtins.int
     cert_expiry_s: _builtins.float
     heartbeat_s: _builtins.float
     task_history_limit: _builtins.int
     rebalance_on_join: _builtins.bool
     prometheus_url: _builtins.str
     """whom autoscaling queries"""
+    subnet_bits: _builtins.int
+    """how long their prefixes are"""
+    data_path_port: _builtins.int
+    """UDP, for VXLAN between nodes"""
+    @_builtins.property
+    def address_pools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """where subnets come from that nobody chose"""
+
     def __init__(
         self,
         *,
@@ -1569,10 +1768,13 @@ class ClusterSpec(_message.Message):
         task_history_limit: _builtins.int = ...,
         rebalance_on_join: _builtins.bool = ...,
         prometheus_url: _builtins.str = ...,
+        address_pools: _abc.Iterable[_builtins.str] | None = ...,
+        subnet_bits: _builtins.int = ...,
+        data_path_port: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cert_expiry_s", b"cert_expiry_s", "heartbeat_s", b"heartbeat_s", "prometheus_url", b"prometheus_url", "rebalance_on_join", b"rebalance_on_join", "task_history_limit", b"task_history_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_pools", b"address_pools", "cert_expiry_s", b"cert_expiry_s", "data_path_port", b"data_path_port", "heartbeat_s", b"heartbeat_s", "prometheus_url", b"prometheus_url", "rebalance_on_join", b"rebalance_on_join", "subnet_bits", b"subnet_bits", "task_history_limit", b"task_history_limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

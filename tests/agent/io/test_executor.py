@@ -9,14 +9,16 @@ import pytest
 import structlog
 
 from agent.assignments import Wanted
+from agent.attachments import Connection
 from agent.containers import Node
 from agent.contents import Files
-from agent.effects import Abandon, Delete, Kill, Prepare, Signal, Start, Wait
+from agent.effects import Abandon, Connect, Delete, Kill, Leave, Prepare, Route, Signal, Start, Wait
 from agent.events import (
     Abandoned,
     Delayed,
     Event,
     GraceExpired,
+    Left,
     Prepared,
     PrepareFailed,
     Started,
@@ -29,17 +31,21 @@ from agent.io.executor import STARTS_AT_ONCE, Executor
 from agent.io.volumes import Volumes
 from agent.metrics import Metrics
 from agent.templates import Host
+from agent.topology import Changes
 from runtime import outcome
 from runtime.spec import ContainerSpec
 from swarm import specs
 from swarm.dispatch import Content
 from swarm.errors import KernelRefused, Missing, Refused, Unavailable
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.images.config import ImageConfig
-from swarm.objects import Task
-from swarm.specs import FileReference, Mount, MountKind, TaskSpec
+from swarm.objects import Attachment, Task
+from swarm.specs import FileReference, Mount, MountKind, Port, PublishMode, TaskSpec
 
 ID = TaskId("t1")
+NETNS = 77
+NET = Attachment(network_id=NetworkId("n1"), addresses=("10.0.1.5",))
+PORT = Port(target=80, published=33000, mode=PublishMode.HOST)
 
 
 class FakeRuntime:
@@ -55,7 +61,12 @@ class FakeRuntime:
         self.signals: list[tuple[str, int]] = []
         self.deleted: list[str] = []
 
-    async def run(self, spec: ContainerSpec) -> outcome.Started:
+    async def run(
+        self, spec: ContainerSpec, attach: Callable[[int], Awaitable[None]] | None = None
+    ) -> outcome.Started:
+        if spec.awaits_network:
+            assert attach is not None
+            await attach(NETNS)
         self.starting += 1
         self.most_starting = max(self.most_starting, self.starting)
         await self.gate.wait()
@@ -94,11 +105,43 @@ class FakeImages:
         return RootFs(layer_dirs=(Path("/l"),), config=self.config, id="sha256:1", digest="d")
 
 
+class FakeConnections:
+    """Connects every container, unless there is a `refusal`, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.refusal: Exception | None = None
+        self.lent: tuple[Attachment, ...] = ()
+        self.attached: list[tuple[TaskId, int, Connection]] = []
+        self.followed: list[Changes] = []
+        self.amended: list[tuple[TaskId, int]] = []
+
+    def follow(self, changes: Changes) -> None:
+        self.followed.append(changes)
+
+    def lend(self, wanted: Wanted) -> tuple[Attachment, ...]:
+        return self.lent
+
+    async def attach(self, task_id: TaskId, netns: int, wanted: Connection) -> tuple[Port, ...]:
+        self.attached.append((task_id, netns, wanted))
+        if self.refusal is not None:
+            raise self.refusal
+        return (PORT,)
+
+    async def amend(self, wanted: Wanted, pid: int) -> None:
+        self.amended.append((wanted.task.id, pid))
+        if self.refusal is not None:
+            raise self.refusal
+
+    def leaving_s(self, task_id: TaskId) -> float:
+        return 0.0
+
+
 class World:
     """An executor with everything around it pretended, and what it told."""
 
     def __init__(self, base: Path) -> None:
         self.runtime, self.images, self.metrics = FakeRuntime(), FakeImages(), Metrics()
+        self.connections = FakeConnections()
         self.specs: dict[TaskId, TaskSpec] = {}
         self.told: list[tuple[TaskId, Event]] = []
         self.base = base
@@ -114,6 +157,7 @@ class World:
             containers=base / "containers",
             contents=self.contents,
             volumes=Volumes(base / "volumes", users=dict, changed=lambda: None),
+            connections=self.connections,
             find=self.find,
             pid_of=lambda _: self.pid,
             tell=lambda task_id, event: self.told.append((task_id, event)),
@@ -400,5 +444,93 @@ def test_a_template_that_cannot_be_filled_in_rejects_the_task(tmp_path: Path) ->
 
         assert isinstance(told, PrepareFailed)
         assert told.reason.startswith("container.configs[0]: the template on line 1")
+
+    within(tmp_path, story)
+
+
+def test_a_container_is_connected_before_it_runs_and_its_ports_are_told(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want(hostname="web")
+        world.connections.lent = (NET,)
+
+        told = await world.told_by(Prepare(ID), Start(ID))
+
+        assert told[-1] == Started(pid=os.getpid(), started_at=5.0, ports=(PORT,))
+        ((task_id, netns, asked),) = world.connections.attached
+        assert (task_id, netns, asked.attachments) == (ID, NETNS, (NET,))
+        assert asked.asker.hostname == "web"
+
+    within(tmp_path, story)
+
+
+def test_a_network_that_cannot_be_had_fails_the_start_with_its_reason(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want()
+        world.connections.lent = (NET,)
+        world.connections.refusal = Refused("port 80 is in use")
+
+        told = await world.told_by(Prepare(ID), Start(ID))
+
+        assert told[-1] == StartFailed(reason="port 80 is in use")
+        assert world.runtime.started == []
+
+    within(tmp_path, story)
+
+
+def test_a_container_without_interfaces_is_not_connected(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want()
+
+        told = await world.told_by(Prepare(ID), Start(ID))
+
+        assert told[-1] == Started(pid=os.getpid(), started_at=5.0)
+        assert world.connections.attached == []
+
+    within(tmp_path, story)
+
+
+def test_leaving_is_answered_and_the_topology_followed(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        changes = Changes(data_path_port=4789)
+
+        world.executor.perform(Route(changes))
+        world.executor.perform(Leave(ID))
+        assert world.told == [], "nothing is told before the effects of an event are done"
+        await world.until(lambda: bool(world.told))
+
+        assert world.told == [(ID, Left())]
+        assert world.connections.followed == [changes]
+
+    within(tmp_path, story)
+
+
+def test_another_network_waits_for_the_start_that_is_under_way(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want()
+        await world.told_by(Prepare(ID))
+        world.runtime.gate.clear()
+        world.executor.perform(Start(ID))
+        world.executor.perform(Connect(ID))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert world.connections.amended == []
+
+        world.runtime.gate.set()
+        await world.until(lambda: bool(world.connections.amended))
+
+        assert world.connections.amended == [(ID, os.getpid())]
+
+    within(tmp_path, story)
+
+
+def test_a_network_that_a_container_cannot_be_put_into_does_it_no_harm(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want()
+        world.connections.refusal = Refused("no WireGuard")
+
+        world.executor.perform(Connect(ID))
+        await world.until(lambda: bool(world.connections.amended))
+
+        assert world.told == []
 
     within(tmp_path, story)

@@ -1,4 +1,5 @@
 import pytest
+from msgspec import structs
 
 from manager import layout
 from manager.control.clusters import present, update
@@ -41,3 +42,19 @@ def test_every_setting_out_of_range_is_named() -> None:
 def test_no_swarm_to_be_seen_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         present(World().view)
+
+
+def test_a_swarm_that_is_older_than_networks_gets_the_default_pools() -> None:
+    """Nothing on the wire is an empty list and 0, of which no address can be taken."""
+    world = World()
+    silent = ClusterSpec(address_pools=(), subnet_bits=0, data_path_port=0)
+    world.write((layout.CLUSTER, Cluster(id=ClusterId("c"), spec=silent)))
+
+    assert present(world.view).spec == ClusterSpec()
+    changed = update(world.view, structs.replace(silent, heartbeat_s=2.0), now=5.0)
+    assert changed.operations
+
+
+def test_the_port_of_the_data_path_stays() -> None:
+    with pytest.raises(Invalid, match="data_path_port: 4789 cannot become 7789"):
+        update(make_world().view, ClusterSpec(data_path_port=7789), now=5.0)

@@ -1,7 +1,7 @@
 import pytest
 
 from manager.control.nodes import admit, remove, update
-from manager.store import Absent, Delete, Put
+from manager.store import Absent, Delete, Put, Unchanged
 from swarm.codec import unpack
 from swarm.errors import Conflict, Invalid, Refused
 from swarm.ids import NodeId
@@ -28,10 +28,10 @@ def admitted(world: World, role: Role = Role.WORKER):
 def test_a_joiner_becomes_a_node_as_it_asked_to() -> None:
     commit = admitted(World())
 
-    (put,) = commit.operations
+    put, _ = commit.operations
     assert isinstance(put, Put)
     node = unpack(Node, put.value)
-    assert commit.compares == (Absent("nodes/n1"),)
+    assert commit.compares[0] == Absent("nodes/n1")
     assert (node.spec.role, node.spec.availability) == (Role.WORKER, Availability.DRAIN)
     assert node.description.hostname == "host"
 
@@ -109,3 +109,42 @@ def test_a_spec_that_cannot_be_is_refused_whole() -> None:
         update(make_world().view, N1, 0, spec, now=9.0)
 
     assert len(caught.value.problems) == 2
+
+
+def test_a_joiner_takes_the_lowest_number_that_is_free() -> None:
+    world = make_world()
+    world.node("n2")
+    world.write(("names/number/3", "n3"), ("nodes/n3", Node(id=NodeId("n3"), number=3)))
+    world.write(*remove_keys(world, NodeId("n2")))
+
+    commit = admit(
+        world.view,
+        NodeId("n4"),
+        role=Role.WORKER,
+        hostname="host",
+        availability=Availability.ACTIVE,
+        now=3.0,
+    )
+
+    assert Absent("names/number/2") in commit.compares
+    assert Put("names/number/2", b"n4") in commit.operations
+
+
+def test_a_removed_node_frees_its_number_unless_it_is_another_ones() -> None:
+    world = World()
+    node = Node(id=N1, number=4)
+    world.write(("nodes/n1", node), ("names/number/4", "n1"))
+
+    commit = remove(world.view, N1, force=True)
+    world.write(("names/number/4", "other"))
+    late = remove(world.view, N1, force=True)
+
+    assert Unchanged("names/number/4", 1) in commit.compares
+    assert Delete("names/number/4") in commit.operations
+    assert Delete("names/number/4") not in late.operations
+
+
+def remove_keys(world: World, node_id: NodeId) -> list[tuple[str, None]]:
+    """What a removal of a node deletes."""
+    commit = remove(world.view, node_id, force=True)
+    return [(each.key, None) for each in commit.operations if isinstance(each, Delete)]

@@ -48,7 +48,7 @@ def test_what_goes_on_is_counted(tell: Tell) -> None:
             "swarm_manager_services 1.0",
             "swarm_manager_placements_total 3.0",
             'swarm_manager_tasks{state="running"} 3.0',
-            'swarm_manager_dispatch_messages_total{direction="sent",kind="diff"} 1.0',
+            'swarm_manager_dispatch_messages_total{direction="sent",kind="diff"} 2.0',
         ):
             assert line in text
 

@@ -208,7 +208,9 @@ def test_a_removed_service_leaves_nothing_behind(tell: Tell) -> None:
         await until(lambda: not agent.tasks)
 
         left = {item.key.partition("/")[0] for item in swarm.fake.list_now("").items}
-        assert left == {"cluster", "leader", "managers", "nodes", "sessions"}
+        founded = {"cluster", "names", "networks", "nodes", "pools"}
+        assert left == {*founded, "leader", "managers", "sessions"}
+        assert not swarm.fake.list_now(layout.NAMES + layout.SERVICE_NAMES).items
 
     tell(story)
 
@@ -231,7 +233,7 @@ def test_every_problem_of_a_spec_is_named_and_nothing_stored(tell: Tell) -> None
         assert "1PiB is more than any node has; the largest, host, has 4GiB" in str(
             caught.value.problems
         )
-        assert not swarm.fake.list_now(layout.NAMES).items
+        assert not swarm.fake.list_now(layout.NAMES + layout.SERVICE_NAMES).items
 
     tell(story)
 
@@ -259,7 +261,7 @@ def test_a_fault_of_the_store_makes_neither_two_services_nor_none(tell: Tell, fa
 
         (stored,) = swarm.view.services.values()
         assert stored.spec.labels == {"a": "b"}
-        assert len(swarm.fake.list_now(layout.NAMES).items) == 1
+        assert len(swarm.fake.list_now(layout.NAMES + layout.SERVICE_NAMES).items) == 1
 
     tell(story)
 

@@ -51,6 +51,7 @@ def test_a_real_etcd_sees_tasks_replaced_and_removed(tell_on_etcd: Callable[[Sto
 
         assert told[-1].removed
         kinds = {item.key.partition("/")[0] for item in (await swarm.store.read("")).items}
-        assert kinds == {"cluster", "leader", "managers", "nodes", "sessions"}
+        founded = {"cluster", "names", "networks", "nodes", "pools"}
+        assert kinds == {*founded, "leader", "managers", "sessions"}
 
     tell_on_etcd(story)

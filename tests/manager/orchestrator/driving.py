@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from manager.applied import Applied
 from manager.decisions import Plan, changes_made, commit_for
+from manager.networks.addresses import Addresses
 from manager.orchestrator.planning import plan_service
 from manager.orchestrator.reaping import plan_node
 from manager.orchestrator.replicas import PROVEN_S
@@ -27,6 +28,7 @@ class Driven(World):
     def __init__(self) -> None:
         super().__init__()
         self.fleet = Fleet.of(self.view)
+        self.addresses = Addresses.of(self.view)
         self.dirty: set[ServiceId] = set()
         self.wakes: dict[ServiceId, float] = {}
         self.plans: list[Plan] = []
@@ -47,7 +49,7 @@ class Driven(World):
 
     def plan_once(self, service_id: ServiceId) -> Plan:
         """Plan one service and commit what was decided."""
-        plan = plan_service(self.view, service_id, fleet=self.fleet, now=self.now)
+        plan = self.planned(service_id)
         self._commit(plan)
         self.wakes.pop(service_id, None)
         if plan.wake_at is not None:
@@ -68,11 +70,18 @@ class Driven(World):
         for node_id in list(self.view.nodes):
             self._commit(plan_node(self.view, node_id))
         for service_id in {task.service_id for task in self.view.tasks.values()}:
-            again = plan_service(self.view, service_id, fleet=self.fleet, now=self.now)
+            again = self.planned(service_id)
             assert again.decisions == (), again
         self.dirty.clear()
         self.view.check()
         self.fleet.check(self.view)
+        self.addresses.check(self.view)
+
+    def planned(self, service_id: ServiceId) -> Plan:
+        """What is to change about a service."""
+        return plan_service(
+            self.view, service_id, fleet=self.fleet, now=self.now, addresses=self.addresses
+        )
 
     def wait(self, seconds: float) -> None:
         """Let time pass and plan whatever wanted to be woken."""
@@ -149,6 +158,8 @@ class Driven(World):
         assert not applied.unreadable
         if hasattr(self, "fleet"):
             self.fleet.sync(self.view, applied)
+        if hasattr(self, "addresses"):
+            self.addresses.sync(self.view, applied)
             self.dirty |= applied.services
 
     def _commit(self, plan: Plan) -> None:

@@ -11,6 +11,7 @@ from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Task
 from swarm.specs import Availability, ContainerSpec, Placement, Resources, TaskSpec
 from tests.manager.world import MEBI, World
+from tests.networks import attached
 
 WEB = ServiceId("s-web")
 
@@ -57,7 +58,7 @@ def test_what_needs_the_hosts_own_ids_goes_where_they_are() -> None:
     world.node("remapped", security_options=("name=seccomp", "name=userns,uids=1:65536"))
     world.node("own")
     privileged = TaskSpec(container=ContainerSpec(privileged=True))
-    on_host = TaskSpec(networks=("host",))
+    on_host = TaskSpec(networks=attached("host"))
     opted_out = TaskSpec(container=ContainerSpec(privileged=True, host_user_namespace=True))
 
     for spec in (privileged, on_host):

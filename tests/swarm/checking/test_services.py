@@ -23,6 +23,7 @@ from swarm.specs import (
     Placement,
     Platform,
     Port,
+    Protocol,
     PublishMode,
     Replicated,
     ReplicatedJob,
@@ -34,9 +35,11 @@ from swarm.specs import (
     Toleration,
     UpdatePolicy,
 )
+from tests.networks import attached
 
 KEY = FileReference(id="i", name="key", target="key")
 HOST_PORT = Port(target=80, published=80, mode=PublishMode.HOST)
+INGRESS_PORT = Port(target=80, published=8080)
 DAILY = Schedule(expression="@daily")
 WISH = Autoscale(least=1, most=3, cpu_percent=50.0)
 
@@ -56,7 +59,7 @@ def placed(**fields: object) -> ServiceSpec:
 
 
 def published(*ports: Port, host: bool = True) -> ServiceSpec:
-    return service(networks=("host",) if host else (), endpoint=EndpointSpec(ports=ports))
+    return service(networks=attached("host") if host else (), endpoint=EndpointSpec(ports=ports))
 
 
 def generic(*wanted: GenericResource) -> ServiceSpec:
@@ -65,13 +68,23 @@ def generic(*wanted: GenericResource) -> ServiceSpec:
 
 SOUND = [
     service(),
+    published(INGRESS_PORT, replace(INGRESS_PORT, protocol=Protocol.UDP), host=False),
+    published(
+        replace(INGRESS_PORT, ip="10.1.2.3"), replace(INGRESS_PORT, ip="fd00::1"), host=False
+    ),
+    published(replace(INGRESS_PORT, published=0), Port(target=81), host=False),
+    published(replace(HOST_PORT, published=8080), host=False),
+    service(networks=attached("front", "back"), endpoint=EndpointSpec(mode=EndpointMode.DNSRR)),
+    service(networks=attached("bridge"), endpoint=EndpointSpec(ports=(HOST_PORT,))),
     service(mode=GlobalJob(), schedule=DAILY),
     service(mode=ReplicatedJob(total=5, max_concurrent=2), schedule=DAILY),
     service(autoscale=WISH),
     service(autoscale=Autoscale(least=1, most=2, query="up", target=1.0)),
     service(autoscale=replace(WISH, memory_percent=50.0), limits=Limits(memory_bytes=1 << 30)),
     published(
-        HOST_PORT, replace(HOST_PORT, ip="10.0.0.1"), replace(HOST_PORT, target=81, published=81)
+        replace(HOST_PORT, ip="10.0.0.2"),
+        replace(HOST_PORT, ip="10.0.0.1"),
+        replace(HOST_PORT, target=81, published=81),
     ),
     placed(
         preferences=("node.labels.zone",),
@@ -167,7 +180,39 @@ def test_what_is_sound_has_no_problems(spec: ServiceSpec) -> None:
             "endpoint.mode",
             "no addresses",
         ),
-        (published(HOST_PORT, host=False), "endpoint.ports[0]", "--network host"),
+        (
+            service(networks=attached("none"), endpoint=EndpointSpec(ports=(INGRESS_PORT,))),
+            "endpoint.ports[0]",
+            "nothing to publish",
+        ),
+        (
+            published(INGRESS_PORT, replace(INGRESS_PORT, ip="10.1.2.3"), host=False),
+            "endpoint.ports[1].published",
+            "already published by ports[0]",
+        ),
+        (
+            service(
+                networks=attached("back"),
+                endpoint=EndpointSpec(mode=EndpointMode.DNSRR, ports=(INGRESS_PORT,)),
+            ),
+            "endpoint.ports[0].mode",
+            "cannot be used with dnsrr",
+        ),
+        (
+            published(replace(INGRESS_PORT, ip="0.0.0.0"), host=False),
+            "endpoint.ports[0].ip",
+            "leave ip out",
+        ),
+        (
+            published(replace(INGRESS_PORT, ip="FD00::1"), host=False),
+            "endpoint.ports[0].ip",
+            "fd00::1",
+        ),
+        (
+            service(networks=attached("bridge"), endpoint=EndpointSpec(ports=(INGRESS_PORT,))),
+            "task.networks",
+            "bridge excludes ports in ingress mode",
+        ),
         (
             published(Port(target=80, published=80)),
             "endpoint.ports[0].mode",
@@ -317,7 +362,6 @@ def test_all_problems_are_told_at_once() -> None:
         "task.log_driver.name",
         "task.priority",
         "endpoint.ports[0].target",
-        "endpoint.ports[0]",
     ]
 
 

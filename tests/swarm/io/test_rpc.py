@@ -323,9 +323,13 @@ def test_a_manager_that_does_not_know_yet_says_so() -> None:
     async def main() -> SwarmError:
         async with serving(swarm) as (address, _), channel(address, swarm.node()) as dialled:
             session = dispatch_pb2_grpc.DispatcherStub(dialled).Session()
-            await session.write(dispatch_pb2.AgentMessage())
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
+
+            async def talk() -> None:
+                await session.write(dispatch_pb2.AgentMessage())  # or the refusal came first
                 await session.read()
+
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await talk()
             return failure(caught.value)
 
     error = asyncio.run(main())

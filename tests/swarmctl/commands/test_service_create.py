@@ -22,6 +22,7 @@ from swarm.specs import (
     Replicated,
     ServiceSpec,
 )
+from tests.networks import attached
 from tests.swarmctl.fake_swarm import FakeSwarm
 from tests.swarmctl.running import run
 
@@ -164,7 +165,7 @@ def test_every_kind_of_flag_arrives(swarm: FakeSwarm, socket: Path) -> None:
     assert (task.reservations.memory_bytes, task.restart.delay_s) == (32 << 20, 0.5)
     assert (task.container.stop_grace_s, task.container.user) == (90.0, "1000")
     assert task.container.mounts == (Mount(source="data", target="/data"),)
-    assert (task.networks, spec.labels) == (("host",), {"a": "b"})
+    assert (task.networks, spec.labels) == (attached("host"), {"a": "b"})
 
 
 @pytest.mark.parametrize(
@@ -172,8 +173,10 @@ def test_every_kind_of_flag_arrives(swarm: FakeSwarm, socket: Path) -> None:
     [
         (["--mode", "global", "--replicas", "3"], ["--replicas contradicts --mode global"]),
         (["--limit-memory", "8m", "--reserve-memory", "16m"], ["--limit-memory", "16MiB"]),
-        (["--network", "host", "--network", "none"], ["--network", "exclude each other"]),
-        (["--network", "web"], ["--network", "no network 'web'"]),
+        (["--network", "host", "--network", "none"], ["--network", "host excludes others"]),
+        (["--network", "name=a,alias=x,alias=X"], ["--network: alias: X is given twice"]),
+        (["--endpoint-mode", "dnsrr", "-p", "80:80", "--network", "a"], ["--publish", "dnsrr"]),
+        (["-p", "8080:80", "-p", "8080:81"], ["--publish: published: 8080/tcp is already"]),
         (["--mount", "type=bind,source=x,target=/y"], ["--mount", "must be absolute"]),
         (
             ["--mount", "source=a,target=/y", "--mount", "source=b,target=/y/"],

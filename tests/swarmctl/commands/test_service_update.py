@@ -63,7 +63,7 @@ def test_a_new_image_is_pinned(swarm: FakeSwarm, socket: Path) -> None:
             ["--mount-add", "source=/x,target=/y"],
             "--mount-add: source: '/x' is not the name of a volume",
         ),
-        (["--network-add", "web"], "--network-add: there is no network 'web'"),
+        (["--network-add", "name=a,alias=b c"], "--network-add: alias: 'b c' is not a name"),
         (["--limit-memory", "1m"], "--limit-memory: 1MiB is less than 6MiB"),
         (["--image", "Nginx"], "--image: "),
         (["--env-add", "=1"], "has no name"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from swarm.api.v1 import control_pb2 as pb
-from swarm.api.v1 import specs_pb2
+from swarm.api.v1 import objects_pb2, specs_pb2
 from swarm.codec import from_message
 from swarm.errors import Conflict, Refused
 from swarm.specs import Global, GlobalJob, ServiceSpec
@@ -74,7 +74,7 @@ def test_secrets_and_configs_are_made_before_the_services_that_refer_to_them(
     assert web.spec.task.container.secrets[0].id == "s" * 25
     assert web.spec.task.container.configs[0].id == "c" * 25
     assert web.resolve_image
-    assert list(db.spec.task.networks) == ["none"]
+    assert [each.target for each in db.spec.task.networks] == ["none"]
     assert dict(db.spec.labels) == {**MARK, "com.docker.stack.image": "busybox:1"}
 
 
@@ -246,7 +246,110 @@ def test_a_dry_run_plans_each_service_and_does_nothing(swarm: FakeSwarm, deploy:
     kinds = {type(each).__name__ for each in swarm.requests}
     assert kinds == {
         "ListSecretsRequest", "ListConfigsRequest", "ListServicesRequest", "PlanServiceRequest",
+        "ListNetworksRequest",
     }  # fmt: skip
+
+
+NETWORKS = """
+services:
+  web: {image: busybox, networks: [front, back]}
+networks:
+  front: {attachable: true}
+  back: {external: true, name: shared}
+"""
+
+
+def keep_network(swarm: FakeSwarm, name: str, **spec: object) -> pb.NetworkView:
+    made = pb.NetworkView(
+        network=objects_pb2.Network(
+            id=f"id-of-{name}", spec=specs_pb2.NetworkSpec(name=name, **spec)
+        )
+    )
+    swarm.networks.append(made)
+    return made
+
+
+def test_networks_are_made_before_the_services_that_are_in_them(
+    swarm: FakeSwarm, deploy: Deploy, tmp_path: Path
+) -> None:
+    keep_network(swarm, "shared")
+    (tmp_path / "stack.yml").write_text(NETWORKS)
+
+    ran = deploy()
+
+    [made] = swarm.asked(pb.CreateNetworkRequest)
+    [web] = swarm.asked(pb.CreateServiceRequest)
+    assert ran.out.splitlines() == ["Creating network shop_front", "Creating service shop_web"]
+    assert (made.spec.name, made.spec.attachable, dict(made.spec.labels)) == (
+        "shop_front", True, MARK,
+    )  # fmt: skip
+    assert [each.target for each in web.spec.task.networks] == [
+        swarm.networks[1].network.id,
+        "id-of-shared",
+    ]
+
+
+def test_networks_that_are_there_are_left_alone(
+    swarm: FakeSwarm, deploy: Deploy, tmp_path: Path
+) -> None:
+    keep_network(swarm, "shared")
+    (tmp_path / "stack.yml").write_text(NETWORKS)
+    deploy()
+    store(swarm)
+
+    ran = deploy("--resolve-image", "changed")
+
+    assert ran.out == "Service shop_web is unchanged\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "complaint"),
+    [
+        ("other", {}, "no such network: shared"),
+        ("shop_front", {"internal": True}, "there with other settings: internal, attachable"),
+    ],
+)
+def test_a_network_that_cannot_be_is_told_of_before_anything_is_made(
+    swarm: FakeSwarm, deploy: Deploy, tmp_path: Path, name: str, spec: dict[str, object],
+    complaint: str,
+) -> None:  # fmt: skip
+    keep_network(swarm, name, **spec)
+    (tmp_path / "stack.yml").write_text(NETWORKS)
+
+    ran = deploy()
+
+    assert ran.status == 1
+    assert complaint in ran.err
+    assert not swarm.asked(pb.CreateNetworkRequest)
+    assert not swarm.asked(pb.CreateServiceRequest)
+
+
+def test_pruning_removes_networks_that_the_file_has_no_more(
+    swarm: FakeSwarm, deploy: Deploy
+) -> None:
+    keep_network(swarm, "shop_old", labels=MARK)
+    keep_network(swarm, "theirs")
+
+    deploy()
+    kept = [each.network.spec.name for each in swarm.networks]
+    ran = deploy("--prune")
+
+    assert kept == ["shop_old", "theirs"]
+    assert "Removing network shop_old" in ran.out
+    assert [each.network.spec.name for each in swarm.networks] == ["theirs"]
+
+
+def test_a_network_that_is_still_used_is_tried_again_and_said_to_stay(
+    swarm: FakeSwarm, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarmctl.io.stacks.PRUNED_WITHIN_S", 0.6)
+    keep_network(swarm, "shop_front", labels=MARK).services.append("web")
+
+    ran = run(socket, "stack", "rm", "-d", "shop")
+
+    assert ran.status == 1
+    assert "network shop_front is used by web" in ran.err
+    assert len(swarm.asked(pb.RemoveNetworkRequest)) > 1
 
 
 def test_logins_are_sent_on_request(

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from swarm.specs import FileReference, ServiceSpec
+from swarm.specs import EndpointMode, FileReference, NetworkAttachment, ServiceSpec
 from swarmctl.stacks.changes import (
     Change,
     Create,
@@ -58,9 +58,21 @@ def test_another_image_is_looked_up_unless_it_never_is() -> None:
 def test_references_get_the_ids_of_what_there_is() -> None:
     spec = service("secrets: [a, b]", besides="secrets: {a: {file: x}, b: {file: y}}")
 
-    found = with_ids(spec, secrets={"s_a": "1"}, configs={}).task.container.secrets
+    task = with_ids(spec, secrets={"s_a": "1"}, configs={}, networks={"s_default": "n1"}).task
 
-    assert found == (FileReference(id="1", name="s_a", target="a"),)
+    assert task.container.secrets == (FileReference(id="1", name="s_a", target="a"),)
+    assert task.networks == (NetworkAttachment(target="n1", aliases=("web",)),)
+    assert not with_ids(spec, secrets={}, configs={}, networks={}).task.networks
+
+
+def test_a_plan_of_networks_that_are_not_there_yet_says_nothing_of_names() -> None:
+    spec = service("deploy: {endpoint_mode: dnsrr}")
+
+    planned = with_ids(spec, secrets={}, configs={}, networks={})
+    made = with_ids(spec, secrets={}, configs={}, networks={"s_default": "n1"})
+
+    assert planned.endpoint.mode is EndpointMode.VIP
+    assert made.endpoint.mode is EndpointMode.DNSRR
 
 
 def test_what_the_file_has_no_more_is_superfluous() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from swarm.errors import Invalid
+from swarm.errors import Invalid, Refused
 from swarmctl.stacks.problems import located, relocated
 
 
@@ -42,3 +42,12 @@ def test_a_managers_refusal_keeps_its_hint() -> None:
 
     assert (found.message, found.hint) == ("services.web.image: no", "do")
     assert found.problems == ("services.web.networks: no",)
+
+
+def test_what_somebody_else_has_is_told_with_the_key() -> None:
+    error = Refused("endpoint.ports[0].published: 80/tcp is published by service api", hint="no")
+
+    found = relocated(error, "web")
+
+    assert isinstance(found, Refused)
+    assert found.message == "services.web.ports[0].published: 80/tcp is published by service api"

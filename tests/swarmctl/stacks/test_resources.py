@@ -50,4 +50,4 @@ def test_what_is_wrong_is_told_with_its_path(text: str, problem: str) -> None:
     with pytest.raises(Invalid) as caught:
         stack(whole)
 
-    assert caught.value.message.startswith(problem)
+    assert caught.value.problems[0].startswith(problem)

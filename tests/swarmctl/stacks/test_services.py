@@ -20,6 +20,7 @@ from swarm.specs import (
     MountKind,
     Platform,
     Port,
+    Protocol,
     PublishMode,
     Replicated,
     ReplicatedJob,
@@ -31,6 +32,7 @@ from swarm.specs import (
     UpdateOrder,
     UpdatePolicy,
 )
+from tests.networks import attached
 from tests.swarmctl.stacks.reading import problems, service, stack
 
 MIB = 1 << 20
@@ -101,9 +103,9 @@ CONTENTS = "secrets: {key: {file: k}}\nconfigs: {site: {external: true, name: ot
         ("healthcheck: {test: [NONE]}", lambda s: s.task.container.health.test, ("NONE",)),
         ("logging: {driver: json-file, options: {max-size: 1m}}", lambda s: s.task.log_driver,
          LogDriver(name="json-file", options={"max-size": "1m"})),
-        ("network_mode: host", lambda s: s.task.networks, ("host",)),
-        ("networks: [none]", lambda s: s.task.networks, ("none",)),
-        ("networks: {host: }", lambda s: s.task.networks, ("host",)),
+        ("network_mode: host", lambda s: s.task.networks, attached("host")),
+        ("networks: [none]", lambda s: s.task.networks, attached("none")),
+        ("networks: {host: }", lambda s: s.task.networks, attached("host")),
         (
             "network_mode: host\nports: [{target: 80, published: '80', mode: host, protocol: udp,"
             " host_ip: 127.0.0.1, name: dns}]",
@@ -255,8 +257,10 @@ def test_depends_on_waits_as_the_condition_says() -> None:
         ("colour: red", "services.web.colour: there is no such key"),
         ("mem_limit: 1m", "services.web.mem_limit: use deploy.resources.limits.memory"),
         ("isolation: x", "services.web.isolation: is for Windows containers"),
-        ("networks: [front]", "overlay networks come later"),
-        ("network_mode: bridge", "services.web.network_mode: 'bridge' would be a network"),
+        ("networks: [front]", "services.web.networks: there is no network 'front'; declare it"),
+        ("network_mode: pod", "services.web.network_mode: 'pod' is unknown; use host, none"),
+        ("networks: {default: {colour: red}}", "services.web.networks.default.colour: there is no"),
+        ("networks: {default: {aliases: [a b]}}", "services.web.networks[0].aliases[0]: 'a b'"),
         ("tty: perhaps", "services.web.tty: 'perhaps' is neither true nor false"),
         ("tty: [1]", "services.web.tty: [1] is not a single value"),
         ("stop_grace_period: 10", "services.web.stop_grace_period: '10' has no unit"),
@@ -270,7 +274,7 @@ def test_depends_on_waits_as_the_condition_says() -> None:
         ("volumes: [{target: /x, colour: 1}]", "services.web.volumes[0].colour: there is no"),
         ("secrets: [nix]", "services.web.secrets[0]: there is no 'nix'; declare it in secrets"),
         ("configs: [{source: nix, mode: x}]", "services.web.configs[0].mode: 'x' is not octal"),
-        ("ports: ['80']", "services.web.ports[0]: ports are published only for services with"),
+        ("ports: ['80:80', '80:81']", "services.web.ports[1].published: 80/tcp is already"),
         ("ports: [a]", "services.web.ports[0]: 'a' is not"),
         ("ulimits: {nofile: {soft: 1}}", "services.web.ulimits.nofile: needs soft and hard"),
         ("healthcheck: {test: [a]}", "services.web.healthcheck.test: begins with 'a'"),
@@ -291,7 +295,9 @@ def test_depends_on_waits_as_the_condition_says() -> None:
         ("deploy: {placement: {constraints: [x]}}", "services.web.deploy.placement.constraints"),
         ("deploy: {mode: global-job, restart_policy: {condition: any}}",
          "services.web.deploy.restart_policy.condition: any would repeat"),
-        ("deploy: {endpoint_mode: dnsrr}", "services.web.deploy.endpoint_mode: "),
+        ("network_mode: host\ndeploy: {endpoint_mode: dnsrr}",
+         "services.web.deploy.endpoint_mode: "),
+        ("ports: ['80:80']\ndeploy: {endpoint_mode: dnsrr}", "services.web.ports[0].mode: a port"),
         ("deploy: 3", "services.web.deploy: 3 is not a mapping"),
     ],
 )  # fmt: skip
@@ -314,8 +320,15 @@ def test_what_docker_leaves_out_is_warned_of_in_a_line() -> None:
     assert found.warnings == ("Ignoring unsupported options: build, container_name, restart",)
 
 
-def test_several_services_that_nobody_can_reach_are_told_of() -> None:
-    found = stack("services: {a: {image: x}, b: {image: y, networks: [host]}}")
+def test_ports_have_a_short_and_a_long_form() -> None:
+    found = service(
+        "ports:\n- '8000-8001:80-81/udp'\n- 9000\n"
+        "- {target: 443, published: '8443', protocol: tcp, mode: ingress, host_ip: '10.1.2.3'}"
+    )
 
-    assert [each.partition(" cannot")[0] for each in found.warnings] == ["a"]
-    assert stack("services: {a: {image: x}}").warnings == ()
+    assert found.endpoint.ports == (
+        Port(target=80, published=8000, protocol=Protocol.UDP),
+        Port(target=81, published=8001, protocol=Protocol.UDP),
+        Port(target=9000),
+        Port(target=443, published=8443, ip="10.1.2.3"),
+    )

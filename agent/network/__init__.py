@@ -1,0 +1,1 @@
+"""Put containers on networks: what the kernel shall hold, and how it is told."""

@@ -1,0 +1,24 @@
+"""Say where a network's router meets its host.
+
+The veth between the two is made with the router, and its end at the host bears `link`'s name
+and `addressing.HOST_MAC`. What the host does with it is the host's side: routes to `subnets`
+by `addressing.ROUTER_VIA` and `ROUTER_VIA6`, whose MAC address is `addressing.ROUTER_MAC`,
+and who may go where. A router sends all that it has no route for to the host.
+"""
+
+from msgspec import Struct
+
+from swarm.ids import NetworkId
+
+
+class Uplink(Struct, frozen=True, kw_only=True):
+    """A router's link as its host has it; internal networks have none.
+
+    `is_ingress` where published ports lead.
+    """
+
+    network_id: NetworkId
+    link: str
+    subnets: tuple[str, ...]
+    mtu: int
+    is_ingress: bool = False

@@ -1,0 +1,1 @@
+"""Speak netlink: every message is a pure function of values, and every answer becomes values."""

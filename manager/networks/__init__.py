@@ -1,0 +1,1 @@
+"""Give networks their subnets, and services and tasks their addresses."""
