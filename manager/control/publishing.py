@@ -10,17 +10,19 @@ from collections.abc import Iterable, Iterator
 
 from manager import layout
 from manager.networks.attaching import publishes_everywhere
+from manager.networks.reaching import data_path_ports
 from manager.store import Absent, Commit, Compare, Delete, Operation, Put, Unchanged
 from manager.view import ClusterView
 from swarm.errors import Refused
 from swarm.ids import ServiceId
-from swarm.specs import Port, PublishMode, ServiceSpec
+from swarm.specs import Port, Protocol, PublishMode, ServiceSpec
 
 MARKS = "port-mark"
 
 
 def check_ports(view: ClusterView, service_id: ServiceId | None, spec: ServiceSpec) -> None:
-    """`Refused` with the services that publish these ports already."""
+    """`Refused` with who has these ports already: other services, or the nodes among themselves."""
+    _check_data_path(view, spec)
     problems = list(_problems(view, service_id, spec))
     if not problems:
         return
@@ -75,6 +77,18 @@ def added_ports(
     ]
     everywhere = tuple(index for index, mode in asked if mode is PublishMode.INGRESS)
     return everywhere, tuple(index for index, mode in asked if mode is PublishMode.HOST)
+
+
+def _check_data_path(view: ClusterView, spec: ServiceSpec) -> None:
+    own = data_path_ports(view)
+    for index, port in enumerate(spec.endpoint.ports):
+        if port.protocol is Protocol.UDP and port.published in own:
+            raise Refused(
+                f"endpoint.ports[{index}].published: {port.published}/udp carries what nodes send "
+                "each other for containers",
+                hint="publish another port; the nodes' is chosen by: swarmctl init "
+                "--data-path-port",
+            )
 
 
 def _problems(

@@ -19,6 +19,7 @@ from manager.applied import Applied
 from manager.dispatch.bulletins import Bulletin
 from manager.events import task_name
 from manager.networks.attaching import networks_of_version
+from manager.networks.reaching import data_path_ports
 from manager.view import ClusterView
 from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.objects import Node, Sealed, Service, SpecVersion, Task
@@ -259,8 +260,7 @@ class Networks:
             self._touched.add(NetworkId(subject.removeprefix(_NETWORK)))
 
     def _put_port(self, view: ClusterView) -> None:
-        port = view.cluster.spec.data_path_port if view.cluster is not None else 0
-        port = port or ClusterSpec().data_path_port
+        port, _ = data_path_ports(view)
         self._is_for_all |= port != self.data_path_port
         self.data_path_port = port
 

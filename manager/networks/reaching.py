@@ -19,7 +19,7 @@ from manager.networks.attaching import networks_of_version, publishes_everywhere
 from manager.view import ClusterView
 from swarm.ids import NetworkId, ServiceId
 from swarm.objects import Service, ServiceEndpoint, SpecVersion, VirtualAddress
-from swarm.specs import EndpointMode, Port, PublishMode
+from swarm.specs import ClusterSpec, EndpointMode, Port, Protocol, PublishMode
 
 FIRST_PORT, LAST_PORT = 30000, 32767
 
@@ -169,6 +169,13 @@ def _kept_port(asked: Port, left: list[Port], taken: set[str]) -> Port | None:
     return None
 
 
+def data_path_ports(view: ClusterView) -> tuple[int, int]:
+    """The UDP ports that the nodes have for themselves: of tunnels, and of what encrypts them."""
+    port = view.cluster.spec.data_path_port if view.cluster is not None else 0
+    port = port or ClusterSpec().data_path_port
+    return port, port + 1
+
+
 def _free_port(
     view: ClusterView, service_id: ServiceId, asked: Port, taken: set[str]
 ) -> Port | Shortage:
@@ -176,9 +183,12 @@ def _free_port(
     count = LAST_PORT - FIRST_PORT + 1
     basis = f"{service_id}/{asked.target}/{asked.protocol.word}/{asked.ip}"
     start = int.from_bytes(sha256(basis.encode()).digest()[:4])
+    own = data_path_ports(view) if asked.protocol is Protocol.UDP else ()
     for step in range(count):
         found = structs.replace(asked, published=FIRST_PORT + (start + step) % count)
-        is_free = not view.port_holders(found.protocol, found.published)
+        is_free = found.published not in own and not view.port_holders(
+            found.protocol, found.published
+        )
         if is_free and _number(found) not in taken:
             return found
     word = asked.protocol.word

@@ -211,7 +211,10 @@ class World:
 
     def history_limit(self, limit: int) -> Applied:
         """Set how many attempts are kept for each slot."""
-        spec = ClusterSpec(task_history_limit=limit)
+        return self.cluster(ClusterSpec(task_history_limit=limit))
+
+    def cluster(self, spec: ClusterSpec) -> Applied:
+        """Set what is wanted of the whole swarm."""
         return self.write((layout.CLUSTER, Cluster(id="c", spec=spec)))
 
     # -- tasks ---------------------------------------------------------------------------

@@ -6,7 +6,15 @@ from manager.control.publishing import added_ports, check_ports, taking
 from manager.store import Absent, Commit, Delete, Put, Unchanged
 from swarm.errors import Refused
 from swarm.ids import ServiceId
-from swarm.specs import EndpointSpec, Port, Protocol, PublishMode, ServiceSpec, TaskSpec
+from swarm.specs import (
+    ClusterSpec,
+    EndpointSpec,
+    Port,
+    Protocol,
+    PublishMode,
+    ServiceSpec,
+    TaskSpec,
+)
 from tests.manager.world import World
 from tests.networks import attached
 
@@ -137,6 +145,20 @@ def test_all_that_are_taken_are_counted() -> None:
 
     with pytest.raises(Refused, match=r"by service s-api \(and 1 more ports are taken\)"):
         check_ports(world.view, None, publishing(PORT, structs.replace(PORT, published=8081)))
+
+
+@pytest.mark.parametrize("mode", PublishMode)
+def test_what_nodes_send_each_other_containers_packets_by_is_nobodys(mode: PublishMode) -> None:
+    world = World()
+    world.cluster(ClusterSpec(data_path_port=7000))
+    port = Port(target=80, published=7000, protocol=Protocol.UDP, mode=mode)
+
+    for number in (7000, 7001):
+        with pytest.raises(Refused, match=rf"ports\[1\].published: {number}/udp carries"):
+            check_ports(world.view, None, publishing(PORT, structs.replace(port, published=number)))
+
+    check_ports(world.view, None, publishing(structs.replace(port, protocol=Protocol.TCP)))
+    check_ports(world.view, None, publishing(structs.replace(port, published=7002)))
 
 
 def test_nodes_are_asked_about_ports_that_are_new() -> None:

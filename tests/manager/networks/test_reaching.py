@@ -8,6 +8,7 @@ from manager.networks.reaching import FIRST_PORT, LAST_PORT, Reach, plan_reach
 from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.objects import Attachment, Ledger, Rollout, Task
 from swarm.specs import (
+    ClusterSpec,
     EndpointMode,
     EndpointSpec,
     Port,
@@ -218,6 +219,19 @@ def test_a_port_that_somebody_has_on_one_address_is_not_chosen() -> None:
     other.reach()
 
     assert other.ports() != [chosen]
+
+
+def test_a_port_that_nodes_have_for_themselves_is_not_chosen() -> None:
+    udp = Port(target=80, protocol=Protocol.UDP)
+    world = make(**published(udp))
+    world.reach()
+    (chosen,) = world.ports()
+    other = make(**published(udp))
+    other.cluster(ClusterSpec(data_path_port=chosen - 1))
+
+    other.reach()
+
+    assert other.ports()[0] not in (chosen - 1, chosen)
 
 
 def test_a_port_that_is_published_no_more_is_free() -> None:
