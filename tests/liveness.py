@@ -1,5 +1,6 @@
-"""Tell whether a process lives, whose child it may be and however soon it ends."""
+"""Tell whether a process lives and whose child it is, however soon it ends."""
 
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -9,3 +10,12 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def children(pid: int) -> list[int]:
+    """What the process has forked and not reaped, by all its threads; none once it is gone."""
+    found: list[int] = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, listed.read_text().split())
+    return sorted(found)

@@ -21,6 +21,7 @@ from agent.dns.io.client import Names
 from agent.network.io.namespaces import entered
 from tests.agent.dns.questions import ask, reply
 from tests.kernel.dns_namespaces import Container
+from tests.liveness import children
 
 RESOLVER = ("127.0.0.11", 53)
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class Node:
         self.resolv_conf = directory / "resolv.conf"
         self.resolv_conf.write_text("nameserver 127.0.0.1\n")
         self.clients: list[Names] = []
+        self._others = set(children(os.getpid()))
 
     def agent(self) -> Names:
         """What a new agent would make."""
@@ -55,10 +57,10 @@ class Node:
         return self.pids()[0]
 
     async def close(self) -> None:
-        """End what was started."""
+        """End what was started; agents that were closed have left their services to us."""
         for each in self.clients:
             await each.close()
-        for pid in self.pids():
+        for pid in {*children(os.getpid()), *self.pids()} - self._others:
             os.kill(pid, signal.SIGKILL)
             _bury(pid)
 

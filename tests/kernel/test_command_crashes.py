@@ -10,12 +10,12 @@ import signal
 import subprocess
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from tests.kernel.bundles import Bundles, Config
 from tests.kernel.machine import wait_for
+from tests.liveness import children
 
 pytestmark = pytest.mark.kernel
 
@@ -198,12 +198,8 @@ def test_delete_force_ends_a_start_that_hangs(bundles: Bundles) -> None:
     name = bundles.bundle("true", change=change)
     bundles.create(name)
     with bundles.start("start", name, stderr=subprocess.DEVNULL) as process:
-        wait_for("the hook runs", partial(_has_child, bundles.state(name)["pid"]))
+        wait_for("the hook runs", partial(children, bundles.state(name)["pid"]))
 
         bundles.run("delete", "--force", name)
 
         assert process.wait(10) == 1
-
-
-def _has_child(pid: int) -> bool:
-    return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())

@@ -16,6 +16,7 @@ from runtime.io.launching import say_stopping
 from runtime.layout import ContainerDir
 from swarm.errors import KernelRefused, Unavailable
 from tests.kernel.machine import Machine, eventually, exit_of, wait_for
+from tests.liveness import children
 
 pytestmark = pytest.mark.kernel
 
@@ -352,11 +353,3 @@ def test_a_start_killed_at_any_moment_leaves_nothing_behind(machine: Machine, vi
                 await runtime.delete(spec.id)
 
     asyncio.run(story())
-
-
-def children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    return [int(each) for each in text.split()]

@@ -26,6 +26,7 @@ from tests.kernel.machine import (
     exit_of,
     failure_of,
 )
+from tests.liveness import children
 
 pytestmark = pytest.mark.kernel
 
@@ -354,12 +355,12 @@ def test_a_program_killed_at_any_moment_is_refused_or_has_ended(machine: Machine
 
     async def story(runtime: Runtime, name: str) -> None:
         shim = machine.shim_of(name)
-        (first,) = _children(shim)
+        (first,) = children(shim)
         for _ in range(20):
             asked = asyncio.create_task(runtime.exec(name, ExecSpec(args=("sleep", "99"))))
-            await eventually("it is forked", lambda: len(_children(shim)) == 2)
+            await eventually("it is forked", lambda: len(children(shim)) == 2)
             await asyncio.sleep(random.random() * 0.01)
-            for pid in set(_children(shim)) - {first}:
+            for pid in set(children(shim)) - {first}:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             await asyncio.wait((asked,), timeout=10)
@@ -371,13 +372,9 @@ def test_a_program_killed_at_any_moment_is_refused_or_has_ended(machine: Machine
                 assert isinstance(err, KernelRefused)
                 assert "ended with -9" in err.message
         assert await run(runtime, name, "echo", "fine") == (0, b"fine\n", b"")
-        await eventually("all are reaped", lambda: _children(shim) == [first])
+        await eventually("all are reaped", lambda: children(shim) == [first])
 
     tell(machine, story)
-
-
-def _children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_requests_that_are_given_up_leave_no_program(machine: Machine) -> None:
@@ -390,7 +387,7 @@ def test_requests_that_are_given_up_leave_no_program(machine: Machine) -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 (await asked).close()
         shim = machine.shim_of(name)
-        await eventually("only process 1 is left", lambda: len(_children(shim)) == 1)
+        await eventually("only process 1 is left", lambda: len(children(shim)) == 1)
         assert len(_pids(machine, name)) == 1
 
     tell(machine, story)

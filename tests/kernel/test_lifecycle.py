@@ -9,6 +9,7 @@ import pytest
 from runtime.spec import Mount
 from swarm.errors import Invalid, Missing
 from tests.kernel.machine import Machine, eventually, exit_of, failure_of
+from tests.liveness import children
 
 pytestmark = pytest.mark.kernel
 
@@ -143,8 +144,7 @@ def test_init_reaps_orphans_and_passes_signals_and_codes_on(machine: Machine) ->
             spec = machine.spec("sh", "-c", script, init=True)
             started = await runtime.run(spec)
             await eventually("it is up", lambda: machine.output(spec.id))
-            children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
-            await eventually("the orphan is reaped", lambda: len(children.read_text().split()) == 1)
+            await eventually("the orphan is reaped", lambda: len(children(started.pid)) == 1)
             assert machine.output(spec.id) != "1\n"
             await runtime.kill(spec.id, signal.SIGTERM)
 
