@@ -1,5 +1,6 @@
 """Containers on three hosts, in networks of both families, by address and by virtual address."""
 
+import contextlib
 import errno
 import itertools
 import os
@@ -176,6 +177,27 @@ def test_a_connection_that_the_kernel_forgot_over_a_long_silence_goes_on(three: 
 
     assert [said(each) for each in connections] == before
     assert {name for name, _ in before} == {"t0", "t1", "t2"}
+    for each in connections:
+        each.close()
+
+
+def test_a_connection_is_idle_for_longer_than_the_kernel_remembers(three: Swarm) -> None:
+    """The kernel's clock of silent connections is shortened from five days to a second."""
+    net = network()
+    three.begin(net)
+    found = serving(three, net, three.hosts)
+    for host in three.hosts:
+        netns = namespaces.opened(host.directory / net.id)
+        namespaces.set_sysctls(netns, {"net/netfilter/nf_conntrack_tcp_timeout_established": "1"})
+        os.close(netns)
+    connections = [connected(found[0].netns, vip) for vip in addresses(net, VIP) for _ in range(15)]
+    before = [said(each) for each in connections]
+
+    with contextlib.ExitStack() as stack:
+        inside = [stack.enter_context(router(host, net)) for host in three.hosts]
+        three.until(lambda: not any(each.flows() for each in inside))
+
+    assert [said(each) for each in connections] == before
     for each in connections:
         each.close()
 
