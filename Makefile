@@ -55,8 +55,8 @@ sim: setup ## simulate clusters; SEEDS=n runs that many, SEED=n replays one, SHR
 mutations: setup ## see that the simulation finds each of its deliberate bugs
 	ALL_MUTATIONS=1 $(BIN)/pytest -q -s tests/sim/test_mutations.py
 
-kernel: setup ## the tests against this machine's kernel
-	$(BIN)/pytest -q -m kernel
+kernel: setup ## the tests against this machine's kernel, with a fault at every step of a container
+	SWARM_TEST_STRIDE=1 $(BIN)/pytest -q -m "kernel and not cluster"
 
 kernel-v2: .venv/.tests ## the kernel tests in an emulated Debian kernel with cgroup v2; ARGS="-k name"
 	$(BIN)/python -m tests.vm $(ARGS)
@@ -70,6 +70,9 @@ cluster: .venv/.tests ## the tests with real processes, etcd, registry and hosts
 
 rollouts: .venv/.tests ## a hundred rolling updates of a service that somebody watches
 	UPDATES=100 $(BIN)/pytest -q -s tests/cluster/test_rollouts.py -k no_gap
+
+churn: .venv/.tests ## ten minutes of requests while everything behind them changes
+	CHURN_S=600 $(BIN)/pytest -q -s tests/cluster/test_churn.py
 
 bench: setup ## measure, side by side with Docker Swarm where it can be installed
 	$(BIN)/python -m benchmarks
@@ -85,4 +88,4 @@ bench-scale: setup ## measure the control plane with hollow nodes; ARGS="--nodes
 docs: setup ## render the generated reference pages
 	$(BIN)/python -m docs.generate
 
-.PHONY: help setup quickstart quickstart-down proto fmt check test core sim mutations kernel kernel-v2 cluster rollouts bench bench-runtime bench-scale docs
+.PHONY: help setup quickstart quickstart-down proto fmt check test core sim mutations kernel kernel-v2 cluster rollouts churn bench bench-runtime bench-scale docs

@@ -1,7 +1,8 @@
 """Clients that ask all the time, while everything behind what they ask for changes.
 
 They ask by name, by virtual address and by published port, with a connection for each request
-and with connections that stay. CHURN_S makes it longer than the minute that it takes by default.
+and with connections that stay. Everything happens once, and again until CHURN_S are over: `make
+churn` takes ten minutes.
 """
 
 import itertools
@@ -22,7 +23,7 @@ from msgspec import Struct
 from tests.cluster.conftest import Swarm
 from tests.cluster.hosts import Host, sh, wait_for
 
-CHURN_S = float(os.environ.get("CHURN_S", "45"))
+CHURN_S = float(os.environ.get("CHURN_S", "0"))
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(CHURN_S + 180)]
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -105,25 +106,27 @@ def test_clients_notice_nothing_of_updates_scaling_kills_and_agents_that_start_a
 ) -> None:
     """Only those notice whose request is at a container that is killed, or at a node cut off."""
     inside, outside = clients(web)
-    deadline = time.monotonic() + CHURN_S
+    began = time.monotonic()
     excuses: list[Excuse] = []
     for number, (what, change) in enumerate(itertools.cycle(CHANGES)):
-        if time.monotonic() > deadline and number >= len(CHANGES):
+        if time.monotonic() > began + CHURN_S and number >= len(CHANGES):
             break
         print(f"{time.time():.1f} {what}", flush=True)
         excuses += change(web)
         web.wait_running("web", 8, within_s=60)
 
+    took_s = time.monotonic() - began
     found = inside.report() | outside.report()
     wait_for("the kernels hold what runs", lambda: not differences(web), within_s=5, every_s=0.2)
 
     asked = sum(sum(each["answers"].values()) for each in found.values())
-    print(f"{asked} answers; slowest {max(each['slowest_s'] for each in found.values()):.2f} s")
+    slowest_s = max(each["slowest_s"] for each in found.values())
+    print(f"{asked} answers in {took_s:.0f} s; slowest {slowest_s:.2f} s")
     for name, each in found.items():
         print(
             f"{name}: {sum(each['answers'].values())} answers", *told(each["failures"]), sep="\n  "
         )
-    assert asked > 0.7 * RATE * CHURN_S
+    assert asked > 0.6 * RATE * took_s
     assert not [
         (name, failure, excuses)
         for name, each in found.items()

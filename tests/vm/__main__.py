@@ -25,8 +25,7 @@ EVERYTHING = ("-m", "kernel", "tests/kernel", "tests/runtime")
 QUICK = tuple(
     f"tests/kernel/test_{name}.py"
     for name in (
-        "cgroup_v2", "cgroups", "limits", "pause", "preparing", "lifecycle", "refusals",
-        "user_namespaces", "encryption",
+        "cgroup_v2", "cgroups", "limits", "pause", "encryption",
     )
 )  # fmt: skip
 
