@@ -119,9 +119,7 @@ class Host:
         self.netns = make(where / "ns" / f"host{number}")
         self.directory = where / f"routers{number}"
         self.hearing = Hearing(self.netns)
-        self.side = (
-            HostNamespace(log=structlog.get_logger(), netns=self.netns) if is_whole else None
-        )
+        self.side = self._new_side() if is_whole else None
         self.processes: dict[TaskId, int] = {}
         self.networks = self.agent()
 
@@ -137,6 +135,17 @@ class Host:
             pid_of=lambda task_id: self.processes.get(task_id, 0),
             linger_s=0.0,
         )
+
+    async def restart(self) -> None:
+        """Have another agent, which remembers nothing and was not told anything yet."""
+        await self.networks.close()
+        if self.side:
+            await self.side.close()
+            self.side = self._new_side()
+        self.networks = self.agent()
+
+    def _new_side(self) -> HostNamespace:
+        return HostNamespace(log=structlog.get_logger(), netns=self.netns)
 
     @property
     def peer(self) -> Peer:

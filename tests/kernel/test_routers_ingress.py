@@ -7,11 +7,13 @@ import pytest
 from msgspec import Struct
 
 from agent.network.io import namespaces
+from agent.topology import Changes
 from swarm.ids import ServiceId
 from swarm.objects import Network
 from swarm.specs import Port, Protocol
 from swarm.topology import Endpoint, Publication, Topology, key_of
 from tests.kernel.routed import (
+    PORT,
     Container,
     Swarm,
     ask,
@@ -29,6 +31,8 @@ pytestmark = pytest.mark.kernel
 CLIENT = ("192.168.77.99", "fd77::63")
 DELAYED_ACKS_S = 0.3
 """By then all is acknowledged: a late packet to an endpoint that lives would be tracked anew."""
+FORGOTTEN_S = 0.1
+"""By then agents have had the connections to endpoints that are gone forgotten."""
 
 
 @pytest.fixture
@@ -189,3 +193,31 @@ def test_an_endpoint_that_leaves_answers_whom_it_had(three: Swarm) -> None:
     assert {ask(client, three.hosts[0].address, 8080)[0] for _ in range(20)} == {"t0"}
     for each in connections:
         each.close()
+
+
+def test_an_agent_that_starts_leads_nobody_to_where_its_routers_know_no_way_yet(
+    three: Swarm,
+) -> None:
+    """An endpoint is replaced while the agent of the node that clients come by is away.
+
+    1. The next agent is told of it before it knows what runs: the old one answers still.
+    2. It has looked around: the new one does.
+    """
+    net, (old,) = published(three, 1)
+    client, host = three.client(), three.hosts[0]
+    three.runner.run(host.restart())
+    new = three.container(three.hosts[2], "t1", attached(net, 1))
+    three.answering.serve(new)
+    replaced = Topology(endpoints=(serving(net, new, 1),), removed=(key_of(serving(net, old, 0)),))
+    changes = three.table.take(replaced)
+    for each in three.hosts[1:]:
+        three.runner.run(each.networks.apply(changes))
+
+    three.wait(FORGOTTEN_S)
+    everything = Changes(put=tuple(three.table.records.values()), data_path_port=PORT)
+    three.runner.run(host.networks.apply(everything))
+    early = ask(client, host.address, 8080)
+    three.runner.run(host.networks.reconcile({}))
+
+    assert early == ("t0", CLIENT[0])
+    assert ask(client, host.address, 8080) == ("t1", CLIENT[0])

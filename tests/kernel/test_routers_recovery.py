@@ -77,8 +77,7 @@ def holdings() -> Iterator[list[Holding]]:
 
 def restarted(made: Swarm, host: Host, *running: tuple[Holding, Container]) -> None:
     """Kill the host's agent; another one is told everything, and what runs."""
-    made.runner.run(host.networks.close())
-    host.networks = host.agent()
+    made.runner.run(host.restart())
     changes = Changes(put=tuple(made.table.records.values()), data_path_port=PORT)
     made.runner.run(host.networks.apply(changes))
     found = {

@@ -92,12 +92,14 @@ class Networks:
         self._later: set[asyncio.Task[None]] = set()
         self._forgetting = Forgetting(self._routers.get, self._soon)
         self._is_settled = False
+        self._untold: list[Changes] = []
 
     async def apply(self, changes: Changes) -> None:
         """Follow the records. What fails in one place is done in the others all the same.
 
         Before the first `reconcile` nothing is made: we do not know yet what runs, and a router
-        that is made without its containers would cut them off.
+        that is made without its containers would cut them off. Neighbours hear of it then, too:
+        they must not lead anybody to where routers know no way yet.
         """
         problems = Problems()
         async with self._turn:
@@ -113,10 +115,11 @@ class Networks:
                 self._forgetting.forget(network_id, leaving[network_id], is_answered=False)
             with problems.noted():
                 await self._settle(changes)
-        with problems.noted():
-            await self._host_side.apply(changes)
-        with problems.noted():
-            await self._names.apply(changes)
+            if not self._is_settled:
+                self._untold.append(changes)
+            is_told = self._is_settled
+        if is_told:
+            await self._tell(changes, problems)
         problems.raise_first()
 
     async def attach(self, task_id: TaskId, netns: int, connection: Connection) -> tuple[Port, ...]:
@@ -191,6 +194,9 @@ class Networks:
                     router.mend(self._netns_of)
                     await self._connect(router)
             await self._sweep(problems)
+            for changes in self._untold:
+                await self._tell(changes, problems)
+            self._untold = []
         with problems.noted():
             await self._host_side.reconcile()
         if running is not None:
@@ -286,6 +292,13 @@ class Networks:
         await _on_a_thread(router.remove)
 
     # --- changes --------------------------------------------------------------------------------
+
+    async def _tell(self, changes: Changes, problems: Problems) -> None:
+        """Have the neighbours follow what the routers do."""
+        with problems.noted():
+            await self._host_side.apply(changes)
+        with problems.noted():
+            await self._names.apply(changes)
 
     def _follow(self, network_id: NetworkId, part: Part) -> None:
         router = self._routers[network_id]

@@ -82,7 +82,8 @@ class Route:
             else:
                 writer.close()
         except (OSError, EOFError, TimeoutError) as err:
-            self.failures.append((began, f"{step}: {type(err).__name__}"))
+            after = f" after {waited:.0f} s" if (waited := time.time() - began) >= 0.5 else ""
+            self.failures.append((began, f"{step}: {type(err).__name__}{after}"))
         self.slowest_s = max(self.slowest_s, time.time() - began)
 
 
