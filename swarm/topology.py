@@ -6,6 +6,7 @@ same name in `proto/swarm/api/v1/dispatch.proto`. Records have keys, by which a 
 an earlier one: `/`-separated, the kind first and then the network's id, where there is one.
 """
 
+from collections.abc import Iterable
 from typing import assert_never
 
 from msgspec import Struct
@@ -105,6 +106,28 @@ class Topology(Struct, frozen=True, kw_only=True):
             *self.endpoints,
             *self.publications,
         )
+
+
+def topology_of(
+    records: Iterable[Record],
+    *,
+    removed: Iterable[str] = (),
+    data_path_port: int = 0,
+    is_complete: bool = False,
+) -> Topology:
+    """A message with these records, those of each kind in the order they come in."""
+    found = tuple(records)
+    return Topology(
+        is_complete=is_complete,
+        networks=tuple(each for each in found if isinstance(each, Network)),
+        peers=tuple(each for each in found if isinstance(each, Peer)),
+        endpoints=tuple(each for each in found if isinstance(each, Endpoint)),
+        services=tuple(each for each in found if isinstance(each, VirtualService)),
+        publications=tuple(each for each in found if isinstance(each, Publication)),
+        keys=tuple(each for each in found if isinstance(each, NetworkKey)),
+        removed=tuple(removed),
+        data_path_port=data_path_port,
+    )
 
 
 def key_of(record: Record) -> str:

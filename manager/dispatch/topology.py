@@ -14,16 +14,12 @@ from collections.abc import Iterable, Mapping
 from manager.dispatch.bulletins import Bulletin
 from manager.dispatch.networks import Networks
 from swarm.ids import NetworkId, NodeId
-from swarm.objects import Network
 from swarm.topology import (
     Endpoint,
-    NetworkKey,
-    Peer,
-    Publication,
     Record,
     Topology,
-    VirtualService,
     key_of,
+    topology_of,
 )
 
 
@@ -45,7 +41,11 @@ class Surroundings:
         records = {
             key: record for each in subjects.values() for key, record in each.records.items()
         }
-        return _made(self._own(records.values()), port=self._port, is_complete=True)
+        return topology_of(
+            sorted(self._own(records.values()), key=key_of),
+            data_path_port=self._port,
+            is_complete=True,
+        )
 
     def diff(self) -> Topology | None:
         """What has changed since this was last asked; None when nothing has."""
@@ -74,7 +74,11 @@ class Surroundings:
         port, self._port = self._port, self._networks.data_path_port
         if not own and not removed and port == self._port:
             return None
-        return _made(own, removed, port=self._port if port != self._port else 0)
+        return topology_of(
+            sorted(own, key=key_of),
+            removed=removed,
+            data_path_port=self._port if port != self._port else 0,
+        )
 
     def check(self, told: Iterable[Record]) -> None:
         """Assert that these records, which are what was told, are what there is to tell."""
@@ -96,24 +100,3 @@ class Surroundings:
 def _is_in(subjects: Mapping[str, Bulletin], key: str) -> bool:
     """Whether something else says that it is there: nodes and keys are in many networks."""
     return any(key in each.records for each in subjects.values())
-
-
-def _made(
-    records: Iterable[Record],
-    removed: Iterable[str] = (),
-    *,
-    port: int = 0,
-    is_complete: bool = False,
-) -> Topology:
-    every = sorted(records, key=key_of)
-    return Topology(
-        is_complete=is_complete,
-        networks=tuple(each for each in every if isinstance(each, Network)),
-        peers=tuple(each for each in every if isinstance(each, Peer)),
-        endpoints=tuple(each for each in every if isinstance(each, Endpoint)),
-        services=tuple(each for each in every if isinstance(each, VirtualService)),
-        publications=tuple(each for each in every if isinstance(each, Publication)),
-        keys=tuple(each for each in every if isinstance(each, NetworkKey)),
-        removed=tuple(removed),
-        data_path_port=port,
-    )

@@ -30,18 +30,14 @@ from swarm.dispatch import (
 )
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.io.tls import SERVER_OPTIONS, server_credentials
-from swarm.objects import Attachment, Network, NodeDescription, Observation, SpecVersion, Task
+from swarm.objects import Attachment, NodeDescription, Observation, SpecVersion, Task
 from swarm.specs import NONE, ContainerSpec, Limits, TaskSpec
 from swarm.states import TaskState
 from swarm.topology import (
-    Endpoint,
-    NetworkKey,
-    Peer,
-    Publication,
     Record,
     Topology,
-    VirtualService,
     key_of,
+    topology_of,
 )
 from tests.networks import attached
 from tests.trust import Swarm
@@ -120,7 +116,7 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
     def describe(self, *records: Record) -> None:
         """Say what has changed of the networks, now and at the beginning of every session."""
         self.records.update({key_of(each): each for each in records})
-        self._change((), (), replace(topology(records), data_path_port=4789))
+        self._change((), (), topology_of(records, data_path_port=4789))
 
     def assign(
         self,
@@ -298,7 +294,7 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
         return tuple(self.specs.values())
 
     def _all(self) -> Topology:
-        return replace(topology(self.records.values()), is_complete=True, data_path_port=4789)
+        return topology_of(self.records.values(), data_path_port=4789, is_complete=True)
 
     def _change(
         self,
@@ -325,16 +321,3 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
     def _next(self) -> int:
         self._revision += 1
         return self._revision
-
-
-def topology(records: Iterable[Record]) -> Topology:
-    """A message with these records."""
-    found = tuple(records)
-    return Topology(
-        networks=tuple(each for each in found if isinstance(each, Network)),
-        peers=tuple(each for each in found if isinstance(each, Peer)),
-        endpoints=tuple(each for each in found if isinstance(each, Endpoint)),
-        services=tuple(each for each in found if isinstance(each, VirtualService)),
-        publications=tuple(each for each in found if isinstance(each, Publication)),
-        keys=tuple(each for each in found if isinstance(each, NetworkKey)),
-    )

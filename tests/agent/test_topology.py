@@ -15,6 +15,7 @@ from swarm.topology import (
     Topology,
     VirtualService,
     key_of,
+    topology_of,
 )
 
 NET, WEB = NetworkId("n1"), ServiceId("web")
@@ -106,19 +107,8 @@ MESSAGES = st.lists(st.tuples(st.booleans(), st.lists(RECORDS), st.lists(RECORDS
 
 
 def topology(is_complete: bool, records: list[Record], removed: list[Record]) -> Topology:
-    kinds = {
-        Network: "networks", Peer: "peers", NetworkKey: "keys", VirtualService: "services",
-        Endpoint: "endpoints", Publication: "publications",
-    }  # fmt: skip
-    fields = {
-        name: tuple(each for each in records if isinstance(each, kind))
-        for kind, name in kinds.items()
-    }
-    return Topology(
-        is_complete=is_complete,
-        removed=() if is_complete else tuple(key_of(each) for each in removed),
-        **fields,  # type: ignore[arg-type]
-    )
+    gone = () if is_complete else map(key_of, removed)
+    return topology_of(records, removed=gone, is_complete=is_complete)
 
 
 def test_what_comes_and_goes_while_nobody_follows_is_never_heard_of() -> None:

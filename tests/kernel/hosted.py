@@ -23,7 +23,7 @@ from agent.topology import Changes
 from swarm.ids import NetworkId, ServiceId
 from swarm.objects import Attachment, Network
 from swarm.specs import Port
-from swarm.topology import Endpoint, Publication, Topology
+from swarm.topology import Endpoint, Publication, topology_of
 from tests.kernel.routed import (
     FAMILIES,
     Container,
@@ -73,12 +73,7 @@ class HostedSwarm(Swarm):
         self.say(*records)
 
     def say(self, *records: Publication | Endpoint) -> None:
-        self.tell(
-            Topology(
-                endpoints=tuple(each for each in records if isinstance(each, Endpoint)),
-                publications=tuple(each for each in records if isinstance(each, Publication)),
-            )
-        )
+        self.tell(topology_of(records))
 
     def backend(
         self, host: Host, number: int, *, service: str = "web"

@@ -16,8 +16,8 @@ from agent.network.io.netlink import Socket
 from agent.network.kernel import Link, Put, Remove, TunnelPeer
 from swarm.errors import Refused
 from swarm.ids import NodeId
-from swarm.objects import Attachment, Network
-from swarm.topology import Endpoint, NetworkKey, Peer, Topology
+from swarm.objects import Attachment
+from swarm.topology import Topology, topology_of
 from tests.kernel.encrypted import (
     ENCRYPTED_PORT,
     EncryptedSwarm,
@@ -61,14 +61,7 @@ def two(kernel: Path) -> Iterator[EncryptedSwarm]:
 
 def everything(swarm: EncryptedSwarm) -> Topology:
     """What a manager tells an agent that comes back."""
-    records = swarm.table.records.values()
-    return Topology(
-        networks=tuple(each for each in records if isinstance(each, Network)),
-        peers=tuple(each for each in records if isinstance(each, Peer)),
-        endpoints=tuple(each for each in records if isinstance(each, Endpoint)),
-        keys=tuple(each for each in records if isinstance(each, NetworkKey)),
-        data_path_port=PORT,
-    )
+    return topology_of(swarm.table.records.values(), data_path_port=PORT)
 
 
 def largest(container: Container, address: str, size: int) -> str:

@@ -16,9 +16,9 @@ from agent.network.io import namespaces
 from agent.network.io.netlink import Socket
 from agent.network.io.nft import load
 from swarm.ids import TaskId
-from swarm.objects import Attachment
+from swarm.objects import Attachment, Network
 from swarm.specs import BRIDGE, Port, Protocol
-from swarm.topology import Topology, key_of
+from swarm.topology import Topology, key_of, topology_of
 from tests.kernel.hosted import (
     CLIENT,
     INGRESS,
@@ -148,19 +148,22 @@ def test_packets_of_strangers_do_not_get_into_a_tunnel(swarm: HostedSwarm) -> No
     swarm.open(publication(WEB))
     _, web = swarm.backend(swarm.hosts[0], 5)
     swarm.say(web)
-    frame = (b"\x08" + bytes(3) + INGRESS.vni.to_bytes(3, "big") + bytes(1)) + bytes(60)
+    for netns in (swarm.outside, swarm.hosts[1].netns):
+        tunnel(netns, INGRESS)
 
-    for netns, source in ((swarm.outside, 0), (swarm.hosts[1].netns, 0)):
-        with namespaces.entered(netns):
-            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        with sender:
-            sender.bind(("", source))
-            sender.sendto(frame, ("192.168.77.1", PORT))
+    assert kept_out(swarm.hosts[0]) == 1
 
-    with Socket(swarm.hosts[0].netns) as kernel:
-        counted = partial(kernel.counts, host_rules.STRANGERS)
-        wait_for("it is counted", lambda: any(each.packets for each in counted().values()))
-        assert [each.packets for each in counted().values()] == [1]
+
+def test_strangers_are_kept_out_before_there_is_a_way_in(swarm: HostedSwarm) -> None:
+    """An agent that starts and knows not yet what runs has no tunnel, but guards."""
+    host = swarm.hosts[0]
+    peers = [each.peer for each in swarm.hosts]
+    swarm.tell(topology_of([INGRESS, *peers], data_path_port=PORT))
+
+    tunnel(swarm.outside, INGRESS)
+
+    assert kept_out(host) == 1
+    assert not namespaces.names(host.directory)
 
 
 def test_tunnels_are_not_tracked_and_those_of_others_are_left_alone(swarm: HostedSwarm) -> None:
@@ -169,17 +172,13 @@ def test_tunnels_are_not_tracked_and_those_of_others_are_left_alone(swarm: Hoste
     swarm.say(web)
     for _ in range(3):
         ask(swarm.outside, "192.168.77.2", 8080)
-    foreign = (b"\x08" + bytes(3) + (77).to_bytes(3, "big") + bytes(1)) + bytes(60)
-    with namespaces.entered(swarm.outside):
-        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with sender:
-        sender.sendto(foreign, ("192.168.77.1", PORT))
+    tunnel(swarm.outside, replace(INGRESS, vni=77))
 
-        with Socket(swarm.hosts[0].netns) as kernel:
-            tunnelled = wait_for(
-                "the foreign one is tracked",
-                lambda: [each for each in kernel.flows() if each.destination_port == PORT],
-            )
+    with Socket(swarm.hosts[0].netns) as kernel:
+        tunnelled = wait_for(
+            "the foreign one is tracked",
+            lambda: [each for each in kernel.flows() if each.destination_port == PORT],
+        )
 
     assert {each.source for each in tunnelled} == {CLIENT}
 
@@ -190,13 +189,28 @@ def test_encrypted_networks_are_heard_by_wireguard_alone(swarm: HostedSwarm) -> 
     secret = replace(network(5), spec=replace(network(5).spec, encrypted=True))
     side = swarm.side(swarm.hosts[0])
     swarm.runner.run(side.apply(swarm.table.take(Topology(networks=(secret,)))))
-    frame = (b"\x08" + bytes(3) + secret.vni.to_bytes(3, "big") + bytes(1)) + bytes(60)
-    with namespaces.entered(swarm.hosts[1].netns):
+    tunnel(swarm.hosts[1].netns, secret)
+
+    assert kept_out(swarm.hosts[0]) == 1
+
+
+def tunnel(netns: int, into: Network) -> None:
+    """Send the first host a frame of the network from another one."""
+    with namespaces.entered(netns):
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with sender, Socket(swarm.hosts[0].netns) as kernel:
-        sender.sendto(frame, ("192.168.77.1", PORT))
-        counted = partial(kernel.counts, host_rules.STRANGERS)
-        wait_for("it is counted", lambda: any(each.packets for each in counted().values()))
+    with sender:
+        header = b"\x08" + bytes(3) + into.vni.to_bytes(3, "big") + bytes(1)
+        sender.sendto(header + bytes(60), ("192.168.77.1", PORT))
+
+
+def kept_out(host: Host) -> int:
+    """How many such frames were not let in, once there are any."""
+    with Socket(host.netns) as kernel:
+
+        def counted() -> int:
+            return sum(each.packets for each in kernel.counts(host_rules.STRANGERS).values())
+
+        return wait_for("it is counted", counted)
 
 
 # --- holding ports -----------------------------------------------------------------------------

@@ -24,10 +24,8 @@ PYTEST = ("-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-o", "t
 EVERYTHING = ("-m", "kernel", "tests/kernel", "tests/runtime")
 QUICK = tuple(
     f"tests/kernel/test_{name}.py"
-    for name in (
-        "cgroup_v2", "cgroups", "limits", "pause", "encryption",
-    )
-)  # fmt: skip
+    for name in ("cgroup_v2", "cgroups", "limits", "pause", "encryption")
+)
 
 
 def main() -> int:

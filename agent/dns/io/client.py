@@ -40,7 +40,7 @@ from swarm import __version__
 from swarm.errors import Invalid, KernelRefused, Missing, Unavailable
 from swarm.ids import TaskId
 from swarm.objects import Network
-from swarm.topology import Endpoint, Topology, VirtualService, key_of
+from swarm.topology import Endpoint, Topology, VirtualService, key_of, topology_of
 
 STARTED_WITHIN_S = 10.0
 COUNTED_WITHIN_S = 2.0
@@ -90,7 +90,7 @@ class Names:
         self._records |= put
         is_first, self._has_heard = not self._has_heard, True
         if self._connection is not None and (is_first or put or gone):
-            said = self._everything() if is_first else _topology(tuple(put.values()), gone)
+            said = self._everything() if is_first else topology_of(put.values(), removed=gone)
             self._connection.say(Take(said))
 
     async def serve(self, task_id: TaskId, netns: int, asker: Asker) -> None:
@@ -304,7 +304,7 @@ class Names:
             listening.close()
 
     def _everything(self) -> Topology:
-        return _topology(tuple(self._records.values()), (), is_complete=True)
+        return topology_of(self._records.values(), is_complete=True)
 
 
 class _Container:
@@ -350,15 +350,3 @@ class _Container:
         if self._netns >= 0:
             os.close(self._netns)
             self._netns = -1
-
-
-def _topology(
-    records: tuple[_Named, ...], gone: tuple[str, ...], *, is_complete: bool = False
-) -> Topology:
-    return Topology(
-        is_complete=is_complete,
-        networks=tuple(each for each in records if isinstance(each, Network)),
-        endpoints=tuple(each for each in records if isinstance(each, Endpoint)),
-        services=tuple(each for each in records if isinstance(each, VirtualService)),
-        removed=gone,
-    )

@@ -7,10 +7,9 @@ may have flushed our table, or removed a link.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 from msgspec.structs import replace
@@ -21,6 +20,7 @@ from agent.network.host_firewall import Obstacle
 from agent.network.host_rules import Key
 from agent.network.io.host_holding import Holding
 from agent.network.io.host_kernel import HostKernel
+from agent.network.io.threads import on_a_thread
 from agent.network.kernel import Operation
 from agent.network.uplinks import Uplink
 from agent.network.wire.nftables import Count
@@ -30,8 +30,6 @@ from swarm.errors import KernelRefused, Refused
 from swarm.ids import NetworkId, TaskId
 from swarm.objects import Attachment, Network
 from swarm.specs import Port
-
-Done = TypeVar("Done")
 
 
 class HostNamespace:
@@ -167,8 +165,8 @@ class HostNamespace:
             return
         wanted, is_all = list(self._host.wanted()), not self._host.has_heirlooms()
         work = partial(self._kernel.mend, wanted, is_all=is_all)
-        self._log_mended(await _on_a_thread(work))
-        self._watch(await _on_a_thread(self._kernel.obstacles))
+        self._log_mended(await on_a_thread(work))
+        self._watch(await on_a_thread(self._kernel.obstacles))
 
     def _settle(self) -> None:
         """Hold the ports that are claimed since, and let go of others."""
@@ -213,7 +211,7 @@ class HostNamespace:
             self._log.warning("rules.changed_by_others", reason=err.message)
             self._log_mended(self._kernel.mend(self._host.wanted(), is_all=False))
         if steps.gone or steps.reordered:
-            await _on_a_thread(partial(self._forget, steps))
+            await on_a_thread(partial(self._forget, steps))
 
     def _rest(self) -> None:
         """Nothing is wanted: leave nothing."""
@@ -304,16 +302,6 @@ class NodeBridge:
     def give_back(self, task_id: TaskId) -> None:
         """The task is gone; content when it had nothing."""
         self._addresses.give_back(task_id)
-
-
-async def _on_a_thread(work: Callable[[], Done]) -> Done:
-    """Do what takes long elsewhere; whoever gives up waiting waits for its end all the same."""
-    done = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(done)
-    except asyncio.CancelledError:
-        await asyncio.wait([done])
-        raise
 
 
 def _key(port: Port) -> Key:

@@ -31,6 +31,7 @@ from agent.network.io.forgetting import Forgetting
 from agent.network.io.netlink import Socket
 from agent.network.io.routers import Router, remove
 from agent.network.io.seams import Bridge, Encryption, HostSide, Names
+from agent.network.io.threads import on_a_thread
 from agent.network.known import Known, Part, gone_addresses, parts
 from agent.network.problems import Problems
 from agent.network.router import Site, Vtep, interfaces
@@ -99,10 +100,14 @@ class Networks:
 
         Before the first `reconcile` nothing is made: we do not know yet what runs, and a router
         that is made without its containers would cut them off. Neighbours hear of it then, too:
-        they must not lead anybody to where routers know no way yet.
+        they must not lead anybody to where routers know no way yet. But whom to keep out the
+        host's side hears before there is a way in.
         """
         problems = Problems()
         async with self._turn:
+            if guards := _guards(changes):
+                with problems.noted():
+                    await self._host_side.apply(guards)
             leaving = self._known.leaving(changes)
             self._known.take(changes)
             with problems.noted():
@@ -117,8 +122,7 @@ class Networks:
                 await self._settle(changes)
             if not self._is_settled:
                 self._untold.append(changes)
-            is_told = self._is_settled
-        if is_told:
+        if not self._untold:
             await self._tell(changes, problems)
         problems.raise_first()
 
@@ -194,9 +198,9 @@ class Networks:
                     router.mend(self._netns_of)
                     await self._connect(router)
             await self._sweep(problems)
-            for changes in self._untold:
+            untold, self._untold = self._untold, []
+            for changes in untold:
                 await self._tell(changes, problems)
-            self._untold = []
         with problems.noted():
             await self._host_side.reconcile()
         if running is not None:
@@ -234,7 +238,7 @@ class Networks:
         await self._start(network_id, self._router(network_id))
 
     async def _start(self, network_id: NetworkId, router: Router) -> None:
-        await _on_a_thread(lambda: router.open(self._netns_of))
+        await on_a_thread(lambda: router.open(self._netns_of))
         self._routers[network_id] = router
         await self._connect(router)
 
@@ -289,7 +293,7 @@ class Networks:
     async def _remove(self, network_id: NetworkId) -> None:
         router = self._routers.pop(network_id)
         await self._host_side.disconnect(network_id)
-        await _on_a_thread(router.remove)
+        await on_a_thread(router.remove)
 
     # --- changes --------------------------------------------------------------------------------
 
@@ -395,7 +399,7 @@ class Networks:
             if name not in self._routers:
                 with problems.noted():
                     await self._host_side.disconnect(NetworkId(name))
-                    await _on_a_thread(partial(remove, self._directory / name))
+                    await on_a_thread(partial(remove, self._directory / name))
 
     def _netns_of(self, task_id: TaskId) -> int | None:
         """The number of a process that has ended may be another's: only its own home will do."""
@@ -426,22 +430,18 @@ def _free_name(netns: int) -> str:
     return next(name for number in count() if (name := f"eth{number}") not in taken)
 
 
-async def _on_a_thread(work: Callable[[], None]) -> None:
-    """Do what takes milliseconds elsewhere; whoever gives up waiting waits for its end."""
-    done = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        await asyncio.shield(done)
-    except asyncio.CancelledError:
-        await asyncio.wait([done])
-        raise
-
-
 def _moves(changes: Changes, node_id: NodeId) -> bool:
     """Whether routers may have to be made in another way."""
     return bool(changes.data_path_port) or any(
         isinstance(each, Network) or (isinstance(each, Peer) and each.node_id == node_id)
         for each in changes.put
     )
+
+
+def _guards(changes: Changes) -> Changes:
+    """What says who may send to us."""
+    put = tuple(each for each in changes.put if isinstance(each, (Network, Peer)))
+    return Changes(put=put, data_path_port=changes.data_path_port)
 
 
 def _in_the_underlay(peer: Peer) -> str:

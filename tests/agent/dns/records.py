@@ -4,7 +4,7 @@ from agent.dns.asking import Asker
 from swarm.ids import NetworkId, ServiceId, TaskId
 from swarm.objects import Network
 from swarm.specs import NetworkSpec, Subnet
-from swarm.topology import Endpoint, Topology, VirtualService
+from swarm.topology import Endpoint, Topology, VirtualService, topology_of
 
 
 def network(network_id: str = "n1", name: str = "", subnet: str = "", **spec: bool) -> Network:
@@ -69,10 +69,4 @@ def topology(
     removed: tuple[str, ...] = (),
     is_complete: bool = False,
 ) -> Topology:
-    return Topology(
-        is_complete=is_complete,
-        networks=tuple(each for each in records if isinstance(each, Network)),
-        endpoints=tuple(each for each in records if isinstance(each, Endpoint)),
-        services=tuple(each for each in records if isinstance(each, VirtualService)),
-        removed=removed,
-    )
+    return topology_of(records, removed=removed, is_complete=is_complete)

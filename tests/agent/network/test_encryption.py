@@ -25,7 +25,7 @@ from agent.topology import Changes, Table
 from swarm.ids import NetworkId, NodeId, TaskId
 from swarm.objects import Network
 from swarm.specs import NetworkSpec
-from swarm.topology import Endpoint, NetworkKey, Peer, Record, Topology, key_of
+from swarm.topology import Endpoint, NetworkKey, Peer, Record, Topology, key_of, topology_of
 
 OWN = NodeId("node1")
 PRIVATE = {number: private_key(bytes([number]) * 32) for number in range(1, 6)}
@@ -349,15 +349,7 @@ MESSAGES = st.lists(st.tuples(st.lists(RECORDS, max_size=6), st.booleans()), max
 
 def topology(records: Iterable[Record], *, is_complete: bool, removed: tuple[str, ...]) -> Topology:
     latest = {key_of(each): each for each in records}.values()
-    return Topology(
-        is_complete=is_complete,
-        networks=tuple(each for each in latest if isinstance(each, Network)),
-        peers=tuple(each for each in latest if isinstance(each, Peer)),
-        endpoints=tuple(each for each in latest if isinstance(each, Endpoint)),
-        keys=tuple(each for each in latest if isinstance(each, NetworkKey)),
-        removed=removed,
-        data_path_port=4789,
-    )
+    return topology_of(latest, removed=removed, data_path_port=4789, is_complete=is_complete)
 
 
 @settings(deadline=None, max_examples=300)
