@@ -32,8 +32,8 @@ class Ask(Struct, frozen=True, kw_only=True):
 
     `preferences` and the topologies of `affinities` are canonical attributes; `generic` are
     counts by kind; `ports` are those of the host that a task needs for itself alone; `volumes`
-    the names, templates unfilled, of volumes that tasks follow; `needs` the services that have
-    to be there before the tasks may start.
+    the names, templates unfilled, of volumes that tasks follow; `networks` the ids of those that
+    they are in; `needs` the services that have to be there before the tasks may start.
     """
 
     service_id: ServiceId
@@ -50,6 +50,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     generic: tuple[tuple[str, int], ...] = ()
     ports: tuple[Port, ...] = ()
     volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     max_per_node: int = 0
     priority: int = 0
@@ -85,6 +86,7 @@ def ask_for(
         generic=tuple((each.kind, each.count) for each in spec.reservations.generic),
         ports=tuple(each for each in ports if _is_exclusive(each)),
         volumes=tuple(each.source for each in spec.container.mounts if _is_followed(each)),
+        networks=tuple(each.target for each in spec.networks),
         needs=tuple(each.service for each in spec.depends_on),
         max_per_node=placement.max_replicas_per_node,
         priority=spec.priority,

@@ -25,6 +25,7 @@ NAMES = (
     "active",
     "avoid",
     "platform",
+    "encryption",
     "constraint",
     "taint",
     "volume",
@@ -53,7 +54,7 @@ class Filter(Struct, frozen=True):
 def standing_filters(
     fleet: Fleet, ask: Ask, *, avoid: frozenset[NodeId] = frozenset()
 ) -> Iterator[Filter]:
-    """Filters that no placement of ours can change: standing, platform, constraints, taints."""
+    """Filters that no placement of ours can change: what nodes are and what they can."""
     yield Filter(
         "ready",
         fleet.ready,
@@ -70,6 +71,8 @@ def standing_filters(
         yield _avoiding(fleet, avoid)
     if ask.platforms:
         yield _platform(fleet, ask.platforms)
+    if not fleet.encrypted.isdisjoint(ask.networks):
+        yield _encryption(fleet)
     for constraint in ask.constraints:
         yield _constraint(fleet, constraint)
     if len(fleet.taints.values) > 1:
@@ -117,6 +120,15 @@ def _platform(fleet: Fleet, platforms: tuple[Platform, ...]) -> Filter:
         admits,
         lambda nodes: f"image is for {wished}, unlike {nodes}",
         lambda row: f"is {systems.at(row)}/{machines.at(row)}, and the image is for {wished}",
+    )
+
+
+def _encryption(fleet: Fleet) -> Filter:
+    return Filter(
+        "encryption",
+        fleet.encrypting,
+        lambda nodes: f"no WireGuard for an encrypted network on {nodes}",
+        lambda row: "has no WireGuard, which an encrypted network of the service needs",
     )
 
 

@@ -23,7 +23,7 @@ from manager.scheduler.asks import Ask, ask_of_version
 from manager.scheduler.columns import Column, Counts, Int, Mask, Stock, Text, longer
 from manager.view import ClusterView
 from swarm.constraints import attribute_of
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.objects import Node, Task
 from swarm.specs import Availability, GenericResource, Taint
 from swarm.states import NodeState, TaskState
@@ -81,7 +81,8 @@ class _Charge(Struct, frozen=True, gc=False):
 class Fleet:
     """The node table. Arrays are as long as the table, with unused rows not `ready`.
 
-    `ids` and `names` (of hosts) are by row; `believed` are nodes that are not known to be down.
+    `ids` and `names` (of hosts) are by row; `believed` are nodes that are not known to be down,
+    `encrypting` those that can be in networks that are `encrypted`.
     """
 
     def __init__(self) -> None:
@@ -91,12 +92,14 @@ class Fleet:
         self.ready: Mask = np.zeros(_FIRST_ROWS, np.bool_)
         self.believed: Mask = np.zeros(_FIRST_ROWS, np.bool_)
         self.active: Mask = np.zeros(_FIRST_ROWS, np.bool_)
+        self.encrypting: Mask = np.zeros(_FIRST_ROWS, np.bool_)
         self.cpu_millis: Int = np.zeros(_FIRST_ROWS, np.int64)
         self.memory_bytes: Int = np.zeros(_FIRST_ROWS, np.int64)
         self.cpu_reserved: Int = np.zeros(_FIRST_ROWS, np.int64)
         self.memory_reserved: Int = np.zeros(_FIRST_ROWS, np.int64)
         self.tasks: Int = np.zeros(_FIRST_ROWS, np.int64)
         self.taints: Column[tuple[Taint, ...]] = Column(_taints, (), _FIRST_ROWS)
+        self.encrypted: set[NetworkId] = set()
         self._nodes: dict[int, Node] = {}
         self._unused = list(range(_FIRST_ROWS - 1, -1, -1))
         self._columns: dict[str, Column[str]] = {}
@@ -113,6 +116,7 @@ class Fleet:
     def of(cls, view: ClusterView) -> "Fleet":
         """Build the table of a whole view; after that, `sync` keeps it."""
         fleet = cls()
+        fleet._follow_networks(view, view.networks)
         for node_id in view.nodes:
             fleet._put_node(view, node_id)
         fleet._charge_all(view, view.tasks)
@@ -128,6 +132,7 @@ class Fleet:
         copy.taints, copy._columns, copy._stocks = deepcopy(
             (self.taints, self._columns, self._stocks)
         )
+        copy.encrypted = set(self.encrypted)
         copy._volumes = {name: set(rows) for name, rows in self._volumes.items()}
         copy._loads = loads
         copy._giving_way = {key: loads[key] for key in self._giving_way}
@@ -149,6 +154,7 @@ class Fleet:
         moved = [n for n in applied.nodes if (n in self.rows) is not (n in view.nodes)]
         if moved:
             tasks = {*tasks, *(task_id for n in moved for task_id in view.tasks_on(n))}
+        self._follow_networks(view, applied.networks)
         for node_id in applied.nodes:
             self._put_node(view, node_id)
         self._charge_all(view, tasks)
@@ -263,6 +269,14 @@ class Fleet:
 
     # -- nodes ---------------------------------------------------------------------------
 
+    def _follow_networks(self, view: ClusterView, changed: Iterable[NetworkId]) -> None:
+        for network_id in changed:
+            network = view.networks.get(network_id)
+            if network is not None and network.spec.encrypted:
+                self.encrypted.add(network_id)
+            else:
+                self.encrypted.discard(network_id)
+
     def _put_node(self, view: ClusterView, node_id: NodeId) -> None:
         node = view.nodes.get(node_id)
         if node is None:
@@ -282,6 +296,7 @@ class Fleet:
     def _describe(self, row: int, old: Node | None, node: Node | None) -> None:
         told = node.description if node is not None else None
         resources = told.resources if told is not None else None
+        self.encrypting[row] = told is not None and bool(told.public_key)
         self.cpu_millis[row] = resources.cpu_millis if resources is not None else 0
         self.memory_bytes[row] = resources.memory_bytes if resources is not None else 0
         generic = {each.kind: each for each in resources.generic} if resources is not None else {}
@@ -325,6 +340,7 @@ class Fleet:
         self._unused = list(range(2 * length - 1, length - 1, -1))
         self.present, self.ready = longer(self.present), longer(self.ready)
         self.believed, self.active = longer(self.believed), longer(self.active)
+        self.encrypting = longer(self.encrypting)
         self.cpu_millis, self.memory_bytes = longer(self.cpu_millis), longer(self.memory_bytes)
         self.cpu_reserved = longer(self.cpu_reserved)
         self.memory_reserved = longer(self.memory_reserved)
@@ -471,17 +487,20 @@ class Fleet:
             assert self._row(row) == anew._row(anew.rows[node_id]), node_id
         unused = np.ones(len(self.ids), np.bool_)
         unused[list(self.rows.values())] = False
-        for column in (self.present, self.ready, self.believed, self.active, self.cpu_reserved):
+        assert self.encrypted == anew.encrypted
+        for column in (*self._masks(), self.cpu_reserved):
             assert not column[unused].any()
         assert not any(load.held.dense(len(self.ids))[unused].any() for load in self.loads())
 
+    def _masks(self) -> tuple[Mask, ...]:
+        return self.present, self.ready, self.believed, self.active, self.encrypting
+
     def _row(self, row: int) -> tuple[object, ...]:
         """All that is known of a row, apart from its number."""
-        masks = (self.present, self.ready, self.believed, self.active)
         amounts = (self.cpu_millis, self.memory_bytes, self.cpu_reserved, self.memory_reserved)
         stocks = sorted((kind, each.row(row)) for kind, each in self._stocks.items())
         return (
-            [bool(each[row]) for each in masks],
+            [bool(each[row]) for each in self._masks()],
             [int(each[row]) for each in (*amounts, self.tasks)],
             self.taints.at(row),
             sorted((name, column.at(row)) for name, column in self._columns.items()),

@@ -99,6 +99,7 @@ class World:
         taints: tuple[Taint, ...] = (),
         generic: tuple[GenericResource, ...] = (),
         volumes: tuple[str, ...] = (),
+        public_key: bytes = b"",
     ) -> NodeId:
         """Add a node, with a session unless it is not `ready`."""
         node = Node(
@@ -114,6 +115,7 @@ class World:
                 ),
                 security_options=security_options,
                 volumes=volumes,
+                public_key=public_key,
             ),
         )
         self.write((layout.node_key(node.id), node))

@@ -195,7 +195,7 @@ class Networks:
                     await self._open(network_id)
             for router in self._routers.values():
                 with problems.noted():
-                    router.mend(self._netns_of)
+                    await on_a_thread(partial(router.mend, self._netns_of))
                     await self._connect(router)
             await self._sweep(problems)
             untold, self._untold = self._untold, []

@@ -380,8 +380,9 @@ class Agent:
         self._publishing: set[asyncio.Task[Any]] = set()
         self._conversations = Conversations(self.respond, spawn=self._spawn, log=LOG)
         self.description = NodeDescription(
-            hostname=hostname, os="linux", arch="x86_64", resources=resources, images=images
-        )
+            hostname=hostname, os="linux", arch="x86_64", resources=resources, images=images,
+            public_key=node_id.encode(),
+        )  # fmt: skip
 
     @property
     def tasks(self) -> dict[TaskId, Wanted]:

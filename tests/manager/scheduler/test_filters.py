@@ -1,12 +1,13 @@
 import pytest
 
+from manager import layout
 from manager.scheduler.asks import Ask, ask_for, ask_of
 from manager.scheduler.filters import NAMES
 from manager.scheduler.fleet import Fleet
 from manager.scheduler.homes import Home, home_of, homes_for
 from manager.scheduler.placement import place
 from manager.scheduler.verdicts import verdicts
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.objects import Task
 from swarm.specs import (
     Affinity,
@@ -15,6 +16,7 @@ from swarm.specs import (
     EndpointSpec,
     GenericResource,
     Mount,
+    NetworkAttachment,
     Placement,
     Platform,
     Port,
@@ -240,6 +242,28 @@ def test_ports_conflict_by_address_and_protocol() -> None:
     assert not fits("10.0.0.1"), "the task holds it, whatever became of its service"
     fleet.sync(world.view, world.report(task, TaskState.SHUTDOWN))
     assert fits("10.0.0.1")
+
+
+def test_tasks_of_encrypted_networks_go_where_the_kernel_can() -> None:
+    world = World()
+    world.node("a")
+    world.node("b", public_key=b"key of b")
+    open_one, secret = world.network(), world.network("secret", encrypted=True)
+    fleet = Fleet.of(world.view)
+
+    def asks(network: NetworkId) -> Ask:
+        return ask_for(WEB, TaskSpec(networks=(NetworkAttachment(target=network),)))
+
+    assert place(fleet, asks(open_one), 2).nodes == ("a", "b")
+    assert place(fleet, asks(secret), 2).nodes == ("b", "b")
+    assert [(each.filter, each.detail) for each in verdicts(fleet, asks(secret))] == [
+        ("encryption", "has no WireGuard, which an encrypted network of the service needs"),
+        ("", ""),
+    ]
+    fleet.sync(world.view, world.write((layout.node_key(NodeId("b")), None)))
+    assert place(fleet, asks(secret), 1).reason == (
+        "no suitable node (no WireGuard for an encrypted network on 1 node)"
+    )
 
 
 def test_names_of_generic_resources_are_given_once() -> None:

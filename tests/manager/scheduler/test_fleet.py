@@ -7,7 +7,7 @@ from manager.scheduler.asks import Ask
 from manager.scheduler.fleet import Fleet
 from manager.scheduler.placement import place
 from manager.scheduler.preempting import preempted_by
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.objects import Task
 from swarm.specs import (
     Affinity,
@@ -134,6 +134,7 @@ class AnyHistory(RuleBasedStateMachine):
             generic=(GenericResource(kind="gpu", count=len(zone), names=gpus),),
             taints=(Taint(key="k"),) if cpu == 1 else (),
             volumes=gpus,
+            public_key=zone.encode(),
         )
         node = other.view.nodes[NodeId(name)]
         self._sync((layout.node_key(node.id), node))
@@ -141,6 +142,16 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(name=NODES)
     def drop_node(self, name: str) -> None:
         self._sync((layout.node_key(NodeId(name)), None))
+
+    @rule(name=NODES, encrypted=st.booleans())
+    def put_network(self, name: str, encrypted: bool) -> None:
+        other = World()
+        network = other.view.networks[other.network(name, encrypted=encrypted)]
+        self._sync((layout.network_key(network.id), network))
+
+    @rule(name=NODES)
+    def drop_network(self, name: str) -> None:
+        self._sync((layout.network_key(NetworkId(f"n-{name}")), None))
 
     @rule(name=NODES)
     def connect(self, name: str) -> None:
