@@ -56,6 +56,13 @@ class Lab:
         server.close()
         return client
 
+    def lead_to(self, backend: str) -> None:
+        """Have the virtual address lead elsewhere."""
+        self.place.nft(
+            "flush chain inet lab nat\n"
+            f"add rule inet lab nat ip daddr {VIRTUAL} dnat ip to {backend}\n"
+        )
+
     def shown(self) -> set[tuple[str, ...]]:
         """Protocol and both tuples of every connection, as the kernel prints them."""
         text = self.place.run("cat", "/proc/net/nf_conntrack")
@@ -161,6 +168,20 @@ def test_what_is_forgotten_is_gone_and_nothing_else(lab: Lab) -> None:
         assert [flow.destination for flow in lab.flows()] == [BACKEND]
 
 
+def test_a_connection_that_took_the_place_of_a_forgotten_one_is_kept(lab: Lab) -> None:
+    """A client uses its port once more while what is gone is looked for."""
+    client = lab.ask(CLIENT, VIRTUAL)
+    (gone,) = lab.flows(BACKEND)
+    lab.place.socket.forget([gone])
+    lab.lead_to(OTHER)
+    client.sendto(b"?", (VIRTUAL, 53))
+
+    lab.place.socket.forget([gone])
+
+    (kept,) = lab.flows(OTHER)
+    assert (kept.source_port, kept.destination) == (gone.source_port, gone.destination)
+
+
 def test_a_forgotten_connection_is_balanced_anew(lab: Lab) -> None:
     """A client goes on using its socket after its backend has gone.
 
@@ -171,8 +192,7 @@ def test_a_forgotten_connection_is_balanced_anew(lab: Lab) -> None:
     client = lab.ask(CLIENT, VIRTUAL)
     other = lab.bound(socket.SOCK_DGRAM, OTHER, 53)
     old = lab.bound(socket.SOCK_DGRAM, BACKEND, 53)
-    lab.place.nft("flush chain inet lab nat\n"
-                  f"add rule inet lab nat ip daddr {VIRTUAL} dnat ip to {OTHER}\n")  # fmt: skip
+    lab.lead_to(OTHER)
     client.sendto(b"a", (VIRTUAL, 53))
     assert old.recv(9) == b"a"
 

@@ -65,23 +65,26 @@ def get_all(family: int) -> Request:
 
 
 def forget(flow: Flow) -> Request:
-    """Stop tracking a connection. Its next packet is one of a new one, and balanced anew."""
-    family = family_of(flow.source)
+    """Stop tracking a connection. Its next packet is one of a new one, and balanced anew.
+
+    It is named by its answers: a client that used its port once more since the connection was read
+    has another one with the same first packet, and another backend.
+    """
+    family = family_of(flow.reply_source)
     addresses = nested(
         _ADDRESSES,
-        attribute(_SOURCE[family], packed(flow.source)),
-        attribute(_DESTINATION[family], packed(flow.destination)),
+        attribute(_SOURCE[family], packed(flow.reply_source)),
+        attribute(_DESTINATION[family], packed(flow.reply_destination)),
     )
     protocol = nested(
         _PROTOCOL,
         u8(_NUMBER, flow.protocol),
-        be16(_SOURCE_PORT, flow.source_port),
-        be16(_DESTINATION_PORT, flow.destination_port),
+        be16(_SOURCE_PORT, flow.reply_source_port),
+        be16(_DESTINATION_PORT, flow.reply_destination_port),
     )
-    original_zone = be16(_OF_DIRECTION, flow.original_zone) if flow.original_zone else b""
-    body = nested(_ORIGINAL, addresses, protocol, original_zone)
     zone = be16(_ZONE, flow.zone) if flow.zone else b""
-    return Request(_SUBSYSTEM << 8 | _DELETE, 0, _HEAD.pack(family, 0, 0) + body + zone)
+    body = _HEAD.pack(family, 0, 0) + nested(_REPLY, addresses, protocol) + zone
+    return Request(_SUBSYSTEM << 8 | _DELETE, 0, body)
 
 
 def decode(body: bytes) -> Flow | None:
