@@ -14,13 +14,7 @@ from collections.abc import Iterable, Mapping
 from manager.dispatch.bulletins import Bulletin
 from manager.dispatch.networks import Networks
 from swarm.ids import NetworkId, NodeId
-from swarm.topology import (
-    Endpoint,
-    Record,
-    Topology,
-    key_of,
-    topology_of,
-)
+from swarm.topology import Endpoint, Record, Topology, key_of, topology_of
 
 
 class Surroundings:

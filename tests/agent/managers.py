@@ -33,12 +33,7 @@ from swarm.io.tls import SERVER_OPTIONS, server_credentials
 from swarm.objects import Attachment, NodeDescription, Observation, SpecVersion, Task
 from swarm.specs import NONE, ContainerSpec, Limits, TaskSpec
 from swarm.states import TaskState
-from swarm.topology import (
-    Record,
-    Topology,
-    key_of,
-    topology_of,
-)
+from swarm.topology import Record, Topology, key_of, topology_of
 from tests.networks import attached
 from tests.trust import Swarm
 

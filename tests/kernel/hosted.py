@@ -19,7 +19,6 @@ from agent.network.io.netlink import Socket
 from agent.network.io.networks import Networks
 from agent.network.kernel import Element
 from agent.network.uplinks import Uplink
-from agent.topology import Changes
 from swarm.ids import NetworkId, ServiceId
 from swarm.objects import Attachment, Network
 from swarm.specs import Port
@@ -106,10 +105,7 @@ class HostedSwarm(Swarm):
         """In the order in which `Networks` speaks to it."""
         log = structlog.stdlib.get_logger()
         side = self.sides[host.number] = HostNamespace(log=log, netns=host.netns)
-        changes = Changes(
-            put=tuple(self.table.records.values()), data_path_port=self.table.data_path_port
-        )
-        self.runner.run(side.apply(changes))
+        self.runner.run(side.apply(self.everything))
         for uplink in self.uplinks[host.number].values():
             self.runner.run(side.connect(uplink))
         self.runner.run(side.reconcile())

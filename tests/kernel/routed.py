@@ -231,6 +231,13 @@ class Swarm:
         for host in self.hosts:
             self.runner.run(host.networks.apply(changes))
 
+    @property
+    def everything(self) -> Changes:
+        """What an agent that starts is told."""
+        return Changes(
+            put=tuple(self.table.records.values()), data_path_port=self.table.data_path_port
+        )
+
     def begin(self, *networks: Network) -> None:
         """Tell of networks and nodes to agents that find nothing running."""
         self.tell(

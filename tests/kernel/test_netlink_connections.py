@@ -168,6 +168,28 @@ def test_what_is_forgotten_is_gone_and_nothing_else(lab: Lab) -> None:
         assert [flow.destination for flow in lab.flows()] == [BACKEND]
 
 
+@pytest.mark.parametrize(
+    ("asks", "answers", "zones"),
+    [("ct zone set 3", "ct zone set 3", (3, 0)), ("ct original zone set 3", "accept", (0, 3))],
+)
+def test_a_connection_is_forgotten_in_its_zone(
+    lab: Lab, asks: str, answers: str, zones: tuple[int, int]
+) -> None:
+    """One that is in it in both directions, or in that of its first packet."""
+    lab.place.nft(
+        "add chain inet lab zones { type filter hook output priority raw; }\n"
+        f"add rule inet lab zones udp dport 53 {asks}\n"
+        f"add rule inet lab zones udp sport 53 {answers}\n"
+    )
+    lab.ask(CLIENT, VIRTUAL)
+    (flow,) = lab.flows(BACKEND)
+
+    lab.place.socket.forget([flow])
+
+    assert (flow.zone, flow.original_zone) == zones
+    assert lab.flows() == []
+
+
 def test_a_connection_that_took_the_place_of_a_forgotten_one_is_kept(lab: Lab) -> None:
     """A client uses its port once more while what is gone is looked for."""
     client = lab.ask(CLIENT, VIRTUAL)

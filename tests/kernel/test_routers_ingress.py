@@ -7,13 +7,11 @@ import pytest
 from msgspec import Struct
 
 from agent.network.io import namespaces
-from agent.topology import Changes
 from swarm.ids import ServiceId
 from swarm.objects import Network
 from swarm.specs import Port, Protocol
 from swarm.topology import Endpoint, Publication, Topology, key_of
 from tests.kernel.routed import (
-    PORT,
     Container,
     Swarm,
     ask,
@@ -214,8 +212,7 @@ def test_an_agent_that_starts_leads_nobody_to_where_its_routers_know_no_way_yet(
         three.runner.run(each.networks.apply(changes))
 
     three.wait(FORGOTTEN_S)
-    everything = Changes(put=tuple(three.table.records.values()), data_path_port=PORT)
-    three.runner.run(host.networks.apply(everything))
+    three.runner.run(host.networks.apply(three.everything))
     early = ask(client, host.address, 8080)
     three.runner.run(host.networks.reconcile({}))
 

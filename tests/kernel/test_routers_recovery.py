@@ -15,13 +15,11 @@ from agent.network.io.netlink import Socket
 from agent.network.io.networks import Running
 from agent.network.kernel import Link, Put, Remove, Table, Veth
 from agent.network.skeleton import SLOTS
-from agent.topology import Changes
 from swarm.errors import KernelRefused
 from swarm.ids import TaskId
 from swarm.objects import Network
 from swarm.topology import Topology
 from tests.kernel.routed import (
-    PORT,
     Container,
     Host,
     Swarm,
@@ -78,8 +76,7 @@ def holdings() -> Iterator[list[Holding]]:
 def restarted(made: Swarm, host: Host, *running: tuple[Holding, Container]) -> None:
     """Kill the host's agent; another one is told everything, and what runs."""
     made.runner.run(host.restart())
-    changes = Changes(put=tuple(made.table.records.values()), data_path_port=PORT)
-    made.runner.run(host.networks.apply(changes))
+    made.runner.run(host.networks.apply(made.everything))
     found = {
         task_id: each
         for holding, container in running

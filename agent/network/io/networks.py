@@ -120,10 +120,9 @@ class Networks:
                 self._forgetting.forget(network_id, leaving[network_id], is_answered=False)
             with problems.noted():
                 await self._settle(changes)
-            if not self._is_settled:
-                self._untold.append(changes)
-        if not self._untold:
-            await self._tell(changes, problems)
+            self._untold.append(changes)
+        if self._is_settled:
+            await self._tell(problems)
         problems.raise_first()
 
     async def attach(self, task_id: TaskId, netns: int, connection: Connection) -> tuple[Port, ...]:
@@ -198,9 +197,7 @@ class Networks:
                     await on_a_thread(partial(router.mend, self._netns_of))
                     await self._connect(router)
             await self._sweep(problems)
-            untold, self._untold = self._untold, []
-            for changes in untold:
-                await self._tell(changes, problems)
+            await self._tell(problems)
         with problems.noted():
             await self._host_side.reconcile()
         if running is not None:
@@ -297,12 +294,14 @@ class Networks:
 
     # --- changes --------------------------------------------------------------------------------
 
-    async def _tell(self, changes: Changes, problems: Problems) -> None:
-        """Have the neighbours follow what the routers do."""
-        with problems.noted():
-            await self._host_side.apply(changes)
-        with problems.noted():
-            await self._names.apply(changes)
+    async def _tell(self, problems: Problems) -> None:
+        """Have the neighbours follow what the routers do, in the order in which it came."""
+        untold, self._untold = self._untold, []
+        for changes in untold:
+            with problems.noted():
+                await self._host_side.apply(changes)
+            with problems.noted():
+                await self._names.apply(changes)
 
     def _follow(self, network_id: NetworkId, part: Part) -> None:
         router = self._routers[network_id]

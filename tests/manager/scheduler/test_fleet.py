@@ -198,6 +198,10 @@ class AnyHistory(RuleBasedStateMachine):
     def table_agrees(self) -> None:
         self.fleet.check(self.world.view)
 
+    @invariant()
+    def copy_agrees(self) -> None:
+        self.fleet.copied(self.world.view.tasks).check(self.world.view)
+
 
 TestAnyHistory = AnyHistory.TestCase
 TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
