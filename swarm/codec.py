@@ -16,12 +16,12 @@ import msgspec
 from google.protobuf.message import DecodeError, Message
 from msgspec import Struct
 
-from swarm.api.v1 import dispatch_pb2, objects_pb2, specs_pb2
+from swarm.api.v1 import containers_pb2, dispatch_pb2, objects_pb2, specs_pb2
 from swarm.errors import Invalid
 
 S = TypeVar("S", bound=Struct)
 
-_MODULES: tuple[ModuleType, ...] = (specs_pb2, objects_pb2, dispatch_pb2)
+_MODULES: tuple[ModuleType, ...] = (specs_pb2, objects_pb2, dispatch_pb2, containers_pb2)
 
 Write = Callable[[Any, Any], None]
 Read = Callable[[Any], Any]

@@ -2398,9 +2398,15 @@ class AttachStart(_message.Message):
     OPEN_STDIN_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
+    LOGS_FIELD_NUMBER: _builtins.int
+    ONLY_LOGS_FIELD_NUMBER: _builtins.int
     task: _builtins.str
     open_stdin: _builtins.bool
     caller: _builtins.str
+    logs: _builtins.bool
+    """first all that was written before; containers of this node only"""
+    only_logs: _builtins.bool
+    """nothing else"""
     @_builtins.property
     def size(self) -> Global___TerminalSize:
         """of a terminal; absent: leave it as it is"""
@@ -2412,10 +2418,12 @@ class AttachStart(_message.Message):
         open_stdin: _builtins.bool = ...,
         size: Global___TerminalSize | None = ...,
         caller: _builtins.str = ...,
+        logs: _builtins.bool = ...,
+        only_logs: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "open_stdin", b"open_stdin", "size", b"size", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "logs", b"logs", "only_logs", b"only_logs", "open_stdin", b"open_stdin", "size", b"size", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2563,17 +2571,21 @@ class StreamStarted(_message.Message):
 
     TTY_FIELD_NUMBER: _builtins.int
     OPEN_STDIN_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
     tty: _builtins.bool
     open_stdin: _builtins.bool
+    pid: _builtins.int
+    """the node's number; known for containers of this node only"""
     def __init__(
         self,
         *,
         tty: _builtins.bool = ...,
         open_stdin: _builtins.bool = ...,
+        pid: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["open_stdin", b"open_stdin", "tty", b"tty"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["open_stdin", b"open_stdin", "pid", b"pid", "tty", b"tty"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

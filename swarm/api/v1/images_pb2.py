@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19swarm/api/v1/images.proto\x12\x0cswarm.api.v1\"n\n\x05Image\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nreferences\x18\x03 \x03(\t\x12\x12\n\ncreated_at\x18\x04 \x01(\x01\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\r\n\x05local\x18\x06 \x01(\x08\"!\n\x10LoadImageRequest\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\'\n\x11LoadImageResponse\x12\x12\n\nreferences\x18\x01 \x03(\t\"X\n\x12ImportImageRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x0f\n\x07\x63hanges\x18\x02 \x03(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05\x63hunk\x18\x04 \x01(\x0c\"!\n\x13ImportImageResponse\x12\n\n\x02id\x18\x01 \x01(\t\"<\n\x10PullImageRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x15\n\rregistry_auth\x18\x02 \x01(\t\"\x82\x01\n\x11PullImageResponse\x12\r\n\x05layer\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x15\n\rcurrent_bytes\x18\x03 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x03\x12\"\n\x05image\x18\x05 \x01(\x0b\x32\x13.swarm.api.v1.Image\"\x13\n\x11ListImagesRequest\"9\n\x12ListImagesResponse\x12#\n\x06images\x18\x01 \x03(\x0b\x32\x13.swarm.api.v1.Image\"#\n\x13InspectImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"f\n\x14InspectImageResponse\x12\"\n\x05image\x18\x01 \x01(\x0b\x32\x13.swarm.api.v1.Image\x12\x13\n\x0b\x63onfig_json\x18\x02 \x01(\x0c\x12\x15\n\rmanifest_json\x18\x03 \x01(\x0c\"1\n\x12RemoveImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"8\n\x13RemoveImageResponse\x12\x10\n\x08untagged\x18\x01 \x03(\t\x12\x0f\n\x07\x64\x65leted\x18\x02 \x03(\t\"1\n\x0fTagImageRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"\x12\n\x10TagImageResponse2\xc5\x04\n\x06Images\x12N\n\tLoadImage\x12\x1e.swarm.api.v1.LoadImageRequest\x1a\x1f.swarm.api.v1.LoadImageResponse(\x01\x12T\n\x0bImportImage\x12 .swarm.api.v1.ImportImageRequest\x1a!.swarm.api.v1.ImportImageResponse(\x01\x12N\n\tPullImage\x12\x1e.swarm.api.v1.PullImageRequest\x1a\x1f.swarm.api.v1.PullImageResponse0\x01\x12O\n\nListImages\x12\x1f.swarm.api.v1.ListImagesRequest\x1a .swarm.api.v1.ListImagesResponse\x12U\n\x0cInspectImage\x12!.swarm.api.v1.InspectImageRequest\x1a\".swarm.api.v1.InspectImageResponse\x12R\n\x0bRemoveImage\x12 .swarm.api.v1.RemoveImageRequest\x1a!.swarm.api.v1.RemoveImageResponse\x12I\n\x08TagImage\x12\x1d.swarm.api.v1.TagImageRequest\x1a\x1e.swarm.api.v1.TagImageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19swarm/api/v1/images.proto\x12\x0cswarm.api.v1\"n\n\x05Image\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nreferences\x18\x03 \x03(\t\x12\x12\n\ncreated_at\x18\x04 \x01(\x01\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\r\n\x05local\x18\x06 \x01(\x08\"!\n\x10LoadImageRequest\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\'\n\x11LoadImageResponse\x12\x12\n\nreferences\x18\x01 \x03(\t\"X\n\x12ImportImageRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x0f\n\x07\x63hanges\x18\x02 \x03(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05\x63hunk\x18\x04 \x01(\x0c\"!\n\x13ImportImageResponse\x12\n\n\x02id\x18\x01 \x01(\t\"<\n\x10PullImageRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x15\n\rregistry_auth\x18\x02 \x01(\t\"\x82\x01\n\x11PullImageResponse\x12\r\n\x05layer\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x15\n\rcurrent_bytes\x18\x03 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x03\x12\"\n\x05image\x18\x05 \x01(\x0b\x32\x13.swarm.api.v1.Image\"\x13\n\x11ListImagesRequest\"9\n\x12ListImagesResponse\x12#\n\x06images\x18\x01 \x03(\x0b\x32\x13.swarm.api.v1.Image\"#\n\x13InspectImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xa9\x01\n\x14InspectImageResponse\x12\"\n\x05image\x18\x01 \x01(\x0b\x32\x13.swarm.api.v1.Image\x12\x13\n\x0b\x63onfig_json\x18\x02 \x01(\x0c\x12\x15\n\rmanifest_json\x18\x03 \x01(\x0c\x12\x13\n\x0blayer_bytes\x18\x04 \x03(\x03\x12\x19\n\x11layer_directories\x18\x05 \x03(\t\x12\x11\n\ttagged_at\x18\x06 \x01(\x01\"1\n\x12RemoveImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"8\n\x13RemoveImageResponse\x12\x10\n\x08untagged\x18\x01 \x03(\t\x12\x0f\n\x07\x64\x65leted\x18\x02 \x03(\t\"1\n\x0fTagImageRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"\x12\n\x10TagImageResponse\"<\n\x10PushImageRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x15\n\rregistry_auth\x18\x02 \x01(\t\"n\n\x11PushImageResponse\x12\r\n\x05layer\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x15\n\rcurrent_bytes\x18\x03 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\"\"\n\x11SaveImagesRequest\x12\r\n\x05names\x18\x01 \x03(\t\"#\n\x12SaveImagesResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"#\n\x12PruneImagesRequest\x12\r\n\x05names\x18\x01 \x03(\t\"Q\n\x13PruneImagesResponse\x12\x10\n\x08untagged\x18\x01 \x03(\t\x12\x0f\n\x07\x64\x65leted\x18\x02 \x03(\t\x12\x17\n\x0freclaimed_bytes\x18\x03 \x01(\x03\"F\n\x1aInspectDistributionRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x15\n\rregistry_auth\x18\x02 \x01(\t\"I\n\x14\x44istributionPlatform\x12\n\n\x02os\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\"\x8c\x01\n\x1bInspectDistributionResponse\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x35\n\tplatforms\x18\x04 \x03(\x0b\x32\".swarm.api.v1.DistributionPlatform\"B\n\x17\x43heckCredentialsRequest\x12\x10\n\x08registry\x18\x01 \x01(\t\x12\x15\n\rregistry_auth\x18\x02 \x01(\t\"\x1a\n\x18\x43heckCredentialsResponse2\x8b\x08\n\x06Images\x12N\n\tLoadImage\x12\x1e.swarm.api.v1.LoadImageRequest\x1a\x1f.swarm.api.v1.LoadImageResponse(\x01\x12T\n\x0bImportImage\x12 .swarm.api.v1.ImportImageRequest\x1a!.swarm.api.v1.ImportImageResponse(\x01\x12N\n\tPullImage\x12\x1e.swarm.api.v1.PullImageRequest\x1a\x1f.swarm.api.v1.PullImageResponse0\x01\x12O\n\nListImages\x12\x1f.swarm.api.v1.ListImagesRequest\x1a .swarm.api.v1.ListImagesResponse\x12U\n\x0cInspectImage\x12!.swarm.api.v1.InspectImageRequest\x1a\".swarm.api.v1.InspectImageResponse\x12R\n\x0bRemoveImage\x12 .swarm.api.v1.RemoveImageRequest\x1a!.swarm.api.v1.RemoveImageResponse\x12I\n\x08TagImage\x12\x1d.swarm.api.v1.TagImageRequest\x1a\x1e.swarm.api.v1.TagImageResponse\x12N\n\tPushImage\x12\x1e.swarm.api.v1.PushImageRequest\x1a\x1f.swarm.api.v1.PushImageResponse0\x01\x12Q\n\nSaveImages\x12\x1f.swarm.api.v1.SaveImagesRequest\x1a .swarm.api.v1.SaveImagesResponse0\x01\x12R\n\x0bPruneImages\x12 .swarm.api.v1.PruneImagesRequest\x1a!.swarm.api.v1.PruneImagesResponse\x12j\n\x13InspectDistribution\x12(.swarm.api.v1.InspectDistributionRequest\x1a).swarm.api.v1.InspectDistributionResponse\x12\x61\n\x10\x43heckCredentials\x12%.swarm.api.v1.CheckCredentialsRequest\x1a&.swarm.api.v1.CheckCredentialsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,16 +51,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTIMAGESRESPONSE']._serialized_end=629
   _globals['_INSPECTIMAGEREQUEST']._serialized_start=631
   _globals['_INSPECTIMAGEREQUEST']._serialized_end=666
-  _globals['_INSPECTIMAGERESPONSE']._serialized_start=668
-  _globals['_INSPECTIMAGERESPONSE']._serialized_end=770
-  _globals['_REMOVEIMAGEREQUEST']._serialized_start=772
-  _globals['_REMOVEIMAGEREQUEST']._serialized_end=821
-  _globals['_REMOVEIMAGERESPONSE']._serialized_start=823
-  _globals['_REMOVEIMAGERESPONSE']._serialized_end=879
-  _globals['_TAGIMAGEREQUEST']._serialized_start=881
-  _globals['_TAGIMAGEREQUEST']._serialized_end=930
-  _globals['_TAGIMAGERESPONSE']._serialized_start=932
-  _globals['_TAGIMAGERESPONSE']._serialized_end=950
-  _globals['_IMAGES']._serialized_start=953
-  _globals['_IMAGES']._serialized_end=1534
+  _globals['_INSPECTIMAGERESPONSE']._serialized_start=669
+  _globals['_INSPECTIMAGERESPONSE']._serialized_end=838
+  _globals['_REMOVEIMAGEREQUEST']._serialized_start=840
+  _globals['_REMOVEIMAGEREQUEST']._serialized_end=889
+  _globals['_REMOVEIMAGERESPONSE']._serialized_start=891
+  _globals['_REMOVEIMAGERESPONSE']._serialized_end=947
+  _globals['_TAGIMAGEREQUEST']._serialized_start=949
+  _globals['_TAGIMAGEREQUEST']._serialized_end=998
+  _globals['_TAGIMAGERESPONSE']._serialized_start=1000
+  _globals['_TAGIMAGERESPONSE']._serialized_end=1018
+  _globals['_PUSHIMAGEREQUEST']._serialized_start=1020
+  _globals['_PUSHIMAGEREQUEST']._serialized_end=1080
+  _globals['_PUSHIMAGERESPONSE']._serialized_start=1082
+  _globals['_PUSHIMAGERESPONSE']._serialized_end=1192
+  _globals['_SAVEIMAGESREQUEST']._serialized_start=1194
+  _globals['_SAVEIMAGESREQUEST']._serialized_end=1228
+  _globals['_SAVEIMAGESRESPONSE']._serialized_start=1230
+  _globals['_SAVEIMAGESRESPONSE']._serialized_end=1265
+  _globals['_PRUNEIMAGESREQUEST']._serialized_start=1267
+  _globals['_PRUNEIMAGESREQUEST']._serialized_end=1302
+  _globals['_PRUNEIMAGESRESPONSE']._serialized_start=1304
+  _globals['_PRUNEIMAGESRESPONSE']._serialized_end=1385
+  _globals['_INSPECTDISTRIBUTIONREQUEST']._serialized_start=1387
+  _globals['_INSPECTDISTRIBUTIONREQUEST']._serialized_end=1457
+  _globals['_DISTRIBUTIONPLATFORM']._serialized_start=1459
+  _globals['_DISTRIBUTIONPLATFORM']._serialized_end=1532
+  _globals['_INSPECTDISTRIBUTIONRESPONSE']._serialized_start=1535
+  _globals['_INSPECTDISTRIBUTIONRESPONSE']._serialized_end=1675
+  _globals['_CHECKCREDENTIALSREQUEST']._serialized_start=1677
+  _globals['_CHECKCREDENTIALSREQUEST']._serialized_end=1743
+  _globals['_CHECKCREDENTIALSRESPONSE']._serialized_start=1745
+  _globals['_CHECKCREDENTIALSRESPONSE']._serialized_end=1771
+  _globals['_IMAGES']._serialized_start=1774
+  _globals['_IMAGES']._serialized_end=2809
 # @@protoc_insertion_point(module_scope)

@@ -69,6 +69,31 @@ class ImagesStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_images__pb2.TagImageRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.TagImageResponse.FromString,
                 _registered_method=True)
+        self.PushImage = channel.unary_stream(
+                '/swarm.api.v1.Images/PushImage',
+                request_serializer=swarm_dot_api_dot_v1_dot_images__pb2.PushImageRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.PushImageResponse.FromString,
+                _registered_method=True)
+        self.SaveImages = channel.unary_stream(
+                '/swarm.api.v1.Images/SaveImages',
+                request_serializer=swarm_dot_api_dot_v1_dot_images__pb2.SaveImagesRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.SaveImagesResponse.FromString,
+                _registered_method=True)
+        self.PruneImages = channel.unary_unary(
+                '/swarm.api.v1.Images/PruneImages',
+                request_serializer=swarm_dot_api_dot_v1_dot_images__pb2.PruneImagesRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.PruneImagesResponse.FromString,
+                _registered_method=True)
+        self.InspectDistribution = channel.unary_unary(
+                '/swarm.api.v1.Images/InspectDistribution',
+                request_serializer=swarm_dot_api_dot_v1_dot_images__pb2.InspectDistributionRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.InspectDistributionResponse.FromString,
+                _registered_method=True)
+        self.CheckCredentials = channel.unary_unary(
+                '/swarm.api.v1.Images/CheckCredentials',
+                request_serializer=swarm_dot_api_dot_v1_dot_images__pb2.CheckCredentialsRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.CheckCredentialsResponse.FromString,
+                _registered_method=True)
 
 
 class ImagesServicer:
@@ -116,6 +141,39 @@ class ImagesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PushImage(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SaveImages(self, request, context):
+        """A docker-archive, whose manifest names what was asked for by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PruneImages(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InspectDistribution(self, request, context):
+        """What a tag means at its registry, without pulling anything.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckCredentials(self, request, context):
+        """Have a registry judge a name and a password; raises REFUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ImagesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -153,6 +211,31 @@ def add_ImagesServicer_to_server(servicer, server):
                     servicer.TagImage,
                     request_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.TagImageRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_images__pb2.TagImageResponse.SerializeToString,
+            ),
+            'PushImage': grpc.unary_stream_rpc_method_handler(
+                    servicer.PushImage,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.PushImageRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_images__pb2.PushImageResponse.SerializeToString,
+            ),
+            'SaveImages': grpc.unary_stream_rpc_method_handler(
+                    servicer.SaveImages,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.SaveImagesRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_images__pb2.SaveImagesResponse.SerializeToString,
+            ),
+            'PruneImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneImages,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.PruneImagesRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_images__pb2.PruneImagesResponse.SerializeToString,
+            ),
+            'InspectDistribution': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectDistribution,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.InspectDistributionRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_images__pb2.InspectDistributionResponse.SerializeToString,
+            ),
+            'CheckCredentials': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckCredentials,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.CheckCredentialsRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_images__pb2.CheckCredentialsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -344,6 +427,141 @@ class Images:
             '/swarm.api.v1.Images/TagImage',
             swarm_dot_api_dot_v1_dot_images__pb2.TagImageRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_images__pb2.TagImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PushImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/swarm.api.v1.Images/PushImage',
+            swarm_dot_api_dot_v1_dot_images__pb2.PushImageRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_images__pb2.PushImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/swarm.api.v1.Images/SaveImages',
+            swarm_dot_api_dot_v1_dot_images__pb2.SaveImagesRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_images__pb2.SaveImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Images/PruneImages',
+            swarm_dot_api_dot_v1_dot_images__pb2.PruneImagesRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_images__pb2.PruneImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectDistribution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Images/InspectDistribution',
+            swarm_dot_api_dot_v1_dot_images__pb2.InspectDistributionRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_images__pb2.InspectDistributionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckCredentials(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Images/CheckCredentials',
+            swarm_dot_api_dot_v1_dot_images__pb2.CheckCredentialsRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_images__pb2.CheckCredentialsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,14 @@ class ImagesStub:
     InspectImage: _grpc.UnaryUnaryMultiCallable[_images_pb2.InspectImageRequest, _images_pb2.InspectImageResponse]
     RemoveImage: _grpc.UnaryUnaryMultiCallable[_images_pb2.RemoveImageRequest, _images_pb2.RemoveImageResponse]
     TagImage: _grpc.UnaryUnaryMultiCallable[_images_pb2.TagImageRequest, _images_pb2.TagImageResponse]
+    PushImage: _grpc.UnaryStreamMultiCallable[_images_pb2.PushImageRequest, _images_pb2.PushImageResponse]
+    SaveImages: _grpc.UnaryStreamMultiCallable[_images_pb2.SaveImagesRequest, _images_pb2.SaveImagesResponse]
+    """A docker-archive, whose manifest names what was asked for by name."""
+    PruneImages: _grpc.UnaryUnaryMultiCallable[_images_pb2.PruneImagesRequest, _images_pb2.PruneImagesResponse]
+    InspectDistribution: _grpc.UnaryUnaryMultiCallable[_images_pb2.InspectDistributionRequest, _images_pb2.InspectDistributionResponse]
+    """What a tag means at its registry, without pulling anything."""
+    CheckCredentials: _grpc.UnaryUnaryMultiCallable[_images_pb2.CheckCredentialsRequest, _images_pb2.CheckCredentialsResponse]
+    """Have a registry judge a name and a password; raises REFUSED."""
 
 @_typing.type_check_only
 class ImagesAsyncStub(ImagesStub):
@@ -49,6 +57,14 @@ class ImagesAsyncStub(ImagesStub):
     InspectImage: _aio.UnaryUnaryMultiCallable[_images_pb2.InspectImageRequest, _images_pb2.InspectImageResponse]  # type: ignore[assignment]
     RemoveImage: _aio.UnaryUnaryMultiCallable[_images_pb2.RemoveImageRequest, _images_pb2.RemoveImageResponse]  # type: ignore[assignment]
     TagImage: _aio.UnaryUnaryMultiCallable[_images_pb2.TagImageRequest, _images_pb2.TagImageResponse]  # type: ignore[assignment]
+    PushImage: _aio.UnaryStreamMultiCallable[_images_pb2.PushImageRequest, _images_pb2.PushImageResponse]  # type: ignore[assignment]
+    SaveImages: _aio.UnaryStreamMultiCallable[_images_pb2.SaveImagesRequest, _images_pb2.SaveImagesResponse]  # type: ignore[assignment]
+    """A docker-archive, whose manifest names what was asked for by name."""
+    PruneImages: _aio.UnaryUnaryMultiCallable[_images_pb2.PruneImagesRequest, _images_pb2.PruneImagesResponse]  # type: ignore[assignment]
+    InspectDistribution: _aio.UnaryUnaryMultiCallable[_images_pb2.InspectDistributionRequest, _images_pb2.InspectDistributionResponse]  # type: ignore[assignment]
+    """What a tag means at its registry, without pulling anything."""
+    CheckCredentials: _aio.UnaryUnaryMultiCallable[_images_pb2.CheckCredentialsRequest, _images_pb2.CheckCredentialsResponse]  # type: ignore[assignment]
+    """Have a registry judge a name and a password; raises REFUSED."""
 
 class ImagesServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -99,5 +115,43 @@ class ImagesServicer(metaclass=_abc_1.ABCMeta):
         request: _images_pb2.TagImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_images_pb2.TagImageResponse, _abc.Awaitable[_images_pb2.TagImageResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PushImage(
+        self,
+        request: _images_pb2.PushImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_images_pb2.PushImageResponse], _abc.AsyncIterator[_images_pb2.PushImageResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SaveImages(
+        self,
+        request: _images_pb2.SaveImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_images_pb2.SaveImagesResponse], _abc.AsyncIterator[_images_pb2.SaveImagesResponse]]:
+        """A docker-archive, whose manifest names what was asked for by name."""
+
+    @_abc_1.abstractmethod
+    def PruneImages(
+        self,
+        request: _images_pb2.PruneImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_images_pb2.PruneImagesResponse, _abc.Awaitable[_images_pb2.PruneImagesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def InspectDistribution(
+        self,
+        request: _images_pb2.InspectDistributionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_images_pb2.InspectDistributionResponse, _abc.Awaitable[_images_pb2.InspectDistributionResponse]]:
+        """What a tag means at its registry, without pulling anything."""
+
+    @_abc_1.abstractmethod
+    def CheckCredentials(
+        self,
+        request: _images_pb2.CheckCredentialsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_images_pb2.CheckCredentialsResponse, _abc.Awaitable[_images_pb2.CheckCredentialsResponse]]:
+        """Have a registry judge a name and a password; raises REFUSED."""
 
 def add_ImagesServicer_to_server(servicer: ImagesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

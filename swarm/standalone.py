@@ -1,0 +1,122 @@
+"""Describe containers that somebody runs on one node, and no service asked for.
+
+Every class mirrors the message of the same name in `proto/swarm/api/v1/containers.proto`; what is
+as in a service is `swarm.specs`'. Zero and empty are the kernel's or the node's own default.
+"""
+
+from enum import IntEnum
+
+from msgspec import Struct, field
+
+from swarm.specs import ContainerSpec, Limits, LogDriver, Port
+
+
+class ContainerState(IntEnum):
+    """How far a container is. DEAD is one whose removal failed: it can only be removed."""
+
+    CREATED = 0
+    RUNNING = 1
+    PAUSED = 2
+    RESTARTING = 3
+    REMOVING = 4
+    EXITED = 5
+    DEAD = 6
+
+    @property
+    def word(self) -> str:
+        """The state as users read it."""
+        return self.name.lower()
+
+
+class Restarting(IntEnum):
+    """Which ends of a container call for another start."""
+
+    NO = 0
+    ON_FAILURE = 1
+    ALWAYS = 2
+    UNLESS_STOPPED = 3
+
+    @property
+    def word(self) -> str:
+        """The policy as users type it."""
+        return self.name.lower().replace("_", "-")
+
+
+class ContainerRestart(Struct, frozen=True, kw_only=True):
+    """What to do when the program ends by itself; `max_retries` (0: no bound) is ON_FAILURE's."""
+
+    condition: Restarting = Restarting.NO
+    max_retries: int = 0
+
+
+class Shares(Struct, frozen=True, kw_only=True):
+    """What the kernel allows, besides `Limits`; quota and period stand for `cpu_millis`."""
+
+    cpu_shares: int = 0
+    cpu_period_us: int = 0
+    cpu_quota_us: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    memory_reservation_bytes: int = 0
+    blkio_weight: int = 0
+    oom_kill_disable: bool = False
+
+
+class ContainerNetwork(Struct, frozen=True, kw_only=True):
+    """A network that the container is in, by name or id. Addresses are those it asks for.
+
+    `links` are CONTAINER[:ALIAS].
+    """
+
+    network: str = ""
+    aliases: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    ipv4_address: str = ""
+    ipv6_address: str = ""
+    mac_address: str = ""
+
+
+class StandaloneSpec(Struct, frozen=True, kw_only=True):
+    """A container as its operator wants it; what is not said here is as in the message's notes.
+
+    `network_mode` is bridge (or empty), host, none, container:NAME or a network, of which
+    `networks` may say more. `masked_paths` and `readonly_paths` count when `has_paths`. An empty
+    `container.command` is the image's entrypoint, and one empty string is none at all.
+    """
+
+    name: str = ""
+    container: ContainerSpec = ContainerSpec()
+    limits: Limits = Limits()
+    shares: Shares = Shares()
+    restart: ContainerRestart = ContainerRestart()
+    log_driver: LogDriver = LogDriver()
+    network_mode: str = ""
+    networks: tuple[ContainerNetwork, ...] = ()
+    ports: tuple[Port, ...] = ()
+    exposed: tuple[str, ...] = ()
+    publish_all: bool = False
+    links: tuple[str, ...] = ()
+    binds: tuple[str, ...] = ()
+    volumes_from: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    auto_remove: bool = False
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    stdin_once: bool = False
+    domainname: str = ""
+    mac_address: str = ""
+    pid_mode: str = ""
+    ipc_mode: str = ""
+    uts_mode: str = ""
+    cgroupns_mode: str = ""
+    shm_bytes: int = 0
+    device_cgroup_rules: tuple[str, ...] = ()
+    masked_paths: tuple[str, ...] = ()
+    readonly_paths: tuple[str, ...] = ()
+    has_paths: bool = False
+    annotations: dict[str, str] = field(default_factory=dict[str, str])
+    storage_options: dict[str, str] = field(default_factory=dict[str, str])
+    console_rows: int = 0
+    console_columns: int = 0
+    runtime: str = ""
