@@ -78,11 +78,9 @@ def identify(pem: bytes, anchors: Anchors) -> Peer:
 
     The caller's possession of the key is TLS's to prove, the dates are `check_dates`'.
     """
-    certificate = load_certificate(pem)
-    if _is_authority(certificate):
-        raise Refused("an authority's certificate is not a caller's")
+    certificate = _load(pem)
     if is_issued_by(certificate, anchors.root):
-        return _node(certificate, anchors)
+        return _node(certificate, anchors.root)
     for anchor, standing in (
         (anchors.worker, Standing.JOINING_WORKER),
         (anchors.manager, Standing.JOINING_MANAGER),
@@ -93,6 +91,17 @@ def identify(pem: bytes, anchors: Anchors) -> Peer:
         "the certificate is of another swarm or of a join token that was rotated",
         hint="`swarmctl join-token worker` on a manager shows the current token",
     )
+
+
+def identify_node(pem: bytes, root: x509.Certificate) -> Peer:
+    """The same for those who let in nodes alone: a join token's holder is nobody to them."""
+    certificate = _load(pem)
+    if not is_issued_by(certificate, root):
+        raise Refused(
+            "the certificate is not a node's of this swarm",
+            hint="show one that its root has signed: <data root>/certificates/node.pem is one",
+        )
+    return _node(certificate, root)
 
 
 def check_dates(peer: Peer, *, now: float) -> None:
@@ -151,9 +160,16 @@ class Recognition:
         return len(self._peers)
 
 
-def _node(certificate: x509.Certificate, anchors: Anchors) -> Peer:
+def _load(pem: bytes) -> x509.Certificate:
+    certificate = load_certificate(pem)
+    if _is_authority(certificate):
+        raise Refused("an authority's certificate is not a caller's")
+    return certificate
+
+
+def _node(certificate: x509.Certificate, root: x509.Certificate) -> Peer:
     subject = read_subject(certificate)
-    if subject.cluster_id != cluster_of(anchors.root):
+    if subject.cluster_id != cluster_of(root):
         raise Refused(f"node {subject.node_id} belongs to swarm {subject.cluster_id}")
     standing = Standing.MANAGER if subject.role is Role.MANAGER else Standing.WORKER
     return _peer(certificate, standing, subject.node_id)

@@ -13,7 +13,8 @@ ALLOWED = {
     "runtime": {"swarm"},
     "manager": {"swarm", "runtime"},
     "agent": {"swarm", "runtime"},
-    "swarmd": {"swarm", "runtime", "manager", "agent"},
+    "engine": {"swarm"},
+    "swarmd": {"swarm", "runtime", "manager", "agent", "engine"},
     "swarmctl": {"swarm", "runtime", "manager", "agent"},
 }
 

@@ -2,7 +2,14 @@ import pytest
 
 from swarm.certificates import certificate_pem, load_certificate, public_bytes
 from swarm.errors import Refused
-from swarm.peers import Recognition, Standing, check_dates, identify, limited
+from swarm.peers import (
+    Recognition,
+    Standing,
+    check_dates,
+    identify,
+    identify_node,
+    limited,
+)
 from swarm.specs import Role
 from swarm.tokens import anchor_of, parse_token
 from tests.trust import Swarm, forge
@@ -152,3 +159,30 @@ def test_memory_of_callers_is_bounded_and_holds_no_refusals() -> None:
             recognition.identify(other.node().certificate, swarm.anchors)
 
     assert len(recognition) == 1
+
+
+def test_among_nodes_alone_a_node_is_the_same() -> None:
+    swarm = Swarm(NOW)
+    identity = swarm.node(Role.MANAGER, "node7")
+
+    peer = identify_node(identity.certificate, swarm.anchors.root)
+
+    assert peer == identify(identity.certificate, swarm.anchors)
+
+
+def test_among_nodes_alone_nobody_else_is_anybody() -> None:
+    """A token's holder, whatever it writes; a node of another swarm; an authority."""
+    swarm, other = Swarm(NOW), Swarm(NOW, seed=2, name="swarm2")
+    anchor = _anchor(swarm, Role.MANAGER)
+    _, forged = forge(anchor.key, anchor.certificate, now=NOW, ou="swarm-manager")
+    strangers = (
+        forged,
+        swarm.joiner(Role.MANAGER).certificate,
+        other.node(Role.MANAGER).certificate,
+        certificate_pem(swarm.anchors.root),
+        b"",
+    )
+
+    for pem in strangers:
+        with pytest.raises(Refused):
+            identify_node(pem, swarm.anchors.root)
