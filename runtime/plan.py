@@ -129,9 +129,11 @@ def host_steps(config: Config, place: Place, extras: Extras) -> tuple[HostStep, 
     steps: list[HostStep] = []
     if extras.overlay is not None:
         upper, work = extras.overlay.upper_dir, extras.overlay.work_dir
+        lasting = extras.overlay.lasting
         parents = dict.fromkeys(path.rpartition("/")[0] for path in (upper, work))
         steps += [MakeDir(parent, 0o700, owned=False) for parent in parents]
-        steps += [MakeDir(upper, uid=uid, gid=gid), MakeDir(work)]
+        steps.append(MakeDir(upper, lasting=lasting, uid=uid, gid=gid))
+        steps.append(MakeDir(work, lasting=lasting))
     if namespace_path(config, "mount") is None:
         steps.append(MarkMounts(_mark(place)))
     if not place.rootfs:
@@ -191,7 +193,11 @@ def _outside_root(
         return []
     return [
         MountMappedOverlay(
-            overlay.lower_dirs, overlay.upper_dir, overlay.work_dir, root_path(place)
+            overlay.lower_dirs,
+            overlay.upper_dir,
+            overlay.work_dir,
+            root_path(place),
+            volatile=not overlay.lasting,
         ),
         *arranged.filled,
     ]
@@ -203,7 +209,11 @@ def _inside_root(
     overlay = extras.overlay
     if overlay is not None and not has_user_namespace(config):
         root = MountOverlay(
-            overlay.lower_dirs, overlay.upper_dir, overlay.work_dir, root_path(place)
+            overlay.lower_dirs,
+            overlay.upper_dir,
+            overlay.work_dir,
+            root_path(place),
+            volatile=not overlay.lasting,
         )
         return [root, *arranged.filled]
     if namespace_path(config, "mount") is None:

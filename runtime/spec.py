@@ -41,12 +41,15 @@ class Overlay(Struct, frozen=True, kw_only=True):
     """The root file system. `lower_dirs` has the topmost layer first.
 
     `upper_dir` and `work_dir` are made by the runtime and removed with the container; they
-    belong to this container alone and lie in one file system.
+    belong to this container alone and lie in one file system. A `lasting` layer is there for
+    the next container, too: it may exist before, stays whatever becomes of a start, and what is
+    written to it is on disk when fsync(2) says so.
     """
 
     lower_dirs: tuple[str, ...]
     upper_dir: str
     work_dir: str
+    lasting: bool = False
 
 
 class Mount(Struct, frozen=True, kw_only=True):

@@ -19,12 +19,14 @@ from runtime.oci.config import Hook, IdMapping, Seccomp
 class MakeDir(Struct, frozen=True):
     """Make a directory. One that is not `owned` is made with its parents, and stays if used.
 
-    An `owned` one belongs to user `uid` and group `gid` of the host.
+    An `owned` one belongs to user `uid` and group `gid` of the host. A `lasting` one may be there
+    before, and is not removed with the container.
     """
 
     path: str
     mode: int = 0o755
     owned: bool = True
+    lasting: bool = False
     uid: int = 0
     gid: int = 0
 
@@ -290,6 +292,7 @@ class MountOverlay(Struct, frozen=True):
     upper_dir: str
     work_dir: str
     target: str
+    volatile: bool = True
 
 
 class MountMappedOverlay(Struct, frozen=True):
@@ -302,6 +305,7 @@ class MountMappedOverlay(Struct, frozen=True):
     upper_dir: str
     work_dir: str
     target: str
+    volatile: bool = True
 
 
 class OpenRoot(Struct, frozen=True):
@@ -643,6 +647,8 @@ def undo(steps: Iterable[HostStep]) -> tuple[Undo, ...]:
     found: list[Undo] = []
     for step in steps:
         match step:
+            case MakeDir(lasting=True):
+                pass
             case MakeDir(path=path, owned=True):
                 found.append(RemoveTree(path))
             case MakeDir(path=path):

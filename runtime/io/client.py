@@ -200,11 +200,14 @@ class Runtime:
         while True:
             yield await self._healths.get()
 
-    async def delete(self, container_id: str, *, keep_log: bool = False) -> None:
+    async def delete(
+        self, container_id: str, *, keep_log: bool = False, keep_layer: bool = False
+    ) -> None:
         """End the container if it still runs, and remove all that is left of it.
 
-        That is its control groups, `upper_dir` and `work_dir`, its directory below the run
-        root and, but with `keep_log`, its log files. Repeating it is fine.
+        That is its control groups, its directory below the run root and, unless they are
+        kept, its log files and its layer. Another `run` of its id then goes on with both.
+        Repeating it is fine, but what was kept once is its owner's to remove.
         """
         container = self._containers.get(container_id)
         directory = ContainerDir(self._run_root, container_id)
@@ -216,7 +219,14 @@ class Runtime:
         elif spec is not None:
             await leftovers.kill_all(spec, self._layout)
         spec = spec or leftovers.read_spec(directory)  # it may have been about to be claimed
-        await asyncio.to_thread(leftovers.erase, directory, spec, self._layout, keep_log=keep_log)
+        await asyncio.to_thread(
+            leftovers.erase,
+            directory,
+            spec,
+            self._layout,
+            keep_log=keep_log,
+            keep_layer=keep_layer,
+        )
         self._forget(container_id, spec)
 
     async def exits(self) -> AsyncIterator[Exited]:
@@ -361,7 +371,14 @@ class Runtime:
         if spec is not None:
             await leftovers.kill_all(spec, self._layout)
         if state is None or spec is None:
-            await asyncio.to_thread(leftovers.erase, directory, spec, self._layout, keep_log=True)
+            await asyncio.to_thread(
+                leftovers.erase,
+                directory,
+                spec,
+                self._layout,
+                keep_log=True,
+                keep_layer=spec is not None and spec.rootfs.lasting,
+            )
             return None
         leftovers.remove_groups(spec, self._layout)
         return leftovers.record_loss(directory, state, _LOST)

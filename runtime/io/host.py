@@ -5,7 +5,7 @@ is what lets a crash anywhere be cleaned up by whoever finds the leftovers.
 """
 
 # Plain strings: pathlib would cost every start time and every shim memory.
-# ruff: noqa: PTH102, PTH103, PTH104, PTH106, PTH108, PTH208
+# ruff: noqa: PTH102, PTH103, PTH104, PTH106, PTH108, PTH116, PTH208
 
 import contextlib
 import errno
@@ -85,7 +85,10 @@ def _make_dir(step: s.MakeDir) -> None:
         with contextlib.suppress(FileExistsError):
             os.mkdir(step.path, step.mode)
         if step.uid or step.gid:
-            os.chown(step.path, step.uid, step.gid)
+            status = os.stat(step.path)
+            # One that was there before may have been given to somebody else since.
+            if (status.st_uid, status.st_gid) == (0, 0):
+                os.chown(step.path, step.uid, step.gid)
     else:
         os.makedirs(step.path, step.mode, exist_ok=True)
 

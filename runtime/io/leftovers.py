@@ -22,7 +22,7 @@ from runtime.io import cgroups, freezing, host, usage
 from runtime.layout import HEALTH_RESULTS, ContainerDir, containers_dir, unclaimed_by
 from runtime.outcome import ContainerState, Exited, HealthRecord, KeptResult
 from runtime.spec import ContainerSpec, Log
-from runtime.steps import own, undo
+from runtime.steps import RemoveTree, own, undo
 from runtime.translation import container_steps, group_path, to_resources
 from swarm.errors import KernelRefused
 
@@ -101,13 +101,22 @@ def record_loss(directory: ContainerDir, state: ContainerState, message: str) ->
 
 
 def erase(
-    directory: ContainerDir, spec: ContainerSpec | None, layout: Layout, *, keep_log: bool
+    directory: ContainerDir,
+    spec: ContainerSpec | None,
+    layout: Layout,
+    *,
+    keep_log: bool,
+    keep_layer: bool,
 ) -> None:
     """Remove everything the container left; its processes must be gone. Bears repeating."""
     if spec is not None:
         if not keep_log:
             _remove_log(spec.log)
-        host.revert(undo(own(container_steps(spec, layout=layout, directory=directory.path))))
+        undos = undo(own(container_steps(spec, layout=layout, directory=directory.path)))
+        kept = RemoveTree(spec.rootfs.upper_dir)
+        if not keep_layer and spec.rootfs.lasting:
+            undos = (kept, RemoveTree(spec.rootfs.work_dir), *undos)
+        host.revert(each for each in undos if not (keep_layer and each == kept))
     host.remove_tree(directory.path)
 
 

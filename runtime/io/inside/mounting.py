@@ -285,12 +285,13 @@ def _isolate_mounts(_: Held, __: s.IsolateMounts) -> None:
 
 def _mount_overlay(held: Held, step: s.MountOverlay) -> None:
     """Layers are named by descriptor where their paths are too long or hold `:` or `,`."""
-    _overlay(step.lower_dirs, step.upper_dir, step.work_dir, step.target)
+    _overlay(step, step.lower_dirs)
     held.root = os.open(step.target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def _overlay(lower: tuple[str, ...], upper: str, work: str, target: str) -> None:
+def _overlay(step: s.MountOverlay | s.MountMappedOverlay, lower: tuple[str, ...]) -> None:
     asked, opened = lower, list[int]()
+    upper, work = step.upper_dir, step.work_dir
     plain = "".join((upper, work, *lower))
     if len(plain) + len(lower) > _MOUNT_OPTIONS_MAX or any(c in plain for c in ":,\\"):
         flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -299,9 +300,11 @@ def _overlay(lower: tuple[str, ...], upper: str, work: str, target: str) -> None
         lower = tuple(rest)
     # `volatile`: unmounting would otherwise write back the whole file system below, for
     # files that are removed a moment later.
-    options = f"lowerdir={':'.join(lower)},upperdir={upper},workdir={work},volatile"
+    options = f"lowerdir={':'.join(lower)},upperdir={upper},workdir={work}"
+    if step.volatile:
+        options += ",volatile"
     try:
-        kernel.mount("overlay", target, "overlay", 0, options)
+        kernel.mount("overlay", step.target, "overlay", 0, options)
     except FileNotFoundError as err:
         missing = [path for path in asked if not os.path.isdir(path)]
         raise FileNotFoundError(err.errno, err.strerror, *missing[:1]) from err
@@ -325,7 +328,7 @@ def _mount_mapped_overlay(held: Held, step: s.MountMappedOverlay) -> None:
         os.close(place)
         os.close(layer)
     names = tuple(str(number) for number in range(len(step.lower_dirs)))
-    _overlay(names, step.upper_dir, step.work_dir, step.target)
+    _overlay(step, names)
     os.chdir(step.target)
     held.root = kernel.open_tree(step.target, recursive=False)
 
