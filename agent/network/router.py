@@ -63,6 +63,7 @@ ENCRYPTED: Final = "encrypted"
 
 _DEFAULT: Final = {False: "0.0.0.0/0", True: "::/0"}
 _LOCAL: Final = 255  # RT_TABLE_LOCAL
+_NO_MACS: Final[Mapping[NetworkId, str]] = {}
 _ANSWERS: Final = 100
 """The table of answers to clients of the ingress, and the priority of the rule to it."""
 
@@ -111,12 +112,19 @@ class Site(Struct, frozen=True, kw_only=True):
 class Attached(Struct, frozen=True, kw_only=True):
     """A container of this node: its interface in the network is called `name` there.
 
-    The network is its way out for the families in `ways_out` (True: IPv6).
+    The network is its way out for the families in `ways_out` (True: IPv6). The interface's MAC
+    address follows from its first address, unless `own_mac` was asked for.
     """
 
     attachment: Attachment
     name: str
     ways_out: frozenset[bool] = frozenset()
+    own_mac: str = ""
+
+    @property
+    def mac(self) -> str:
+        """The MAC address of the interface."""
+        return self.own_mac or container_mac(self.attachment.addresses[0])
 
 
 def of_site(site: Site) -> Iterator[Value]:
@@ -159,7 +167,7 @@ def of_remote(endpoint: Endpoint, number: int) -> Iterator[Value]:
 def of_attachment(site: Site, task_id: TaskId, attached: Attached) -> Iterator[Value]:
     """A container of this node."""
     addresses = attached.attachment.addresses
-    link, mac = task_link(task_id), container_mac(addresses[0])
+    link, mac = task_link(task_id), attached.mac
     yield Veth(
         name=link,
         peer=attached.name,
@@ -176,20 +184,37 @@ def of_attachment(site: Site, task_id: TaskId, attached: Attached) -> Iterator[V
 
 
 def interfaces(
-    attachments: Sequence[Attachment], sites: Mapping[NetworkId, Site]
+    attachments: Sequence[Attachment],
+    sites: Mapping[NetworkId, Site],
+    macs: Mapping[NetworkId, str] = _NO_MACS,
 ) -> list[Attached]:
     """A container's interfaces in order, but for those in networks that are not in `sites`.
 
-    For each family the first network that leads out is the way out.
+    For each family the first network that leads out is the way out. `macs` are those that were
+    asked for.
     """
     found: list[Attached] = []
     taken: frozenset[bool] = frozenset()
     for number, each in enumerate(attachments):
         if site := sites.get(each.network_id):
             families = frozenset(map(is_ipv6, each.addresses)) if site.uplink else frozenset[bool]()
-            found.append(Attached(attachment=each, name=f"eth{number}", ways_out=families - taken))
+            attached = Attached(
+                attachment=each,
+                name=f"eth{number}",
+                ways_out=families - taken,
+                own_mac=macs.get(each.network_id, ""),
+            )
+            found.append(attached)
             taken |= families
     return found
+
+
+def of_way_out(site: Site, attached: Attached) -> Iterator[Route]:
+    """The default routes of a container whose way out this network is."""
+    for subnet in site.network.subnets:
+        if is_ipv6(subnet.gateway) in attached.ways_out:
+            default = _DEFAULT[is_ipv6(subnet.gateway)]
+            yield Route(destination=default, link=attached.name, via=subnet.gateway)
 
 
 def of_container(site: Site, attached: Attached) -> Iterator[Value]:
@@ -203,9 +228,7 @@ def of_container(site: Site, attached: Attached) -> Iterator[Value]:
         yield Neighbour(link=name, address=subnet.gateway, mac=ROUTER_MAC)
         yield Route(destination=host_prefix(subnet.gateway), link=name)
         yield Route(destination=subnet.subnet, link=name, via=subnet.gateway)
-        if is_ipv6(address) in attached.ways_out:
-            default = _DEFAULT[is_ipv6(address)]
-            yield Route(destination=default, link=name, via=subnet.gateway)
+    yield from of_way_out(site, attached)
 
 
 def _of_address(link: str, address: str, bits: int) -> Iterator[Value]:
