@@ -10,17 +10,34 @@ from msgspec.structs import replace
 
 from agent.assignments import Wanted
 from agent.dns.asking import Asker
+from swarm.ids import NetworkId
 from swarm.objects import Attachment
 from swarm.specs import BRIDGE, HOST, NONE, Port, PublishMode
+
+LOCAL_ID_LENGTH = 64
 
 
 class Connection(Struct, frozen=True, kw_only=True):
     """A container's interfaces, its way out first; what it may ask for by name; and its ports
-    of the node, which are concrete once it is connected."""
+    of the node, which are concrete once it is connected.
+
+    `macs` are the MAC addresses that were asked for. One that `is_standalone` is no task's: no
+    manager ever speaks of it.
+    """
 
     attachments: tuple[Attachment, ...]
     asker: Asker
     ports: tuple[Port, ...] = ()
+    macs: dict[NetworkId, str] = {}
+    is_standalone: bool = False
+
+
+def is_local(network_id: NetworkId) -> bool:
+    """Whether it is a network of this node alone: the bridge, or one that somebody made here.
+
+    Their ids have as many digits as Docker's; those that managers make have fewer.
+    """
+    return network_id == BRIDGE or len(network_id) == LOCAL_ID_LENGTH
 
 
 def is_connected(wanted: Wanted) -> bool:
