@@ -5,10 +5,19 @@ as in a service is `swarm.specs`'. Zero and empty are the kernel's or the node's
 """
 
 from enum import IntEnum
+from hashlib import sha256
 
 from msgspec import Struct, field
 
+from swarm.ids import TaskId
 from swarm.specs import ContainerSpec, Limits, LogDriver, Port
+
+_TASKS = "swarm task "
+
+
+def container_id_of(task_id: TaskId) -> str:
+    """The id under which the container of a task is shown: 64 digits, the same to everybody."""
+    return sha256(f"{_TASKS}{task_id}".encode()).hexdigest()
 
 
 class ContainerState(IntEnum):
@@ -62,10 +71,28 @@ class Shares(Struct, frozen=True, kw_only=True):
     oom_kill_disable: bool = False
 
 
+class DeviceRateKind(IntEnum):
+    """What is limited: a share of what the device does, or amounts a second."""
+
+    WEIGHT = 0
+    READ_BYTES = 1
+    WRITE_BYTES = 2
+    READS = 3
+    WRITES = 4
+
+
+class DeviceRate(Struct, frozen=True, kw_only=True):
+    """How much a container may do with a block device of the node."""
+
+    path: str = ""
+    kind: DeviceRateKind = DeviceRateKind.WEIGHT
+    rate: int = 0
+
+
 class ContainerNetwork(Struct, frozen=True, kw_only=True):
     """A network that the container is in, by name or id. Addresses are those it asks for.
 
-    `links` are CONTAINER[:ALIAS].
+    `links` are CONTAINER[:ALIAS]. Our drivers take no options; they are kept for those who ask.
     """
 
     network: str = ""
@@ -74,6 +101,8 @@ class ContainerNetwork(Struct, frozen=True, kw_only=True):
     ipv4_address: str = ""
     ipv6_address: str = ""
     mac_address: str = ""
+    driver_options: dict[str, str] = field(default_factory=dict[str, str])
+    link_local_addresses: tuple[str, ...] = ()
 
 
 class StandaloneSpec(Struct, frozen=True, kw_only=True):
@@ -120,3 +149,8 @@ class StandaloneSpec(Struct, frozen=True, kw_only=True):
     console_rows: int = 0
     console_columns: int = 0
     runtime: str = ""
+    tmpfs: dict[str, str] = field(default_factory=dict[str, str])
+    cgroup_parent: str = ""
+    volume_driver: str = ""
+    device_rates: tuple[DeviceRate, ...] = ()
+    security_options: tuple[str, ...] = ()

@@ -91,6 +91,29 @@ WAIT_CONDITION_NEXT_EXIT: WaitCondition.ValueType  # 1
 WAIT_CONDITION_REMOVED: WaitCondition.ValueType  # 2
 Global___WaitCondition: _TypeAlias = WaitCondition  # noqa: Y015
 
+class _DeviceRateKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeviceRateKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeviceRateKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEVICE_RATE_KIND_WEIGHT: _DeviceRateKind.ValueType  # 0
+    """10 to 1000"""
+    DEVICE_RATE_KIND_READ_BYTES: _DeviceRateKind.ValueType  # 1
+    DEVICE_RATE_KIND_WRITE_BYTES: _DeviceRateKind.ValueType  # 2
+    DEVICE_RATE_KIND_READS: _DeviceRateKind.ValueType  # 3
+    DEVICE_RATE_KIND_WRITES: _DeviceRateKind.ValueType  # 4
+
+class DeviceRateKind(_DeviceRateKind, metaclass=_DeviceRateKindEnumTypeWrapper): ...
+
+DEVICE_RATE_KIND_WEIGHT: DeviceRateKind.ValueType  # 0
+"""10 to 1000"""
+DEVICE_RATE_KIND_READ_BYTES: DeviceRateKind.ValueType  # 1
+DEVICE_RATE_KIND_WRITE_BYTES: DeviceRateKind.ValueType  # 2
+DEVICE_RATE_KIND_READS: DeviceRateKind.ValueType  # 3
+DEVICE_RATE_KIND_WRITES: DeviceRateKind.ValueType  # 4
+Global___DeviceRateKind: _TypeAlias = DeviceRateKind  # noqa: Y015
+
 class _ChangeKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -176,12 +199,59 @@ class Shares(_message.Message):
 Global___Shares: _TypeAlias = Shares  # noqa: Y015
 
 @_typing.final
+class DeviceRate(_message.Message):
+    """How much a container may do with a block device of the node, a second."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    kind: Global___DeviceRateKind.ValueType
+    rate: _builtins.int
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        kind: Global___DeviceRateKind.ValueType = ...,
+        rate: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "path", b"path", "rate", b"rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceRate: _TypeAlias = DeviceRate  # noqa: Y015
+
+@_typing.final
 class ContainerNetwork(_message.Message):
     """A network that the container is in. `network` is a name or an id. Addresses that are not empty
-    are asked for.
+    are asked for. Driver options are kept for whoever asks for them: our drivers take none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class DriverOptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     NETWORK_FIELD_NUMBER: _builtins.int
     ALIASES_FIELD_NUMBER: _builtins.int
@@ -189,6 +259,8 @@ class ContainerNetwork(_message.Message):
     IPV4_ADDRESS_FIELD_NUMBER: _builtins.int
     IPV6_ADDRESS_FIELD_NUMBER: _builtins.int
     MAC_ADDRESS_FIELD_NUMBER: _builtins.int
+    DRIVER_OPTIONS_FIELD_NUMBER: _builtins.int
+    LINK_LOCAL_ADDRESSES_FIELD_NUMBER: _builtins.int
     network: _builtins.str
     ipv4_address: _builtins.str
     ipv6_address: _builtins.str
@@ -199,6 +271,10 @@ class ContainerNetwork(_message.Message):
     def links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """CONTAINER[:ALIAS]"""
 
+    @_builtins.property
+    def driver_options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def link_local_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -208,10 +284,12 @@ class ContainerNetwork(_message.Message):
         ipv4_address: _builtins.str = ...,
         ipv6_address: _builtins.str = ...,
         mac_address: _builtins.str = ...,
+        driver_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        link_local_addresses: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "ipv4_address", b"ipv4_address", "ipv6_address", b"ipv6_address", "links", b"links", "mac_address", b"mac_address", "network", b"network"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "driver_options", b"driver_options", "ipv4_address", b"ipv4_address", "ipv6_address", b"ipv6_address", "link_local_addresses", b"link_local_addresses", "links", b"links", "mac_address", b"mac_address", "network", b"network"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -247,6 +325,26 @@ class StandaloneSpec(_message.Message):
 
     @_typing.final
     class StorageOptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class TmpfsEntry(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         KEY_FIELD_NUMBER: _builtins.int
@@ -301,6 +399,11 @@ class StandaloneSpec(_message.Message):
     CONSOLE_ROWS_FIELD_NUMBER: _builtins.int
     CONSOLE_COLUMNS_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
+    TMPFS_FIELD_NUMBER: _builtins.int
+    CGROUP_PARENT_FIELD_NUMBER: _builtins.int
+    VOLUME_DRIVER_FIELD_NUMBER: _builtins.int
+    DEVICE_RATES_FIELD_NUMBER: _builtins.int
+    SECURITY_OPTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """empty: one is made up"""
     network_mode: _builtins.str
@@ -330,6 +433,10 @@ class StandaloneSpec(_message.Message):
     console_columns: _builtins.int
     runtime: _builtins.str
     """the name under which our runtime was asked for"""
+    cgroup_parent: _builtins.str
+    """empty: the node's own"""
+    volume_driver: _builtins.str
+    """of the volumes in `binds` and `volumes`"""
     @_builtins.property
     def container(self) -> _specs_pb2.ContainerSpec: ...
     @_builtins.property
@@ -378,6 +485,16 @@ class StandaloneSpec(_message.Message):
     def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def storage_options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def tmpfs(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """by target: options of mount(8); besides container.mounts"""
+
+    @_builtins.property
+    def device_rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceRate]: ...
+    @_builtins.property
+    def security_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As they were written; what they mean is in `container` and the paths."""
+
     def __init__(
         self,
         *,
@@ -417,10 +534,15 @@ class StandaloneSpec(_message.Message):
         console_rows: _builtins.int = ...,
         console_columns: _builtins.int = ...,
         runtime: _builtins.str = ...,
+        tmpfs: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        cgroup_parent: _builtins.str = ...,
+        volume_driver: _builtins.str = ...,
+        device_rates: _abc.Iterable[Global___DeviceRate] | None = ...,
+        security_options: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits", "log_driver", b"log_driver", "restart", b"restart", "shares", b"shares"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "attach_stderr", b"attach_stderr", "attach_stdin", b"attach_stdin", "attach_stdout", b"attach_stdout", "auto_remove", b"auto_remove", "binds", b"binds", "cgroupns_mode", b"cgroupns_mode", "console_columns", b"console_columns", "console_rows", b"console_rows", "container", b"container", "device_cgroup_rules", b"device_cgroup_rules", "domainname", b"domainname", "exposed", b"exposed", "has_paths", b"has_paths", "ipc_mode", b"ipc_mode", "limits", b"limits", "links", b"links", "log_driver", b"log_driver", "mac_address", b"mac_address", "masked_paths", b"masked_paths", "name", b"name", "network_mode", b"network_mode", "networks", b"networks", "pid_mode", b"pid_mode", "ports", b"ports", "publish_all", b"publish_all", "readonly_paths", b"readonly_paths", "restart", b"restart", "runtime", b"runtime", "shares", b"shares", "shm_bytes", b"shm_bytes", "stdin_once", b"stdin_once", "storage_options", b"storage_options", "uts_mode", b"uts_mode", "volumes", b"volumes", "volumes_from", b"volumes_from"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "attach_stderr", b"attach_stderr", "attach_stdin", b"attach_stdin", "attach_stdout", b"attach_stdout", "auto_remove", b"auto_remove", "binds", b"binds", "cgroup_parent", b"cgroup_parent", "cgroupns_mode", b"cgroupns_mode", "console_columns", b"console_columns", "console_rows", b"console_rows", "container", b"container", "device_cgroup_rules", b"device_cgroup_rules", "device_rates", b"device_rates", "domainname", b"domainname", "exposed", b"exposed", "has_paths", b"has_paths", "ipc_mode", b"ipc_mode", "limits", b"limits", "links", b"links", "log_driver", b"log_driver", "mac_address", b"mac_address", "masked_paths", b"masked_paths", "name", b"name", "network_mode", b"network_mode", "networks", b"networks", "pid_mode", b"pid_mode", "ports", b"ports", "publish_all", b"publish_all", "readonly_paths", b"readonly_paths", "restart", b"restart", "runtime", b"runtime", "security_options", b"security_options", "shares", b"shares", "shm_bytes", b"shm_bytes", "stdin_once", b"stdin_once", "storage_options", b"storage_options", "tmpfs", b"tmpfs", "uts_mode", b"uts_mode", "volume_driver", b"volume_driver", "volumes", b"volumes", "volumes_from", b"volumes_from"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -588,6 +710,12 @@ class ContainerView(_message.Message):
     RESTARTING_FIELD_NUMBER: _builtins.int
     STOPPED_BY_USER_FIELD_NUMBER: _builtins.int
     HEALTHCHECK_FIELD_NUMBER: _builtins.int
+    EXPOSED_FIELD_NUMBER: _builtins.int
+    VOLUMES_FIELD_NUMBER: _builtins.int
+    RESOLV_CONF_PATH_FIELD_NUMBER: _builtins.int
+    HOSTNAME_PATH_FIELD_NUMBER: _builtins.int
+    HOSTS_PATH_FIELD_NUMBER: _builtins.int
+    APPARMOR_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """64 hexadecimal digits"""
     name: _builtins.str
@@ -620,6 +748,12 @@ class ContainerView(_message.Message):
     stop_signal: _builtins.str
     restarting: _builtins.bool
     stopped_by_user: _builtins.bool
+    resolv_conf_path: _builtins.str
+    """of the node, as are the next two"""
+    hostname_path: _builtins.str
+    hosts_path: _builtins.str
+    apparmor: _builtins.str
+    """the profile in force"""
     @_builtins.property
     def spec(self) -> Global___StandaloneSpec: ...
     @_builtins.property
@@ -655,6 +789,14 @@ class ContainerView(_message.Message):
     @_builtins.property
     def healthcheck(self) -> _specs_pb2.Healthcheck:
         """in force"""
+
+    @_builtins.property
+    def exposed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """in force: the spec's and the image's"""
+
+    @_builtins.property
+    def volumes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """likewise"""
 
     def __init__(
         self,
@@ -697,10 +839,16 @@ class ContainerView(_message.Message):
         restarting: _builtins.bool = ...,
         stopped_by_user: _builtins.bool = ...,
         healthcheck: _specs_pb2.Healthcheck | None = ...,
+        exposed: _abc.Iterable[_builtins.str] | None = ...,
+        volumes: _abc.Iterable[_builtins.str] | None = ...,
+        resolv_conf_path: _builtins.str = ...,
+        hostname_path: _builtins.str = ...,
+        hosts_path: _builtins.str = ...,
+        apparmor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["healthcheck", b"healthcheck", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "command", b"command", "created_at", b"created_at", "endpoints", b"endpoints", "entrypoint", b"entrypoint", "env", b"env", "error", b"error", "exit_code", b"exit_code", "failing_streak", b"failing_streak", "finished_at", b"finished_at", "has_healthcheck", b"has_healthcheck", "health", b"health", "healthcheck", b"healthcheck", "hostname", b"hostname", "id", b"id", "image_id", b"image_id", "labels", b"labels", "layers", b"layers", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "restart_count", b"restart_count", "restarting", b"restarting", "root_bytes", b"root_bytes", "sandbox_key", b"sandbox_key", "service_id", b"service_id", "spec", b"spec", "started_at", b"started_at", "state", b"state", "stop_signal", b"stop_signal", "stopped_by_user", b"stopped_by_user", "task_id", b"task_id", "user", b"user", "workdir", b"workdir", "written_bytes", b"written_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apparmor", b"apparmor", "args", b"args", "command", b"command", "created_at", b"created_at", "endpoints", b"endpoints", "entrypoint", b"entrypoint", "env", b"env", "error", b"error", "exit_code", b"exit_code", "exposed", b"exposed", "failing_streak", b"failing_streak", "finished_at", b"finished_at", "has_healthcheck", b"has_healthcheck", "health", b"health", "healthcheck", b"healthcheck", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "image_id", b"image_id", "labels", b"labels", "layers", b"layers", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart_count", b"restart_count", "restarting", b"restarting", "root_bytes", b"root_bytes", "sandbox_key", b"sandbox_key", "service_id", b"service_id", "spec", b"spec", "started_at", b"started_at", "state", b"state", "stop_signal", b"stop_signal", "stopped_by_user", b"stopped_by_user", "task_id", b"task_id", "user", b"user", "volumes", b"volumes", "workdir", b"workdir", "written_bytes", b"written_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
