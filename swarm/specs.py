@@ -380,11 +380,13 @@ class Dependency(Struct, frozen=True, kw_only=True):
 class NetworkAttachment(Struct, frozen=True, kw_only=True):
     """A network that tasks are in; `target` is its id, or one that every node has by itself.
 
-    `aliases` are further names of the service in that network.
+    `aliases` are further names of the service in that network; `driver_options` are kept for
+    whoever asks for them, since our drivers take none.
     """
 
     target: str = ""
     aliases: tuple[str, ...] = ()
+    driver_options: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class TaskSpec(Struct, frozen=True, kw_only=True):
@@ -482,13 +484,17 @@ class Autoscale(Struct, frozen=True, kw_only=True):
 
 
 class Port(Struct, frozen=True, kw_only=True):
-    """A port of the tasks that others may reach; `published` 0 is any that is free."""
+    """A port of the tasks that others may reach; `published` 0 is any that is free.
+
+    `name` is what its operator calls it.
+    """
 
     target: int = 0
     published: int = 0
     protocol: Protocol = Protocol.TCP
     mode: PublishMode = PublishMode.INGRESS
     ip: str = ""
+    name: str = ""
 
 
 class Subnet(Struct, frozen=True, kw_only=True):
@@ -577,7 +583,7 @@ class NodeSpec(Struct, frozen=True, kw_only=True):
     """A node as its operator wants it.
 
     A drain waits `drain_timeout_s` for replacements (0: as long as it takes) where a service
-    lets them start first.
+    lets them start first. `name` is what its operator calls it; commands go by its host's name.
     """
 
     role: Role = Role.WORKER
@@ -585,6 +591,7 @@ class NodeSpec(Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = field(default_factory=dict[str, str])
     taints: tuple[Taint, ...] = ()
     drain_timeout_s: float = 0.0
+    name: str = ""
 
 
 class ClusterSpec(Struct, frozen=True, kw_only=True):
@@ -601,3 +608,4 @@ class ClusterSpec(Struct, frozen=True, kw_only=True):
     address_pools: tuple[str, ...] = ("10.0.0.0/8",)
     subnet_bits: int = 24
     data_path_port: int = 4789
+    labels: dict[str, str] = field(default_factory=dict[str, str])

@@ -1,4 +1,6 @@
-"""Change the swarm's own settings."""
+"""Change the swarm's own settings, and with them the join tokens that are to be replaced."""
+
+from collections.abc import Callable
 
 from msgspec import structs
 
@@ -7,7 +9,7 @@ from manager.store import Commit, Put, Unchanged
 from manager.view import ClusterView
 from swarm.checking.nodes import check_cluster
 from swarm.codec import pack
-from swarm.errors import Invalid, Unavailable
+from swarm.errors import Conflict, Invalid, Unavailable
 from swarm.objects import Cluster
 from swarm.specs import ClusterSpec
 
@@ -39,8 +41,28 @@ def filled(spec: ClusterSpec, before: ClusterSpec) -> ClusterSpec:
     )
 
 
-def update(view: ClusterView, spec: ClusterSpec, *, now: float) -> Commit:
-    """Store other settings; `Invalid` lists all that are out of range."""
+def check_version(view: ClusterView, version: int) -> None:
+    """`Conflict` unless a change was derived from what is; 0 stands for whatever it is now."""
+    known = view.version(layout.CLUSTER)
+    if version not in (0, known):
+        raise Conflict(
+            f"the swarm's settings: update out of sequence: it was derived from version {version},"
+            f" and they are at version {known}",
+            hint="someone changed them meanwhile: look at them and repeat the command",
+        )
+
+
+def update(
+    view: ClusterView,
+    spec: ClusterSpec,
+    *,
+    now: float,
+    rotate: Callable[[Cluster], Cluster] | None = None,
+) -> Commit:
+    """Store other settings; `Invalid` lists all that are out of range.
+
+    `rotate` replaces join tokens, in the same transaction.
+    """
     cluster = present(view)
     spec = filled(spec, cluster.spec)
     if spec.data_path_port != cluster.spec.data_path_port:
@@ -52,6 +74,7 @@ def update(view: ClusterView, spec: ClusterSpec, *, now: float) -> Commit:
     problems = check_cluster(spec)
     if problems:
         raise Invalid(problems[0], problems=problems)
-    if spec == cluster.spec:
+    if spec == cluster.spec and rotate is None:
         return Commit()
-    return replaced(view, structs.replace(cluster, spec=spec, updated_at=now))
+    changed = structs.replace(cluster, spec=spec, updated_at=now)
+    return replaced(view, changed if rotate is None else rotate(changed))

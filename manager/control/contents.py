@@ -20,7 +20,7 @@ from manager.store import Absent, Commit, Delete, Put, Unchanged
 from manager.view import ClusterView
 from swarm.codec import pack
 from swarm.dispatch import Content
-from swarm.errors import Invalid, Refused
+from swarm.errors import Conflict, Invalid, Refused
 from swarm.ids import ConfigId, SecretId, ServiceId
 from swarm.objects import Config, Sealed, Secret, Service
 from swarm.placeholders import NAMES, broken_templates
@@ -133,6 +133,18 @@ def update(
     )
     key = _key(kind, content.id)
     return Commit((Unchanged(key, view.version(key)),), (Put(key, pack(changed)),))
+
+
+def check_revision(view: ClusterView, content: Stored, revision: int) -> None:
+    """`Conflict` unless a change was derived from what is; 0 stands for whatever it is now."""
+    kind = kind_of(content)
+    known = view.version(_key(kind, content.id))
+    if revision not in (0, known):
+        raise Conflict(
+            f"{kind.word} {content.spec.name}: update out of sequence: it was derived from "
+            f"revision {revision}, and the {kind.word} is at revision {known}",
+            hint=f"someone changed the {kind.word} meanwhile: look at it and repeat the command",
+        )
 
 
 def rolling(

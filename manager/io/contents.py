@@ -60,6 +60,7 @@ class Contents:
             spec=from_message(SecretSpec, request.spec) if request.HasField("spec") else None,
             roll=request.roll,
             keep=request.keep,
+            revision=request.revision,
         )
         return control_pb2.UpdateSecretResponse(
             secret=secret_view(self._mirror.view, secret_id), rolled=rolled
@@ -107,6 +108,7 @@ class Contents:
             spec=from_message(ConfigSpec, request.spec) if request.HasField("spec") else None,
             roll=request.roll,
             keep=request.keep,
+            revision=request.revision,
         )
         return control_pb2.UpdateConfigResponse(config=self._config(config_id), rolled=rolled)
 
@@ -146,10 +148,12 @@ class Contents:
         spec: contents.Spec | None,
         roll: bool,
         keep: bool,
+        revision: int,
     ) -> list[str]:
         """Replace what is given; the names of the services that roll because of it.
 
-        To `keep` is to refuse other data than what is there.
+        To `keep` is to refuse other data than what is there. A `revision` (0: any) is the one
+        that the change was derived from.
         """
         view, sealed = self._mirror.view, None
         if data is not None and not keep:
@@ -167,6 +171,7 @@ class Contents:
                 raise Conflict(f"the {kind.word} was removed meanwhile")
             if is_doubtful and present.updated_at == now:
                 return Commit()  # it happened after all
+            contents.check_revision(view, present, revision)
             is_doubtful = True
             if keep and data is not None:
                 contents.check_same(view, self._data_key, present, data)

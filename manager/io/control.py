@@ -5,13 +5,15 @@ it. A change addresses an id; a name or the beginning of an id does as well, as 
 one object is meant.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
+from functools import partial
 from random import Random
 from typing import Any
 
 from msgspec import Struct
 
+from manager import layout
 from manager.ca.vault import rotate, token_of
 from manager.control import clusters, nodes
 from manager.dispatch.subscriptions import Query
@@ -36,6 +38,7 @@ from swarm.api.v1 import control_pb2, control_pb2_grpc, objects_pb2
 from swarm.codec import from_message
 from swarm.errors import Invalid
 from swarm.ids import NodeId, ServiceId
+from swarm.objects import Cluster
 from swarm.sealing import DataKey
 from swarm.specs import ClusterSpec, NodeSpec, Role, ServiceSpec
 
@@ -78,19 +81,31 @@ class Control(control_pb2_grpc.ControlServicer):
     ) -> control_pb2.GetClusterResponse:
         """The swarm's settings, and who leads it."""
         return control_pb2.GetClusterResponse(
-            cluster=cluster_message(clusters.present(self._view)), leader_id=self._leader_id()
+            cluster=cluster_message(clusters.present(self._view)),
+            leader_id=self._leader_id(),
+            version=self._view.version(layout.CLUSTER),
         )
 
     async def UpdateCluster(
         self, request: control_pb2.UpdateClusterRequest, context: Context
     ) -> control_pb2.UpdateClusterResponse:
-        """Change the swarm's settings."""
-        spec = from_message(ClusterSpec, request.spec)
-        await self._parts.services.commit(
-            lambda: clusters.update(self._view, spec, now=self._now())
-        )
+        """Change the swarm's settings, and replace join tokens."""
+        spec, roles = from_message(ClusterSpec, request.spec), [_role(r) for r in request.rotated]
+        now, is_doubtful = self._now(), False
+
+        def decide() -> Commit:
+            nonlocal is_doubtful
+            if is_doubtful and clusters.present(self._view).updated_at == now:
+                return Commit()  # it happened after all
+            clusters.check_version(self._view, request.version)
+            is_doubtful = True
+            rotated = partial(self._rotated, roles=roles, now=now) if roles else None
+            return clusters.update(self._view, spec, now=now, rotate=rotated)
+
+        await self._parts.services.commit(decide)
         return control_pb2.UpdateClusterResponse(
-            cluster=cluster_message(clusters.present(self._view))
+            cluster=cluster_message(clusters.present(self._view)),
+            version=self._view.version(layout.CLUSTER),
         )
 
     async def GetJoinToken(
@@ -459,16 +474,19 @@ class Control(control_pb2_grpc.ControlServicer):
 
     async def _rotate(self, role: Role) -> None:
         def decide() -> Commit:
-            rotated = rotate(
-                clusters.present(self._view),
-                role,
-                data_key=self._parts.data_key,
-                now=self._now(),
-                random=self._parts.random,
+            cluster = clusters.present(self._view)
+            return clusters.replaced(
+                self._view, self._rotated(cluster, roles=[role], now=self._now())
             )
-            return clusters.replaced(self._view, rotated)
 
         await self._parts.services.commit(decide)
+
+    def _rotated(self, cluster: Cluster, *, roles: Iterable[Role], now: float) -> Cluster:
+        """`cluster` with other join tokens for `roles`."""
+        key, random = self._parts.data_key, self._parts.random
+        for role in roles:
+            cluster = rotate(cluster, role, data_key=key, now=now, random=random)
+        return cluster
 
     def _node(self, node_id: NodeId) -> control_pb2.NodeView:
         if node_id not in self._view.nodes:

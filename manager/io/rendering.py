@@ -128,6 +128,7 @@ def secret_view(view: ClusterView, secret_id: SecretId) -> control_pb2.SecretVie
         version=secret.version,
         created_at=secret.created_at,
         updated_at=secret.updated_at,
+        revision=view.version(layout.secret_key(secret_id)),
     )
 
 
@@ -141,6 +142,7 @@ def config_view(view: ClusterView, config_id: ConfigId, key: DataKey) -> control
         created_at=config.created_at,
         updated_at=config.updated_at,
         data=content.data if content is not None else b"",
+        revision=view.version(layout.config_key(config_id)),
     )
 
 

@@ -41,7 +41,9 @@ class GetClusterResponse(_message.Message):
 
     CLUSTER_FIELD_NUMBER: _builtins.int
     LEADER_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     leader_id: _builtins.str
+    version: _builtins.int
     @_builtins.property
     def cluster(self) -> _objects_pb2.Cluster:
         """sealed fields are left out"""
@@ -51,10 +53,11 @@ class GetClusterResponse(_message.Message):
         *,
         cluster: _objects_pb2.Cluster | None = ...,
         leader_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "leader_id", b"leader_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "leader_id", b"leader_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -62,19 +65,31 @@ Global___GetClusterResponse: _TypeAlias = GetClusterResponse  # noqa: Y015
 
 @_typing.final
 class UpdateClusterRequest(_message.Message):
+    """All of it or nothing."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SPEC_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ROTATED_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """0: whatever it is now"""
     @_builtins.property
     def spec(self) -> _specs_pb2.ClusterSpec: ...
+    @_builtins.property
+    def rotated(self) -> _containers.RepeatedScalarFieldContainer[_specs_pb2.Role.ValueType]:
+        """whose join tokens are replaced, too"""
+
     def __init__(
         self,
         *,
         spec: _specs_pb2.ClusterSpec | None = ...,
+        version: _builtins.int = ...,
+        rotated: _abc.Iterable[_specs_pb2.Role.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rotated", b"rotated", "spec", b"spec", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -85,16 +100,19 @@ class UpdateClusterResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CLUSTER_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
     @_builtins.property
     def cluster(self) -> _objects_pb2.Cluster: ...
     def __init__(
         self,
         *,
         cluster: _objects_pb2.Cluster | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -955,10 +973,14 @@ class SecretView(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     version: _builtins.int
+    """counts the changes of its data"""
     created_at: _builtins.float
     updated_at: _builtins.float
+    revision: _builtins.int
+    """of any change, as `version` of services and nodes"""
     @_builtins.property
     def spec(self) -> _specs_pb2.SecretSpec: ...
     def __init__(
@@ -969,10 +991,11 @@ class SecretView(_message.Message):
         version: _builtins.int = ...,
         created_at: _builtins.float = ...,
         updated_at: _builtins.float = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "id", b"id", "spec", b"spec", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "id", b"id", "revision", b"revision", "spec", b"spec", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -988,11 +1011,13 @@ class ConfigView(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     version: _builtins.int
     created_at: _builtins.float
     updated_at: _builtins.float
     data: _builtins.bytes
+    revision: _builtins.int
     @_builtins.property
     def spec(self) -> _specs_pb2.ConfigSpec: ...
     def __init__(
@@ -1004,10 +1029,11 @@ class ConfigView(_message.Message):
         created_at: _builtins.float = ...,
         updated_at: _builtins.float = ...,
         data: _builtins.bytes = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "data", b"data", "id", b"id", "spec", b"spec", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "data", b"data", "id", b"id", "revision", b"revision", "spec", b"spec", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1065,6 +1091,7 @@ class UpdateSecretRequest(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     ROLL_FIELD_NUMBER: _builtins.int
     KEEP_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
     data: _builtins.bytes
     """absent: as it is"""
@@ -1072,6 +1099,8 @@ class UpdateSecretRequest(_message.Message):
     """replace the tasks of the services that use it"""
     keep: _builtins.bool
     """refuse data other than what is there"""
+    revision: _builtins.int
+    """the one that the change was derived from; 0: whatever it is now"""
     @_builtins.property
     def spec(self) -> _specs_pb2.SecretSpec:
         """labels only"""
@@ -1084,10 +1113,11 @@ class UpdateSecretRequest(_message.Message):
         spec: _specs_pb2.SecretSpec | None = ...,
         roll: _builtins.bool = ...,
         keep: _builtins.bool = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "_spec", b"_spec", "data", b"data", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "_spec", b"_spec", "data", b"data", "keep", b"keep", "roll", b"roll", "secret", b"secret", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "_spec", b"_spec", "data", b"data", "keep", b"keep", "revision", b"revision", "roll", b"roll", "secret", b"secret", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__data: _TypeAlias = _typing.Literal["data"]  # noqa: Y015
     _WhichOneofArgType__data: _TypeAlias = _typing.Literal["_data", b"_data"]  # noqa: Y015
@@ -1254,10 +1284,12 @@ class UpdateConfigRequest(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     ROLL_FIELD_NUMBER: _builtins.int
     KEEP_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     config: _builtins.str
     data: _builtins.bytes
     roll: _builtins.bool
     keep: _builtins.bool
+    revision: _builtins.int
     @_builtins.property
     def spec(self) -> _specs_pb2.ConfigSpec: ...
     def __init__(
@@ -1268,10 +1300,11 @@ class UpdateConfigRequest(_message.Message):
         spec: _specs_pb2.ConfigSpec | None = ...,
         roll: _builtins.bool = ...,
         keep: _builtins.bool = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "_spec", b"_spec", "data", b"data", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "_spec", b"_spec", "config", b"config", "data", b"data", "keep", b"keep", "roll", b"roll", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "_spec", b"_spec", "config", b"config", "data", b"data", "keep", b"keep", "revision", b"revision", "roll", b"roll", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__data: _TypeAlias = _typing.Literal["data"]  # noqa: Y015
     _WhichOneofArgType__data: _TypeAlias = _typing.Literal["_data", b"_data"]  # noqa: Y015

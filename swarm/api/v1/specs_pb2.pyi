@@ -1025,25 +1025,50 @@ Global___Dependency: _TypeAlias = Dependency  # noqa: Y015
 @_typing.final
 class NetworkAttachment(_message.Message):
     """A network that the tasks are in. `target` is its id, or one of host, none and bridge, which
-    every node has by itself. `aliases` are further names of the service in it.
+    every node has by itself. `aliases` are further names of the service in it; `driver_options`
+    are kept for whoever asks for them: our drivers take none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class DriverOptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TARGET_FIELD_NUMBER: _builtins.int
     ALIASES_FIELD_NUMBER: _builtins.int
+    DRIVER_OPTIONS_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def driver_options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
         target: _builtins.str = ...,
         aliases: _abc.Iterable[_builtins.str] | None = ...,
+        driver_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "driver_options", b"driver_options", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1309,12 +1334,15 @@ class Port(_message.Message):
     PROTOCOL_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     IP_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     target: _builtins.int
     published: _builtins.int
     """0: any free one"""
     protocol: Global___Protocol.ValueType
     mode: Global___PublishMode.ValueType
     ip: _builtins.str
+    name: _builtins.str
+    """what its operator calls it"""
     def __init__(
         self,
         *,
@@ -1323,10 +1351,11 @@ class Port(_message.Message):
         protocol: Global___Protocol.ValueType = ...,
         mode: Global___PublishMode.ValueType = ...,
         ip: _builtins.str = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ip", b"ip", "mode", b"mode", "protocol", b"protocol", "published", b"published", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ip", b"ip", "mode", b"mode", "name", b"name", "protocol", b"protocol", "published", b"published", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1709,10 +1738,13 @@ class NodeSpec(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     TAINTS_FIELD_NUMBER: _builtins.int
     DRAIN_TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     role: Global___Role.ValueType
     availability: Global___Availability.ValueType
     drain_timeout_s: _builtins.float
     """how long a drain waits for replacements; 0: as long as it takes"""
+    name: _builtins.str
+    """what its operator calls it; commands find it by its host's name"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -1725,10 +1757,11 @@ class NodeSpec(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         taints: _abc.Iterable[Global___Taint] | None = ...,
         drain_timeout_s: _builtins.float = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "drain_timeout_s", b"drain_timeout_s", "labels", b"labels", "role", b"role", "taints", b"taints"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "drain_timeout_s", b"drain_timeout_s", "labels", b"labels", "name", b"name", "role", b"role", "taints", b"taints"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1738,6 +1771,26 @@ Global___NodeSpec: _TypeAlias = NodeSpec  # noqa: Y015
 class ClusterSpec(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CERT_EXPIRY_S_FIELD_NUMBER: _builtins.int
     HEARTBEAT_S_FIELD_NUMBER: _builtins.int
     TASK_HISTORY_LIMIT_FIELD_NUMBER: _builtins.int
@@ -1746,6 +1799,7 @@ class ClusterSpec(_message.Message):
     ADDRESS_POOLS_FIELD_NUMBER: _builtins.int
     SUBNET_BITS_FIELD_NUMBER: _builtins.int
     DATA_PATH_PORT_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     cert_expiry_s: _builtins.float
     heartbeat_s: _builtins.float
     task_history_limit: _builtins.int
@@ -1760,6 +1814,8 @@ class ClusterSpec(_message.Message):
     def address_pools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """where subnets come from that nobody chose"""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
@@ -1771,10 +1827,11 @@ class ClusterSpec(_message.Message):
         address_pools: _abc.Iterable[_builtins.str] | None = ...,
         subnet_bits: _builtins.int = ...,
         data_path_port: _builtins.int = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_pools", b"address_pools", "cert_expiry_s", b"cert_expiry_s", "data_path_port", b"data_path_port", "heartbeat_s", b"heartbeat_s", "prometheus_url", b"prometheus_url", "rebalance_on_join", b"rebalance_on_join", "subnet_bits", b"subnet_bits", "task_history_limit", b"task_history_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_pools", b"address_pools", "cert_expiry_s", b"cert_expiry_s", "data_path_port", b"data_path_port", "heartbeat_s", b"heartbeat_s", "labels", b"labels", "prometheus_url", b"prometheus_url", "rebalance_on_join", b"rebalance_on_join", "subnet_bits", b"subnet_bits", "task_history_limit", b"task_history_limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

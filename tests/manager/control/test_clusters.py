@@ -2,9 +2,9 @@ import pytest
 from msgspec import structs
 
 from manager import layout
-from manager.control.clusters import present, update
+from manager.control.clusters import check_version, present, update
 from manager.store import Unchanged
-from swarm.errors import Invalid, Unavailable
+from swarm.errors import Conflict, Invalid, Unavailable
 from swarm.ids import ClusterId
 from swarm.objects import Cluster
 from swarm.specs import ClusterSpec
@@ -58,3 +58,22 @@ def test_a_swarm_that_is_older_than_networks_gets_the_default_pools() -> None:
 def test_the_port_of_the_data_path_stays() -> None:
     with pytest.raises(Invalid, match="data_path_port: 4789 cannot become 7789"):
         update(make_world().view, ClusterSpec(data_path_port=7789), now=5.0)
+
+
+def test_a_change_that_was_derived_from_something_else_is_out_of_sequence() -> None:
+    world = make_world()
+    known = world.view.version(layout.CLUSTER)
+
+    check_version(world.view, known)
+    check_version(world.view, 0)
+    with pytest.raises(Conflict, match="update out of sequence"):
+        check_version(world.view, known + 1)
+
+
+def test_tokens_are_replaced_with_settings_that_stay() -> None:
+    def rotate(cluster: Cluster) -> Cluster:
+        return structs.replace(cluster, root_certificate=b"other")
+
+    commit = update(make_world().view, ClusterSpec(), now=5.0, rotate=rotate)
+
+    assert commit.operations

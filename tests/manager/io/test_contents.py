@@ -7,7 +7,7 @@ from agent.assignments import Wanted
 from manager import layout
 from manager.store import Limits
 from swarm.api.v1 import control_pb2, specs_pb2
-from swarm.errors import Invalid, Missing, Refused
+from swarm.errors import Conflict, Invalid, Missing, Refused
 from swarm.ids import ServiceId
 from swarm.specs import FileReference, ServiceSpec
 from swarm.states import TaskState
@@ -63,6 +63,22 @@ def test_a_config_is_shown_with_its_data_and_stored_sealed_too(tell: Tell) -> No
 
         assert made.data == PLAIN
         assert not [each.key for each in snapshot.items if PLAIN in each.value]
+
+    tell(story)
+
+
+def test_an_update_of_what_changed_meanwhile_is_out_of_sequence(tell: Tell) -> None:
+    async def story(swarm: Swarm) -> None:
+        made = await create_secret(swarm, "db")
+        labels = specs_pb2.SecretSpec(labels={"a": "b"})
+        request = control_pb2.UpdateSecretRequest(secret="db", spec=labels, revision=made.revision)
+
+        changed = (await swarm.call("UpdateSecret", request)).secret
+
+        assert changed.revision > made.revision
+        assert changed.version == made.version
+        with pytest.raises(Conflict, match="update out of sequence"):
+            await swarm.call("UpdateSecret", request)
 
     tell(story)
 

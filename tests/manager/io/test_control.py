@@ -57,6 +57,35 @@ def test_settings_are_changed_and_checked(tell: Tell) -> None:
     tell(story)
 
 
+def test_tokens_are_replaced_with_the_settings_or_not_at_all(tell: Tell) -> None:
+    async def token(swarm: Swarm, role: Role) -> str:
+        asked = control_pb2.GetJoinTokenRequest(role=specs_pb2.Role.ValueType(role))
+        return (await swarm.call("GetJoinToken", asked)).token
+
+    async def story(swarm: Swarm) -> None:
+        before = await swarm.call("GetCluster", control_pb2.GetClusterRequest())
+        worker, manager = await token(swarm, Role.WORKER), await token(swarm, Role.MANAGER)
+        request = control_pb2.UpdateClusterRequest(
+            spec=before.cluster.spec,
+            version=before.version,
+            rotated=[specs_pb2.ROLE_WORKER],
+        )
+        request.spec.labels["tier"] = "gold"
+
+        after = await swarm.call("UpdateCluster", request)
+
+        assert after.version > before.version
+        assert after.cluster.spec.labels == {"tier": "gold"}
+        assert await token(swarm, Role.WORKER) != worker
+        assert await token(swarm, Role.MANAGER) == manager
+        request.rotated.append(specs_pb2.ROLE_MANAGER)
+        with pytest.raises(Conflict, match="update out of sequence"):
+            await swarm.call("UpdateCluster", request)
+        assert await token(swarm, Role.MANAGER) == manager
+
+    tell(story)
+
+
 def test_nodes_are_shown_with_what_is_believed_of_them(tell: Tell) -> None:
     async def story(swarm: Swarm) -> None:
         agent = await swarm.join("host-1")
