@@ -21,7 +21,12 @@ _HEX = re.compile(r"[0-9a-f]{4,64}\Z")
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """One image as the store keeps it. `blobs` are all it needs; `diff_ids` lowest first."""
+    """One image as the store keeps it. `blobs` are all it needs; `diff_ids` lowest first.
+
+    `parent` is the id of the image that it was made from here. `tagged_at` is when it last got a
+    name. `pushed` are digests of manifests that say the same of it in registries. One that
+    `is_removed` is there only for the containers that use it: no name finds it.
+    """
 
     id: str
     digest: str
@@ -32,6 +37,10 @@ class Record(Struct, frozen=True, kw_only=True):
     created_at: float
     local: bool
     names: tuple[str, ...] = ()
+    parent: str = ""
+    tagged_at: float = 0.0
+    pushed: tuple[str, ...] = ()
+    is_removed: bool = False
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """Read what an image says about how it wants to run.
 
 Builders write `null` for anything empty and durations in nanoseconds; here empty is empty and
-durations are seconds. Fields that only builders use are left alone.
+durations are seconds. How an image came about is its history (`parse_history`).
 """
 
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from swarm.errors import Invalid
 from swarm.images.digest import is_digest
@@ -15,6 +16,8 @@ from swarm.images.platform import Platform
 from swarm.specs import Healthcheck
 
 _NANOSECONDS = 1_000_000_000
+
+S = TypeVar("S", bound=Struct)
 
 
 class ImageConfig(Struct, frozen=True, kw_only=True):
@@ -31,10 +34,21 @@ class ImageConfig(Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = field(default_factory=dict[str, str])
     healthcheck: Healthcheck | None = None
     shell_argv: tuple[str, ...] = ()
+    onbuild: tuple[str, ...] = ()
     diff_ids: tuple[str, ...] = ()
     platform: Platform = field(default_factory=Platform)
     created_at: float = 0.0
     author: str = ""
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One line of an image's history; one that `is_empty` added no layer."""
+
+    created_by: str = ""
+    comment: str = ""
+    author: str = ""
+    created_at: float = 0.0
+    is_empty: bool = False
 
 
 class _Health(Struct, rename="pascal"):
@@ -58,10 +72,23 @@ class _Run(Struct, rename="pascal"):
     labels: dict[str, str] | None = None
     healthcheck: _Health | None = None
     shell: tuple[str, ...] | None = None
+    on_build: tuple[str, ...] | None = None
 
 
 class _RootFs(Struct):
     diff_ids: tuple[str, ...] | None = None
+
+
+class _Step(Struct):
+    created: str | None = None
+    created_by: str | None = None
+    author: str | None = None
+    comment: str | None = None
+    empty_layer: bool | None = None
+
+
+class _History(Struct):
+    history: tuple[_Step, ...] | None = None
 
 
 class _Config(Struct):
@@ -76,13 +103,45 @@ class _Config(Struct):
 
 def parse_config(body: bytes) -> ImageConfig:
     """Read an image configuration; `Invalid` names the field that is wrong."""
+    raw = _decode(body, _Config)
+    return structs.replace(
+        _running(raw.config or _Run()),
+        diff_ids=_diff_ids(raw.rootfs),
+        platform=Platform(raw.os or "linux", raw.architecture or "", raw.variant or ""),
+        created_at=parse_time(raw.created or ""),
+        author=raw.author or "",
+    )
+
+
+def parse_run(body: bytes) -> ImageConfig:
+    """Read how to run alone: what Docker calls a `Config`."""
+    return _running(_decode(body, _Run))
+
+
+def parse_history(body: bytes) -> tuple[Step, ...]:
+    """How an image configuration says that the image came about, the lowest layer first."""
+    return tuple(
+        Step(
+            created_by=step.created_by or "",
+            comment=step.comment or "",
+            author=step.author or "",
+            created_at=parse_time(step.created or ""),
+            is_empty=bool(step.empty_layer),
+        )
+        for step in _decode(body, _History).history or ()
+    )
+
+
+def _decode(body: bytes, kind: type[S]) -> S:
     try:
-        raw = msgspec.json.decode(body, type=_Config)
+        return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as err:
         raise Invalid(f"image config: {err}") from err
     except (msgspec.DecodeError, UnicodeDecodeError) as err:
         raise Invalid(f"image config: not JSON: {err}") from err
-    run = raw.config or _Run()
+
+
+def _running(run: _Run) -> ImageConfig:
     return ImageConfig(
         entrypoint=run.entrypoint or (),
         cmd=run.cmd or (),
@@ -95,10 +154,7 @@ def parse_config(body: bytes) -> ImageConfig:
         labels=run.labels or {},
         healthcheck=_healthcheck(run.healthcheck),
         shell_argv=run.shell or (),
-        diff_ids=_diff_ids(raw.rootfs),
-        platform=Platform(raw.os or "linux", raw.architecture or "", raw.variant or ""),
-        created_at=parse_time(raw.created or ""),
-        author=raw.author or "",
+        onbuild=run.on_build or (),
     )
 
 

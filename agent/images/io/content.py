@@ -115,7 +115,7 @@ class Content:
         record = find(index, text)
         async with self.holding() as hold:
             hold.take(*record.blobs, *record.diff_ids)
-            await self._restore(record)
+            await self.restore(record)
             config = parse_config(self.blobs.read(record.id))
         marks = {diff_id: self.layers.mark(diff_id) for diff_id in record.diff_ids}
         covering = {diff_id for diff_id, mark in marks.items() if mark and mark.covers_root}
@@ -179,7 +179,7 @@ class Content:
             freed += await asyncio.to_thread(self.blobs.burn, graves)
         return freed
 
-    async def _restore(self, record: Record) -> None:
+    async def restore(self, record: Record) -> None:
         """Unpack the layers of `record` that somebody deleted behind our back."""
         missing = [diff_id for diff_id in record.diff_ids if self.layers.mark(diff_id) is None]
         if not missing:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
-from agent.images.answers import MARK, TREE, Mark
+from agent.images.answers import MARK, TREE, Collecting, Mark
 from agent.images.io import workers
-from agent.images.io.disk import failing, remove_tree, sync_directory
+from agent.images.io.disk import failing, remove_tree, sync_directory, write_atomically
 from agent.images.io.locks import Locks
 from swarm.images.digest import hex_of
 
@@ -58,6 +59,33 @@ class Layers:
     async def add(self, source: Path) -> Mark:
         """Unpack `source`, whose diff id nobody knows yet."""
         return await self._unpack(source, "")
+
+    async def collect(self, asked: Collecting, *, hold: Callable[[str], None]) -> Mark:
+        """Make a layer of a directory; `hold` is told its diff id before it is there."""
+        async with self._turns:
+            draft = self._draft()
+            with failing("make layer", draft):
+                draft.mkdir(mode=0o700)
+            try:
+                mark = await workers.collect(asked, draft)
+                hold(mark.diff_id)
+                async with self._locks.holding(mark.diff_id):
+                    await self._keep(mark, draft)
+                return mark
+            finally:
+                await asyncio.shield(asyncio.to_thread(remove_tree, draft))
+
+    async def _keep(self, mark: Mark, draft: Path) -> None:
+        """Give a layer its name. One that was here before can be packed here from now on."""
+        home = self._directory / hex_of(mark.diff_id)
+        with failing("keep layer", home):
+            if self.mark(mark.diff_id) is None:
+                draft.rename(home)
+                await asyncio.to_thread(sync_directory, self._directory)
+            elif self._marks[mark.diff_id].tar_bytes != mark.tar_bytes:
+                whole = structs.replace(self._marks[mark.diff_id], tar_bytes=mark.tar_bytes)
+                write_atomically(home / MARK, msgspec.json.encode(whole), temporary=self._temporary)
+                self._marks[mark.diff_id] = whole
 
     async def delete(self, diff_id: str, *, unless: Callable[[str], bool]) -> int:
         """Forget the layer; gives the bytes that were freed.

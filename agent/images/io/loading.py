@@ -20,7 +20,7 @@ from agent.images.io.content import Content, Hold
 from agent.images.io.disk import failing, remove_tree
 from agent.images.io.locks import together
 from swarm.errors import Invalid
-from swarm.images.config import ImageConfig
+from swarm.images.config import ImageConfig, Step
 from swarm.images.digest import digest_of
 from swarm.images.manifest import Descriptor
 from swarm.images.platform import Platform
@@ -72,7 +72,8 @@ async def import_rootfs(
         hold.take(mark.diff_id)
         await content.layers.ensure(mark.diff_id, content.blobs.path(layer.digest))
         config = structs.replace(wanted, diff_ids=(mark.diff_id,))
-        body = encode_config(config, message=message)
+        step = Step(comment=message, created_at=now)
+        body = encode_config(config, steps=(step,), comment=message)
         manifest = make_manifest(body, (layer,))
         digest, image_id = digest_of(manifest), digest_of(body)
         hold.take(digest, image_id)

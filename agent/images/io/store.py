@@ -8,15 +8,19 @@ removal and collection.
 import asyncio
 import platform as machine
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agent.images import index as images
+from agent.images.answers import Collecting
+from agent.images.differences import Change
 from agent.images.image import Image, Inspected, LayerProgress, Progress, RootFs
 from agent.images.index import Index
-from agent.images.io import loading
+from agent.images.io import loading, workers
 from agent.images.io.content import Content
 from agent.images.io.locks import Flights
+from agent.images.io.making import Making
 from agent.images.io.pulling import Pull, Source
 from agent.images.removal import Removal, remove
 from swarm.errors import Invalid
@@ -85,6 +89,16 @@ class ImageStore:
             platform=platform,
             now=self._clock(),
         )
+
+    @asynccontextmanager
+    async def making(self) -> AsyncGenerator[Making]:
+        """Make layers and images in the block; what no image lists at its end is deleted."""
+        async with self._content.holding() as hold:
+            yield Making(self._content, hold, now=self._clock())
+
+    async def compare(self, asked: Collecting) -> tuple[Change, ...]:
+        """What a directory that overlayfs wrote to changes of those below it."""
+        return await workers.compare(asked)
 
     def list(self) -> tuple[Image, ...]:
         """All images, the youngest first."""

@@ -2,8 +2,13 @@
 
     unpack SOURCE TARGET EXPECTED   make TARGET/fs and TARGET/layer.json from the layer SOURCE
     stage TARGET                    spread the archive on standard input over files in TARGET
+    collect TARGET                  make TARGET/fs and TARGET/layer.json from a directory
+    compare                         say what a directory changes of those below it
+    pack TREE                       write the layer that TREE is to standard output
+    compress TREE|BLOB TARGET       write that layer, compressed, to the file TARGET
 
-The answer is one JSON line on standard output. The process dies with the agent: whoever
+For `collect` and `compare` standard input has a `Collecting` as JSON. The answer is one JSON line
+on standard output, or after `pack` on standard error. The process dies with the agent: whoever
 starts next finds only rubble below `tmp`, which it sweeps.
 """
 
@@ -20,9 +25,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from agent.images.answers import MARK, TREE, Answer, Failed, Mark, Staged
+from agent.images.answers import MARK, TREE, Answer, Collecting, Failed, Mark, Staged
 from agent.images.archive import Member
 from agent.images.compression import MAGIC_BYTES, compression_of
+from agent.images.io.collecting import collect, compare, compress, pack
 from agent.images.io.unpack import (
     CHUNK_BYTES,
     Plain,
@@ -32,7 +38,7 @@ from agent.images.io.unpack import (
     unpack,
 )
 from agent.images.layer import split_name
-from swarm.errors import Invalid
+from swarm.errors import Invalid, Refused
 from swarm.images.manifest import MANIFEST_LIMIT_BYTES
 
 _PR_SET_PDEATHSIG = 1
@@ -46,12 +52,24 @@ def run(arguments: list[str], stdin: BinaryIO) -> Answer:
                 return Answer(mark=_unpack(Path(source), Path(target), expected))
             case ["stage", target]:
                 return Answer(staged=_stage(stdin, Path(target)))
+            case ["collect", target]:
+                return Answer(mark=collect(_asked(stdin), Path(target)))
+            case ["compare"]:
+                return Answer(changes=compare(_asked(stdin)))
+            case ["pack", tree]:
+                return Answer(blob=pack(Path(tree), sys.stdout.buffer))
+            case ["compress", source, target]:
+                return Answer(blob=compress(Path(source), Path(target)))
             case _:
                 return Answer(failed=Failed(message=f"no such command: {arguments}"))
-    except Invalid as err:
+    except (Invalid, Refused) as err:
         return Answer(failed=Failed(message=err.message, hint=err.hint))
     except OSError as err:
         return Answer(failed=Failed(message=str(err), errno=err.errno or 0))
+
+
+def _asked(stdin: BinaryIO) -> Collecting:
+    return msgspec.json.decode(stdin.read(), type=Collecting)
 
 
 def _unpack(source: Path, target: Path, expected: str) -> Mark:
@@ -124,7 +142,8 @@ def main() -> None:
     """Run one command; the agent's process id comes first."""
     _die_with_parent(int(sys.argv[1]))
     answer = run(sys.argv[2:], sys.stdin.buffer)
-    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+    output = sys.stderr.buffer if sys.argv[2] == "pack" else sys.stdout.buffer
+    output.write(msgspec.json.encode(answer) + b"\n")
 
 
 if __name__ == "__main__":

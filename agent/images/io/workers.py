@@ -3,14 +3,15 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 import agent
-from agent.images.answers import Answer, Mark, Staged
+from agent.images.answers import Answer, Blob, Collecting, Mark, Staged
+from agent.images.differences import Change
 from agent.images.io.disk import refusal
 from swarm.errors import Invalid, KernelRefused, Unavailable
 
@@ -38,6 +39,49 @@ async def stage(chunks: AsyncIterator[bytes], target: Path) -> Staged:
     answer = await _finish(process, "store archive", target)
     assert answer.staged is not None
     return answer.staged
+
+
+async def collect(asked: Collecting, target: Path) -> Mark:
+    """Make a layer of a directory in the existing directory `target`, `fs` and mark."""
+    process = await _start("collect", str(target))
+    answer = await _finish(process, "make layer", target, msgspec.json.encode(asked))
+    assert answer.mark is not None
+    return answer.mark
+
+
+async def compare(asked: Collecting) -> tuple[Change, ...]:
+    """What a directory changes of those below it."""
+    process = await _start("compare")
+    answer = await _finish(process, "compare", Path(asked.upper), msgspec.json.encode(asked))
+    assert answer.changes is not None
+    return answer.changes
+
+
+async def compress(source: Path, target: Path) -> Blob:
+    """Write the layer `source`, a blob or an unpacked tree, as gzip to the new file `target`."""
+    process = await _start("compress", str(source), str(target))
+    answer = await _finish(process, "compress layer", target)
+    assert answer.blob is not None
+    return answer.blob
+
+
+async def pack(tree: Path, expected: str) -> AsyncGenerator[bytes]:
+    """The layer that is unpacked at `tree`; `Invalid` at its end if it is not `expected`."""
+    process = await _start("pack", str(tree))
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        while chunk := await process.stdout.read(_PIPE_BYTES):
+            yield chunk
+        blob = _understood(await process.stderr.read(), b"", process, "pack layer", tree).blob
+        assert blob is not None
+        if blob.digest != expected:
+            raise Invalid(
+                f"layer is corrupted: expected {expected}, actual {blob.digest}",
+                hint=f"somebody changed {tree}: remove the image and make it again",
+            )
+    finally:
+        await _kill(process)
 
 
 async def _start(*arguments: str) -> asyncio.subprocess.Process:
@@ -70,12 +114,20 @@ async def _feed(process: asyncio.subprocess.Process, chunks: AsyncIterator[bytes
     stdin.close()
 
 
-async def _finish(process: asyncio.subprocess.Process, step: str, path: Path) -> Answer:
+async def _finish(
+    process: asyncio.subprocess.Process, step: str, path: Path, said: bytes | None = None
+) -> Answer:
     try:
-        output, errors = await process.communicate()
+        output, errors = await process.communicate(said)
     except BaseException:
         await _kill(process)
         raise
+    return _understood(output, errors, process, step, path)
+
+
+def _understood(
+    output: bytes, errors: bytes, process: asyncio.subprocess.Process, step: str, path: Path
+) -> Answer:
     try:
         answer = msgspec.json.decode(output, type=Answer)
     except msgspec.MsgspecError as err:

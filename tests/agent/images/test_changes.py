@@ -1,14 +1,9 @@
 """Dockerfile instructions on an import mean what they mean in a Dockerfile."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from agent.images.changes import apply_changes
-from agent.images.config_json import encode_config
 from swarm.errors import Invalid
-from swarm.images.config import ImageConfig, parse_config
-from swarm.images.platform import Platform
+from swarm.images.config import ImageConfig
 
 
 def applied(*changes: str) -> ImageConfig:
@@ -83,24 +78,3 @@ def test_all_problems_are_told_at_once() -> None:
 
     assert len(refusal.value.problems) == 2
     assert "change[2] 'EXPOSE y'" in refusal.value.problems[1]
-
-
-words = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=8)
-
-
-@given(
-    st.builds(
-        ImageConfig,
-        entrypoint=st.lists(words).map(tuple),
-        cmd=st.lists(words).map(tuple),
-        env=st.lists(words).map(tuple),
-        user=words,
-        labels=st.dictionaries(words, words),
-        volumes=st.sets(words).map(lambda found: tuple(sorted(found))),
-        diff_ids=st.just(("sha256:" + "0" * 64,)),
-        platform=st.just(Platform("linux", "arm64", "v8")),
-        created_at=st.integers(0, 2**33).map(float),
-    )
-)
-def test_law_a_config_reads_back_as_it_was_written(config: ImageConfig) -> None:
-    assert parse_config(encode_config(config, message="imported")) == config
