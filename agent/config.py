@@ -18,15 +18,16 @@ from swarm.specs import GenericResource
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One node's agent. `identity` is the directory that holds the node's certificate.
 
-    `managers` are the addresses to try before any manager has named others; `advertise_host`
-    is how others reach this node, and `data_path_addr` how its tasks are reached by those of
-    others, if it is another address. With `user_namespace` containers have those ids of the host.
+    Without a swarm `node_id` is empty and there are no `managers`, which else are the addresses
+    to try before any manager has named others. `advertise_host` is how others reach this node,
+    and `data_path_addr` how its tasks are reached by those of others, if it is another address.
+    With `user_namespace` containers have those ids of the host.
     """
 
     node_id: NodeId
     hostname: str
     identity: str
-    managers: tuple[str, ...]
+    managers: tuple[str, ...] = ()
     data_root: str
     run_root: str
     launcher_socket: str
@@ -39,6 +40,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     engine_labels: dict[str, str] = {}
     generic_resources: tuple[GenericResource, ...] = ()
     log_level: str = "info"
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this node is in no swarm."""
+        return not self.node_id
 
     @property
     def data(self) -> Path:
@@ -54,6 +60,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def volumes(self) -> Path:
         """One directory per named volume."""
         return self.data / "volumes"
+
+    @property
+    def standalone(self) -> Path:
+        """One directory per container that is no task's, named after its id."""
+        return self.data / "standalone"
 
     @property
     def contents(self) -> Path:
@@ -102,7 +113,9 @@ def parse(text: bytes, *, name: str) -> Config:
         for field in ("identity", "data_root", "run_root", "launcher_socket")
         if not (path := getattr(config, field)).startswith("/")
     )
-    if not config.managers:
+    if config.managers and config.is_alone:
+        problems += ("managers: a node without an id has none",)
+    if not config.managers and not config.is_alone:
         problems += ("managers: must name at least one",)
     if problems:
         raise Invalid(f"{name}: {problems[0]}", problems=problems)

@@ -13,6 +13,8 @@ A manager to which thousands come back at once cannot let all of them in within 
 those who give up and dial again would only keep it from letting in anyone. So whenever
 time ran out, the next attempts get twice as long, up to `LONGEST_PATIENCE_S`, until one is
 welcomed. A link that comes back is used no later for it: TCP asks again every second or two.
+
+A node that is in no swarm has no managers, and nothing is ever due.
 """
 
 from enum import Enum
@@ -62,7 +64,6 @@ class Session:
     """The line to a manager. `now` is monotonic seconds."""
 
     def __init__(self, managers: tuple[str, ...], *, random: Random) -> None:
-        assert managers
         self.phase = Phase.APART
         self.managers = managers
         self.attempt = 0
@@ -75,6 +76,11 @@ class Session:
         self._beat_at = 0.0
         self._welcomed_at = 0.0
         self._heartbeat_s = 1.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nobody to dial."""
+        return not self.managers
 
     @property
     def is_live(self) -> bool:
@@ -129,6 +135,8 @@ class Session:
 
     def due(self, *, now: float) -> tuple[Effect, ...]:
         """What to do now."""
+        if self.is_idle:
+            return ()
         if self.phase is Phase.APART:
             return (self._dial(now),) if now >= self._dial_at else ()
         if now >= self._deadline:
@@ -141,8 +149,10 @@ class Session:
             return (Beat(),)
         return ()
 
-    def next_deadline(self) -> float:
+    def next_deadline(self) -> float | None:
         """When to ask again, if nothing happens before."""
+        if self.is_idle:
+            return None
         if self.phase is Phase.APART:
             return self._dial_at
         if self.phase is Phase.LIVE:
@@ -151,7 +161,7 @@ class Session:
 
     def check(self) -> None:
         """Assert what holds between any two calls."""
-        assert self.managers
+        assert self.managers or self.phase is Phase.APART
         assert self._turn >= 0
 
     def _dial(self, now: float) -> Dial:

@@ -2,7 +2,8 @@
 
 Containers that an agent before us left are strays until a manager has said what this node
 should hold: those it names go on (or are reported as ended), all others were replaced while
-we were away and are stopped. Silence of a manager stops nothing.
+we were away and are stopped. Silence of a manager stops nothing. But a node that is in no swarm
+has no tasks, and what it finds of them was left behind.
 """
 
 from collections.abc import Iterable, Mapping
@@ -90,6 +91,10 @@ class Tasks:
             digest=self.assignments.digest(),
             statuses=self.reports.unacknowledged(),
         )
+
+    def alone(self, *, at: float, now: float) -> tuple[Effect, ...]:
+        """This node is in no swarm: nobody will ever want anything of it."""
+        return self._stop_strays(at=at, now=now)
 
     def welcomed(self, message: Welcome, *, at: float, now: float) -> tuple[Effect, ...]:
         """A session stands. In sync means that nothing but what we hold is wanted."""

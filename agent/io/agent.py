@@ -50,6 +50,8 @@ Answer = Callable[[Link, Asked], None]
 class Agent:
     """The tasks of this node and the line to a manager, kept going.
 
+    Where the session has no managers, all that will ever be known is known at the start.
+
     `perform` does an effect; `answer` serves a manager's questions and `left` stops serving
     them; `learned` is told new managers, `changed` the task of each event, `settled` when a
     manager has said all that this node should hold, `supplied` when secrets or configs came.
@@ -100,6 +102,9 @@ class Agent:
 
     def start(self) -> None:
         """Dial the first manager as soon as the loop turns."""
+        if self._session.is_idle:
+            self._do(self.tasks.alone(at=time.time(), now=_now()))
+            self._settled()
         self._wake()
 
     def retire(self) -> None:
@@ -184,9 +189,10 @@ class Agent:
         if self._timer is not None:
             self._timer.cancel()
         deadlines = (self._session.next_deadline(), self.tasks.reports.next_deadline())
-        earliest = min(each for each in deadlines if each is not None)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0.0, earliest - now), self._wake)
+        earliest = min((each for each in deadlines if each is not None), default=None)
+        if earliest is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, earliest - now), self._wake)
 
     def _connect(self, effect: sessions.Effect) -> None:
         match effect:

@@ -223,6 +223,18 @@ class Connections:
         self._bridge.give_back(task_id)
         (self._directory / task_id).unlink(missing_ok=True)
 
+    async def leave(self, kept: Collection[TaskId]) -> None:
+        """Take away all that is the swarm's; of connections, all that is not of `kept`.
+
+        An agent that heard no manager has touched nothing yet, and leaves that to the next one.
+        """
+        if not self._ready.is_set():
+            return
+        for task_id in sorted(self._known.keys() - set(kept)):
+            await self.release(task_id)
+        self.follow(Changes(gone=tuple(self._table.records.values())))
+        await self._followed.wait()
+
     # --- the topology ---------------------------------------------------------------------------
 
     def follow(self, changes: Changes) -> None:

@@ -1,23 +1,24 @@
 """Put this node's side of the networks together, and take it apart again.
 
 The agent's end lets go of everything and leaves it as it is: routers, rules and the name service
-go on without it, as containers do. Only a node that leaves its swarm takes them away.
+go on without it, as containers do. Only a node that leaves its swarm takes them away, but for what
+containers need that are no tasks; the next agent, which is in no swarm, puts that right.
 """
 
 import asyncio
 import shutil
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from pathlib import Path
 
 import structlog
 
 from agent import preflight
-from agent.attachments import Connection
+from agent.attachments import Connection, is_local
 from agent.config import Config
 from agent.dns.counts import Counts
 from agent.dns.io.client import Names
 from agent.io.checking import Checking
-from agent.io.connections import Connections
+from agent.io.connections import Connections, remembered
 from agent.io.metering import Metering
 from agent.metrics import Metrics
 from agent.network.io import namespaces, routers
@@ -59,10 +60,12 @@ class Networking:
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
         self._host = HostNamespace(log=log)
-        self._names = Names(Path(config.run_root), spawn=spawn, log=log)
-        self._encryption = EncryptionNamespace(
-            config.encryption, node_id=config.node_id, log=log, changed=described
-        )
+        self._names = Names(Path(config.run_root), spawn=spawn, log=log, is_alone=config.is_alone)
+        self._encryption: EncryptionNamespace | None = None
+        if not config.is_alone:
+            self._encryption = EncryptionNamespace(
+                config.encryption, node_id=config.node_id, log=log, changed=described
+            )
         bridge = self._host.bridge(Path(config.run_root), mtu=_underlay_mtu(config))
         self._networks = Networks(
             config.networks,
@@ -90,16 +93,22 @@ class Networking:
     @property
     def public_key(self) -> bytes:
         """What encrypted networks know this node by; empty where its kernel has no WireGuard."""
-        return self._encryption.public_key
+        return self._encryption.public_key if self._encryption is not None else b""
 
     def start(self, known: Mapping[TaskId, Connection], pids: Mapping[TaskId, int]) -> None:
         """Take over what an earlier agent connected, and follow the topology from now on."""
         self.connections.adopt(known, pids)
-        self._encryption.open()
-        self._running = (
-            self._spawn(self.connections.run()),
-            self._spawn(self._encryption.run()),
-        )
+        self._running = (self._spawn(self.connections.run()),)
+        if self._encryption is not None:
+            self._encryption.open()
+            self._running += (self._spawn(self._encryption.run()),)
+        else:
+            routers.remove(self._config.encryption)
+
+    def is_untouched(self) -> bool:
+        """Whether the kernel has nothing of a swarm's networks, as after a reboot: then no
+        traffic is cut off by an agent that does not know yet what should be."""
+        return all(map(is_local, map(NetworkId, namespaces.names(self._config.networks))))
 
     def judge(self, asked: Preflight) -> tuple[str, ...]:
         """Why this node cannot have ports, or be in subnets."""
@@ -108,27 +117,36 @@ class Networking:
             *preflight.hit_subnets(asked.subnets, self._host.reached() if asked.subnets else ()),
         )
 
-    async def close(self, *, removes: bool = False) -> None:
-        """Let go of everything; `removes` also takes it away."""
+    async def close(self, *, removes: bool = False, kept: Collection[TaskId] = ()) -> None:
+        """Let go of everything; `removes` also takes it away, but for what `kept` containers need.
+
+        Those are containers that are no tasks.
+        """
         if not self._running:
             return
+        kept = _connected(self._config, kept) if removes else {}
+        if kept:
+            await self.connections.leave(kept)
         running, self._running = self._running, ()
         for each in running:
             each.cancel()
         await asyncio.wait(running)
-        await self._networks.close(removes=removes)
-        self._encryption.close(removes=removes)
-        await self._host.close(leave=removes)
+        is_all = removes and not kept
+        await self._networks.close(removes=is_all)
+        if self._encryption is not None:
+            self._encryption.close(removes=removes)
+        await self._host.close(leave=is_all)
         await self._names.close()
-        if removes:
+        if is_all:
             await self._names.end()
-            _forget(self._config)
+        if removes:
+            _forget(self._config, kept)
 
     async def _problems(self, network_id: NetworkId) -> tuple[str, ...]:
         return (
             *await self._networks.differences(network_id),
             *self._host.problems(),
-            *self._encryption.problems(network_id),
+            *(self._encryption.problems(network_id) if self._encryption is not None else ()),
         )
 
     def _asked(self) -> Mapping[NetworkId, Counts]:
@@ -140,17 +158,39 @@ class Networking:
             return {}
 
 
-async def remove(config: Config, log: structlog.stdlib.BoundLogger) -> None:
-    """Take away all that any agent of this node has left of networks."""
+async def remove(
+    config: Config, log: structlog.stdlib.BoundLogger, *, kept: Iterable[TaskId] = ()
+) -> None:
+    """Take away all that any agent of this node has left of networks, but for what `kept` need."""
+    connected = _connected(config, kept)
+    needed = {
+        each.network_id
+        for connection in connected.values()
+        for each in connection.attachments
+        if is_local(each.network_id)
+    }
     for name in namespaces.names(config.networks):
-        routers.remove(config.networks / name)
+        if name not in needed:
+            routers.remove(config.networks / name)
     routers.remove(config.encryption)
-    await HostNamespace(log=log).close(leave=True)
-    await Names(Path(config.run_root), spawn=asyncio.ensure_future, log=log).end()
-    _forget(config)
+    if not connected:
+        await HostNamespace(log=log).close(leave=True)
+        await Names(Path(config.run_root), spawn=asyncio.ensure_future, log=log).end()
+    _forget(config, connected)
 
 
-def _forget(config: Config) -> None:
+def _connected(config: Config, kept: Iterable[TaskId]) -> dict[TaskId, Connection]:
+    """Which of `kept` are in a network, and how."""
+    known = remembered(config.connections)
+    return {task_id: known[task_id] for task_id in kept if task_id in known}
+
+
+def _forget(config: Config, kept: Collection[TaskId]) -> None:
+    if kept:
+        for path in config.connections.iterdir():
+            if path.name not in kept:
+                path.unlink()
+        return
     shutil.rmtree(config.connections, ignore_errors=True)
     shutil.rmtree(config.networks, ignore_errors=True)
     (Path(config.run_root) / "bridge").unlink(missing_ok=True)

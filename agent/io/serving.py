@@ -2,7 +2,8 @@
 
 Order matters at the start: containers are found before a manager is dialled, so that the
 first snapshot meets all that is here. At the end nothing is said to anyone: containers go on,
-and the next agent finds them. Only a node that leaves its swarm ends them, and says goodbye.
+and the next agent finds them. Only a node that leaves its swarm ends those of tasks, and says
+goodbye.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ from agent.io.logs import Publisher
 from agent.io.looking import Looking
 from agent.io.networking import Networking
 from agent.io.programs import Programs
-from agent.io.purging import delete_all
+from agent.io.purging import delete_all, standing
 from agent.io.sampling import Sampled, Sampling
 from agent.io.scraping import Containers
 from agent.io.supply import Supply, vouched
@@ -102,7 +103,7 @@ class Service:
         self._server = grpc.aio.server(interceptors=(ErrorInterceptor(log),), options=_UNLIMITED)
 
     async def start(self) -> None:
-        """Find what runs here, serve images and metrics, and dial a manager."""
+        """Find what runs here, serve images and metrics, and dial a manager if there is one."""
         config = self._config
         _make_directories(config)
         self._lock = lock.acquire(Path(config.run_root) / "agent.lock", within_s=LOCKED_WITHIN_S)
@@ -120,7 +121,10 @@ class Service:
             metrics=self._metrics,
             log=self._log,
         )
-        self._networking.start(known, {s.task_id: s.pid for s in strays if s.exit is None})
+        running = {s.task_id: s.pid for s in strays if s.exit is None}
+        self._networking.start(known, running)
+        if not running and self._networking.is_untouched():
+            self._networking.connections.settled(running)
         self._assemble(tasks)
         self._log.info("agent.started", pid=os.getpid(), containers=len(strays))
         self._serve_metrics()
@@ -132,16 +136,17 @@ class Service:
         gc.freeze()
 
     async def leave(self) -> None:
-        """Leave the swarm: end all containers, then say goodbye, so that no slot runs twice.
+        """Leave the swarm: end all tasks, then say goodbye, so that no slot runs twice.
 
         What fails here is left to `--purge` and to the manager's patience.
         """
         self.agent.retire()
+        kept = standing(self._config)
         try:
             async with asyncio.timeout(LEFT_WITHIN_S):
                 await self._executor.rest()
-                await delete_all(self._runtime, self._log)
-                await self._networking.close(removes=True)
+                await delete_all(self._runtime, self._log, kept=kept)
+                await self._networking.close(removes=True, kept=kept)
                 await self.agent.say_goodbye(within_s=ANSWERED_WITHIN_S)
         except (SwarmError, TimeoutError) as err:
             self._log.warning("node.left_in_silence", reason=str(err) or "out of time")
@@ -207,7 +212,9 @@ class Service:
             spawn=spawn,
             log=log,
         )
-        managers = dict.fromkeys((*config.managers, *memory.recall(config.managers_file)))
+        managers = dict.fromkeys(config.managers)
+        if not config.is_alone:
+            managers |= dict.fromkeys(memory.recall(config.managers_file))
         self.agent = Agent(
             tasks=tasks,
             session=Session(tuple(managers), random=SystemRandom()),

@@ -25,6 +25,17 @@ def volume_users(
     return found
 
 
+def bound_by(
+    container_ids: Iterable[str], *, volumes: Path, containers: Path
+) -> dict[str, tuple[str, ...]]:
+    """The containers that each volume is bound into, whoever made them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for each in sorted(container_ids):
+        for name in _bound(containers / each / "spec.json", volumes):
+            found[name] = (*found.get(name, ()), each)
+    return found
+
+
 def needed_by(wanted: Wanted, host: Host) -> frozenset[str]:
     """The named volumes of one task."""
     return used_volumes(wanted.spec.container.mounts, names(wanted.task, wanted.labels, host))

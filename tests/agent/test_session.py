@@ -175,3 +175,13 @@ def test_law_a_link_that_comes_back_is_used_within_two_seconds(
     one.broken(one.attempt, now=now)
 
     assert one.next_deadline() <= now + 1.0
+
+
+def test_without_managers_nothing_is_ever_due() -> None:
+    one = Session((), random=Random(7))
+
+    assert one.is_idle
+    assert one.due(now=1e9) == ()
+    assert one.next_deadline() is None
+    assert not one.is_live
+    one.check()

@@ -399,3 +399,18 @@ def test_law_once_nothing_is_wanted_nothing_runs_and_nothing_is_left(
     assert shell.tasks.lives == {}
     assert not shell.running
     assert not shell.leftovers
+
+
+def test_a_node_without_a_swarm_ends_what_is_left_of_tasks() -> None:
+    """One runs and one has ended: the first is asked to end, of both everything goes."""
+    ended = stray("b", exit=Exited(exit_code=0))
+    tasks = Tasks((stray("a"), ended))
+
+    effects = tasks.alone(at=10.0, now=0.0)
+    tasks.check()
+
+    assert not tasks.strays
+    assert any(isinstance(each, Signal | Leave) and each.task_id == "a" for each in effects)
+    assert any(each.task_id == "b" for each in effects)
+    gone = tasks.tell(TaskId("a"), Exited(exit_code=143), at=11.0, now=1.0)
+    assert any(isinstance(each, Abandon | Delete) for each in gone)

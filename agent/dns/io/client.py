@@ -61,13 +61,15 @@ class Names:
         spawn: Spawn,
         log: structlog.stdlib.BoundLogger,
         resolv_conf: Path = Path("/etc/resolv.conf"),
+        is_alone: bool = False,
     ) -> None:
+        """On a node that `is_alone` no manager will tell of records: none is all there are."""
         self._run_root = run_root
         self._resolv_conf = resolv_conf
         self._spawn = spawn
         self._log = log
         self._records: dict[str, _Named] = {}
-        self._has_heard = False
+        self._has_heard = is_alone
         self._has_reconciled = False
         self._containers: dict[TaskId, _Container] = {}
         self._answered: dict[TaskId, Asker] = {}  # by the service, since an earlier agent
@@ -79,8 +81,11 @@ class Names:
         self._process: Process | None = None
         self._has_died = False
 
-    async def apply(self, changes: Changes) -> None:
-        """Follow the records. The first that are heard are all there are."""
+    async def apply(self, changes: Changes, *, is_local: bool = False) -> None:
+        """Follow the records. The first that are heard are all there are.
+
+        But for those that are `is_local`, of this node's own networks: of others they say nothing.
+        """
         if not changes:
             return  # nobody has been heard yet, which does not mean that there is nothing
         put = {key_of(each): each for each in changes.put if isinstance(each, _Named)}
@@ -88,7 +93,8 @@ class Names:
         for key in gone:
             self._records.pop(key, None)
         self._records |= put
-        is_first, self._has_heard = not self._has_heard, True
+        is_first = not self._has_heard and not is_local
+        self._has_heard |= not is_local
         if self._connection is not None and (is_first or put or gone):
             said = self._everything() if is_first else topology_of(put.values(), removed=gone)
             self._connection.say(Take(said))
@@ -109,18 +115,27 @@ class Names:
         if self._connection is not None:
             self._connection.say(Release(task_id))
 
-    async def reconcile(self, known: Mapping[TaskId, tuple[Asker, int]]) -> None:
-        """These containers, with their pids, and no others are to be answered."""
-        for task_id in self._containers.keys() - known.keys():
+    async def reconcile(
+        self, known: Mapping[TaskId, tuple[Asker, int]], *, is_all: bool = True
+    ) -> None:
+        """These containers, with their pids, are to be answered, and no others if they are all.
+
+        By then all records are known, too, if there are any.
+        """
+        for task_id in self._containers.keys() - known.keys() if is_all else ():
             await self.release(task_id)
         for task_id, (asker, pid) in sorted(known.items()):
             have = self._containers.get(task_id)
             if have is None or have.asker != asker:
                 with contextlib.suppress(Missing):
                     self._put(_Container(asker, netns=of_process(pid)))
-        self._has_reconciled = True
+        is_first, self._has_heard = is_all and not self._has_heard, self._has_heard or is_all
+        self._has_reconciled |= is_all
         if self._connection is not None:
-            self._connection.say(Keep(tuple(self._containers)))
+            if is_first:
+                self._connection.say(Take(self._everything()))
+            if is_all:
+                self._connection.say(Keep(tuple(self._containers)))
             await self._say_all(self._connection)
         self._follow()
 
@@ -287,8 +302,8 @@ class Names:
         self._connection = connection
         self._answered = {each.task_id: each for each in welcome.askers}
         self._said.clear()
-        if self._has_heard:
-            connection.say(Take(self._everything()))
+        if self._has_heard or self._records:
+            connection.say(Take(self._everything(is_complete=self._has_heard)))
         if self._has_reconciled:
             connection.say(Keep(tuple(self._containers)))
         await self._say_all(connection)
@@ -303,8 +318,8 @@ class Names:
         else:
             listening.close()
 
-    def _everything(self) -> Topology:
-        return topology_of(self._records.values(), is_complete=True)
+    def _everything(self, *, is_complete: bool = True) -> Topology:
+        return topology_of(self._records.values(), is_complete=is_complete)
 
 
 class _Container:

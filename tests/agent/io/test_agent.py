@@ -25,7 +25,7 @@ from tests.agent.managers import FakeManager
 class World:
     """An agent whose containers start at once and without a kernel."""
 
-    def __init__(self, manager: FakeManager) -> None:
+    def __init__(self, manager: FakeManager, *, is_alone: bool = False) -> None:
         self.manager = manager
         self.crew = Crew()
         self.metrics = Metrics()
@@ -38,7 +38,7 @@ class World:
         self.reads = 0
         self.agent = Agent(
             tasks=Tasks(),
-            session=Session((manager.address,), random=Random(3)),
+            session=Session(() if is_alone else (manager.address,), random=Random(3)),
             identity=self._identity,
             describe=lambda: self.described,
             perform=self._perform,
@@ -284,5 +284,24 @@ def test_what_a_bug_breaks_ends_the_process_not_the_silence() -> None:
 
         assert isinstance(crew.crashed.exception(), ZeroDivisionError)
         await crew.close()
+
+    asyncio.run(run())
+
+
+def test_without_a_swarm_all_is_known_at_once_and_nobody_is_dialled() -> None:
+    async def run() -> None:
+        world = World(FakeManager(), is_alone=True)
+        world.agent.start()
+        try:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+            assert world.settled == 1
+            assert world.reads == 0
+            world.agent.describe_again()
+            world.agent.tell(TaskId("a"), Exited(exit_code=0))
+        finally:
+            await world.agent.close()
+            await world.crew.close()
 
     asyncio.run(run())

@@ -33,11 +33,13 @@ class FakeNetworks:
 
     def __init__(self) -> None:
         self.done: list[object] = []
+        self.applied: list[Changes] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.refusal: Exception | None = None
 
     async def apply(self, changes: Changes) -> None:
+        self.applied.append(changes)
         await self._do(("apply", changes.data_path_port))
 
     async def attach(self, task_id: TaskId, netns: int, connection: Connection) -> tuple[Port, ...]:
@@ -348,3 +350,38 @@ def test_a_record_that_cannot_be_read_is_no_record(tmp_path: Path) -> None:
 
 async def _quietly(work: Awaitable[object]) -> None:
     await work
+
+
+def test_leaving_takes_what_is_the_swarms_and_keeps_the_rest(tmp_path: Path) -> None:
+    """A container that is no task's stays connected; the next agent finds it, and it alone."""
+    kept = TaskId("k" * 64)
+
+    async def story(world: World) -> None:
+        endpoint = Endpoint(network_id=NET.network_id, task_id=ID)
+        told = world.table.take(Topology(endpoints=(endpoint,), is_complete=True))
+        world.connections.follow(told)
+        world.start()
+        world.connections.settled(())
+        await connect(world, wanted(attachments=(NET,)))
+        own = connection(wanted(BRIDGE), (world.bridge.lend(kept),), "own")
+        await world.connections.attach(kept, 6, own)
+
+        await world.connections.leave({kept})
+
+        assert world.networks.done[-2:] == [("detach", ID), ("apply", 0)]
+        assert world.networks.applied[-1].gone == (endpoint,)
+        assert remembered(world.directory).keys() == {kept}
+        assert world.bridge.lent.keys() == {kept}
+
+    within(tmp_path, story)
+
+
+def test_an_agent_that_heard_no_manager_leaves_without_touching_anything(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.start()
+
+        await world.connections.leave(())
+
+        assert world.networks.done == []
+
+    within(tmp_path, story)
