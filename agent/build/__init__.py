@@ -1,0 +1,1 @@
+"""Make images from Dockerfiles."""
