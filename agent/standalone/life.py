@@ -119,6 +119,11 @@ class Life(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.state in _UP or self.state is ContainerState.RESTARTING
 
     @property
+    def is_paused(self) -> bool:
+        """Whether all its processes stand still."""
+        return self.state is ContainerState.PAUSED
+
+    @property
     def has_run(self) -> bool:
         """Whether it ever did."""
         return self.started_at > 0
@@ -273,7 +278,7 @@ def _kill(life: Life, event: KillRequested) -> Result:
 
 
 def _remove(life: Life, event: RemoveRequested) -> Result:
-    if life.state is ContainerState.REMOVING or life.removal is not None and _ends(life):
+    if life.state is ContainerState.REMOVING or (life.removal is not None and _ends(life)):
         raise Refused("removal of container is already in progress")
     wanted = Removal(event.volumes)
     if not _ends(life):

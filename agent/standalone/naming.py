@@ -6,6 +6,9 @@ with or without a slash before it, or by the beginning of its id if no other id 
 in this order.
 """
 
+# Words are read best as text.
+# ruff: noqa: SIM905
+
 import re
 from collections.abc import Container, Iterable
 from random import Random
@@ -19,7 +22,7 @@ RULE = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _ID = re.compile(r"[0-9a-f]{64}")
 
-_ADJECTIVES = tuple(
+_ADJECTIVES = (
     "able airy ample awake balmy bold brave breezy bright brisk broad busy calm candid careful "
     "cheery civil clear clever cosy crisp curious daring deft eager early easy even exact fair "
     "famous fancy fast fine firm fluent fond frank free fresh full gentle glad golden grand "
@@ -27,9 +30,9 @@ _ADJECTIVES = tuple(
     "mild modest neat nimble noble patient plain polite prompt proud quick quiet rapid ready "
     "robust rosy serene sharp shiny silent silver simple sleek smart smooth snug sober solid "
     "spry stable steady stoic stout strong subtle sunny sure swift tender thrifty tidy tough "
-    "tranquil true trusty upbeat vivid warm wise witty zesty".split()
-)
-_NOUNS = tuple(
+    "tranquil true trusty upbeat vivid warm wise witty zesty"
+).split()
+_NOUNS = (
     "acorn alder amber anchor aspen aster badger basil beacon beech birch bison bobbin breeze "
     "brook canoe canyon cedar cherry clover comet condor coral cove crane cricket daisy dolphin "
     "dune eagle elm ember falcon fern finch fjord forest fox garnet gecko geyser ginkgo glacier "
@@ -38,8 +41,8 @@ _NOUNS = tuple(
     "maple marlin marmot meadow mesa minnow moss nectar nutmeg oak ocean olive onyx orca orchid "
     "osprey otter owl pebble pelican pine plover poplar puffin quail quartz raven reef robin "
     "rowan saffron sage salmon sequoia sparrow spruce stork summit swallow tamarin teal thistle "
-    "thrush tulip tundra turtle valley violet walnut willow wren yarrow zebra".split()
-)
+    "thrush tulip tundra turtle valley violet walnut willow wren yarrow zebra"
+).split()
 
 
 def make_id(random: Random, taken: Container[str] = ()) -> str:
