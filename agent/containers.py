@@ -8,7 +8,7 @@ resolver are the container's too.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Iterable
 from posixpath import normpath
 
 from msgspec import Struct
@@ -22,7 +22,7 @@ from agent.resolver import embedded, resolver
 from agent.rights import Fences, rights, unfit
 from agent.templates import Host, expand, names, task_name
 from agent.volumes import Place, Placed, place
-from runtime.spec import ContainerSpec, File, Log, Overlay, Resources, Rlimit
+from runtime.spec import ContainerSpec, File, Log, Mount, Overlay, Resources, Rlimit
 from swarm import log_drivers, specs
 from swarm.checks import signal_number
 from swarm.errors import Invalid
@@ -31,6 +31,7 @@ from swarm.objects import Attachment, Task
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHORT_ID = 12
+LOG_NAME = "output.log"
 DEFAULT_STOP_SIGNAL = "SIGTERM"
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
@@ -67,7 +68,7 @@ def own_directory(containers: str, task_id: str) -> str:
 
 def log_path(containers: str, task_id: str) -> str:
     """Where a task's output is written."""
-    return f"{own_directory(containers, task_id)}/output.log"
+    return f"{own_directory(containers, task_id)}/{LOG_NAME}"
 
 
 def stop_signal(asked: specs.ContainerSpec, image: ImageConfig) -> int:
@@ -89,35 +90,54 @@ def container(
     asked = _expanded(wanted, node)
     for problem in unfit(wanted.spec, node.fences):
         raise Invalid(problem)
-    allowed = rights(asked, node.fences)
     own = own_directory(node.containers, wanted.task.id)
     on_host = wanted.spec.is_on_host
     hostname = asked.hostname or (node.host.hostname if on_host else wanted.task.id[:SHORT_ID])
     mounts = place(asked.mounts, image.volumes, Place(volumes=node.volumes, own=own))
     given = contents.mounts(asked, contents.home(node.contents, wanted.task.id))
-    spec = ContainerSpec(
-        id=wanted.task.id,
+    written = files(
+        asked,
+        hostname,
+        node,
+        on_host=on_host,
+        addresses=tuple(address for each in attachments for address in each.addresses),
+    )
+    spec = replace(
+        alike(asked, image, node, container_id=wanted.task.id, own=own, layers=layers),
         args=_args(asked, image),
-        rootfs=Overlay(lower_dirs=layers, upper_dir=f"{own}/upper", work_dir=f"{own}/work"),
-        log=_log(wanted, node),
+        log=log(wanted.spec.log_driver, log_path(node.containers, wanted.task.id)),
         env=environment(asked.env, image.env, hostname),
+        hostname=hostname,
+        mounts=(*(each.mount for each in mounts), *given),
+        files=uncovered(written, (*(each.mount for each in mounts), *given)),
+        host_network=on_host,
+        awaits_network=bool(attachments),
+        resources=resources(wanted.spec.limits),
+        annotations=_annotations(asked.labels, wanted.task),
+    )
+    return Container(spec=spec, mounts=mounts, stop_signal=stop_signal(asked, image))
+
+
+def alike(
+    asked: specs.ContainerSpec,
+    image: ImageConfig,
+    node: Node,
+    *,
+    container_id: str,
+    own: str,
+    layers: tuple[str, ...],
+) -> ContainerSpec:
+    """What containers are made of in the same way, whoever asked for them; the rest is not set."""
+    allowed = rights(asked, node.fences)
+    return ContainerSpec(
+        id=container_id,
+        args=(),
+        rootfs=Overlay(lower_dirs=layers, upper_dir=f"{own}/upper", work_dir=f"{own}/work"),
+        log=Log(path=f"{own}/{LOG_NAME}"),
         workdir=_absolute(asked.workdir or image.workdir or "/"),
         user=asked.user or image.user,
         additional_groups=asked.groups,
-        hostname=hostname,
         read_only_rootfs=asked.read_only,
-        mounts=(*(each.mount for each in mounts), *given),
-        files=_files(
-            asked,
-            hostname,
-            {normpath(each.target) for each in (*(m.mount for m in mounts), *given)},
-            node,
-            tuple(address for each in attachments for address in each.addresses),
-            on_host=on_host,
-        ),
-        host_network=on_host,
-        awaits_network=bool(attachments),
-        resources=_resources(wanted.spec.limits),
         cgroup_parent=node.cgroup_parent,
         rlimits=tuple(Rlimit(name=u.name, soft=u.soft, hard=u.hard) for u in asked.ulimits),
         sysctls=asked.sysctls,
@@ -133,9 +153,7 @@ def container(
         tty=asked.tty,
         open_stdin=asked.open_stdin,
         health=health(asked.health, image),
-        annotations=_annotations(asked.labels, wanted.task),
     )
-    return Container(spec=spec, mounts=mounts, stop_signal=stop_signal(asked, image))
 
 
 def _annotations(labels: dict[str, str], task: Task) -> dict[str, str]:
@@ -194,15 +212,15 @@ def _absolute(workdir: str) -> str:
     return workdir if workdir.startswith("/") else f"/{workdir}"
 
 
-def _files(
+def files(
     asked: specs.ContainerSpec,
     hostname: str,
-    taken: Collection[str],
     node: Node,
-    addresses: tuple[str, ...],
     *,
     on_host: bool,
+    addresses: tuple[str, ...],
 ) -> tuple[File, ...]:
+    """The files that say what hosts are called, the container itself first."""
     known = node.hosts if on_host else hosts.own(hostname, addresses)
     written = {
         "/etc/hostname": f"{hostname}\n",
@@ -211,21 +229,25 @@ def _files(
         if addresses
         else resolver(asked, node.resolv if on_host else ""),
     }
-    return tuple(
-        File(path=path, content=content) for path, content in written.items() if path not in taken
-    )
+    return tuple(File(path=path, content=content) for path, content in written.items())
 
 
-def _log(wanted: Wanted, node: Node) -> Log:
+def uncovered(written: tuple[File, ...], mounts: Iterable[Mount]) -> tuple[File, ...]:
+    """Those of our files that nobody mounts something else over."""
+    taken = {normpath(each.target) for each in mounts}
+    return tuple(each for each in written if each.path not in taken)
+
+
+def log(driver: specs.LogDriver, path: str) -> Log:
     """Output that is dropped still has a place, so that looking for it finds nothing."""
-    kept = log_drivers.rotation(wanted.spec.log_driver)
-    path = log_path(node.containers, wanted.task.id)
+    kept = log_drivers.rotation(driver)
     if kept is None:
         return Log(path=path, max_files=0)
     return Log(path=path, max_bytes=kept.max_bytes, max_files=kept.max_files)
 
 
-def _resources(limits: specs.Limits) -> Resources:
+def resources(limits: specs.Limits) -> Resources:
+    """What the kernel lets it use at most."""
     swap = limits.swap_bytes  # the kernel counts both together
     return Resources(
         cpu_millis=limits.cpu_millis,
