@@ -105,6 +105,13 @@ class ContainerNetwork(Struct, frozen=True, kw_only=True):
     link_local_addresses: tuple[str, ...] = ()
 
 
+class PortSpan(Struct, frozen=True, kw_only=True):
+    """A port of the node that is one of `port.published` to `last`, whichever is free."""
+
+    port: Port = Port()
+    last: int = 0
+
+
 class StandaloneSpec(Struct, frozen=True, kw_only=True):
     """A container as its operator wants it; what is not said here is as in the message's notes.
 
@@ -154,3 +161,4 @@ class StandaloneSpec(Struct, frozen=True, kw_only=True):
     volume_driver: str = ""
     device_rates: tuple[DeviceRate, ...] = ()
     security_options: tuple[str, ...] = ()
+    port_spans: tuple[PortSpan, ...] = ()
