@@ -105,6 +105,8 @@ def _mount(path: str, mount: Mount) -> Iterator[str]:
         yield from _absolute(f"{path}.source", mount.source)
     elif mount.source or mount.copy_up:
         yield f"{path}: a tmpfs has neither source nor copy_up"
+    if mount.options and mount.kind is not MountKind.TMPFS:
+        yield f"{path}.options: are of memory only"
     if mount.size_bytes < 0:
         yield f"{path}.size_bytes: must not be negative"
     if not 0 <= mount.mode <= 0o7777:

@@ -59,7 +59,8 @@ class Mount(Struct, frozen=True, kw_only=True):
     and modes kept, before it is mounted. `size_bytes` 0 is the kernel's own limit. `mapped`: in a
     container with a user namespace, ids on the source are the container's, as for its root.
     What is mounted below the source comes along if the mount is `recursive`. With `subpath` it is
-    that path in the source which is mounted; links in it lead nowhere else.
+    that path in the source which is mounted; links in it lead nowhere else. `options` are more
+    of mount(8)'s, for memory; the later of two that contradict each other counts.
     """
 
     kind: MountKind = MountKind.BIND
@@ -73,6 +74,7 @@ class Mount(Struct, frozen=True, kw_only=True):
     mapped: bool = False
     recursive: bool = True
     subpath: str = ""
+    options: tuple[str, ...] = ()
 
 
 class File(Struct, frozen=True, kw_only=True):

@@ -305,7 +305,7 @@ def _tmpfs(mount: SpecMount) -> Mount:
         destination=mount.target,
         type="tmpfs",
         source="tmpfs",
-        options=(*_FENCED, f"mode={mount.mode:o}", *size, *read_only),
+        options=(*_FENCED, f"mode={mount.mode:o}", *size, *read_only, *mount.options),
     )
 
 
