@@ -150,6 +150,8 @@ def daemon_flags(command: F) -> F:
             None,
             "Ids of the host for the containers' own: default, FIRST:COUNT, USER[:GROUP]",
         ),
+        ("--docker-addr", ADDRESS, "Where Docker's clients with a node's certificate come in"),
+        ("--docker-socket", None, "Where Docker's clients on this host come in, or none"),
     ):
         registries = click.option(name, type=kind, default="", help=text)(registries)
     return registries

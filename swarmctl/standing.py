@@ -18,6 +18,8 @@ def status_detail(status: daemon_pb2.GetStatusResponse) -> dict[str, Value]:
         "DataRoot": status.data_root,
         "RunRoot": status.run_root,
         "UsernsRemap": status.userns_remap,
+        "DockerSocket": status.docker_socket,
+        "DockerAddr": status.docker_addr,
         "Version": status.version,
         "Parts": [
             {
@@ -43,6 +45,8 @@ def status_text(status: daemon_pb2.GetStatusResponse, *, now: float) -> str:
         ("Data root:", status.data_root),
         ("Run root:", status.run_root),
         ("User remap:", status.userns_remap),
+        ("Docker API:", status.docker_socket and f"unix://{status.docker_socket}"),
+        ("", status.docker_addr and f"tcp://{status.docker_addr}"),
         ("Version:", status.version),
     ]
     text = "".join(f"{name:<13}{value}\n" for name, value in lines if value)

@@ -15,12 +15,12 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from swarm import __version__
-from swarm.addresses import parse_address
+from swarm.addresses import format_address, parse_address
 from swarm.errors import Invalid, SwarmError
 from swarm.io.allocation import share_one_arena
 from swarm.wishes import parse_node_generics
 from swarmd.io.remapping import resolve
-from swarmd.settings import Settings
+from swarmd.settings import DOCKER_PORT, NO_SOCKET, Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,6 +51,8 @@ def parse(argv: Sequence[str]) -> Settings:
         metrics_addr=found.metrics_addr,
         hostname=found.hostname,
         cgroup_parent=_cgroup(found.cgroup_parent),
+        docker_socket=_docker_socket(found.docker_socket),
+        docker_addr=_docker_addr(found.docker_addr),
         userns_remap=found.userns_remap,
         insecure_registries=tuple(found.insecure_registry),
         labels=dict(_label(each) for each in found.label),
@@ -92,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--hostname", default="", help="this node's name (the host's)")
     add("--cgroup-parent", default=default.cgroup_parent,
         help="containers' control groups live below it (%(default)s)")  # fmt: skip
+    add("--docker-socket", default="", metavar="PATH|none",
+        help="Docker's clients on this host (docker.sock in the run root)")  # fmt: skip
+    add("--docker-addr", default="", metavar="HOST:PORT",
+        help="Docker's clients elsewhere that have a node's certificate (off)")  # fmt: skip
     add("--userns-remap", default="", metavar="default|FIRST:COUNT|USER[:GROUP]",
         help="containers get ids of the host other than its own; see subuid(5)")  # fmt: skip
     add("--insecure-registry", action="append", default=[], metavar="HOST:PORT",
@@ -110,6 +116,14 @@ def _label(text: str) -> tuple[str, str]:
     if not key or not equals:
         raise Invalid(f"--label {text!r} is not KEY=VALUE")
     return key, value
+
+
+def _docker_socket(text: str) -> str:
+    return text if text in ("", NO_SOCKET) else str(Path(text).absolute())
+
+
+def _docker_addr(text: str) -> str:
+    return format_address(*parse_address(text, default_port=DOCKER_PORT)) if text else ""
 
 
 def _cgroup(text: str) -> str:

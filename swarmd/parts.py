@@ -1,8 +1,9 @@
 """Say which processes make up a node, and how each is started.
 
-Every host has a launcher and an agent; a manager has etcd and a manager besides. They start
-in this order and stop in the reverse one, and none waits for another: each rides out the time
-in which what it needs is not there yet.
+Every host has a launcher and an agent, in a swarm or not; a manager has etcd and a manager
+besides, and an engine is there from the first time that a client of Docker's has knocked. They
+stop in the reverse of the order in which they were started, and none waits for another: each
+rides out the time in which what it needs is not there yet.
 """
 
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from agent.config import Config as AgentConfig
+from engine.config import Config as EngineConfig
 from manager.config import Config as ManagerConfig
 from swarm.addresses import parse_address
+from swarm.ids import NodeId
 from swarm.specs import Role
 from swarmd import etcd
 from swarmd.settings import Membership, Settings, manager_metrics_addr
@@ -22,11 +25,13 @@ LAUNCHER = "launcher"
 ETCD = "etcd"
 MANAGER = "manager"
 AGENT = "agent"
+ENGINE = "engine"
 
 
 class Part(Struct, frozen=True, kw_only=True):
     """One child process: its command line, its whole environment if it is not to be ours,
-    how long it may take to stop, and whether it goes on when swarmd crashes."""
+    how long it may take to stop, whether it goes on when swarmd crashes, and which of our
+    descriptors it gets, under the same numbers."""
 
     name: str
     argv: tuple[str, ...]
@@ -34,6 +39,7 @@ class Part(Struct, frozen=True, kw_only=True):
     stop_grace_s: float = 5.0
     log_file: str = ""
     outlives_us: bool = False
+    descriptors: tuple[int, ...] = ()
 
 
 def module(name: str, *arguments: str) -> tuple[str, ...]:
@@ -86,25 +92,23 @@ def manager_config(settings: Settings, membership: Membership) -> ManagerConfig:
     )
 
 
-def agent_config(settings: Settings, membership: Membership) -> AgentConfig:
-    """What this node's agent is told."""
-    managers = membership.managers
-    if membership.role is Role.MANAGER:
-        managers = (membership.advertise_addr, *managers)
-    host, _ = parse_address(membership.advertise_addr)
+def agent_config(
+    settings: Settings, membership: Membership | None, *, hostname: str
+) -> AgentConfig:
+    """What this node's agent is told; without a membership, it is alone."""
     return AgentConfig(
-        node_id=membership.node_id,
-        hostname=settings.hostname,
+        node_id=NodeId("") if membership is None else membership.node_id,
+        hostname=hostname,
         identity=str(settings.certificates),
-        managers=tuple(dict.fromkeys(managers)),
+        managers=() if membership is None else _managers(membership),
         data_root=settings.data_root,
         run_root=settings.run_root,
         launcher_socket=str(settings.launcher_socket),
         metrics_addr=settings.metrics_addr,
         cgroup_parent=settings.cgroup_parent,
         user_namespace=settings.user_namespace,
-        advertise_host=host,
-        data_path_addr=membership.data_path_addr,
+        advertise_host="" if membership is None else parse_address(membership.advertise_addr)[0],
+        data_path_addr="" if membership is None else membership.data_path_addr,
         insecure_registries=settings.insecure_registries,
         engine_labels=settings.labels,
         generic_resources=settings.generic_resources,
@@ -112,6 +116,42 @@ def agent_config(settings: Settings, membership: Membership) -> AgentConfig:
     )
 
 
+def engine_config(settings: Settings, *, hostname: str) -> EngineConfig:
+    """What the part that speaks Docker's API is told."""
+    return EngineConfig(
+        swarmd_socket=str(settings.socket),
+        agent_socket=str(settings.agent_socket),
+        identity=str(settings.certificates),
+        data_root=settings.data_root,
+        run_root=settings.run_root,
+        hostname=hostname,
+        docker_socket=str(settings.docker_door or ""),
+        docker_addr=settings.docker_addr,
+        metrics_addr=settings.metrics_addr,
+        cgroup_parent=settings.cgroup_parent,
+        userns_remap=settings.userns_remap,
+        insecure_registries=settings.insecure_registries,
+        labels=settings.labels,
+        log_level=settings.log_level,
+    )
+
+
+def engine(config_file: Path, doors: Mapping[str, int]) -> Part:
+    """The engine, with the sockets that listen for it: `--socket` or `--tls`, and descriptors."""
+    arguments = [word for flag, number in doors.items() for word in (flag, str(number))]
+    return Part(
+        name=ENGINE,
+        argv=module("engine.main", "--config", str(config_file), *arguments),
+        descriptors=tuple(doors.values()),
+    )
+
+
 def reading(name: str, config_file: Path) -> Part:
     """The manager or the agent, told by a file."""
     return Part(name=name, argv=module(f"{name}.main", "--config", str(config_file)))
+
+
+def _managers(membership: Membership) -> tuple[str, ...]:
+    """Whom the agent dials first: a manager's own, if it has one."""
+    own = (membership.advertise_addr,) if membership.role is Role.MANAGER else ()
+    return tuple(dict.fromkeys((*own, *membership.managers)))

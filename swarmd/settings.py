@@ -13,11 +13,15 @@ from swarm.addresses import format_address, moved, parse_address
 from swarm.ids import ClusterId, NodeId
 from swarm.specs import GenericResource, Role
 
+NO_SOCKET = "none"
+DOCKER_PORT = 2376  # Docker's own for TLS
+
 
 class Settings(Struct, frozen=True, kw_only=True):
     """What the command line of swarmd may change.
 
-    `user_namespace` is what `userns_remap` came to on this host.
+    `user_namespace` is what `userns_remap` came to on this host. An empty `docker_socket` is the
+    one in the run root, and an empty `docker_addr` none at all.
     """
 
     data_root: str = "/var/lib/swarmd"
@@ -30,6 +34,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     cgroup_parent: str = "swarmd"
     userns_remap: str = ""
     user_namespace: UserNamespace | None = None
+    docker_socket: str = ""
+    docker_addr: str = ""
     insecure_registries: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict[str, str])
     generic_resources: tuple[GenericResource, ...] = ()
@@ -59,6 +65,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     def launcher_socket(self) -> Path:
         """Where the agent asks for containers."""
         return self.run / "launcher.sock"
+
+    @property
+    def docker_door(self) -> Path | None:
+        """Where Docker's clients come in on this host; None where they do not."""
+        if self.docker_socket == NO_SOCKET:
+            return None
+        return Path(self.docker_socket) if self.docker_socket else self.run / "docker.sock"
 
     @property
     def certificates(self) -> Path:

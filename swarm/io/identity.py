@@ -52,11 +52,17 @@ class IdentityFiles:
         if read_private(self.pending) != identity.key:
             remove_private(self.pending)
 
-    def forget(self) -> None:
-        """Remove the identity for good; the bundle goes first, for it is the one that counts."""
-        for path in (self.bundle, self.root, self.pending):
+    def retract(self) -> None:
+        """Remove an identity that nobody counts on yet. The key that it was asked for with stays,
+        so that asking again gives the same node."""
+        for path in (self.bundle, self.root):
             remove_private(path)
         self._current = self._seen = None
+
+    def forget(self) -> None:
+        """Remove the identity for good; the bundle goes first, for it is the one that counts."""
+        self.retract()
+        remove_private(self.pending)
 
     def _stamp(self) -> tuple[int, int] | None:
         try:

@@ -39,6 +39,8 @@ class DaemonFlags(Struct, frozen=True, kw_only=True):
     hostname: str = ""
     cgroup_parent: str = ""
     userns_remap: str = ""
+    docker_socket: str = ""
+    docker_addr: str = ""
     insecure_registry: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
     node_generic_resource: tuple[str, ...] = ()
@@ -59,11 +61,11 @@ def arguments(flags: DaemonFlags) -> list[str]:
     words: list[str] = []
     for name in (
         "data_root", "run_root", "listen_addr", "advertise_addr", "metrics_addr", "hostname",
-        "cgroup_parent", "userns_remap",
+        "cgroup_parent", "userns_remap", "docker_socket", "docker_addr",
     ):  # fmt: skip
         value: str = getattr(flags, name)
         if value:
-            path = name in ("data_root", "run_root")
+            path = name in ("data_root", "run_root", "docker_socket") and value != "none"
             words += [f"--{name.replace('_', '-')}", str(Path(value).absolute()) if path else value]
     for each in flags.insecure_registry:
         words += ["--insecure-registry", each]
@@ -127,11 +129,23 @@ def _require_same(session: Session, flags: DaemonFlags) -> None:
         ("--data-root", flags.data_root, status.data_root),
         ("--metrics-addr", flags.metrics_addr, status.metrics_addr),
     ):
-        wanted = str(Path(asked).absolute()) if asked and name == "--data-root" else asked
+        wanted = _absolute(asked) if name == "--data-root" else asked
         if wanted and found and wanted != found:
             raise Refused(
                 f"a swarmd with {name} {found} is already running here",
                 hint=f"leave out {name}, stop that one, or give another --run-root",
+            )
+    for name, asked, found in (
+        ("--docker-socket", flags.docker_socket, status.docker_socket or "none"),
+        ("--docker-addr", flags.docker_addr, status.docker_addr),
+    ):
+        # Whoever asks for a way in must not believe that it is there.
+        wanted = asked if asked == "none" or name == "--docker-addr" else _absolute(asked)
+        if wanted and wanted != found:
+            raise Refused(
+                f"a swarmd {f'with {name} {found}' if found else f'without {name}'} is already "
+                "running here",
+                hint=f"leave out {name}, or start that one again with it",
             )
     if flags.userns_remap not in ("", status.userns_remap):
         # Whoever asks for a fence must not be left without one and in the belief of having it.
@@ -141,6 +155,10 @@ def _require_same(session: Session, flags: DaemonFlags) -> None:
             "running here",
             hint="leave out --userns-remap, stop that one, or give another --run-root",
         )
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if path else ""
 
 
 def _start(session: Session, flags: DaemonFlags, program: Sequence[str], within_s: float) -> int:

@@ -1,8 +1,8 @@
 """Run the node daemon: one lock, one socket, one node.
 
 The socket is readable by root only, and stands before the node's parts do: swarmctl may ask
-while they start. Calls for the cluster go to a manager, those for images and volumes of this
-host to the agent.
+while they start. Calls for the cluster go to a manager, those for what this host has to the agent,
+which is there without a swarm, too.
 """
 
 import asyncio
@@ -19,13 +19,16 @@ from swarm.io import tls
 from swarm.io.rpc import ErrorInterceptor
 from swarmd.io import lock, notify
 from swarmd.io.children import wait_gone
+from swarmd.io.doors import Doors
 from swarmd.io.node import Node
-from swarmd.io.relay import Relay
+from swarmd.io.relay import Dial, Relay
 from swarmd.io.service import DaemonService
 from swarmd.settings import Settings
 
 LONGEST_CALL_S = 86_400.0
 FRAME_BYTES = 1 << 18
+
+_OF_THIS_HOST = ("Images", "Volumes", "Containers", "LocalNetworks", "Builds")
 
 _UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
 
@@ -37,6 +40,12 @@ class Daemon:
         self._settings = settings
         self._log = log
         self._node = Node(settings, log)
+        self._doors = Doors(
+            settings,
+            knocked=self._node.start_engine,
+            lets_in=lambda: self._node.membership is not None,
+            log=log,
+        )
         self._server = grpc.aio.server(
             interceptors=(ErrorInterceptor(log),),
             # swarmctl cuts what it sends into frames, each of which costs it time.
@@ -52,15 +61,11 @@ class Daemon:
         await wait_gone(self._settings.children_file)
         self._settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         daemon_pb2_grpc.add_DaemonServicer_to_server(DaemonService(self._node), self._server)
-        relay = Relay(
-            {
-                "swarm.api.v1.Control": self._to_manager,
-                "swarm.api.v1.Images": self._to_agent,
-                "swarm.api.v1.Volumes": self._to_agent,
-            }
-        )
-        self._server.add_generic_rpc_handlers((relay,))
+        routes: dict[str, Dial] = {"swarm.api.v1.Control": self._to_manager}
+        routes |= {f"swarm.api.v1.{service}": self._to_agent for service in _OF_THIS_HOST}
+        self._server.add_generic_rpc_handlers((Relay(routes),))
         await self._listen()
+        self._doors.open()
         await self._node.resume()
         notify.notify("READY=1")
         self._log.info("daemon.started", pid=os.getpid(), socket=str(self._settings.socket))
@@ -71,6 +76,7 @@ class Daemon:
         say_stopping(self._settings.launcher_socket)
         await self._server.stop(0.2)
         await self._node.stop()
+        self._doors.close()
         with suppress(FileNotFoundError):
             self._settings.socket.unlink()
         self._log.info("daemon.stopped")
@@ -103,7 +109,6 @@ class Daemon:
         closing.add_done_callback(self._retired.discard)
 
     async def _to_agent(self) -> grpc.aio.Channel:
-        self._node.require_membership()
         if self._agent is None:
             options = (
                 *_UNLIMITED,

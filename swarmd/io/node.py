@@ -3,6 +3,9 @@
 The membership file is the commit point. It is written last when the node enters a swarm, and
 first marked, then removed, when it leaves: a node that crashed in between has either never
 entered, or finishes leaving when it starts again.
+
+The launcher and an agent run in any case. What an agent is told does not change while it runs, so
+entering and leaving start another one; containers outlive that.
 """
 
 import asyncio
@@ -12,6 +15,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from random import SystemRandom
 
@@ -75,12 +79,18 @@ class Node:
 
     async def resume(self) -> None:
         """Go on where the last swarmd stopped or crashed."""
-        found = files.read(self.settings.membership_file, Membership)
-        if found is not None and found.is_leaving:
-            self._log.warning("leave.resumed", node_id=found.node_id)
-            await self._purge(found)
-        elif found is not None:
-            self._enter(found)
+        async with self._changing:
+            found = files.read(self.settings.membership_file, Membership)
+            self.supervisor.want(parts.launcher(self.settings, respawn=self._respawn()))
+            if found is None:
+                # Whoever crashed before he was a member has an identity of nobody, for all to see.
+                self.identity.retract()
+                await self._run(None)
+            elif found.is_leaving:
+                self._log.warning("leave.resumed", node_id=found.node_id)
+                await self._purge(found)
+            else:
+                await self._run(found)
 
     async def stop(self) -> None:
         """Stop every part. Containers go on."""
@@ -117,10 +127,10 @@ class Node:
                 await foundation.store(availability, self.hostname)
                 files.write(self.settings.membership_file, membership)
             except BaseException:
-                await self.supervisor.stop_all()
+                await self.supervisor.stop(parts.ETCD)
                 self._sweep()
                 raise
-            self._enter(membership)
+            await self._run(membership)
             self._log.info("swarm.founded", node_id=membership.node_id)
             return Entered(membership=membership, worker_token=foundation.worker_token)
 
@@ -155,12 +165,12 @@ class Node:
             )
             self.identity.install(joined.identity)
             files.write(self.settings.membership_file, membership)
-            self._enter(membership)
+            await self._run(membership)
             self._log.info("swarm.joined", node_id=membership.node_id)
             return Entered(membership=membership)
 
     async def leave(self, *, force: bool) -> None:
-        """Stop and remove this node's containers, and forget the swarm."""
+        """Stop and remove the containers of tasks, and forget the swarm."""
         async with self._changing:
             membership = self.require_membership()
             if membership.role is Role.MANAGER and not force:
@@ -190,20 +200,30 @@ class Node:
             )
         )
 
-    def _enter(self, membership: Membership) -> None:
+    async def _run(self, membership: Membership | None) -> None:
+        """Have the parts run that this membership calls for; None is of no swarm."""
         self.membership = membership
-        run = self.settings.run
-        self.supervisor.want(parts.launcher(self.settings, respawn=self._respawn()))
-        if membership.role is Role.MANAGER:
+        if membership is not None and membership.role is Role.MANAGER:
             self._start_etcd(membership)
-            config = run / "manager.json"
+            config = self.settings.run / "manager.json"
             files.write(config, parts.manager_config(self.settings, membership))
             self.supervisor.want(parts.reading(parts.MANAGER, config))
-        config = run / "agent.json"
-        files.write(config, replace(parts.agent_config(self.settings, membership),
-                                    hostname=self.hostname))  # fmt: skip
-        self.supervisor.want(parts.reading(parts.AGENT, config))
-        self._renewing = asyncio.create_task(self._keep_valid())
+        await self.supervisor.stop(parts.AGENT)
+        self.supervisor.want(parts.reading(parts.AGENT, self._tell_agent(membership)))
+        if membership is not None:
+            self._renewing = asyncio.create_task(self._keep_valid())
+
+    def _tell_agent(self, membership: Membership | None) -> Path:
+        """The file that says what the next agent is to do."""
+        config = self.settings.run / "agent.json"
+        files.write(config, parts.agent_config(self.settings, membership, hostname=self.hostname))
+        return config
+
+    def start_engine(self, doors: Mapping[str, int]) -> None:
+        """Have the engine serve these sockets from now on."""
+        config = self.settings.run / "engine.json"
+        files.write(config, parts.engine_config(self.settings, hostname=self.hostname))
+        self.supervisor.want(parts.engine(config, doors))
 
     def _respawn(self) -> tuple[str, ...]:
         if is_supervised():
@@ -247,23 +267,21 @@ class Node:
             self._renewing.cancel()
         # It says goodbye, if it can; the purge below does not rely on it.
         await self.supervisor.stop(parts.AGENT, by=signal.SIGUSR1)
-        config = self.settings.run / "agent.json"
-        files.write(config, replace(parts.agent_config(self.settings, membership),
-                                    hostname=self.hostname))  # fmt: skip
+        config = self._tell_agent(membership)
         purge = await asyncio.create_subprocess_exec(
             *parts.module("agent.main", "--config", str(config), "--purge")
         )
         if await purge.wait():
             raise Unavailable("not every container could be removed", hint="see swarmd's log")
-        await self.supervisor.stop_all()
+        for name in (parts.MANAGER, parts.ETCD):
+            await self.supervisor.stop(name)
         self._sweep()
         remove_private(self.settings.membership_file)
-        self.membership = None
+        await self._run(None)
 
     def _sweep(self) -> None:
         shutil.rmtree(self.settings.etcd_dir, ignore_errors=True)
         self.settings.etcd_log.unlink(missing_ok=True)
         remove_private(self.settings.data_key_file)
         self.identity.forget()
-        for name in ("manager.json", "agent.json", "swarmd.json"):
-            (self.settings.run / name).unlink(missing_ok=True)
+        (self.settings.run / "manager.json").unlink(missing_ok=True)

@@ -76,6 +76,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log if part.log_file else None,
                 stderr=log if part.log_file else None,
+                pass_fds=part.descriptors,
             )
         self._children[part.name] = child
         self._gone[part.name] = asyncio.Event()

@@ -1,7 +1,7 @@
 """Pass calls on, message by message, without looking inside.
 
 swarmctl speaks to one socket. What belongs to the cluster goes to a manager with this
-node's certificate; what belongs to this host's images goes to the agent. On the wire every
+node's certificate; what belongs to this host goes to the agent. On the wire every
 kind of call is a stream of messages, so one handler relays them all, with deadline, status
 and trailing metadata unchanged. A call that only reads and was not answered yet is asked a
 second time when a manager goes away under it: what is behind us may be restarting.
@@ -105,13 +105,30 @@ async def _ask(
         call.cancel()
 
 
+# Uploads and conversations: their requests are passed on as they come.
+_STREAMS = frozenset(
+    {
+        "LoadImage",
+        "ImportImage",
+        "BuildImage",
+        "WriteArchive",
+        "Exec",
+        "Attach",
+        "ExecInContainer",
+        "AttachContainer",
+    }
+)
+# Calls that change nothing. Waiting for an end reads, too, but whoever waits was told that his
+# wait began: he has to hear that it broke off, and not miss an end in between.
+_READING = ("Get", "List", "Read", "Watch", "Inspect", "Stat", "Diff")
+
+
 def _sends_much(method: str) -> bool:
-    """Whether requests must be passed on as they come: an upload, or a conversation."""
-    return method.rpartition("/")[2] in ("LoadImage", "ImportImage", "Exec", "Attach")
+    return method.rpartition("/")[2] in _STREAMS
 
 
 def _is_repeatable(method: str) -> bool:
-    return method.rpartition("/")[2].startswith(("Get", "List", "Read", "Watch"))
+    return method.rpartition("/")[2].startswith(_READING)
 
 
 def _is_lost(err: grpc.aio.AioRpcError) -> bool:

@@ -25,6 +25,8 @@ class DaemonService(daemon_pb2_grpc.DaemonServicer):
             data_root=settings.data_root,
             run_root=settings.run_root,
             userns_remap=settings.userns_remap,
+            docker_socket=str(settings.docker_door or ""),
+            docker_addr=settings.docker_addr,
             version=__version__,
         )
         if membership is not None:

@@ -154,6 +154,8 @@ def _daemon(command: str, flag: str, word: str, wanted: dict[str, object], rest:
 _OF_DAEMON: dict[str, tuple[str, dict[str, object]]] = {
     "--cgroup-parent": ("mine", {"cgroup_parent": "mine"}),
     "--data-root": ("/srv/swarm", {"data_root": "/srv/swarm"}),
+    "--docker-addr": ("10.0.0.1:2376", {"docker_addr": "10.0.0.1:2376"}),
+    "--docker-socket": ("/run/d.sock", {"docker_socket": "/run/d.sock"}),
     "--hostname": ("h1", {"hostname": "h1"}),
     "--insecure-registry": ("reg:5000", {"insecure_registries": ("reg:5000",)}),
     "--node-generic-resource": (

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from swarm.api.v1 import specs_pb2 as swarm_dot_api_dot_v1_dot_specs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19swarm/api/v1/daemon.proto\x12\x0cswarm.api.v1\x1a\x18swarm/api/v1/specs.proto\"\x12\n\x10GetStatusRequest\"\xf7\x01\n\x11GetStatusResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12 \n\x04role\x18\x03 \x01(\x0e\x32\x12.swarm.api.v1.Role\x12\x16\n\x0e\x61\x64vertise_addr\x18\x04 \x01(\t\x12\x14\n\x0cmetrics_addr\x18\x05 \x01(\t\x12\x11\n\tdata_root\x18\x06 \x01(\t\x12\x10\n\x08run_root\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\t\x12!\n\x05parts\x18\t \x03(\x0b\x32\x12.swarm.api.v1.Part\x12\x14\n\x0cuserns_remap\x18\n \x01(\t\"B\n\x04Part\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x03\x12\r\n\x05since\x18\x03 \x01(\x01\x12\x10\n\x08restarts\x18\x04 \x01(\x05\"\xad\x01\n\x0bInitRequest\x12\x16\n\x0e\x61\x64vertise_addr\x18\x01 \x01(\t\x12\x13\n\x0blisten_addr\x18\x02 \x01(\t\x12\x30\n\x0c\x61vailability\x18\x03 \x01(\x0e\x32\x1a.swarm.api.v1.Availability\x12\'\n\x04spec\x18\x04 \x01(\x0b\x32\x19.swarm.api.v1.ClusterSpec\x12\x16\n\x0e\x64\x61ta_path_addr\x18\x05 \x01(\t\"u\n\x0cInitResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x14\n\x0cworker_token\x18\x03 \x01(\t\x12\x14\n\x0cmanager_addr\x18\x04 \x01(\t\x12\x14\n\x0cmetrics_addr\x18\x05 \x01(\t\"\xa9\x01\n\x0bJoinRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x14\n\x0cmanager_addr\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x64vertise_addr\x18\x03 \x01(\t\x12\x13\n\x0blisten_addr\x18\x04 \x01(\t\x12\x30\n\x0c\x61vailability\x18\x05 \x01(\x0e\x32\x1a.swarm.api.v1.Availability\x12\x16\n\x0e\x64\x61ta_path_addr\x18\x06 \x01(\t\"A\n\x0cJoinResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12 \n\x04role\x18\x02 \x01(\x0e\x32\x12.swarm.api.v1.Role\"\x1d\n\x0cLeaveRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\"\x0f\n\rLeaveResponse2\x96\x02\n\x06\x44\x61\x65mon\x12L\n\tGetStatus\x12\x1e.swarm.api.v1.GetStatusRequest\x1a\x1f.swarm.api.v1.GetStatusResponse\x12=\n\x04Init\x12\x19.swarm.api.v1.InitRequest\x1a\x1a.swarm.api.v1.InitResponse\x12=\n\x04Join\x12\x19.swarm.api.v1.JoinRequest\x1a\x1a.swarm.api.v1.JoinResponse\x12@\n\x05Leave\x12\x1a.swarm.api.v1.LeaveRequest\x1a\x1b.swarm.api.v1.LeaveResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19swarm/api/v1/daemon.proto\x12\x0cswarm.api.v1\x1a\x18swarm/api/v1/specs.proto\"\x12\n\x10GetStatusRequest\"\xa3\x02\n\x11GetStatusResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12 \n\x04role\x18\x03 \x01(\x0e\x32\x12.swarm.api.v1.Role\x12\x16\n\x0e\x61\x64vertise_addr\x18\x04 \x01(\t\x12\x14\n\x0cmetrics_addr\x18\x05 \x01(\t\x12\x11\n\tdata_root\x18\x06 \x01(\t\x12\x10\n\x08run_root\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\t\x12!\n\x05parts\x18\t \x03(\x0b\x32\x12.swarm.api.v1.Part\x12\x14\n\x0cuserns_remap\x18\n \x01(\t\x12\x15\n\rdocker_socket\x18\x0b \x01(\t\x12\x13\n\x0b\x64ocker_addr\x18\x0c \x01(\t\"B\n\x04Part\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x03\x12\r\n\x05since\x18\x03 \x01(\x01\x12\x10\n\x08restarts\x18\x04 \x01(\x05\"\xad\x01\n\x0bInitRequest\x12\x16\n\x0e\x61\x64vertise_addr\x18\x01 \x01(\t\x12\x13\n\x0blisten_addr\x18\x02 \x01(\t\x12\x30\n\x0c\x61vailability\x18\x03 \x01(\x0e\x32\x1a.swarm.api.v1.Availability\x12\'\n\x04spec\x18\x04 \x01(\x0b\x32\x19.swarm.api.v1.ClusterSpec\x12\x16\n\x0e\x64\x61ta_path_addr\x18\x05 \x01(\t\"u\n\x0cInitResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x14\n\x0cworker_token\x18\x03 \x01(\t\x12\x14\n\x0cmanager_addr\x18\x04 \x01(\t\x12\x14\n\x0cmetrics_addr\x18\x05 \x01(\t\"\xa9\x01\n\x0bJoinRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x14\n\x0cmanager_addr\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x64vertise_addr\x18\x03 \x01(\t\x12\x13\n\x0blisten_addr\x18\x04 \x01(\t\x12\x30\n\x0c\x61vailability\x18\x05 \x01(\x0e\x32\x1a.swarm.api.v1.Availability\x12\x16\n\x0e\x64\x61ta_path_addr\x18\x06 \x01(\t\"A\n\x0cJoinResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12 \n\x04role\x18\x02 \x01(\x0e\x32\x12.swarm.api.v1.Role\"\x1d\n\x0cLeaveRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\"\x0f\n\rLeaveResponse2\x96\x02\n\x06\x44\x61\x65mon\x12L\n\tGetStatus\x12\x1e.swarm.api.v1.GetStatusRequest\x1a\x1f.swarm.api.v1.GetStatusResponse\x12=\n\x04Init\x12\x19.swarm.api.v1.InitRequest\x1a\x1a.swarm.api.v1.InitResponse\x12=\n\x04Join\x12\x19.swarm.api.v1.JoinRequest\x1a\x1a.swarm.api.v1.JoinResponse\x12@\n\x05Leave\x12\x1a.swarm.api.v1.LeaveRequest\x1a\x1b.swarm.api.v1.LeaveResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,21 +35,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSREQUEST']._serialized_start=69
   _globals['_GETSTATUSREQUEST']._serialized_end=87
   _globals['_GETSTATUSRESPONSE']._serialized_start=90
-  _globals['_GETSTATUSRESPONSE']._serialized_end=337
-  _globals['_PART']._serialized_start=339
-  _globals['_PART']._serialized_end=405
-  _globals['_INITREQUEST']._serialized_start=408
-  _globals['_INITREQUEST']._serialized_end=581
-  _globals['_INITRESPONSE']._serialized_start=583
-  _globals['_INITRESPONSE']._serialized_end=700
-  _globals['_JOINREQUEST']._serialized_start=703
-  _globals['_JOINREQUEST']._serialized_end=872
-  _globals['_JOINRESPONSE']._serialized_start=874
-  _globals['_JOINRESPONSE']._serialized_end=939
-  _globals['_LEAVEREQUEST']._serialized_start=941
-  _globals['_LEAVEREQUEST']._serialized_end=970
-  _globals['_LEAVERESPONSE']._serialized_start=972
-  _globals['_LEAVERESPONSE']._serialized_end=987
-  _globals['_DAEMON']._serialized_start=990
-  _globals['_DAEMON']._serialized_end=1268
+  _globals['_GETSTATUSRESPONSE']._serialized_end=381
+  _globals['_PART']._serialized_start=383
+  _globals['_PART']._serialized_end=449
+  _globals['_INITREQUEST']._serialized_start=452
+  _globals['_INITREQUEST']._serialized_end=625
+  _globals['_INITRESPONSE']._serialized_start=627
+  _globals['_INITRESPONSE']._serialized_end=744
+  _globals['_JOINREQUEST']._serialized_start=747
+  _globals['_JOINREQUEST']._serialized_end=916
+  _globals['_JOINRESPONSE']._serialized_start=918
+  _globals['_JOINRESPONSE']._serialized_end=983
+  _globals['_LEAVEREQUEST']._serialized_start=985
+  _globals['_LEAVEREQUEST']._serialized_end=1014
+  _globals['_LEAVERESPONSE']._serialized_start=1016
+  _globals['_LEAVERESPONSE']._serialized_end=1031
+  _globals['_DAEMON']._serialized_start=1034
+  _globals['_DAEMON']._serialized_end=1312
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,8 @@ class GetStatusResponse(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     USERNS_REMAP_FIELD_NUMBER: _builtins.int
+    DOCKER_SOCKET_FIELD_NUMBER: _builtins.int
+    DOCKER_ADDR_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     """empty: not part of a swarm"""
     cluster_id: _builtins.str
@@ -60,6 +62,9 @@ class GetStatusResponse(_message.Message):
     run_root: _builtins.str
     version: _builtins.str
     userns_remap: _builtins.str
+    docker_socket: _builtins.str
+    """empty: none"""
+    docker_addr: _builtins.str
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]: ...
     def __init__(
@@ -75,10 +80,12 @@ class GetStatusResponse(_message.Message):
         version: _builtins.str = ...,
         parts: _abc.Iterable[Global___Part] | None = ...,
         userns_remap: _builtins.str = ...,
+        docker_socket: _builtins.str = ...,
+        docker_addr: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertise_addr", b"advertise_addr", "cluster_id", b"cluster_id", "data_root", b"data_root", "metrics_addr", b"metrics_addr", "node_id", b"node_id", "parts", b"parts", "role", b"role", "run_root", b"run_root", "userns_remap", b"userns_remap", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advertise_addr", b"advertise_addr", "cluster_id", b"cluster_id", "data_root", b"data_root", "docker_addr", b"docker_addr", "docker_socket", b"docker_socket", "metrics_addr", b"metrics_addr", "node_id", b"node_id", "parts", b"parts", "role", b"role", "run_root", b"run_root", "userns_remap", b"userns_remap", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -95,7 +102,7 @@ class Part(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """etcd, manager, agent, launcher"""
+    """etcd, manager, agent, launcher, engine"""
     pid: _builtins.int
     since: _builtins.float
     restarts: _builtins.int

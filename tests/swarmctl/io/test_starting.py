@@ -139,6 +139,8 @@ def test_a_daemon_with_other_roots_is_not_taken_for_ours(swarm: FakeSwarm, socke
         (DaemonFlags(data_root="/elsewhere"), "--data-root"),
         (DaemonFlags(metrics_addr="127.0.0.1:1"), "--metrics-addr"),
         (DaemonFlags(userns_remap="default"), "--userns-remap"),
+        (DaemonFlags(docker_socket="/elsewhere"), "--docker-socket"),
+        (DaemonFlags(docker_addr="10.0.0.1:2376"), "--docker-addr"),
     ):
         with pytest.raises(Refused, match=name):
             ensure_running(session, flags, program=("/bin/false",))
@@ -162,6 +164,8 @@ def test_the_daemon_is_given_all_its_flags() -> None:
         hostname="h",
         cgroup_parent="c",
         userns_remap="1000000:65536",
+        docker_socket="d.sock",
+        docker_addr="10.0.0.1",
         insecure_registry=("a:1", "b:2"),
         label=("x=y",),
         node_generic_resource=("gpu=UUID1", "gpu=UUID2"),
@@ -175,4 +179,8 @@ def test_the_daemon_is_given_all_its_flags() -> None:
     assert settings.labels == {"x": "y"}
     assert [each.names for each in settings.generic_resources] == [("UUID1", "UUID2")]
     assert settings.userns_remap == "1000000:65536"
+    assert settings.docker_door == Path("d.sock").absolute()
+    assert settings.docker_addr == "10.0.0.1:2376"
+    assert parse(arguments(DaemonFlags(docker_socket="none"))).docker_door is None
+    assert parse([]).docker_door == Path("/run/swarmd/docker.sock")
     assert arguments(DaemonFlags()) == []

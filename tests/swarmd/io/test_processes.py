@@ -72,3 +72,26 @@ def test_a_part_that_ignores_sigterm_is_killed_when_its_grace_is_over(tmp_path: 
 
     assert elapsed_s >= 0.2
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_part_gets_its_descriptors_under_the_same_numbers_at_every_start(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+
+    async def story() -> None:
+        supervisor = Supervisor(LOG, record=tmp_path / "children.json")
+        reader, writer = os.pipe()
+        script = f"echo $$ >&{writer}; echo >>{said}; exec sleep 1000"
+        part = Part(name="heir", argv=("/bin/bash", "-c", script), descriptors=(writer,))
+        try:
+            supervisor.want(part)
+            first = supervisor.lives["heir"].pid
+            assert int(await asyncio.to_thread(os.read, reader, 100)) == first
+            os.kill(first, signal.SIGKILL)
+            second = await another_pid(supervisor, "heir", first)
+            assert int(await asyncio.to_thread(os.read, reader, 100)) == second
+        finally:
+            await supervisor.stop_all()
+            os.close(reader)
+            os.close(writer)
+
+    asyncio.run(story())

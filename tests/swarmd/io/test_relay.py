@@ -8,10 +8,18 @@ import grpc
 import grpc.aio
 import pytest
 
+from swarm.api.v1 import (
+    builds_pb2,
+    containers_pb2,
+    control_pb2,
+    images_pb2,
+    localnetworks_pb2,
+    volumes_pb2,
+)
 from swarm.errors import Missing, SwarmError, Unavailable
 from swarm.io.log import configure
 from swarm.io.rpc import ErrorInterceptor, failure
-from swarmd.io.relay import Relay
+from swarmd.io.relay import Relay, _is_repeatable, _sends_much
 
 LOG = configure("test")
 
@@ -200,3 +208,46 @@ def test_a_call_that_writes_is_never_asked_again(tmp_path: Path) -> None:
     assert isinstance(answer, Unavailable)
     assert "CreateService went away" in answer.message
     assert times == 1
+
+
+RELAYED = [
+    (f"/{service.full_name}/{method.name}", method.client_streaming)
+    for module in (
+        control_pb2,
+        images_pb2,
+        volumes_pb2,
+        containers_pb2,
+        localnetworks_pb2,
+        builds_pb2,
+    )
+    for service in module.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+]
+
+
+@pytest.mark.parametrize(("method", "streams"), RELAYED)
+def test_what_callers_go_on_saying_is_passed_on_as_it_comes(method: str, streams: bool) -> None:
+    """Collected first, a conversation would never begin, and an image would fill the memory."""
+    assert _sends_much(method) is streams
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "CreateContainer",
+        "StartContainer",
+        "WaitContainer",
+        "KillContainer",
+        "PruneContainers",
+        "CommitContainer",
+        "ExportContainer",
+        "ResizeContainer",
+        "RenameContainer",
+        "PullImage",
+        "PushImage",
+        "PruneBuildCache",
+        "Attach",
+    ],
+)
+def test_what_does_something_is_done_once(method: str) -> None:
+    assert not _is_repeatable(f"/swarm.api.v1.Containers/{method}")
