@@ -5,11 +5,13 @@ line; the shim that the launcher forks answers on the other end, `Claimed` first
 connects to the shim's own socket later says with one byte what for; descriptors travel with
 that byte. `WATCH` is told the state at once. `EXEC` brings the program's ends (three, or with
 a terminal one socket that is sent its master) and then an `ExecSpec` as a line; the program
-lives as long as this connection. `ATTACH` brings what output is copied to, and a socket that
-is sent where input goes. Whoever reads end of file knows that the other side is gone, since
-nobody else holds its end.
+lives as long as this connection. `ATTACH`, with what `Manner` adds to it, brings what output is
+copied to, and a socket that is sent where input goes. Connections for that may also come with
+the spec: such a viewer sees what the program writes from its first byte on. Whoever reads end
+of file knows that the other side is gone, since nobody else holds its end.
 """
 
+from enum import IntFlag
 from typing import Final
 
 import msgspec
@@ -28,6 +30,30 @@ YIELD: Final = b"yield"  # a new launcher takes over
 WATCH: Final = b"w"
 EXEC: Final = b"x"  # with stdin, stdout and stderr, or one end of a socket pair, or nothing
 ATTACH: Final = b"a"  # with stdout, stderr, and one end of a socket pair
+MOST_VIEWERS: Final = 32  # that may come with a spec
+
+
+class Manner(IntFlag):
+    """How one is attached, beyond seeing what is printed from now on."""
+
+    PLAIN = 0
+    WAITED_FOR = 1  # the container does not go on before we have taken what it printed
+    ENDS_INPUT = 2  # the container's input ends with our connection
+    BEHIND_LOG = 4  # first comes what is printed and not logged yet, so that we can read the log
+
+
+_EVERY_MANNER: Final = int(Manner.WAITED_FOR | Manner.ENDS_INPUT | Manner.BEHIND_LOG)
+
+
+def attaching(manner: Manner) -> bytes:
+    """The first byte of whoever attaches in this `manner`."""
+    return bytes((ATTACH[0] + int(manner),))
+
+
+def manner_of(purpose: bytes) -> int:
+    """The `Manner` of whoever attaches; -1 if the purpose is another one."""
+    number = purpose[0] - ATTACH[0] if purpose else -1
+    return number if 0 <= number <= _EVERY_MANNER else -1
 
 
 class Claimed(Struct, frozen=True, tag="claimed"):
@@ -82,14 +108,24 @@ class Left(Struct, frozen=True, tag="left"):
 
 
 class Attached(Struct, frozen=True, tag="attached"):
-    """From here on output is copied. With `input` the socket was sent where to write to."""
+    """From here on output is copied. With `input` the socket was sent where to write to.
+
+    `log_inode` and `log_bytes` are the file of the log that was being written then, and how
+    much of it; 0 is none.
+    """
 
     tty: bool
     input: bool
+    log_inode: int = 0
+    log_bytes: int = 0
 
 
 class Dropped(Struct, frozen=True, tag="dropped"):
     """Output was not read in time, so no more of it comes: the container waits for nobody."""
+
+
+class InputEnded(Struct, frozen=True, tag="input_ended"):
+    """The program is to read the end of its input: whoever could write to it lets go of that."""
 
 
 class Answered(Struct, frozen=True, tag="answered"):
@@ -123,6 +159,7 @@ Report = (
     | Left
     | Attached
     | Dropped
+    | InputEnded
     | Answered
 )
 Command = Kill | EndInput

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM
@@ -48,6 +48,7 @@ from runtime.outcome import (
 )
 from runtime.spec import ContainerSpec
 from runtime.translation import group_path
+from runtime.wire import Manner
 from swarm.errors import Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
 
 _LOST = "its shim was killed, so the container was killed too"
@@ -87,7 +88,13 @@ class Runtime:
         self._containers.clear()
         self._launching.close()
 
-    async def run(self, spec: ContainerSpec, attach: Attach | None = None) -> Started:
+    async def run(
+        self,
+        spec: ContainerSpec,
+        attach: Attach | None = None,
+        *,
+        viewers: Sequence[Attachment] = (),
+    ) -> Started:
         """Start a container and return once its program runs.
 
         Repeating it with an id that exists already returns that container, whatever became
@@ -100,13 +107,29 @@ class Runtime:
         so a thread needs a copy. What it raises is raised here, with nothing left of the
         container; if that fails otherwise or this is cancelled, it is cancelled. What it has
         done elsewhere is the caller's to undo, whatever is raised here.
+
+        `viewers` are attached when this returns, and see all that the program ever writes,
+        unless it ran already. They learn what is raised here as well; closing them is left to
+        whoever made them.
         """
+        try:
+            started = await self._run(spec, attach, viewers)
+            await self._show(started.container_id, viewers)
+        except BaseException as err:
+            for viewer in viewers:
+                viewer.fail(err if isinstance(err, SwarmError) else calling.not_running(spec.id))
+            raise
+        return started
+
+    async def _run(
+        self, spec: ContainerSpec, attach: Attach | None, viewers: Sequence[Attachment]
+    ) -> Started:
         check(spec)
         deadline = time.monotonic() + self._launcher_timeout_s
         while True:
             container = self._containers.get(spec.id) or await self._find_again(spec.id)
             if container is None:
-                container = await self._make(spec, attach, deadline)
+                container = await self._make(spec, attach, viewers, deadline)
             try:
                 state = await asyncio.shield(container.started)
             except Vanished:
@@ -150,9 +173,9 @@ class Runtime:
             raise Refused(f"container {container_id} is paused", hint="resume it first")
         return await execution.start(container.directory, spec)
 
-    async def attach(self, container_id: str) -> Attachment:
+    async def attach(self, container_id: str, manner: Manner = Manner.PLAIN) -> Attachment:
         """See what a running container prints from now on. Raises `Missing`."""
-        return await attachment.attach(self._running(container_id).directory)
+        return await attachment.attach(self._running(container_id).directory, manner)
 
     async def pause(self, container_id: str) -> None:
         """Stop all its processes; doing it twice is fine. Raises `Missing`, `Unavailable`."""
@@ -288,19 +311,38 @@ class Runtime:
 
     # --- starting ------------------------------------------------------------------------------
 
-    async def _make(self, spec: ContainerSpec, attach: Attach | None, deadline: float) -> Container:
+    async def _make(
+        self,
+        spec: ContainerSpec,
+        attach: Attach | None,
+        viewers: Sequence[Attachment],
+        deadline: float,
+    ) -> Container:
         if not spec.awaits_network:
-            return await self._launch(spec, deadline)
+            return await self._launch(spec, viewers, deadline)
         if attach is None:
             raise Invalid(
                 f"container {spec.id!r}: awaits_network: nobody is there to connect it",
                 hint="start it with something to attach",
             )
-        container = await self._launch(spec, deadline)
+        container = await self._launch(spec, viewers, deadline)
         await connecting.connect(container, attach, partial(leftovers.kill_all, spec, self._layout))
         return container
 
-    async def _launch(self, spec: ContainerSpec, deadline: float) -> Container:
+    async def _show(self, container_id: str, viewers: Sequence[Attachment]) -> None:
+        """Attach those who came too late for the spec: the container was there before."""
+        directory = ContainerDir(self._run_root, container_id)
+        for viewer in viewers:
+            with contextlib.suppress(Missing):  # it has ended, and its viewer knows
+                if viewer.is_invited:
+                    viewer.expect()
+                    await viewer.attached()
+                else:
+                    await viewer.begin(directory)
+
+    async def _launch(
+        self, spec: ContainerSpec, viewers: Sequence[Attachment], deadline: float
+    ) -> Container:
         """Hand one end of a socket pair to the launcher and the spec to whoever holds it."""
         container = Container(ContainerDir(self._run_root, spec.id), group_path(spec), self)
         self._containers[spec.id] = container
@@ -309,7 +351,7 @@ class Runtime:
             ours, theirs = socket.socketpair()
             with theirs:
                 container.link = Link(ours, container.heard)
-                rest = container.link.send_now(wire.encode(spec))
+                rest = _send(container.link, wire.encode(spec), viewers)
                 await self._launching.fork_shim(
                     theirs.fileno(), deadline, mapped=spec.user_namespace is not None
                 )
@@ -410,6 +452,13 @@ class Runtime:
             for parent in self._parents:
                 leftovers.remove_parents(parent, self._layout)
             self._parents.clear()
+
+
+def _send(link: Link, content: bytes, viewers: Sequence[Attachment]) -> bytes:
+    """Begin to send a spec, and whoever wants to see what becomes of it; the rest of it."""
+    with contextlib.ExitStack() as stack:
+        ends = [stack.enter_context(each.invite()) for each in viewers[: wire.MOST_VIEWERS]]
+        return link.send_now(content, [end.fileno() for end in ends])
 
 
 def _own_networks(pid: int) -> tuple[NetworkUsage, ...]:

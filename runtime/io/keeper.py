@@ -83,6 +83,7 @@ class Keeper:
         self._process = process
         self._listener = listener
         self._stdin = process.stdin
+        self._feeding: set[int] = set()  # clients without whom there is no input
         self._buffered: dict[int, bytes] = {}
         self._poll = Poll()
         self._output = Output(self._poll, upkeep.log, stdout=process.stdout, stderr=process.stderr)
@@ -100,9 +101,12 @@ class Keeper:
                 changed=self._tell,
             )
 
-    def begin(self, client: int) -> None:
-        """The program runs, as `client` wanted."""
+    def begin(self, client: int, viewers: tuple[int, ...] = ()) -> None:
+        """The program runs, as `client` wanted; viewers are connections that came with it."""
         host.replace_file(self._directory.state_file, self._process.state)
+        for viewer in viewers:
+            os.set_blocking(viewer, False)
+            self._greet(viewer)
         self.adopt(client)
 
     def adopt(self, client: int) -> None:
@@ -154,19 +158,23 @@ class Keeper:
                 self.adopt(newcomer)
             case wire.EXEC, 0 | 1 | 3:
                 self._execs.begin(newcomer, passed)
-            case wire.ATTACH, 3:
-                self._attach(newcomer, *passed)
+            case _, 3 if wire.manner_of(purpose) >= 0:
+                self._attach(newcomer, wire.manner_of(purpose), *passed)
             case _:
                 for descriptor in (newcomer, *passed):
                     os.close(descriptor)
 
-    def _attach(self, client: int, stdout: int, stderr: int, hand: int) -> None:
+    def _attach(self, client: int, manner: int, stdout: int, stderr: int, hand: int) -> None:
         self._admit(client)
-        self._output.attach(client, stdout=stdout, stderr=stderr, given_up=self._give_up)
+        given_up = None if manner & wire.Manner.WAITED_FOR else self._give_up
+        self._output.attach(client, stdout=stdout, stderr=stderr, given_up=given_up)
         has_input = self._stdin >= 0 and _hand_over(hand, self._stdin)
         os.close(hand)
+        if manner & wire.Manner.ENDS_INPUT:
+            self._feeding.add(client)
+        log = self._output.catch_up(client) if manner & wire.Manner.BEHIND_LOG else (0, 0)
         tty = self._stdin >= 0 and self._stdin == self._process.stdout
-        self._send(client, wire.encode(wire.Attached(tty, has_input)))
+        self._send(client, wire.encode(wire.Attached(tty, has_input, *log)))
 
     def _give_up(self, client: int) -> None:
         self._send(client, wire.encode(wire.Dropped()))
@@ -211,10 +219,15 @@ class Keeper:
                 except OSError as err:
                     return err.errno or errno.EIO
             case wire.EndInput():
-                if self._stdin >= 0 and self._stdin != self._process.stdout:
-                    os.close(self._stdin)
-                    self._stdin = -1
+                self._end_input()
         return 0
+
+    def _end_input(self) -> None:
+        """A terminal has no such end."""
+        if self._stdin >= 0 and self._stdin != self._process.stdout:
+            os.close(self._stdin)
+            self._stdin = -1
+            self._tell(wire.encode(wire.InputEnded()))
 
     def _tell(self, report: bytes) -> None:
         for client in list(self._buffered):
@@ -236,6 +249,9 @@ class Keeper:
             self._output.detach(client)
             self._poll.forget(client)
             os.close(client)
+            if client in self._feeding:
+                self._feeding.discard(client)
+                self._end_input()
 
     # --- the end --------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -36,8 +36,10 @@ class Link:
         """Whether the shim may still be there."""
         return self._end.fileno() >= 0
 
-    def send_now(self, content: bytes) -> bytes:
-        """Send what can be sent without waiting; the rest of `content`."""
+    def send_now(self, content: bytes, passed: Sequence[int] = ()) -> bytes:
+        """Send what can be sent without waiting, with descriptors; the rest of `content`."""
+        if passed:
+            return content[socket.send_fds(self._end, [content], passed) :]
         with contextlib.suppress(BlockingIOError):
             return content[self._end.send(content) :]
         return content

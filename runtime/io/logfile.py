@@ -6,7 +6,7 @@ many as soon as it works again.
 """
 
 # Plain strings: pathlib would cost every shim memory.
-# ruff: noqa: PTH103, PTH104, PTH120
+# ruff: noqa: PTH103, PTH104, PTH116, PTH120
 
 import contextlib
 import errno
@@ -37,6 +37,18 @@ class LogFile:
         self._now_ns = now_ns
         pieces, self._rest[stream] = logs.frame(self._rest.get(stream, b"") + output)
         self._write([logs.encode(piece, stream, now_ns) for piece in pieces])
+
+    def unwritten(self) -> list[tuple[str, bytes]]:
+        """What has come of each stream since its last line, which may still grow."""
+        return [(stream, rest) for stream, rest in self._rest.items() if rest]
+
+    def extent(self) -> tuple[int, int]:
+        """The inode and the size of what is written to; of nothing (0, 0)."""
+        try:
+            status = os.stat(self._log.path if self._descriptor < 0 else self._descriptor)
+        except OSError:
+            return 0, 0
+        return status.st_ino, status.st_size
 
     def close(self, *, now_ns: int) -> None:
         """Write what had no newline."""

@@ -36,13 +36,14 @@ from runtime.plan import Plan
 from runtime.spec import ContainerSpec, File, Log, Mount, Overlay
 from runtime.steps import RemoveCgroup
 from runtime.translation import group_path, to_resources
-from runtime.wire import Claimed, Offered, Refused, encode
+from runtime.wire import MOST_VIEWERS, Claimed, Offered, Refused, encode
 from swarm.errors import KernelRefused
 
 _SPEC_TIMEOUT_S: Final = 10.0
 _SPEC_BYTES: Final = 1 << 18
 _BACKLOG: Final = 16
 _ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
+_VIEWERS_BYTES: Final = socket.CMSG_SPACE(4 * MOST_VIEWERS)
 ORDER: Final = b"."  # of the launcher: a descriptor comes along, the link to a client
 _CHANGED: Final = (int(signal.SIGCHLD), int(signal.SIGINT))  # by Python and the launcher
 _SIGKILL: Final = int(signal.SIGKILL)
@@ -68,6 +69,7 @@ class Burial(Struct, frozen=True, kw_only=True):
 # What process 1 tells the shim: one line each, of which the first byte says what follows. What
 # is JSON is decoded when it is needed; a shim that decodes more weighs more.
 LINK: Final = b"o"  # a descriptor comes along: the link to the client that wants this
+VIEWERS: Final = b"v"  # descriptors come along: connections of who wants to be attached
 CLAIMED: Final = b"c"  # the id: the container's directory is ours
 LOG: Final = b"l"  # a `Log`
 HEALTH: Final = b"h"  # a `Health`, and
@@ -138,7 +140,11 @@ def become(
         ahead = Ahead() if sockets.is_readable(orders) else make_ahead(rehearse(around).container)
         link = _receive_link(orders)
         _pass(pipes.report, LINK, link.fileno())
-        raw = _receive_spec(link)
+        raw, viewers = _receive_spec(link)
+        if viewers:
+            _pass(pipes.report, VIEWERS, *viewers)
+            for viewer in viewers:
+                os.close(viewer)
         spec = _decode(raw)
         state = msgspec.structs.replace(identity, container_id=spec.id)
         directory = ContainerDir(around.run_root, spec.id)
@@ -209,18 +215,27 @@ def _receive_link(orders: int) -> socket.socket:
     return socket.socket(fileno=int.from_bytes(passed[0][2][:4], sys.byteorder))
 
 
-def _receive_spec(link: socket.socket) -> bytes:
-    """The first line. A client that goes away before its end takes this process along."""
+def _receive_spec(link: socket.socket) -> tuple[bytes, tuple[int, ...]]:
+    """The first line, and the viewers who came with it.
+
+    A client that goes away before its end takes this process along.
+    """
     link.settimeout(_SPEC_TIMEOUT_S)
     parts: list[bytes] = []
+    viewers: tuple[int, ...] = ()
     while not parts or not parts[-1].endswith(b"\n"):
         try:
-            parts.append(link.recv(_SPEC_BYTES))
+            part, passed, _, _ = link.recvmsg(_SPEC_BYTES, _VIEWERS_BYTES)
         except TimeoutError:
             os._exit(0)
-        if not parts[-1]:
+        if not part:
             os._exit(0)
-    return b"".join(parts)
+        parts.append(part)
+        for _, _, raw in passed:
+            viewers += tuple(
+                int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw), 4)
+            )
+    return b"".join(parts), viewers
 
 
 def _decode(raw: bytes) -> ContainerSpec:
@@ -278,9 +293,9 @@ def _say(report: int, word: bytes, what: bytes) -> None:
     os.write(report, word + what + b"\n")
 
 
-def _pass(report: int, word: bytes, descriptor: int) -> None:
+def _pass(report: int, word: bytes, *descriptors: int) -> None:
     with socket.socket(fileno=os.dup(report)) as link:
-        socket.send_fds(link, [word + b"\n"], [descriptor])
+        socket.send_fds(link, [word + b"\n"], descriptors)
 
 
 def _offer(link: socket.socket, namespace: int, go: int) -> None:

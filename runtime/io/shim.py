@@ -34,7 +34,7 @@ _MAX_DESCRIPTOR: Final = 65536
 _SIGCHLD: Final = int(signal.SIGCHLD)
 _UNIX, _STREAM = int(socket.AF_UNIX), int(socket.SOCK_STREAM)
 _TOLD_BYTES: Final = 65536
-_ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
+_PASSED_BYTES: Final = socket.CMSG_SPACE(4 * wire.MOST_VIEWERS)
 
 
 def main(orders: int, around: Surroundings, *, mapped: bool) -> NoReturn:
@@ -100,7 +100,7 @@ def _start(orders: int, around: Surroundings, *, mapped: bool) -> Keeper | None:
         keeper = Keeper(
             directory, _upkeep(heard.told), process, listener, Entrance(directory, around)
         )
-    link = heard.passed.get(p.LINK, -1)
+    link = heard.passed.get(p.LINK, (-1,))[0]
     if heard.refusal():
         status = _reap(pid, heard.told)
         host.remove_tree(unclaimed_dir(around.run_root, pid))
@@ -108,7 +108,7 @@ def _start(orders: int, around: Surroundings, *, mapped: bool) -> Keeper | None:
         return None
     assert keeper is not None
     fate.close()
-    keeper.begin(link)
+    keeper.begin(link, heard.passed.get(p.VIEWERS, ()))
     return keeper
 
 
@@ -117,7 +117,7 @@ class _Heard:
 
     def __init__(self, fate: socket.SocketType) -> None:
         self.told: dict[bytes, bytes] = {}
-        self.passed: dict[bytes, int] = {}
+        self.passed: dict[bytes, tuple[int, ...]] = {}
         self._fate = fate
         self._rest = b""
 
@@ -135,12 +135,15 @@ class _Heard:
 
     def _hear(self) -> bool:
         """Listen for a while; whether it was not the end."""
-        part, ancillary, _, _ = self._fate.recvmsg(_TOLD_BYTES, _ONE_DESCRIPTOR)
+        part, ancillary, _, _ = self._fate.recvmsg(_TOLD_BYTES, _PASSED_BYTES)
         *lines, self._rest = (self._rest + part).split(b"\n")
         for line in lines:
             self.told[line[:1]] = line[1:]
         for _, _, raw in ancillary:  # with the last line: the kernel reads no further in one go
-            self.passed[lines[-1][:1]] = int.from_bytes(raw[:4], sys.byteorder)
+            self.passed[lines[-1][:1]] = tuple(
+                int.from_bytes(raw[at : at + 4], sys.byteorder)
+                for at in range(0, len(raw) - len(raw) % 4, 4)
+            )
         return bool(part)
 
 
@@ -150,11 +153,11 @@ def _upkeep(told: dict[bytes, bytes]) -> Upkeep:
 
 def _process(pid: int, heard: _Heard, stdout: int, stderr: int) -> Process:
     """Process 1, and our ends of its streams."""
-    stdin = heard.passed.get(p.INPUT, -1)
+    stdin = heard.passed.get(p.INPUT, (-1,))[0]
     if p.TERMINAL in heard.passed:
         os.close(stdout)
         os.close(stderr)
-        stdin = stdout = heard.passed[p.TERMINAL]
+        stdin = stdout = heard.passed[p.TERMINAL][0]
         stderr = -1
     return Process(pid, stdout, stderr, heard.told[p.EXECUTING], stdin)
 

@@ -18,8 +18,9 @@ REPORTS = [
     wire.Examined(HealthChanged(container_id="c", status=HealthStatus.UNHEALTHY, failing_streak=3)),
     wire.Entered(77),
     wire.Left(143),
-    wire.Attached(tty=True, input=False),
+    wire.Attached(tty=True, input=False, log_inode=1 << 40, log_bytes=5),
     wire.Dropped(),
+    wire.InputEnded(),
 ]
 
 
@@ -45,10 +46,19 @@ def test_what_is_to_run_survives_the_wire() -> None:
 
 
 def test_a_purpose_is_one_byte_and_no_message() -> None:
-    purposes = {wire.WATCH, wire.EXEC, wire.ATTACH}
+    manners = [wire.Manner(number) for number in range(8)]
+    purposes = {wire.WATCH, wire.EXEC, *map(wire.attaching, manners)}
 
-    assert len(purposes) == 3
+    assert len(purposes) == 10
     assert all(len(each) == 1 and each != b"{" for each in purposes)
+
+
+def test_a_purpose_says_in_which_manner_one_attaches() -> None:
+    for number in range(8):
+        assert wire.manner_of(wire.attaching(wire.Manner(number))) == number
+    for other in (wire.WATCH, wire.EXEC, b"", b"`", b"i", b"\xff"):
+        assert wire.manner_of(other) == -1
+    assert wire.attaching(wire.Manner(0)) == wire.ATTACH
 
 
 @given(st.lists(st.sampled_from(REPORTS)), st.integers(1, 50))

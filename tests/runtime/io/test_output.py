@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,11 +29,12 @@ class Printing:
         self.given_up: list[int] = []
         self._opened = [self._stdout, self._stderr, self.stdout, self.stderr]
 
-    def attach(self, client: int) -> tuple[int, int]:
+    def attach(self, client: int, *, waited_for: bool = False) -> tuple[int, int]:
         """A client's reading ends."""
         stdout, out = os.pipe()
         stderr, err = os.pipe()
-        self.output.attach(client, stdout=out, stderr=err, given_up=self.given_up.append)
+        given_up = None if waited_for else self.given_up.append
+        self.output.attach(client, stdout=out, stderr=err, given_up=given_up)
         self._opened += [stdout, stderr]
         return stdout, stderr
 
@@ -44,6 +46,10 @@ class Printing:
         self._opened.remove(descriptor)
         os.close(descriptor)
         self.poll.turn(5.0)
+
+    def forget(self, descriptor: int) -> None:
+        """It was closed in the test."""
+        self._opened.remove(descriptor)
 
     def logged(self) -> list[tuple[str, str]]:
         records = [json.loads(line) for line in self.path.read_text().splitlines()]
@@ -104,6 +110,99 @@ def test_a_slow_reader_is_given_up_once_and_alone(printing: Printing) -> None:
     assert taken == piece * (65536 // len(piece))
 
 
+def test_one_that_is_waited_for_holds_its_stream_up_and_no_other(printing: Printing) -> None:
+    slow, errors = printing.attach(1, waited_for=True)
+    quick, _ = printing.attach(2, waited_for=True)
+    for _ in range(2):
+        printing.print(bytes(65536), printing.stdout)
+        assert len(os.read(quick, 65536)) == 65536
+
+    os.write(printing.stdout, b"more\n")
+    printing.print(b"error\n", printing.stderr)  # nothing else is ready
+    assert os.read(errors, 99) == b"error\n"
+    assert not _is_ready(quick)
+
+    taken = os.read(slow, 65536)
+    for _ in range(2):
+        printing.poll.turn(5.0)
+    taken += os.read(slow, 65536)
+    printing.poll.turn(5.0)
+    taken += os.read(slow, 65536)
+    assert taken == bytes(131072) + b"more\n"
+    assert os.read(quick, 99) == b"more\n"
+    assert printing.given_up == []
+
+
+def test_one_that_is_waited_for_and_leaves_holds_nobody_up(printing: Printing) -> None:
+    slow, _ = printing.attach(1, waited_for=True)
+    quick, _ = printing.attach(2)
+    for _ in range(2):
+        printing.print(bytes(65536), printing.stdout)
+        os.read(quick, 65536)
+
+    os.close(slow)
+    printing.forget(slow)
+    os.write(printing.stdout, b"more\n")
+    printing.poll.turn(5.0)
+    printing.poll.turn(5.0)
+
+    assert os.read(quick, 99) == b"more\n"
+
+
+def test_one_that_detaches_takes_along_what_it_was_waited_for(printing: Printing) -> None:
+    printing.attach(1, waited_for=True)
+    for _ in range(2):
+        printing.print(bytes(65536), printing.stdout)
+
+    printing.output.detach(1)
+    printing.print(b"more\n", printing.stdout)
+
+    assert printing.logged()[-1][1].endswith("more\n")
+
+
+def test_at_the_end_everything_fits_into_the_pipe_of_one_that_is_waited_for(
+    printing: Printing,
+) -> None:
+    slow, errors = printing.attach(1, waited_for=True)
+    for _ in range(2):
+        printing.print(bytes(65536), printing.stdout)
+    os.write(printing.stdout, bytes(65536))
+    os.write(printing.stderr, b"last words")
+
+    for end in (printing.stdout, printing.stderr):
+        os.close(end)
+        printing.forget(end)
+    printing.output.drain()
+
+    taken = b""
+    while part := os.read(slow, 65536):
+        taken += part
+    assert len(taken) == 3 * 65536
+    assert os.read(errors, 99) == b"last words"
+    assert os.read(errors, 99) == b""
+
+
+def test_whoever_catches_up_gets_what_is_not_logged_yet(printing: Printing) -> None:
+    printing.print(b"one\ntw", printing.stdout)
+    stdout, _ = printing.attach(1)
+
+    inode, size = printing.output.catch_up(1)
+    printing.print(b"o\n", printing.stdout)
+
+    status = printing.path.stat()
+    assert (inode, size < status.st_size) == (status.st_ino, True)
+    assert printing.path.read_bytes()[:size].count(b"\n") == 1
+    assert os.read(stdout, 99) == b"two\n"
+
+
+def test_whoever_catches_up_before_anything_was_printed_is_behind_nothing(
+    printing: Printing,
+) -> None:
+    printing.attach(1)
+
+    assert printing.output.catch_up(1) == (0, 0)
+
+
 def test_a_reader_that_closed_one_stream_gets_the_other(printing: Printing) -> None:
     stdout, out = os.pipe()
     stderr, err = os.pipe()
@@ -155,6 +254,10 @@ def test_a_terminal_that_everyone_has_closed_is_silent_and_not_at_its_end(tmp_pa
     output.drain()
     for descriptor in (master, *held):
         os.close(descriptor)
+
+
+def _is_ready(descriptor: int) -> bool:
+    return bool(select.select((descriptor,), (), (), 0)[0])
 
 
 def _terminals() -> set[int]:
