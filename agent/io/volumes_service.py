@@ -4,10 +4,10 @@ swarmd passes the calls on. What a task needs is never removed, and is named.
 """
 
 import asyncio
-import os
 import secrets
 from pathlib import Path
 
+from agent.io.sizes import size_of
 from agent.io.volumes import Description, Volumes
 from swarm.api.v1 import volumes_pb2 as pb
 from swarm.api.v1 import volumes_pb2_grpc
@@ -63,7 +63,7 @@ class VolumesService(volumes_pb2_grpc.VolumesServicer):
         response = pb.PruneVolumesResponse()
         for name in request.names:
             try:
-                size = await asyncio.to_thread(_size, Path(self._volumes.path(name)))
+                size = await asyncio.to_thread(size_of, Path(self._volumes.path(name)))
                 await self._volumes.remove(name)
             except (Missing, Refused):
                 continue  # somebody was faster, or needs it by now
@@ -84,15 +84,3 @@ class VolumesService(volumes_pb2_grpc.VolumesServicer):
             created_at=found.created_at,
             users=users,
         )
-
-
-def _size(path: Path) -> int:
-    """What a directory holds, without what other file systems below it do."""
-    total = 0
-    for base, _, files in os.walk(path):
-        for name in files:
-            try:
-                total += (Path(base) / name).lstat().st_size
-            except OSError:
-                continue
-    return total

@@ -9,6 +9,10 @@ from msgspec import Struct
 from swarm.objects import Attachment
 
 
+HOST_GATEWAY = "host-gateway"
+"""What somebody writes for the node's address where `hosts` want one."""
+
+
 class Lent(Struct, frozen=True, kw_only=True):
     """A container's place in networks.
 
@@ -26,3 +30,4 @@ class Lent(Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     asks_us: bool = True
+    gateway: str = ""

@@ -208,6 +208,11 @@ class Lives:
         if before != spec.name and self._names.get(before) == container_id:
             del self._names[before]
 
+    def announce(self, container_id: str, action: str, attributes: Mapping[str, str]) -> None:
+        """Tell of something that was done to it."""
+        if (record := self.record(container_id)) is not None:
+            self._journal.tell_of(self._found(record), action, attributes)
+
     # --- living ---------------------------------------------------------------------------------
 
     def tell(self, container_id: str, event: Event, failure: SwarmError | None = None) -> None:

@@ -1,0 +1,310 @@
+"""Do to containers what their lives call for, and tell what came of it.
+
+What one container needs is done in the order in which it was called for; only signals wait for
+nothing. Starts are bounded, for more at once than the machine has cores only makes each of
+them slower. Whatever goes wrong ends in an event, a bug included: nothing hangs in a passing
+state. Before a container is removed, whoever reads its files has done with them.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from signal import SIGKILL
+from typing import Protocol, assert_never
+
+import structlog
+
+from agent.containers import Node
+from agent.hearing import effective_signal
+from agent.images.image import RootFs
+from agent.io import devices
+from agent.io.volumes import Volumes
+from agent.metrics import Metrics
+from agent.rights import absent_devices
+from agent.standalone import making, refusing
+from agent.standalone.effects import (
+    Announce,
+    Delay,
+    Effect,
+    Forget,
+    Kill,
+    Release,
+    Remove,
+    Resume,
+    Signal,
+    Start,
+    Wait,
+)
+from agent.standalone.events import (
+    Event,
+    Released,
+    Removed,
+    RemoveFailed,
+    Started,
+    StartFailed,
+)
+from agent.standalone.io.lives import Lives
+from agent.standalone.io.storage import Storage
+from agent.standalone.lending import Lent
+from agent.standalone.record import Record
+from runtime import outcome
+from runtime.spec import ContainerSpec
+from swarm.errors import Missing, Refused, SwarmError
+
+STARTS_AT_ONCE = 8
+REMOVES_AT_ONCE = 8
+SEEN_WITHIN_S = 1.0
+
+Attach = Callable[[int], Awaitable[None]]
+Run = Callable[[ContainerSpec, Attach | None], Awaitable[outcome.Started]]
+Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
+
+
+class Images(Protocol):
+    """Where images come from."""
+
+    async def local(self, reference: str) -> RootFs:
+        """The image if it is here; raises `Missing`."""
+        ...
+
+
+class Runtime(Protocol):
+    """What ends containers; each has the id under which its users know it."""
+
+    async def kill(self, container_id: str, signal: int) -> None:
+        """Send a signal to process 1; raises `Missing`."""
+        ...
+
+    async def resume(self, container_id: str) -> None:
+        """Let its processes go on; raises `Missing`."""
+        ...
+
+    async def delete(
+        self, container_id: str, *, keep_log: bool = False, keep_layer: bool = False
+    ) -> None:
+        """Remove what is left of a container, and end what still runs."""
+        ...
+
+
+class Attaching(Protocol):
+    """What gives containers their places in networks."""
+
+    async def lend(self, record: Record) -> Lent:
+        """What one is to have before it is made; raises when that cannot be."""
+        ...
+
+    async def attach(self, record: Record, lent: Lent, netns: int) -> None:
+        """Connect one that is about to run; what it has got is undone by `release` only."""
+        ...
+
+    async def release(self, container_id: str) -> None:
+        """Take back all that it had; content when that was nothing."""
+        ...
+
+
+class Performing:
+    """Performs effects. `run` starts a container, with whoever wants to see all it prints."""
+
+    def __init__(
+        self,
+        lives: Lives,
+        storage: Storage,
+        *,
+        runtime: Runtime,
+        run: Run,
+        images: Images,
+        volumes: Volumes,
+        attaching: Attaching,
+        node: Callable[[], Node],
+        spawn: Spawn,
+        metrics: Metrics,
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self._lives = lives
+        self._storage = storage
+        self._runtime = runtime
+        self._run = run
+        self._images = images
+        self._volumes = volumes
+        self._attaching = attaching
+        self._node = node
+        self._spawn = spawn
+        self._metrics = metrics
+        self._log = log
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._removes = asyncio.Semaphore(REMOVES_AT_ONCE)
+        self._work: dict[str, asyncio.Task[None]] = {}
+
+    def perform(self, record: Record, effect: Effect) -> None:
+        """Begin to do `effect`; what comes of it is told."""
+        match effect:
+            case Start():
+                self._chain(record, self._start(record))
+            case Release():
+                self._chain(record, self._release(record))
+            case Remove(volumes):
+                self._chain(record, self._remove(record, volumes=volumes))
+            case Signal(signal, is_stop):
+                self._spawn(self._signal(record, signal, is_stop=is_stop))
+            case Kill():
+                self._spawn(self._signal(record, int(SIGKILL)))
+            case Resume():
+                self._spawn(self._resume(record))
+            case Announce() | Forget() | Wait() | Delay():
+                raise AssertionError(effect)  # `Lives` does these itself
+            case _:
+                assert_never(effect)
+
+    def _chain(self, record: Record, work: Coroutine[None, None, None]) -> None:
+        before = self._work.get(record.id)
+
+        async def run() -> None:
+            if before is not None:
+                await asyncio.wait((before,))
+            try:
+                await work
+            finally:
+                if self._work.get(record.id) is asyncio.current_task():
+                    del self._work[record.id]
+
+        self._work[record.id] = self._spawn(run())
+
+    def _tell(self, record: Record, event: Event, failure: SwarmError | None = None) -> None:
+        self._lives.tell(record.id, event, failure)
+
+    # --- starting -------------------------------------------------------------------------------
+
+    async def _start(self, record: Record) -> None:
+        try:
+            async with self._starts:
+                began = time.perf_counter()
+                started = await self._started(record)
+        except SwarmError as err:
+            reason, code = refusing.not_started(err, _argv(record))
+            self._log.warning("container.not_started", container_id=record.id, reason=err.message)
+            await self._not_started(record, reason, code)
+            return
+        except Exception as err:
+            self._log.exception("container.start_crashed", container_id=record.id)
+            reason = Refused(f"internal error: {err!r}", hint="look at the agent's log")
+            await self._not_started(record, reason, refusing.UNKNOWN)
+            return
+        self._metrics.starts.inc()
+        self._metrics.start_seconds.observe(time.perf_counter() - began)
+        self._log.info("container.started", container_id=record.id, pid=started.pid)
+        is_checked = making.is_checked(record)
+        self._tell(
+            record,
+            Started(pid=started.pid, started_at=started.started_at, is_checked=is_checked),
+        )
+
+    async def _not_started(self, record: Record, reason: SwarmError, code: int) -> None:
+        self._metrics.start_failures.inc()
+        await self._give_back(record)
+        self._tell(record, StartFailed(reason=reason.message, exit_code=code), reason)
+
+    async def _started(self, record: Record) -> outcome.Started:
+        own, node = self._storage.own(record.id), self._node()
+        for problem in absent_devices(record.spec.container.devices, devices.why_not_a_device):
+            raise Refused(problem)
+        image = await self._images.local(record.image_id)
+        placed = making.placed(record, node, own=own)
+        await self._volumes.provide(placed)
+        lent = await self._attaching.lend(record)
+        if record.life.run > 1:
+            await self._runtime.delete(record.id, keep_log=True, keep_layer=True)
+        made = making.made(
+            record,
+            tuple(str(each) for each in image.layer_dirs),
+            node,
+            own=own,
+            mounts=placed,
+            lent=lent,
+            hostname=self._hostname(record, node, lent),
+        )
+
+        async def attach(netns: int) -> None:
+            await self._attaching.attach(record, lent, netns)
+
+        return await self._run(made, attach)
+
+    def _hostname(self, record: Record, node: Node, lent: Lent) -> str:
+        """Containers that share a network share its name."""
+        other = self._lives.record(lent.joins_of) if lent.joins_of else None
+        return making.own_hostname(other or record, node, lent)
+
+    # --- ending ---------------------------------------------------------------------------------
+
+    async def _signal(self, record: Record, signal: int, *, is_stop: bool = False) -> None:
+        if is_stop:
+            signal = effective_signal(_status(record.life.pid), signal)
+        with contextlib.suppress(Missing):  # it ended; its exit is on its way
+            try:
+                await self._runtime.kill(record.id, signal)
+            except Missing:
+                raise
+            except SwarmError as err:
+                self._log.warning(
+                    "container.not_signalled", container_id=record.id, reason=err.message
+                )
+
+    async def _resume(self, record: Record) -> None:
+        try:
+            await self._runtime.resume(record.id)
+        except SwarmError as err:
+            self._log.debug("container.not_resumed", container_id=record.id, reason=err.message)
+
+    async def _release(self, record: Record) -> None:
+        await self._give_back(record)
+        self._tell(record, Released())
+
+    async def _give_back(self, record: Record) -> None:
+        """What cannot be taken back is taken back by the next agent, or by nobody."""
+        try:
+            await self._attaching.release(record.id)
+            if names := making.volume_names(record):
+                await self._volumes.release(names)
+        except SwarmError as err:
+            self._log.warning("container.not_released", container_id=record.id, reason=err.message)
+        except Exception:
+            self._log.exception("container.release_crashed", container_id=record.id)
+
+    async def _remove(self, record: Record, *, volumes: bool) -> None:
+        try:
+            await self._lives.free(record.id)
+            async with self._removes:
+                await self._runtime.delete(record.id, keep_log=True, keep_layer=True)
+                await self._give_back(record)
+                if volumes:
+                    await self._remove_volumes(record)
+                await self._storage.remove(record.id)
+        except SwarmError as err:
+            self._log.warning("container.not_removed", container_id=record.id, reason=err.message)
+            self._tell(record, RemoveFailed(reason=err.message), err)
+            return
+        except Exception as err:
+            self._log.exception("container.remove_crashed", container_id=record.id)
+            failure = Refused(f"internal error: {err!r}", hint="look at the agent's log")
+            self._tell(record, RemoveFailed(reason=failure.message), failure)
+            return
+        self._log.info("container.removed", container_id=record.id)
+        self._tell(record, Removed())
+
+    async def _remove_volumes(self, record: Record) -> None:
+        """Those that somebody else uses by now stay, and are his."""
+        for name in record.own_volumes:
+            with contextlib.suppress(Missing, Refused):
+                await self._volumes.remove(name, force=True)
+
+
+def _argv(record: Record) -> tuple[str, ...]:
+    return making.argv(record.spec.container, record.image)
+
+
+def _status(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return ""
