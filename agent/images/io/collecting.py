@@ -44,8 +44,11 @@ def compare(asked: Collecting) -> tuple[Change, ...]:
         os.close(upper)
 
 
-def collect(asked: Collecting, target: Path) -> Mark:
-    """Make `target`/fs and its mark from a directory; all of it is on disk afterwards."""
+def collect(asked: Collecting, target: Path, *, is_durable: bool = True) -> Mark:
+    """Make `target`/fs and its mark from a directory; all of it is on disk afterwards.
+
+    Whoever makes many of them at once has them written to disk together, and says so.
+    """
     _open_many_files()
     tree = target / TREE
     if not (asked.take and not asked.uids and _moved(Path(asked.upper), tree)):
@@ -65,7 +68,8 @@ def collect(asked: Collecting, target: Path) -> Mark:
             tar_bytes=packed.tar_bytes,
         )
         (target / MARK).write_bytes(msgspec.json.encode(mark))
-        sync_filesystem(root)
+        if is_durable:
+            sync_filesystem(root)
     finally:
         os.close(root)
     if asked.take and Path(asked.upper).exists():
