@@ -14,8 +14,6 @@ from swarm.ids import NetworkId
 from swarm.objects import Attachment
 from swarm.specs import BRIDGE, HOST, NONE, Port, PublishMode
 
-LOCAL_ID_LENGTH = 64
-
 
 class Connection(Struct, frozen=True, kw_only=True):
     """A container's interfaces, its way out first; what it may ask for by name; and its ports
@@ -30,14 +28,6 @@ class Connection(Struct, frozen=True, kw_only=True):
     ports: tuple[Port, ...] = ()
     macs: dict[NetworkId, str] = {}
     is_standalone: bool = False
-
-
-def is_local(network_id: NetworkId) -> bool:
-    """Whether it is a network of this node alone: the bridge, or one that somebody made here.
-
-    Their ids have as many digits as Docker's; those that managers make have fewer.
-    """
-    return network_id == BRIDGE or len(network_id) == LOCAL_ID_LENGTH
 
 
 def is_connected(wanted: Wanted) -> bool:

@@ -11,9 +11,20 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from swarm.ids import NetworkId, ServiceId, TaskId
+from swarm.specs import BRIDGE
 from swarm.topology import Endpoint, Record, Topology, key_of
 
+LOCAL_ID_LENGTH = 64
+
 _ORDER = ("network", "peer", "key", "service", "endpoint", "publication")
+
+
+def is_local(network_id: NetworkId) -> bool:
+    """Whether it is a network of this node alone: the bridge, or one that somebody made here.
+
+    Their ids have as many digits as Docker's; those that managers make have fewer.
+    """
+    return network_id == BRIDGE or len(network_id) == LOCAL_ID_LENGTH
 
 
 class Changes(Struct, frozen=True, kw_only=True):

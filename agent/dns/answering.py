@@ -47,9 +47,9 @@ class Answers:
         self._random = random
         self._prepared: dict[str, dict[tuple[tuple[NetworkId, ...], int], _Prepared]] = {}
 
-    def take(self, topology: Topology) -> None:
+    def take(self, topology: Topology, *, is_local: bool = False) -> None:
         """Apply what has changed."""
-        changed = self.names.take(topology)
+        changed = self.names.take(topology, is_local=is_local)
         if changed is None:
             self._prepared.clear()
             return
@@ -82,6 +82,8 @@ class Answers:
             return None
         if (own := self.names.own(asker, query.name)) is not None:
             return _prepare(own, query.kind)
+        if (nicknamed := self.names.nicknamed(asker, query.name)) is not None:
+            return _prepare(nicknamed, query.kind)
         place = (asker.networks, query.kind)
         if (known := self._prepared.get(query.name, {}).get(place)) is not None:
             return known

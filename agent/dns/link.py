@@ -22,7 +22,7 @@ from swarm.ids import NetworkId, TaskId
 from swarm.topology import Topology
 
 SOCKET: Final = "dns.sock"
-PROTOCOL: Final = "1"
+PROTOCOL: Final = "2"
 """Changes with every change of this module, or of how containers are served."""
 
 _Message = TypeVar("_Message")
@@ -31,9 +31,13 @@ _LONGEST: Final = 256 * 1024 * 1024
 
 
 class Take(Struct, frozen=True, tag="take"):
-    """The networks, or what has changed of them."""
+    """The networks, or what has changed of them.
+
+    With `is_local` a complete topology is all that there is of the node's own networks.
+    """
 
     topology: Topology
+    is_local: bool = False
 
 
 class Serve(Struct, frozen=True, tag="serve"):

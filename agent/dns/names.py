@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from agent.dns.asking import Asker
 from agent.dns.zones import Zone, unique_names
+from agent.topology import is_local
 from swarm.ids import NetworkId, TaskId
 from swarm.objects import Network
 from swarm.topology import Endpoint, Record, Topology, VirtualService, key_of
@@ -44,15 +45,18 @@ class Names:
         self._records: dict[str, Record] = {}
         self._homes: dict[TaskId, dict[NetworkId, Endpoint]] = {}
 
-    def take(self, topology: Topology) -> frozenset[str] | None:
+    def take(self, topology: Topology, *, is_local: bool = False) -> frozenset[str] | None:
         """Apply what is new; returns the names that may stand for something else now.
 
-        None means any name. Costs as much as the change.
+        None means any name. Costs as much as the change. What is complete may be so of the node's
+        own networks only.
         """
         touched: set[str] = set()
         everything = False
         named = {key_of(each): each for each in topology.records()}
-        removed = self._records if topology.is_complete else topology.removed
+        removed = topology.removed
+        if topology.is_complete:
+            removed = tuple(k for k, v in self._records.items() if not is_local or _is_local(v))
         for key in [each for each in removed if each not in named and each in self._records]:
             everything |= self._remove(self._records.pop(key), touched)
         for key, record in named.items():
@@ -107,6 +111,19 @@ class Names:
             if zone_id in homes and _is_called(homes[zone_id], name, zone.name)
         ]
         return _addresses(named)
+
+    def nicknamed(self, asker: Asker, name: str) -> Found | None:
+        """What `name` stands for if it is a nickname that this asker has for somebody."""
+        for each in asker.nicknames:
+            zone = self._zones.get(each.network_id) if each.network_id in asker.networks else None
+            if zone is None or name not in (
+                each.alias.lower(),
+                f"{each.alias}.{zone.name}".lower(),
+            ):
+                continue
+            if (known := each.name.lower()) in zone.names:
+                return _found(each.network_id, zone, known, ((each.network_id, zone),))
+        return None
 
     def hostname(self, asker: Asker, name: str) -> Found | None:
         """The asker's addresses if `name` is the hostname that it gave itself."""
@@ -190,6 +207,16 @@ def reversed_address(name: str) -> str | None:
     except ValueError:
         pass
     return None
+
+
+def _is_local(record: Record) -> bool:
+    match record:
+        case Network(id=network_id):
+            return is_local(network_id)
+        case Endpoint(network_id=network_id) | VirtualService(network_id=network_id):
+            return is_local(network_id)
+        case _:
+            return False
 
 
 def _found(network_id: NetworkId, home: Zone, name: str, zones: _Zones) -> Found:

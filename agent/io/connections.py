@@ -5,6 +5,9 @@ its address in the node's bridge without asking it. The kernel's state outlives 
 do: it is compared with what should be once, as soon as a manager has said what that is, and
 only then anything else is connected or let go; before, all would seem foreign. Changes of the
 topology are done in the order they came in.
+
+Networks of this node alone are known from the start, so containers that are in no others wait for
+no manager.
 """
 
 import asyncio
@@ -22,7 +25,7 @@ from agent.assignments import Wanted
 from agent.attachments import Connection, addressed, amended, is_bridged, is_connected
 from agent.network.io import namespaces
 from agent.network.io.networks import Running
-from agent.topology import Backlog, Changes, Table
+from agent.topology import Backlog, Changes, Table, is_local
 from swarm.errors import SwarmError
 from swarm.ids import TaskId
 from swarm.objects import Attachment
@@ -42,11 +45,15 @@ class Networks(Protocol):
         """Follow the topology."""
         ...
 
+    async def apply_local(self, changes: Changes) -> None:
+        """Follow records of this node's own networks."""
+        ...
+
     async def attach(self, task_id: TaskId, netns: int, connection: Connection) -> tuple[Port, ...]:
         """Connect a container that is about to run; gives its ports of the node."""
         ...
 
-    async def amend(self, task_id: TaskId, netns: int, connection: Connection) -> None:
+    async def amend(self, task_id: TaskId, netns: int, connection: Connection) -> tuple[Port, ...]:
         """Have a container that runs be in these networks, instead of those it was in."""
         ...
 
@@ -54,8 +61,13 @@ class Networks(Protocol):
         """The container is gone; content when it was never connected."""
         ...
 
-    async def reconcile(self, running: Mapping[TaskId, Running] | None = None) -> None:
-        """Make the kernel hold what it should; `running` is what an earlier agent connected."""
+    async def reconcile(
+        self, running: Mapping[TaskId, Running] | None = None, *, is_all: bool = True
+    ) -> None:
+        """Make the kernel hold what it should; `running` is what an earlier agent connected.
+
+        Unless that `is_all` known, it is the node's own networks alone.
+        """
         ...
 
 
@@ -105,17 +117,36 @@ class Connections:
         self._followed = asyncio.Event()
         self._followed.set()
         self._settled = asyncio.Event()
+        self._departed: list[TaskId] = []
+        self._ready_here = asyncio.Event()
         self._ready = asyncio.Event()
 
     async def run(self) -> None:
         """Follow the topology for ever, and look now and then whether the kernel does."""
-        await self._settled.wait()
+        await self._mend_here()
         await self._catch_up()  # if there is nothing, that has to be heard, too
+        for task_id in self._departed:
+            await self._detach(task_id)
         is_sound = await self._mend(self._adopted_now())
         self._ready.set()
         while True:
             await self._follow_for(MEND_S if is_sound else MEND_SOON_S)
             is_sound = await self._mend()
+
+    async def _mend_here(self) -> None:
+        """Care for the node's own networks alone, until a manager has said what else there is."""
+        is_sound, running = True, self._adopted_now()
+        if running:
+            is_sound = await self._mend(running, is_all=False)
+        self._ready_here.set()
+        while not await self._settles_within(MEND_S if is_sound else MEND_SOON_S):
+            is_sound = await self._mend(is_all=False)
+
+    async def _settles_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._settled.wait()
+        return self._settled.is_set()
 
     async def _follow_for(self, seconds: float) -> None:
         """Do what changes; a change that fails calls for a look at all of it."""
@@ -147,8 +178,11 @@ class Connections:
         if self._settled.is_set():
             return
         for task_id in sorted(self._adopted.keys() - set(live)):
-            del self._adopted[task_id], self._known[task_id]
-            self._forget(task_id)
+            if not self._known[task_id].is_standalone:
+                del self._adopted[task_id], self._known[task_id]
+                self._forget(task_id)
+                if self._ready_here.is_set():
+                    self._departed.append(task_id)
         self._settled.set()
 
     def _adopted_now(self) -> dict[TaskId, Running]:
@@ -158,6 +192,7 @@ class Connections:
                 attachments=known.attachments,
                 asker=known.asker,
                 ports=known.ports,
+                macs=known.macs,
             )
             for task_id, pid in self._adopted.items()
             if (known := self._known.get(task_id)) is not None
@@ -177,9 +212,7 @@ class Connections:
 
         The topology that came with its task, or before it, has taken effect by then.
         """
-        followed = self._followed
-        await self._ready.wait()
-        await followed.wait()
+        await self._caught_up(wanted)
         self._known[task_id] = wanted
         ports = await self._networks.attach(task_id, netns, wanted)
         self._known[task_id] = replace(wanted, ports=ports)
@@ -188,20 +221,44 @@ class Connections:
 
     async def amend(self, wanted: Wanted, pid: int) -> None:
         """Have a container that runs be in the networks that its task is in now."""
-        task_id, followed = wanted.task.id, self._followed
-        await self._ready.wait()
-        await followed.wait()
-        known = self._known.get(task_id)
+        known = self._known.get(wanted.task.id)
+        if known is not None:
+            await self._caught_up(known)
+            known = self._known.get(wanted.task.id)
         if known is None or (new := amended(known, wanted)).attachments == known.attachments:
             return
+        await self._amend(wanted.task.id, pid, known, new)
+
+    async def move(self, task_id: TaskId, pid: int, wanted: Connection) -> tuple[Port, ...]:
+        """Have a container that runs be connected like this; gives its ports of the node."""
+        await self._caught_up(wanted)
+        return await self._amend(task_id, pid, self._known.get(task_id), wanted)
+
+    def connection(self, task_id: TaskId) -> Connection | None:
+        """How a container that runs is connected."""
+        return self._known.get(task_id)
+
+    async def _amend(
+        self, task_id: TaskId, pid: int, known: Connection | None, wanted: Connection
+    ) -> tuple[Port, ...]:
         netns = namespaces.of_process(pid)
         try:
-            await self._networks.amend(task_id, netns, new)
+            ports = await self._networks.amend(task_id, netns, wanted)
         finally:
             os.close(netns)
         if self._known.get(task_id) is known:
-            self._known[task_id] = new
-            _write(self._directory / task_id, new)
+            self._known[task_id] = replace(wanted, ports=ports or wanted.ports)
+            _write(self._directory / task_id, self._known[task_id])
+        return ports
+
+    async def _caught_up(self, wanted: Connection) -> None:
+        """Wait until all that was heard of before has taken effect where it is to be connected."""
+        if wanted.is_standalone and all(is_local(x.network_id) for x in wanted.attachments):
+            await self._ready_here.wait()
+            return
+        followed = self._followed
+        await self._ready.wait()
+        await followed.wait()
 
     def leaving_s(self, task_id: TaskId) -> float:
         """How long a container should go on answering although it is to end."""
@@ -212,12 +269,15 @@ class Connections:
         self._adopted.pop(task_id, None)
         known = self._known.pop(task_id, None)
         if known is not None:
-            await self._ready.wait()
-            try:
-                await self._networks.detach(task_id)
-            except SwarmError as err:
-                self._log.warning("container.not_detached", task_id=task_id, reason=err.message)
+            await (self._ready_here if known.is_standalone else self._ready).wait()
+            await self._detach(task_id)
         self._forget(task_id)
+
+    async def _detach(self, task_id: TaskId) -> None:
+        try:
+            await self._networks.detach(task_id)
+        except SwarmError as err:
+            self._log.warning("container.not_detached", task_id=task_id, reason=err.message)
 
     def _forget(self, task_id: TaskId) -> None:
         self._bridge.give_back(task_id)
@@ -245,6 +305,10 @@ class Connections:
             self._changed_at = asyncio.get_running_loop().time()
             self._followed = asyncio.Event()
 
+    async def follow_here(self, changes: Changes) -> None:
+        """Have the networks follow what changed in those of this node alone."""
+        await self._networks.apply_local(changes)
+
     async def _catch_up(self) -> bool:
         is_late, since, followed = self._has_changed.is_set(), self._changed_at, self._followed
         self._has_changed.clear()
@@ -259,9 +323,11 @@ class Connections:
             followed.set()
         return True
 
-    async def _mend(self, running: Mapping[TaskId, Running] | None = None) -> bool:
+    async def _mend(
+        self, running: Mapping[TaskId, Running] | None = None, *, is_all: bool = True
+    ) -> bool:
         try:
-            await self._networks.reconcile(running)
+            await self._networks.reconcile(running, is_all=is_all)
         except SwarmError as err:
             self._log.error("networks.not_mended", reason=err.message)
             return False

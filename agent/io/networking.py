@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from agent import preflight
-from agent.attachments import Connection, is_local
+from agent.attachments import Connection
 from agent.config import Config
 from agent.dns.counts import Counts
 from agent.dns.io.client import Names
@@ -26,7 +26,7 @@ from agent.network.io.encryption import EncryptionNamespace
 from agent.network.io.host import HostNamespace
 from agent.network.io.netlink import Socket
 from agent.network.io.networks import Networks
-from agent.topology import Table
+from agent.topology import Table, is_local
 from swarm.dispatch import Preflight
 from swarm.errors import SwarmError
 from swarm.ids import NetworkId, TaskId

@@ -141,6 +141,14 @@ class Host:
         """Who has the port."""
         return next(iter(self._claims.get(key, ())), None)
 
+    def owners_beside(self, key: Key, owner: Owner) -> Iterator[Owner]:
+        """The others who have the port, on one of the same addresses."""
+        for ip in sorted(self._groups.get((key.protocol, key.port), ())):
+            if ip == key.ip or not (ip and key.ip):
+                for each in self._claims[Key(key.protocol, key.port, ip)]:
+                    if each != owner:
+                        yield each
+
     def claimed(self, group: Group) -> frozenset[str]:
         """The addresses on which the port is claimed."""
         return frozenset(self._groups.get(group, ()))

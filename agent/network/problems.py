@@ -3,7 +3,17 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from swarm.errors import SwarmError
+from swarm.errors import Refused, SwarmError
+from swarm.specs import Port
+
+
+class PortTaken(Refused):
+    """A port of this node is another's: `owner` is a service or a container, empty a program."""
+
+    def __init__(self, port: Port, message: str, *, owner: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.port = port
+        self.owner = owner
 
 
 class Problems:

@@ -95,7 +95,7 @@ class Hearing:
     async def withdraw(self, task_id: TaskId) -> None:
         pass
 
-    async def apply(self, changes: Changes) -> None:
+    async def apply(self, changes: Changes, *, is_local: bool = False) -> None:
         pass
 
     async def serve(self, task_id: TaskId, netns: int, asker: Asker) -> None:
@@ -104,7 +104,9 @@ class Hearing:
     async def release(self, task_id: TaskId) -> None:
         pass
 
-    async def reconcile(self, known: Mapping[TaskId, tuple[Asker, int]] | None = None) -> None:
+    async def reconcile(
+        self, known: Mapping[TaskId, tuple[Asker, int]] | None = None, *, is_all: bool = True
+    ) -> None:
         pass
 
 

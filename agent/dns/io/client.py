@@ -40,7 +40,7 @@ from swarm import __version__
 from swarm.errors import Invalid, KernelRefused, Missing, Unavailable
 from swarm.ids import TaskId
 from swarm.objects import Network
-from swarm.topology import Endpoint, Topology, VirtualService, key_of, topology_of
+from swarm.topology import Endpoint, VirtualService, key_of, topology_of
 
 STARTED_WITHIN_S = 10.0
 COUNTED_WITHIN_S = 2.0
@@ -71,6 +71,7 @@ class Names:
         self._records: dict[str, _Named] = {}
         self._has_heard = is_alone
         self._has_reconciled = False
+        self._knows_local = False
         self._containers: dict[TaskId, _Container] = {}
         self._answered: dict[TaskId, Asker] = {}  # by the service, since an earlier agent
         self._said: set[TaskId] = set()  # over this connection
@@ -96,8 +97,8 @@ class Names:
         is_first = not self._has_heard and not is_local
         self._has_heard |= not is_local
         if self._connection is not None and (is_first or put or gone):
-            said = self._everything() if is_first else topology_of(put.values(), removed=gone)
-            self._connection.say(Take(said))
+            differing = Take(topology_of(put.values(), removed=gone))
+            self._connection.say(self._known() if is_first else differing)
 
     async def serve(self, task_id: TaskId, netns: int, asker: Asker) -> None:
         """Answer in a container's namespace, of which `netns` is a descriptor.
@@ -120,7 +121,7 @@ class Names:
     ) -> None:
         """These containers, with their pids, are to be answered, and no others if they are all.
 
-        By then all records are known, too, if there are any.
+        By then all records of this node's own networks are known.
         """
         for task_id in self._containers.keys() - known.keys() if is_all else ():
             await self.release(task_id)
@@ -129,11 +130,10 @@ class Names:
             if have is None or have.asker != asker:
                 with contextlib.suppress(Missing):
                     self._put(_Container(asker, netns=of_process(pid)))
-        is_first, self._has_heard = is_all and not self._has_heard, self._has_heard or is_all
         self._has_reconciled |= is_all
+        self._knows_local = True
         if self._connection is not None:
-            if is_first:
-                self._connection.say(Take(self._everything()))
+            self._connection.say(self._known())
             if is_all:
                 self._connection.say(Keep(tuple(self._containers)))
             await self._say_all(self._connection)
@@ -302,8 +302,7 @@ class Names:
         self._connection = connection
         self._answered = {each.task_id: each for each in welcome.askers}
         self._said.clear()
-        if self._has_heard or self._records:
-            connection.say(Take(self._everything(is_complete=self._has_heard)))
+        connection.say(self._known())
         if self._has_reconciled:
             connection.say(Keep(tuple(self._containers)))
         await self._say_all(connection)
@@ -318,8 +317,12 @@ class Names:
         else:
             listening.close()
 
-    def _everything(self, *, is_complete: bool = True) -> Topology:
-        return topology_of(self._records.values(), is_complete=is_complete)
+    def _known(self) -> Take:
+        """Everything that we know, which at some time is all there is of the node's own networks,
+        and then of all."""
+        is_complete = self._has_heard or self._knows_local
+        everything = topology_of(self._records.values(), is_complete=is_complete)
+        return Take(everything, is_local=not self._has_heard)
 
 
 class _Container:

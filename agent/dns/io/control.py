@@ -69,8 +69,8 @@ class Control:
     def obey(self, order: Order, agent: "_Agent") -> None:
         """Carry out one order."""
         match order:
-            case Take(topology=topology):
-                self._service.take(topology)
+            case Take(topology=topology, is_local=is_local):
+                self._service.take(topology, is_local=is_local)
             case Serve():
                 self._service.serve(order.asker, *agent.take_pair())
             case Release(task_id=task_id):

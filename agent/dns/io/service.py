@@ -55,9 +55,9 @@ class Service:
         """Whom it answers."""
         return tuple(self._containers.values())
 
-    def take(self, topology: Topology) -> None:
+    def take(self, topology: Topology, *, is_local: bool = False) -> None:
         """Follow the records."""
-        self._answers.take(topology)
+        self._answers.take(topology, is_local=is_local)
 
     def serve(self, asker: Asker, udp: socket.socket, tcp: socket.socket) -> None:
         """Answer a container, which asks through these sockets."""

@@ -22,11 +22,12 @@ from agent.network.io.host_holding import Holding
 from agent.network.io.host_kernel import HostKernel
 from agent.network.io.threads import on_a_thread
 from agent.network.kernel import Operation
+from agent.network.problems import PortTaken
 from agent.network.uplinks import Uplink
 from agent.network.wire.nftables import Count
 from agent.preflight import Reached
 from agent.topology import Changes
-from swarm.errors import KernelRefused, Refused
+from swarm.errors import KernelRefused
 from swarm.ids import NetworkId, TaskId
 from swarm.objects import Attachment, Network
 from swarm.specs import Port
@@ -45,6 +46,7 @@ class HostNamespace:
         self._turn = asyncio.Lock()
         self._is_new = True
         self._is_prepared = False
+        self._is_whole = False
 
     async def apply(self, changes: Changes) -> None:
         """Follow the records: publications, endpoints in the ingress network, peers, networks."""
@@ -72,8 +74,8 @@ class HostNamespace:
     ) -> tuple[Port, ...]:
         """Lead `ports` (host mode only) of this node to a task's first attachment.
 
-        Returns them with the published ones that they got. Raises Refused for a port that is
-        taken, and leaves nothing of the others. Once more for a task changes what differs.
+        Returns them with the published ones that they got. Raises PortTaken for one that another
+        has, and leaves nothing of the others. Once more for a task changes what differs.
         """
         async with self._turn:
             return await self._publish(task_id, attachment, ports)
@@ -86,14 +88,15 @@ class HostNamespace:
                 self._settle()
                 await self._carry_out()
 
-    async def reconcile(self) -> None:
+    async def reconcile(self, *, is_all: bool = True) -> None:
         """Compare the kernel with what it should hold, and mend it.
 
-        Everything that is wanted has to have been told: whatever else there is of ours goes. But
-        an earlier agent's ports stay for once when nobody claims them yet.
+        Everything that is wanted has to have been told, if it `is_all`: whatever else there is of
+        ours goes. But an earlier agent's ports stay for once when nobody claims them yet.
         """
         async with self._turn:
-            await self._reconcile()
+            self._is_whole |= is_all
+            await self._reconcile(is_all=is_all)
 
     async def close(self, *, leave: bool = False) -> None:
         """Let go of the ports; on leaving the swarm also of all that the kernel holds for us.
@@ -111,6 +114,10 @@ class HostNamespace:
         if not port.published:
             return ""
         return self._holding.why_not_free(_key(port))
+
+    def owners_of(self, port: Port) -> tuple[str, ...]:
+        """Whose the port is, if it is somebody's: ids of services, tasks and containers."""
+        return tuple(self._host.owners_beside(_key(port), TaskId("")))
 
     def reached(self) -> tuple[Reached, ...]:
         """Where this host has addresses or routes, the swarm's own networks aside."""
@@ -156,14 +163,14 @@ class HostNamespace:
         await self._carry_out()
         return tuple(given.values())
 
-    async def _reconcile(self) -> None:
+    async def _reconcile(self, *, is_all: bool) -> None:
         for key in sorted(self._host.refusals):
             self._judge((key.protocol, key.port))
         await self._carry_out()
         if not self._host:
             self._rest()
             return
-        wanted, is_all = list(self._host.wanted()), not self._host.has_heirlooms()
+        wanted, is_all = list(self._host.wanted()), is_all and not self._host.has_heirlooms()
         work = partial(self._kernel.mend, wanted, is_all=is_all)
         self._log_mended(await on_a_thread(work))
         self._watch(await on_a_thread(self._kernel.obstacles))
@@ -214,7 +221,9 @@ class HostNamespace:
             await on_a_thread(partial(self._forget, steps))
 
     def _rest(self) -> None:
-        """Nothing is wanted: leave nothing."""
+        """Nothing is wanted: leave nothing, once it is certain that there is nothing else."""
+        if not self._is_whole:
+            return
         self._kernel.clear()
         self._is_prepared = False
 
@@ -236,17 +245,19 @@ class HostNamespace:
 
     def _check_owners(self, task_id: TaskId, ports: Iterable[Port]) -> None:
         for port in ports:
-            owner = self._host.owner_of(_key(port))
-            if owner not in {None, task_id}:
-                raise Refused(
+            for owner in self._host.owners_beside(_key(port), task_id):
+                raise PortTaken(
+                    port,
                     f"port {_key(port)} of this node is taken by {owner}",
+                    owner=owner,
                     hint="publish another port, or have it chosen: published=0",
                 )
 
     def _check_withheld(self, ports: Iterable[Port]) -> None:
         for port in ports:
             if self._host.is_withheld(_key(port)):
-                raise Refused(
+                raise PortTaken(
+                    port,
                     self._host.refusals[_key(port)],
                     hint="stop that program, publish another port, or have it chosen: published=0",
                 )

@@ -5,8 +5,12 @@ Three neighbours do a part each: a router for every network (`routers`), the hos
 another; each is told the same changes.
 
 A router is made with the first container that needs it and taken away some seconds after the
-last one: the next attempt of the same task finds it still there. Making and taking away happens
+last one: the next attempt of the same task finds it still there. In the node's own networks it
+is minutes, since whoever runs containers by hand waits for each. Making and taking away happens
 on a thread, everything else at once: a change costs less than giving it to somebody else.
+
+What is of this node's own networks (`is_local`) is known from the start. Of the swarm's nothing is
+known before a manager has spoken, and nothing of it is touched until then.
 """
 
 import asyncio
@@ -35,7 +39,7 @@ from agent.network.io.threads import on_a_thread
 from agent.network.known import Known, Part, gone_addresses, parts
 from agent.network.problems import Problems
 from agent.network.router import Site, Vtep, interfaces
-from agent.topology import Changes
+from agent.topology import Changes, is_local
 from swarm.errors import Missing, Refused, SwarmError
 from swarm.ids import NetworkId, NodeId, TaskId
 from swarm.objects import Attachment, Network
@@ -43,6 +47,7 @@ from swarm.specs import BRIDGE, Port
 from swarm.topology import Peer
 
 LINGER_S: Final = 5.0
+LOCAL_LINGER_S: Final = 300.0
 
 
 class Running(Struct, frozen=True, kw_only=True):
@@ -52,6 +57,12 @@ class Running(Struct, frozen=True, kw_only=True):
     attachments: tuple[Attachment, ...]
     asker: Asker
     ports: tuple[Port, ...] = ()
+    macs: dict[NetworkId, str] = {}
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is in networks of this node alone."""
+        return all(is_local(each.network_id) for each in self.attachments)
 
 
 class Networks:
@@ -91,6 +102,7 @@ class Networks:
         self._homes: dict[TaskId, int] = {}
         self._turn = asyncio.Lock()
         self._later: set[asyncio.Task[None]] = set()
+        self._closing: dict[NetworkId, asyncio.Task[None]] = {}
         self._forgetting = Forgetting(self._routers.get, self._soon)
         self._is_settled = False
         self._untold: list[Changes] = []
@@ -125,6 +137,22 @@ class Networks:
             await self._tell(problems)
         problems.raise_first()
 
+    async def apply_local(self, changes: Changes) -> None:
+        """Follow records of this node's own networks, which may come at any time."""
+        problems = Problems()
+        async with self._turn:
+            self._known.take(changes)
+            for network_id, part in parts(changes, self._routers).items():
+                with problems.noted():
+                    self._follow(network_id, part)
+            for each in changes.gone:
+                if isinstance(each, Network) and each.id in self._routers:
+                    with problems.noted():
+                        await self._remove(each.id)
+        with problems.noted():
+            await self._names.apply(changes, is_local=True)
+        problems.raise_first()
+
     async def attach(self, task_id: TaskId, netns: int, connection: Connection) -> tuple[Port, ...]:
         """Connect a container that is about to run and is open as `netns`.
 
@@ -137,7 +165,7 @@ class Networks:
                 for each in connection.attachments:
                     await self._open(each.network_id)
                 sites = {at: router.desired.site for at, router in self._routers.items()}
-                for interface in interfaces(connection.attachments, sites):
+                for interface in interfaces(connection.attachments, sites, connection.macs):
                     router = self._routers[interface.attachment.network_id]
                     router.attach(task_id, interface, netns)
             ports = await self._publish(task_id, connection.attachments, connection.ports)
@@ -147,61 +175,70 @@ class Networks:
             raise
         return ports
 
-    async def amend(self, task_id: TaskId, netns: int, connection: Connection) -> None:
+    async def amend(self, task_id: TaskId, netns: int, connection: Connection) -> tuple[Port, ...]:
         """Have a container that runs, and is open as `netns`, be in these networks.
 
-        Interfaces that it keeps are not touched; new ones get names that are free in there, and
-        are no way out if there is one.
+        Interfaces that it keeps stay; new ones get names that are free in there, and are no way
+        out if there is one. What was the way out may be gone: then another one is, and the ports
+        of the node, which are given back, lead to it.
         """
         wanted = {each.network_id for each in connection.attachments}
         async with self._turn:
             for network_id in self._attached.get(task_id, ()):
                 if network_id not in wanted and (router := self._routers.get(network_id)):
                     router.detach(task_id, is_alive=True)
-                    self._soon(self._close_idle(network_id))
+                    self._close_later(network_id)
             kept = tuple(each for each in self._attached.get(task_id, ()) if each in wanted)
             self._attached[task_id] = kept
             for network_id in sorted(wanted):
                 await self._open(network_id)
             sites = {at: router.desired.site for at, router in self._routers.items()}
-            for interface in interfaces(connection.attachments, sites):
+            for interface in interfaces(connection.attachments, sites, connection.macs):
                 network_id = interface.attachment.network_id
-                if network_id not in kept:
+                if network_id in kept:
+                    self._routers[network_id].lead_out(task_id, interface.ways_out, netns)
+                else:
                     named = replace(interface, name=_free_name(netns))
                     self._routers[network_id].attach(task_id, named, netns)
                     self._attached[task_id] += (network_id,)
+        ports = await self._publish(task_id, connection.attachments, connection.ports)
         await self._names.serve(task_id, netns, connection.asker)
+        return ports
 
     async def detach(self, task_id: TaskId) -> None:
         """The container is gone; content when it was never connected."""
         await self._leave(task_id, is_alive=False)
 
-    async def reconcile(self, running: Mapping[TaskId, Running] | None = None) -> None:
+    async def reconcile(
+        self, running: Mapping[TaskId, Running] | None = None, *, is_all: bool = True
+    ) -> None:
         """Make the kernel hold what it should, and nothing else that is ours.
 
-        `running` are the containers that an earlier agent connected; it comes once, before
-        anything is attached.
+        `running` are the containers that an earlier agent connected. They come twice: before
+        anything is attached, and again when it `is_all` known what should be. Before that only
+        this node's own networks are looked at, and nothing is taken away.
         """
         problems = Problems()
         async with self._turn:
             with problems.noted():
-                if self._encryption is not None:
+                if self._encryption is not None and is_all:
                     self._encryption.reconcile()
-            await self._adopt(running or {}, problems)
-            self._is_settled = True
-            for network_id in self._known.open_doors():
+            await self._adopt(running or {}, problems, is_all=is_all)
+            self._is_settled |= is_all
+            for network_id in self._known.open_doors() if is_all else ():
                 with problems.noted():
                     await self._open(network_id)
             for router in self._routers.values():
                 with problems.noted():
                     await on_a_thread(partial(router.mend, self._netns_of))
                     await self._connect(router)
-            await self._sweep(problems)
-            await self._tell(problems)
+            if is_all:
+                await self._sweep(problems)
+                await self._tell(problems)
         with problems.noted():
-            await self._host_side.reconcile()
+            await self._host_side.reconcile(is_all=is_all)
         if running is not None:
-            await self._resume(running, problems)
+            await self._resume(running, problems, is_all=is_all)
         problems.raise_first()
 
     async def differences(self, network_id: NetworkId) -> tuple[str, ...]:
@@ -213,9 +250,10 @@ class Networks:
 
     async def close(self, *, removes: bool = False) -> None:
         """Let go of everything and leave it as it is, or take it all away."""
-        for task in self._later:
+        later = [*self._later, *self._closing.values()]
+        for task in later:
             task.cancel()
-        await asyncio.gather(*self._later, return_exceptions=True)
+        await asyncio.gather(*later, return_exceptions=True)
         async with self._turn:
             for network_id in list(self._routers):
                 if removes:
@@ -318,8 +356,8 @@ class Networks:
             for network_id, router in self._routers.items():
                 with problems.noted(), suppress(Missing):
                     self._move(router, self._site(network_id))
-        for network_id in filter(self._is_idle, self._routers):
-            self._soon(self._close_idle(network_id))
+        for network_id in self._routers.keys() - self._closing.keys():
+            self._close_later(network_id)
         problems.raise_first()
 
     def _move(self, router: Router, site: Site) -> None:
@@ -332,9 +370,15 @@ class Networks:
     async def _publish(
         self, task_id: TaskId, attachments: Sequence[Attachment], ports: tuple[Port, ...]
     ) -> tuple[Port, ...]:
-        if not ports or not attachments:
+        """Lead ports to the container's first network that has a way in; without one, none."""
+        if not ports:
             return ()
-        return await self._host_side.publish(task_id, attachments[0], ports)
+        for each in attachments:
+            router = self._routers.get(each.network_id)
+            if router is None or router.desired.site.uplink:
+                return await self._host_side.publish(task_id, each, ports)
+        await self._host_side.withdraw(task_id)
+        return ()
 
     async def _leave(self, task_id: TaskId, *, is_alive: bool) -> None:
         problems = Problems()
@@ -348,19 +392,30 @@ class Networks:
                 if router := self._routers.get(network_id):
                     with problems.noted():
                         router.detach(task_id, is_alive=is_alive)
-                    self._soon(self._close_idle(network_id))
+                    self._close_later(network_id)
         problems.raise_first()
 
+    def _close_later(self, network_id: NetworkId) -> None:
+        """Take a router away that nobody needs by then."""
+        if (before := self._closing.pop(network_id, None)) is not None:
+            before.cancel()
+        if self._is_idle(network_id):
+            self._closing[network_id] = asyncio.create_task(self._close_idle(network_id))
+
     async def _close_idle(self, network_id: NetworkId) -> None:
-        """Take a router away that nobody needs, unless somebody does after all."""
-        await asyncio.sleep(self._linger_s)
+        await asyncio.sleep(LOCAL_LINGER_S if is_local(network_id) else self._linger_s)
         async with self._turn:
-            if self._is_idle(network_id):
-                await self._remove(network_id)
+            if self._closing.get(network_id) is asyncio.current_task():
+                del self._closing[network_id]
+                if self._is_idle(network_id):
+                    with suppress(SwarmError):  # `reconcile` will find it
+                        await self._remove(network_id)
 
     # --- what was there before ------------------------------------------------------------------
 
-    async def _adopt(self, running: Mapping[TaskId, Running], problems: Problems) -> None:
+    async def _adopt(
+        self, running: Mapping[TaskId, Running], problems: Problems, *, is_all: bool
+    ) -> None:
         """Open routers around the containers that are in them already."""
         routers: dict[NetworkId, Router] = {}
         for task_id, each in running.items():
@@ -371,26 +426,32 @@ class Networks:
                 self._homes[task_id] = namespaces.identity(netns)
                 os.close(netns)
             for network_id in self._attached[task_id]:
-                if network_id not in routers:
+                is_missing = network_id not in routers and network_id not in self._routers
+                if is_missing and (is_all or is_local(network_id)):
                     with problems.noted():
                         routers[network_id] = self._router(network_id)
         sites = {network_id: router.desired.site for network_id, router in routers.items()}
         for task_id, each in running.items():
-            for interface in interfaces(each.attachments, sites):
+            for interface in interfaces(each.attachments, sites, each.macs):
                 routers[interface.attachment.network_id].desired.attach(task_id, interface)
         for network_id, router in routers.items():
             with problems.noted():
                 await self._start(network_id, router)
 
-    async def _resume(self, running: Mapping[TaskId, Running], problems: Problems) -> None:
-        """Give containers what an earlier agent gave them."""
+    async def _resume(
+        self, running: Mapping[TaskId, Running], problems: Problems, *, is_all: bool
+    ) -> None:
+        """Give containers what an earlier agent gave them; names, where all of them are known."""
         for task_id, each in running.items():
             with problems.noted():
                 await self._publish(task_id, each.attachments, each.ports)
         with problems.noted():
-            await self._names.reconcile(
-                {task_id: (each.asker, each.pid) for task_id, each in running.items()}
-            )
+            answered = {
+                task_id: (each.asker, each.pid)
+                for task_id, each in running.items()
+                if is_all or each.is_local
+            }
+            await self._names.reconcile(answered, is_all=is_all)
 
     async def _sweep(self, problems: Problems) -> None:
         """Take routers away that an earlier agent left and nobody needs."""

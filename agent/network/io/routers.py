@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from agent.network.addressing import UPLINK, task_link
 from agent.network.desired import Desired, ordered
 from agent.network.io import namespaces, nft
@@ -36,7 +38,14 @@ from agent.network.kernel import (
     Vxlan,
 )
 from agent.network.reconcile import plan
-from agent.network.router import ENCRYPTED, HOST, Attached, of_attachment, of_container
+from agent.network.router import (
+    ENCRYPTED,
+    HOST,
+    Attached,
+    of_attachment,
+    of_container,
+    of_way_out,
+)
 from agent.network.skeleton import (
     MARKS,
     NODES,
@@ -153,6 +162,22 @@ class Router:
         """
         operations = self.desired.detach(task_id)
         self.apply(each for each in operations if is_alive or isinstance(each.value, _LEADING))
+
+    def lead_out(self, task_id: TaskId, ways_out: frozenset[bool], netns: int) -> None:
+        """Have this network be a container's way out for these families, and for no others."""
+        before = self.desired.attached[task_id]
+        if before.ways_out == ways_out:
+            return
+        site, after = self.desired.site, replace(before, ways_out=ways_out)
+        with Socket(netns) as inside:
+            # What another agent attached while it ran may have got another name than we think.
+            names = [each.name for each in inside.links() if each.mac == before.mac]
+            there = {"name": next(iter(names), before.name)}
+            found, wanted = (
+                set(of_way_out(site, replace(each, **there))) for each in (before, after)
+            )
+            inside.apply([*map(Remove, found - wanted), *map(Put, wanted - found)])
+        self.desired.attached[task_id] = after
 
     def forgetting(self, addresses: Iterable[str], *, is_answered: bool) -> Callable[[], None]:
         """What stops the tracking of connections to these endpoints, wherever it is called.

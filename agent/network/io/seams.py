@@ -40,8 +40,11 @@ class HostSide(Protocol):
         """Let go of a task's ports; content when there are none."""
         ...
 
-    async def reconcile(self) -> None:
-        """Compare the kernel with what it should hold, and mend it."""
+    async def reconcile(self, *, is_all: bool = True) -> None:
+        """Compare the kernel with what it should hold, and mend it.
+
+        Unless what it should hold `is_all` known, nothing is taken away.
+        """
         ...
 
 
@@ -73,8 +76,8 @@ class Encryption(Protocol):
 class Names(Protocol):
     """The name service of containers."""
 
-    async def apply(self, changes: Changes) -> None:
-        """Follow the records."""
+    async def apply(self, changes: Changes, *, is_local: bool = False) -> None:
+        """Follow the records; those that are `is_local` are of this node's own networks."""
         ...
 
     async def serve(self, task_id: TaskId, netns: int, asker: Asker) -> None:
@@ -85,6 +88,8 @@ class Names(Protocol):
         """The container is gone, and its namespace may go."""
         ...
 
-    async def reconcile(self, known: Mapping[TaskId, tuple[Asker, int]]) -> None:
-        """These containers, with their pids, and no others are to be answered."""
+    async def reconcile(
+        self, known: Mapping[TaskId, tuple[Asker, int]], *, is_all: bool = True
+    ) -> None:
+        """These containers, with their pids, are to be answered, and no others if they are all."""
         ...

@@ -3,8 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from agent.dns.asking import Nickname
 from agent.dns.names import Names, reversed_address
+from swarm.ids import NetworkId
 from swarm.objects import Network
 from swarm.topology import Endpoint, VirtualService, key_of
 from tests.agent.dns.records import asker, endpoint, network, service, topology
@@ -173,6 +176,24 @@ def test_a_hostname_is_its_containers_own_affair() -> None:
     assert found.values == ("10.0.0.5",)
     assert held.hostname(ME, "") is None
     assert held.hostname(asker("n1", task="other", hostname="box"), "box") is None
+
+
+def test_a_nickname_is_known_to_who_uses_it_and_leads_to_whoever_has_the_name_now() -> None:
+    me = replace(ME, nicknames=(Nickname(network_id=NetworkId("n1"), alias="DB", name="pg"),))
+    held = names(endpoint("t2", "10.0.0.6", name="db"))
+
+    assert held.nicknamed(me, "db") is None
+    assert values(held, "db", me) == ["10.0.0.6"], "nobody has that name: others may be meant"
+
+    held.take(topology(endpoint("pg", "10.0.0.5", name="")))
+    for name in ("db", "db.net-n1"):
+        found = held.nicknamed(me, name)
+        assert found is not None
+        assert found.values == ("10.0.0.5",)
+    assert held.nicknamed(me, "db.net-n2") is None
+    assert held.nicknamed(ME, "db") is None
+    elsewhere = replace(me, networks=(NetworkId("n2"),))
+    assert held.nicknamed(elsewhere, "db") is None
 
 
 def test_addresses_lead_back_to_qualified_names() -> None:

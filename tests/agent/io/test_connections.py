@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from agent.assignments import Wanted
 from agent.attachments import Connection, connection
+from agent.dns.asking import Asker
 from agent.io import connections as module
 from agent.io.connections import LEAVES_S, Connections, remembered
 from agent.io.crew import Crew
@@ -24,6 +26,7 @@ from tests.networks import attached
 
 ID = TaskId("t1")
 NET = Attachment(network_id=NetworkId("n1"), addresses=("10.0.1.5",))
+LOCAL = Attachment(network_id=NetworkId("a" * 64), addresses=("172.18.0.2",))
 ASKED = Port(target=80, mode=PublishMode.HOST)
 GIVEN = Port(target=80, published=33000, mode=PublishMode.HOST)
 
@@ -46,14 +49,21 @@ class FakeNetworks:
         await self._do(("attach", task_id))
         return (GIVEN,) if connection.ports else ()
 
-    async def amend(self, task_id: TaskId, netns: int, connection: Connection) -> None:
+    async def apply_local(self, changes: Changes) -> None:
+        await self._do(("apply here", len(changes.put), len(changes.gone)))
+
+    async def amend(self, task_id: TaskId, netns: int, connection: Connection) -> tuple[Port, ...]:
         await self._do(("amend", task_id, *(each.network_id for each in connection.attachments)))
+        return connection.ports
 
     async def detach(self, task_id: TaskId) -> None:
         await self._do(("detach", task_id))
 
-    async def reconcile(self, running: Mapping[TaskId, Running] | None = None) -> None:
-        await self._do("look" if running is None else ("take over", *sorted(running)))
+    async def reconcile(
+        self, running: Mapping[TaskId, Running] | None = None, *, is_all: bool = True
+    ) -> None:
+        what = "look" if running is None else ("take over", *sorted(running))
+        await self._do(what if is_all else ("here", what))
 
     async def _do(self, what: object) -> None:
         await self.gate.wait()
@@ -127,6 +137,16 @@ def wanted(*targets: str, attachments: tuple[Attachment, ...] = ()) -> Wanted:
     return Wanted(task=task, spec=TaskSpec(networks=attached(*targets)), revision=1, ports=(ASKED,))
 
 
+def standalone(container_id: TaskId) -> Connection:
+    """A container that is no task, in the node's bridge."""
+    bridged = Attachment(network_id=NetworkId(BRIDGE), addresses=("172.17.0.9",))
+    return Connection(attachments=(bridged,), asker=Asker(task_id=container_id), is_standalone=True)
+
+
+def tasks(task_id: TaskId) -> Connection:
+    return replace(standalone(task_id), is_standalone=False)
+
+
 async def connect(world: World, task: Wanted) -> tuple[Port, ...]:
     lent = world.connections.lend(task)
     return await world.connections.attach(ID, 5, connection(task, lent, "web"))
@@ -192,11 +212,66 @@ def test_the_next_agent_knows_addresses_and_ports_of_what_runs(tmp_path: Path) -
         assert world.bridge.lent[ID].addresses == ("172.17.0.2",)
 
         world.connections.settled({ID})
-        await world.until(lambda: len(world.networks.done) == 2)
+        await world.until(lambda: len(world.networks.done) == 3)
 
-        assert world.networks.done == [("apply", 0), ("take over", ID)]
+        taken = ("take over", ID)
+        assert world.networks.done == [("here", taken), ("apply", 0), taken]
 
     within(tmp_path, first, second)
+
+
+def test_the_nodes_own_networks_wait_for_no_manager(tmp_path: Path) -> None:
+    """An agent starts over a task and a container that is none; no manager is there.
+
+    1. The networks of this node are looked at, and a container is connected to one.
+    2. A task waits all the same, even in the node's bridge: a manager may not want it.
+    3. The manager comes and does not know the old task: that one is let go of, this one stays.
+    """
+    own, other = TaskId("c1"), TaskId("c2")
+
+    async def first(world: World) -> None:
+        world.start()
+        world.connections.settled(())
+        await connect(world, wanted())
+        await world.connections.attach(own, 5, standalone(own))
+
+    async def second(world: World) -> None:
+        world.start({ID: 42, own: 43})
+        await world.connections.attach(other, 5, standalone(other))
+        assert world.networks.done == [("here", ("take over", own, ID)), ("attach", other)]
+        waiting = asyncio.ensure_future(world.connections.attach(TaskId("t2"), 5, tasks(ID)))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(world.networks.done) == 2
+
+        world.connections.settled(())
+        await waiting
+        await world.connections.release(own)
+
+        assert world.networks.done[2:] == [
+            ("apply", 0), ("detach", ID), ("take over", own), ("attach", "t2"), ("detach", own),
+        ]  # fmt: skip
+        assert not (world.directory / ID).exists()
+        assert (world.directory / other).exists()
+
+    within(tmp_path, first, second)
+
+
+def test_a_container_that_runs_is_moved_to_other_networks(tmp_path: Path) -> None:
+    own = TaskId("c1")
+
+    async def story(world: World) -> None:
+        world.start()
+        await world.connections.attach(own, 5, standalone(own))
+
+        moved = replace(standalone(own), attachments=(LOCAL,))
+        await world.connections.move(own, os.getpid(), moved)
+
+        assert world.networks.done == [("attach", own), ("amend", own, LOCAL.network_id)]
+        assert remembered(world.directory)[own] == moved
+        assert world.connections.connection(own) == moved
+
+    within(tmp_path, story)
 
 
 def test_what_ended_while_nobody_looked_is_forgotten(tmp_path: Path) -> None:
