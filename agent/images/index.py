@@ -7,7 +7,7 @@ References are kept in canonical form.
 """
 
 import re
-from collections.abc import Iterable
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct, structs
@@ -17,7 +17,7 @@ from swarm.errors import Invalid, Missing
 from swarm.images.digest import is_digest
 from swarm.images.reference import Reference, parse_reference
 
-_HEX = re.compile(r"[0-9a-f]{4,64}\Z")
+_HEX = re.compile(r"[0-9a-f]{1,64}\Z")
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -47,6 +47,11 @@ class Record(Struct, frozen=True, kw_only=True):
         """The names without a digest."""
         return tuple(name for name in self.names if "@" not in name)
 
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Every digest that means this image, wherever it was heard."""
+        return (self.digest, self.manifest, *self.pushed)
+
     def to_image(self) -> Image:
         """What callers see."""
         familiar = [parse_reference(name).familiar for name in self.names]
@@ -57,6 +62,8 @@ class Record(Struct, frozen=True, kw_only=True):
             created_at=self.created_at,
             size_bytes=self.size_bytes,
             local=self.local,
+            parent=self.parent,
+            tagged_at=self.tagged_at,
         )
 
 
@@ -90,7 +97,7 @@ def put(index: Index, added: Record) -> Index:
     """Add `added`, or give its names to the image that is already there.
 
     Its tags leave whatever image had them. An image that was pulled stays pulled, and one
-    that was made here stays local, whoever brings it again.
+    that was made here stays local, whoever brings it again. What was removed is back.
     """
     taken = frozenset(added.names)
     others = tuple(
@@ -101,28 +108,20 @@ def put(index: Index, added: Record) -> Index:
     known = next((record for record in index.images if record.digest == added.digest), None)
     if known is None:
         return Index((*others, added))
-    names = known.names + _without(added.names, frozenset(known.names))
-    return Index((*others, structs.replace(known, names=names)))
-
-
-def rename(index: Index, digest: str, names: Iterable[str]) -> Index:
-    """Give the image `digest` exactly `names`."""
-    return Index(
-        tuple(
-            structs.replace(record, names=tuple(names)) if record.digest == digest else record
-            for record in index.images
-        )
+    new = _without(added.names, frozenset(known.names))
+    whole = structs.replace(
+        known,
+        names=known.names + new,
+        tagged_at=added.tagged_at if new else known.tagged_at,
+        parent=known.parent or added.parent,
+        is_removed=False,
     )
+    return Index((*others, whole))
 
 
-def tag(index: Index, source: str, name: str) -> Index:
+def tag(index: Index, source: str, name: str, *, now: float) -> Index:
     """Give the image that `source` means the canonical tag `name`, wherever it was before."""
-    return put(index, structs.replace(find(index, source), names=(name,)))
-
-
-def drop(index: Index, digests: frozenset[str]) -> Index:
-    """The index without the images `digests`."""
-    return Index(tuple(record for record in index.images if record.digest not in digests))
+    return put(index, structs.replace(find(index, source), names=(name,), tagged_at=now))
 
 
 def find(index: Index, text: str) -> Record:
@@ -131,6 +130,7 @@ def find(index: Index, text: str) -> Record:
     A digest decides alone; the name before it is where to pull from, not what to find. Raises
     `Missing`, and `Invalid` when several images match.
     """
+    index = Index(tuple(record for record in index.images if not record.is_removed))
     digest = text if is_digest(text) else _reference_digest(text)
     if digest:
         return _only(text, _by_digest(index, digest))
@@ -143,8 +143,18 @@ def find(index: Index, text: str) -> Record:
     raise _missing(text)
 
 
+def find_used(index: Index, text: str) -> Record:
+    """As `find`; an id also means an image that was removed while a container used it."""
+    removed = [each for each in index.images if each.id == text and each.is_removed]
+    return removed[0] if removed and _is_all(index, text, removed) else find(index, text)
+
+
+def _is_all(index: Index, image_id: str, records: list[Record]) -> bool:
+    return sum(each.id == image_id for each in index.images) == len(records)
+
+
 def _by_digest(index: Index, digest: str) -> list[Record]:
-    exact = [record for record in index.images if digest in (record.digest, record.manifest)]
+    exact = [record for record in index.images if digest in record.digests]
     return exact or [record for record in index.images if record.id == digest]
 
 
@@ -168,7 +178,10 @@ def _only(text: str, matches: list[Record]) -> Record:
 
 
 def _missing(text: str) -> Missing:
-    return Missing(f"image {text} is not on this node", hint="pull, load or import it first")
+    shown = text
+    with suppress(Invalid):
+        shown = parse_reference(text).with_default_tag().familiar
+    return Missing(f"No such image: {shown}", hint="pull, load or import it first")
 
 
 def _reference_digest(text: str) -> str:

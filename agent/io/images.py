@@ -6,34 +6,37 @@ told to the managers, who pin services to it.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import TypeVar
 
-from agent.images.image import Image, LayerProgress
+from agent.images.image import Image, LayerProgress, PushProgress
+from agent.images.io.pushing import Pushed
 from agent.images.io.store import ImageStore
+from agent.images.removal import Use
 from swarm.api.v1 import images_pb2 as pb
 from swarm.api.v1 import images_pb2_grpc
 from swarm.errors import Invalid
 from swarm.images.credentials import parse_registry_auth
 from swarm.io.rpc import Context
 
-InUse = Callable[[], Awaitable[frozenset[str]]]
+Uses = Callable[[], Awaitable[tuple[Use, ...]]]
 L = TypeVar("L", pb.LoadImageRequest, pb.ImportImageRequest)
 
 
 class ImagesService(images_pb2_grpc.ImagesServicer):
-    """The Images service over one store. `in_use` gives the ids of images that tasks need."""
+    """The Images service over one store. `uses` gives the images that containers need."""
 
     def __init__(
         self,
         store: ImageStore,
         *,
         insecure_registries: tuple[str, ...],
-        in_use: InUse,
+        uses: Uses,
         changed: Callable[[], None],
     ) -> None:
         self._store = store
         self._insecure_registries = insecure_registries
-        self._in_use = in_use
+        self._uses = uses
         self._changed = changed
 
     async def LoadImage(
@@ -71,33 +74,103 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
                     current_bytes=notice.current_bytes,
                     total_bytes=notice.total_bytes,
                 )
-            yield pb.PullImageResponse(image=_shown(await pulling))
+            yield pb.PullImageResponse(image=self._shown(await pulling))
         finally:
             pulling.cancel()
 
     async def ListImages(
         self, request: pb.ListImagesRequest, context: Context
     ) -> pb.ListImagesResponse:
-        return pb.ListImagesResponse(images=[_shown(each) for each in self._store.list()])
+        return pb.ListImagesResponse(images=[self._shown(each) for each in self._store.list()])
 
     async def InspectImage(
         self, request: pb.InspectImageRequest, context: Context
     ) -> pb.InspectImageResponse:
         found = self._store.inspect(request.name)
         return pb.InspectImageResponse(
-            image=_shown(found.image),
+            image=self._shown(found.image),
             config_json=found.config_json,
             manifest_json=found.manifest_json,
+            layer_bytes=[layer.size_bytes for layer in found.layers],
+            layer_directories=[str(layer.directory) for layer in found.layers],
+            tagged_at=found.image.tagged_at,
         )
 
     async def RemoveImage(
         self, request: pb.RemoveImageRequest, context: Context
     ) -> pb.RemoveImageResponse:
         removal = await self._store.remove(
-            request.name, force=request.force, in_use=await self._in_use()
+            request.name,
+            force=request.force,
+            uses=await self._uses(),
+            keep_parents=request.keep_parents,
         )
         self._changed()
         return pb.RemoveImageResponse(untagged=removal.untagged, deleted=removal.deleted)
+
+    async def PruneImages(
+        self, request: pb.PruneImagesRequest, context: Context
+    ) -> pb.PruneImagesResponse:
+        removal, freed = await self._store.prune(request.names, uses=await self._uses())
+        self._changed()
+        return pb.PruneImagesResponse(
+            untagged=removal.untagged, deleted=removal.deleted, reclaimed_bytes=freed
+        )
+
+    async def PushImage(
+        self, request: pb.PushImageRequest, context: Context
+    ) -> AsyncIterator[pb.PushImageResponse]:
+        notices: asyncio.Queue[PushProgress | None] = asyncio.Queue()
+        pushing = asyncio.create_task(self._push(request, notices))
+        try:
+            while (notice := await notices.get()) is not None:
+                yield pb.PushImageResponse(
+                    layer=notice.layer,
+                    status=notice.status,
+                    current_bytes=notice.current_bytes,
+                    total_bytes=notice.total_bytes,
+                )
+            pushed = await pushing
+            yield pb.PushImageResponse(digest=pushed.digest, total_bytes=pushed.size)
+        finally:
+            pushing.cancel()
+
+    async def SaveImages(
+        self, request: pb.SaveImagesRequest, context: Context
+    ) -> AsyncIterator[pb.SaveImagesResponse]:
+        async with aclosing(self._store.save(request.names)) as chunks:
+            async for chunk in chunks:
+                yield pb.SaveImagesResponse(chunk=chunk)
+
+    async def InspectDistribution(
+        self, request: pb.InspectDistributionRequest, context: Context
+    ) -> pb.InspectDistributionResponse:
+        found = await self._store.inspect_distribution(
+            request.reference,
+            credentials=parse_registry_auth(request.registry_auth),
+            insecure_registries=self._insecure_registries,
+        )
+        return pb.InspectDistributionResponse(
+            media_type=found.media_type,
+            digest=found.digest,
+            size_bytes=found.size,
+            platforms=[
+                pb.DistributionPlatform(
+                    os=each.os, architecture=each.architecture, variant=each.variant
+                )
+                for each in found.platforms
+            ],
+        )
+
+    async def CheckCredentials(
+        self, request: pb.CheckCredentialsRequest, context: Context
+    ) -> pb.CheckCredentialsResponse:
+        await self._store.check_credentials(
+            request.registry,
+            credentials=parse_registry_auth(request.registry_auth),
+            insecure_registries=self._insecure_registries,
+        )
+        return pb.CheckCredentialsResponse()
 
     async def TagImage(self, request: pb.TagImageRequest, context: Context) -> pb.TagImageResponse:
         await self._store.tag(request.source, request.target)
@@ -119,6 +192,33 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
         self._changed()
         return image
 
+    async def _push(
+        self, request: pb.PushImageRequest, notices: asyncio.Queue[PushProgress | None]
+    ) -> Pushed:
+        try:
+            return await self._store.push(
+                request.reference,
+                credentials=parse_registry_auth(request.registry_auth),
+                progress=notices.put_nowait,
+                insecure_registries=self._insecure_registries,
+            )
+        finally:
+            notices.put_nowait(None)
+            self._changed()
+
+    def _shown(self, image: Image) -> pb.Image:
+        return pb.Image(
+            id=image.id,
+            digest=image.digest,
+            references=image.references,
+            created_at=image.created_at,
+            size_bytes=image.size_bytes,
+            local=image.local,
+            parent_id=image.parent,
+            labels=self._store.labels(image),
+            tagged_at=image.tagged_at,
+        )
+
 
 async def _chunks(requests: AsyncIterator[L], first: L | None = None) -> AsyncIterator[bytes]:
     if first is not None and first.chunk:
@@ -126,14 +226,3 @@ async def _chunks(requests: AsyncIterator[L], first: L | None = None) -> AsyncIt
     async for request in requests:
         if request.chunk:
             yield request.chunk
-
-
-def _shown(image: Image) -> pb.Image:
-    return pb.Image(
-        id=image.id,
-        digest=image.digest,
-        references=image.references,
-        created_at=image.created_at,
-        size_bytes=image.size_bytes,
-        local=image.local,
-    )

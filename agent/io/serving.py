@@ -25,6 +25,7 @@ from agent.config import Config
 from agent.events import Event, Exited
 from agent.exposition import Exposed
 from agent.images.io.store import ImageStore
+from agent.images.removal import Use
 from agent.io import devices, host, lock, memory, volumes
 from agent.io.agent import Agent, Asked
 from agent.io.connections import remembered
@@ -257,7 +258,7 @@ class Service:
         service = ImagesService(
             self._store,
             insecure_registries=self._config.insecure_registries,
-            in_use=self._images_in_use,
+            uses=self._image_uses,
             changed=self._describe_again,
         )
         images_pb2_grpc.add_ImagesServicer_to_server(service, self._server)
@@ -366,21 +367,19 @@ class Service:
             why_not_a_device=devices.why_not_a_device,
         )
 
-    async def _images_in_use(self) -> frozenset[str]:
+    async def _image_uses(self) -> tuple[Use, ...]:
         """The images of tasks that run or are about to."""
-        tasks, found = self.agent.tasks, set[str]()
-        names = set[str]()
+        tasks, found = self.agent.tasks, list[Use]()
         for task_id, life in tasks.lives.items():
             if life.state.is_terminal:
                 continue
-            if image_id := self._executor.image_id(task_id):
-                found.add(image_id)
-            elif wanted := tasks.known(task_id):
-                names.add(wanted.spec.container.image)
-        for name in names:
-            with contextlib.suppress(SwarmError):
-                found.add((await self._supply.local(name)).id)
-        return frozenset(found)
+            image_id, wanted = self._executor.image_id(task_id), tasks.known(task_id)
+            if not image_id and wanted is not None:
+                with contextlib.suppress(SwarmError):
+                    image_id = (await self._supply.local(wanted.spec.container.image)).id
+            if image_id:
+                found.append(Use(image_id=image_id, container=task_id))
+        return tuple(found)
 
     def _require(self, task_id: TaskId) -> None:
         """Refuse to touch containers of tasks that nobody assigned to us, or that ended."""

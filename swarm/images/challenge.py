@@ -58,23 +58,29 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
     return tuple(found)
 
 
-def token_url(challenge: Challenge, *, scope: str, secure: bool) -> str:
-    """Where to ask for the token of a bearer `challenge`.
+def token_url(challenge: Challenge, *, scopes: tuple[str, ...], secure: bool) -> str:
+    """Where to ask for the token of a bearer `challenge`, that is to be good for `scopes`.
 
     `secure` says that the registry itself speaks TLS; then a realm without it would carry the
     password in the clear, and is refused.
     """
+    parts = urlsplit(token_realm(challenge, secure=secure))
+    query = [("scope", scope) for scope in scopes]
+    if service := challenge.parameters.get("service"):
+        query.insert(0, ("service", service))
+    joined = "&".join(filter(None, (parts.query, urlencode(query))))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, joined, ""))
+
+
+def token_realm(challenge: Challenge, *, secure: bool) -> str:
+    """The token service of a bearer `challenge`, without a question; see `token_url`."""
     realm = challenge.parameters.get("realm", "")
     parts = urlsplit(realm)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise Invalid(f"the registry's token service {realm!r} is not a URL")
     if secure and parts.scheme != "https":
         raise Invalid(f"the registry's token service {realm!r} does not use https")
-    query = [("scope", challenge.parameters.get("scope") or scope)]
-    if service := challenge.parameters.get("service"):
-        query.insert(0, ("service", service))
-    joined = "&".join(filter(None, (parts.query, urlencode(query))))
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, joined, ""))
+    return realm
 
 
 def parse_token(body: bytes) -> Token:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from swarm.images.reference import DEFAULT_REGISTRY
 
+_ALIASES = ("index.docker.io", "registry-1.docker.io", "registry.hub.docker.com")
 _API_HOSTS = {DEFAULT_REGISTRY: "registry-1.docker.io"}
 
 
@@ -29,6 +30,13 @@ def endpoint_of(registry: str, *, insecure: Collection[str] = ()) -> Endpoint:
     local = is_local(host)
     secure = not (local or is_listed(host, insecure))
     return Endpoint(f"{'https' if secure else 'http'}://{host}", secure, local)
+
+
+def registry_of(address: str) -> str:
+    """The registry (HOST or HOST:PORT) that clients of Docker call by a URL, or by nothing."""
+    host = address.partition("://")[2] or address
+    host = host.partition("/")[0]
+    return DEFAULT_REGISTRY if host in ("", *_ALIASES) else host
 
 
 def is_local(registry: str) -> bool:

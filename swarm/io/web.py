@@ -10,12 +10,19 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Collection, Generator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Generator,
+    Mapping,
+)
 from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from msgspec import Struct
@@ -29,6 +36,8 @@ if TYPE_CHECKING:
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _REDIRECT_LIMIT = 5
+
+Content: TypeAlias = bytes | Callable[[], AsyncIterator[bytes]]
 
 
 class Patience(Struct, frozen=True, kw_only=True):
@@ -83,23 +92,30 @@ class Web:
 
     @asynccontextmanager
     async def open(
-        self, method: str, url: str, headers: Mapping[str, str]
+        self, method: str, url: str, headers: Mapping[str, str], content: Content = b""
     ) -> AsyncGenerator[httpx.Response]:
-        """Send one request, follow its redirects, and give the response with its body unread."""
+        """Send one request, follow its redirects, and give the response with its body unread.
+
+        What is sent as a stream needs a `Content-Length` among the headers, and may have to be
+        given again.
+        """
         if "httpx" not in sys.modules:  # 60 ms of importing, which no loop should wait for
             await asyncio.to_thread(import_module, "httpx")
-        response = await self._send(method, url, headers)
+        response = await self._send(method, url, headers, content)
         try:
             yield response
         finally:
             await response.aclose()
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str]) -> httpx.Response:
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], content: Content
+    ) -> httpx.Response:
         sent = dict(headers)
         for _ in range(_REDIRECT_LIMIT + 1):
             client = self._client(url)
             with translated(url):
-                request = client.build_request(method, url, headers=sent)
+                body = content or None if isinstance(content, bytes) else content()
+                request = client.build_request(method, url, headers=sent, content=body)
                 response = await client.send(request, stream=True)
             target = response.headers.get("location", "")
             if response.status_code not in _REDIRECTS or not target:

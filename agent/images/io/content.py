@@ -102,7 +102,7 @@ class Content:
             hold.release()
             if not isinstance(err, keep):
                 with suppress(SwarmError):  # the first failure is the one to report
-                    await self._discard(hold.digests)
+                    await self.discard(hold.digests)
             raise
         else:
             hold.release()
@@ -138,10 +138,13 @@ class Content:
         abandoned = self.blobs.abandoned(before=abandoned_before)
         return await self._delete(garbage.layers, {*garbage.blobs, *abandoned})
 
-    async def sweep_unreferenced(self) -> None:
-        """Delete the content of images that left the index; nameless images stay."""
+    async def sweep_unreferenced(self) -> int:
+        """Delete the content of images that left the index; nameless images stay.
+
+        Gives the bytes that were freed.
+        """
         garbage = self._garbage(self._index, self._everything())
-        await self._delete(garbage.layers, garbage.blobs)
+        return await self._delete(garbage.layers, garbage.blobs)
 
     def _garbage(self, index: Index, in_use: frozenset[str]) -> Garbage:
         return collect(
@@ -152,7 +155,8 @@ class Content:
             in_use=in_use,
         )
 
-    async def _discard(self, digests: Iterable[str]) -> None:
+    async def discard(self, digests: Iterable[str]) -> None:
+        """Delete those of `digests` that no image lists and nobody holds."""
         touched = set(digests)
         garbage = collect(
             self._index,

@@ -16,6 +16,7 @@ from agent.images.answers import MARK, TREE, Collecting, Mark
 from agent.images.io import workers
 from agent.images.io.disk import failing, remove_tree, sync_directory, write_atomically
 from agent.images.io.locks import Locks
+from agent.images.shipping import Elsewhere
 from swarm.images.digest import hex_of
 
 
@@ -50,6 +51,23 @@ class Layers:
     def all(self) -> tuple[str, ...]:
         """The diff ids of all layers."""
         return tuple(f"sha256:{path.name}" for path in sorted(self._directory.iterdir()))
+
+    def elsewhere(self, diff_id: str) -> tuple[Elsewhere, ...]:
+        """Which registries have the layer, and how it is compressed there."""
+        try:
+            body = self._elsewhere(diff_id).read_bytes()
+            return msgspec.json.decode(body, type=tuple[Elsewhere, ...])
+        except (OSError, msgspec.MsgspecError):
+            return ()  # it only saves work
+
+    def remember(self, diff_id: str, known: tuple[Elsewhere, ...]) -> None:
+        """Keep what `elsewhere` tells, for as long as the layer is here."""
+        if known != self.elsewhere(diff_id):
+            content = msgspec.json.encode(known)
+            write_atomically(self._elsewhere(diff_id), content, temporary=self._temporary)
+
+    def _elsewhere(self, diff_id: str) -> Path:
+        return self._directory / hex_of(diff_id) / "elsewhere.json"
 
     async def ensure(self, diff_id: str, source: Path) -> Mark:
         """Unpack `source` unless the layer is here; `Invalid` when it is not that layer."""

@@ -30,7 +30,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 async def load(
-    content: Content, chunks: AsyncIterator[bytes], platform: Platform
+    content: Content, chunks: AsyncIterator[bytes], platform: Platform, *, now: float
 ) -> tuple[str, ...]:
     """Take in every image of an archive, or none; gives familiar names, or ids of nameless ones."""
     async with _directory(content) as staging:
@@ -45,7 +45,7 @@ async def load(
                 hold.take(*image.documents, *image.config.diff_ids)
                 await _keep_blobs(content, hold, image, staged, staging)
                 await _unpack(content, image)
-                records.append(_record(content, image))
+                records.append(_record(content, image, now))
             await content.commit(lambda index: _put_all(index, records))
     return tuple(name for record in records for name in _shown(record))
 
@@ -87,6 +87,7 @@ async def import_rootfs(
             created_at=now,
             local=True,
             names=(name,) if name else (),
+            tagged_at=now if name else 0.0,
         )
         for document in (body, manifest):
             await asyncio.to_thread(content.blobs.write, document)
@@ -133,7 +134,7 @@ async def _unpack(content: Content, image: Found) -> None:
     )
 
 
-def _record(content: Content, image: Found) -> Record:
+def _record(content: Content, image: Found, now: float) -> Record:
     marks = [content.layers.mark(diff_id) for diff_id in image.config.diff_ids]
     return Record(
         id=image.config_digest,
@@ -145,6 +146,7 @@ def _record(content: Content, image: Found) -> Record:
         created_at=image.config.created_at,
         local=True,
         names=image.names,
+        tagged_at=now if image.names else 0.0,
     )
 
 

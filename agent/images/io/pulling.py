@@ -53,12 +53,14 @@ class Pull:
         platform: Platform,
         turns: asyncio.Semaphore,
         progress: Progress,
+        now: float,
     ) -> None:
         self._content = content
         self._source = source
         self._platform = platform
         self._turns = turns
         self._progress = progress
+        self._now = now
 
     async def run(self) -> str:
         """Bring the image and everything it needs; gives its digest."""
@@ -75,14 +77,17 @@ class Pull:
 
     def _known(self, hold: Hold, digest: str) -> Record | None:
         for record in self._content.index.images:
-            if digest in (record.digest, record.manifest):
+            if digest in record.digests:
                 hold.take(*record.blobs, *record.diff_ids)
                 whole = all(self._content.layers.mark(diff_id) for diff_id in record.diff_ids)
                 return record if whole else None
         return None
 
     async def _finish(self, record: Record) -> None:
-        named = structs.replace(record, names=(name_of(self._source.reference, record.digest),))
+        asked = self._source.reference.digest
+        digest = asked if asked in record.pushed else record.digest
+        names = (name_of(self._source.reference, digest),)
+        named = structs.replace(record, names=names, tagged_at=self._now)
         await self._content.commit(lambda index: put(index, named))
 
     async def _bring(self, hold: Hold, document: Document) -> Record:

@@ -1,8 +1,7 @@
 """Keep the images of one node.
 
 The front of everything in this folder: names and errors are those of the API, the work is
-done elsewhere. Ids in `in_use` are of images that tasks use or are about to use; they survive
-removal and collection.
+done elsewhere. `uses` and ids `in_use` are of images that containers use or are about to use.
 """
 
 import asyncio
@@ -10,25 +9,38 @@ import platform as machine
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from agent.images import index as images
 from agent.images.answers import Collecting
 from agent.images.differences import Change
-from agent.images.image import Image, Inspected, LayerProgress, Progress, RootFs
+from agent.images.image import (
+    Image,
+    Inspected,
+    LayerProgress,
+    Progress,
+    PushProgress,
+    RootFs,
+    UnpackedLayer,
+)
 from agent.images.index import Index
-from agent.images.io import loading, workers
+from agent.images.io import distribution, loading, saving, workers
 from agent.images.io.content import Content
+from agent.images.io.distribution import Distribution
 from agent.images.io.locks import Flights
 from agent.images.io.making import Making
 from agent.images.io.pulling import Pull, Source
-from agent.images.removal import Removal, remove
-from swarm.errors import Invalid
+from agent.images.io.pushing import Push, Pushed
+from agent.images.removal import Removal, Use, forget, prune, remove
+from swarm.errors import Invalid, SwarmError
 from swarm.images.config import parse_config
 from swarm.images.credentials import Credentials
+from swarm.images.endpoint import registry_of
 from swarm.images.platform import Platform, platform_of
 from swarm.images.reference import parse_reference
 from swarm.io.registry import Registry
+from swarm.io.uploading import Target, Uploads
 
 _PARALLEL_DOWNLOADS = 3
 _ABANDONED_S = 24 * 3600.0
@@ -56,6 +68,7 @@ class ImageStore:
         self._ca_dir = ca_dir
         self._clock = clock
         self._turns = asyncio.Semaphore(_PARALLEL_DOWNLOADS)
+        self._labels: dict[str, dict[str, str]] = {}
         self._pulls: Flights[_Key, str, LayerProgress] = Flights(lambda notice: notice.layer)
 
     async def load(self, chunks: AsyncIterator[bytes]) -> tuple[str, ...]:
@@ -64,7 +77,7 @@ class ImageStore:
         Gives their familiar names, or the id of one that has none. `Invalid` for anything else,
         `KernelRefused` when the disk is full; then nothing of it stays.
         """
-        return await loading.load(self._content, chunks, self._platform)
+        return await loading.load(self._content, chunks, self._platform, now=self._clock())
 
     async def import_rootfs(
         self,
@@ -95,6 +108,7 @@ class ImageStore:
         """Make layers and images in the block; what no image lists at its end is deleted."""
         async with self._content.holding() as hold:
             yield Making(self._content, hold, now=self._clock())
+        await self._content.discard(hold.digests)
 
     async def compare(self, asked: Collecting) -> tuple[Change, ...]:
         """What a directory that overlayfs wrote to changes of those below it."""
@@ -109,28 +123,115 @@ class ImageStore:
         """The image that a name, a digest or the start of an id means; else `Missing`."""
         record = images.find(self._content.index, text)
         config_json = self._content.blobs.read(record.id)
+        marks = ((diff_id, self._content.layers.mark(diff_id)) for diff_id in record.diff_ids)
         return Inspected(
             image=record.to_image(),
             config=parse_config(config_json),
             config_json=config_json,
             manifest_json=self._content.blobs.read(record.manifest),
+            layers=tuple(
+                UnpackedLayer(
+                    diff_id=diff_id,
+                    directory=self._content.layers.tree(diff_id),
+                    size_bytes=mark.size_bytes if mark else 0,
+                )
+                for diff_id, mark in marks
+            ),
         )
 
+    def labels(self, image: Image) -> dict[str, str]:
+        """The labels of an image that `list` gave; none of one that is gone."""
+        if image.id not in self._labels:
+            try:
+                body = self._content.blobs.read(image.id)
+            except SwarmError:
+                return {}
+            self._labels[image.id] = parse_config(body).labels
+        return self._labels[image.id]
+
     async def remove(
-        self, text: str, *, force: bool = False, in_use: frozenset[str] = frozenset()
+        self,
+        text: str,
+        *,
+        force: bool = False,
+        uses: Collection[Use] = (),
+        keep_parents: bool = False,
     ) -> Removal:
-        """Take a name away, and with the last tag the image; see `agent.images.removal`."""
+        """Take a name away, and with the last one the image; see `agent.images.removal`."""
+        removal, _ = await self._take(
+            partial(remove, text=text, force=force, uses=uses, keep_parents=keep_parents), uses
+        )
+        return removal
+
+    async def prune(self, texts: Collection[str], *, uses: Collection[Use]) -> tuple[Removal, int]:
+        """Remove those images of `texts` that nobody needs; gives the bytes that were freed."""
+        return await self._take(partial(prune, texts=texts, uses=uses), uses)
+
+    async def _take(
+        self, take: Callable[[Index], tuple[Index, Removal]], uses: Collection[Use]
+    ) -> tuple[Removal, int]:
         removal = Removal()
 
         def change(index: Index) -> Index:
             nonlocal removal
-            changed, removal = remove(index, text, force=force, in_use=in_use)
-            return changed
+            changed, removal = take(index)
+            return forget(changed, uses)
 
+        before = self._content.index
         await self._content.commit(change)
-        if removal.deleted:
-            await self._content.sweep_unreferenced()
-        return removal
+        if len(self._content.index.images) == len(before.images):
+            return removal, 0
+        for image_id in removal.deleted:
+            self._labels.pop(image_id, None)
+        return removal, await self._content.sweep_unreferenced()
+
+    async def push(
+        self,
+        reference: str,
+        *,
+        credentials: Credentials | None = None,
+        progress: Callable[[PushProgress], None] = lambda _: None,
+        insecure_registries: Collection[str] = (),
+    ) -> Pushed:
+        """Bring the image that is called `reference` to its registry.
+
+        `Missing` when nothing is called so; `Refused` and `Unavailable` speak of the registry.
+        """
+        wanted = parse_reference(reference).with_default_tag()
+        if wanted.digest:
+            raise Invalid(
+                f"cannot push a digest reference: {reference}", hint="push one of its tags"
+            )
+        async with Registry(insecure=insecure_registries, ca_dir=self._ca_dir) as registry:
+            uploads = Uploads(registry.session, Target(wanted, credentials))
+            return await Push(self._content, uploads, wanted, progress=progress).run()
+
+    def save(self, texts: Collection[str]) -> AsyncGenerator[bytes]:
+        """An archive of images, by name or id, that Docker and the tools of the OCI read."""
+        return saving.save(self._content, texts)
+
+    async def inspect_distribution(
+        self,
+        reference: str,
+        *,
+        credentials: Credentials | None = None,
+        insecure_registries: Collection[str] = (),
+    ) -> Distribution:
+        """What a name means at its registry; nothing is brought here."""
+        wanted = parse_reference(reference).with_default_tag()
+        async with Registry(insecure=insecure_registries, ca_dir=self._ca_dir) as registry:
+            return await distribution.inspect(registry, wanted, credentials)
+
+    async def check_credentials(
+        self,
+        registry: str,
+        *,
+        credentials: Credentials | None,
+        insecure_registries: Collection[str] = (),
+    ) -> None:
+        """Have a registry judge a name and a password; raises `Refused`."""
+        async with Registry(insecure=insecure_registries, ca_dir=self._ca_dir) as asked:
+            await asked.check(registry_of(registry), credentials=credentials)
 
     async def tag(self, source: str, target: str) -> None:
         """Give the image `source` the further name `target`, which moves if it was taken."""
@@ -141,7 +242,8 @@ class ImageStore:
                 hint="write it as NAME[:TAG]",
             )
         name = str(wanted.with_default_tag())
-        await self._content.commit(lambda index: images.tag(index, source, name))
+        now = self._clock()
+        await self._content.commit(lambda index: images.tag(index, source, name, now=now))
 
     async def pull(
         self,
@@ -168,6 +270,7 @@ class ImageStore:
                     platform=self._platform,
                     turns=self._turns,
                     progress=publish,
+                    now=self._clock(),
                 ).run()
 
         digest = await self._pulls.join((str(wanted), credentials, insecure), work, progress)
@@ -179,7 +282,7 @@ class ImageStore:
         `NAME@DIGEST` means the digest alone. Answers from memory once it was asked; `Missing`
         when the image is not on this node.
         """
-        return await self._content.rootfs(text, images.find)
+        return await self._content.rootfs(text, images.find_used)
 
     async def collect(self, in_use: Collection[str]) -> int:
         """Delete nameless images that are not `in_use` and what nothing needs; gives bytes."""

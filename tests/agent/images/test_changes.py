@@ -1,6 +1,7 @@
 """Dockerfile instructions on an import mean what they mean in a Dockerfile."""
 
 import pytest
+
 from agent.images.changes import apply_changes
 from swarm.errors import Invalid
 from swarm.images.config import ImageConfig

@@ -3,14 +3,23 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agent.images.garbage import collect
-from agent.images.index import Index, Record, decode, encode, find, name_of, put, tag
-from agent.images.removal import Removal, remove
-from swarm.errors import Invalid, Missing, Refused
+from agent.images.index import (
+    Index,
+    Record,
+    decode,
+    encode,
+    find,
+    find_used,
+    name_of,
+    put,
+    tag,
+)
+from agent.images.shipping import pushed
+from swarm.errors import Invalid, Missing
 from swarm.images.reference import parse_reference
-
-NOBODY: frozenset[str] = frozenset()
 
 
 def digest(letter: str) -> str:
@@ -56,7 +65,7 @@ def test_a_name_wins_over_the_start_of_an_id() -> None:
 
 @pytest.mark.parametrize("text", ["web", "web:2", "eeee", digest("e"), f"web@{digest('e')}"])
 def test_what_is_not_here_is_missing(text: str) -> None:
-    with pytest.raises(Missing, match="is not on this node"):
+    with pytest.raises(Missing, match="No such image"):
         find(index(record("a", "web:1")), text)
 
 
@@ -115,66 +124,48 @@ def test_law_a_tag_belongs_to_the_last_image_that_got_it(history: list[Record]) 
 
 
 def test_tagging_keeps_the_other_names() -> None:
-    images = tag(index(record("a", "web:1")), "web:1", "docker.io/library/web:2")
+    images = tag(index(record("a", "web:1")), "web:1", "docker.io/library/web:2", now=5.0)
 
+    assert find(images, "web:2").tagged_at == 5.0
     assert find(images, "web:1") == find(images, "web:2")
 
 
-def test_removing_one_of_several_tags_keeps_the_image() -> None:
-    images, removal = remove(
-        index(record("a", "web:1", "web:2")), "web:1", force=False, in_use=NOBODY
+def test_the_digest_of_a_push_means_the_image_too() -> None:
+    images = pushed(
+        index(record("a", "web:1")), digest("a"), "docker.io/library/web:1", digest("b")
     )
 
-    assert removal == Removal(untagged=("web:1",))
-    assert find(images, "web:2")
+    image = find(images, digest("b"))
+
+    assert image.digest == digest("a")
+    assert image.to_image().references == ("web:1", f"web@{digest('b')}")
+    assert pushed(images, digest("a"), "docker.io/library/web:1", digest("b")) == images
 
 
-def test_the_image_goes_with_its_last_tag() -> None:
-    pinned = f"web@{digest('a')}"
+def test_a_removed_image_is_found_by_its_id_alone_and_by_those_that_use_it() -> None:
+    gone = structs.replace(record("a"), is_removed=True)
+    images = Index((gone,))
 
-    images, removal = remove(
-        index(record("a", "web:1", pinned)), "web:1", force=False, in_use=NOBODY
+    assert find_used(images, digest("a")) == gone
+    for text in (digest("a"), "aaaa"):
+        with pytest.raises(Missing):
+            find(images, text)
+    assert not find(put(images, record("a", "web:1")), "web:1").is_removed
+
+
+def test_garbage_is_nobody_that_an_image_was_made_from() -> None:
+    images = Index(
+        (
+            record("a"),
+            structs.replace(record("b"), parent=digest("a")),
+            structs.replace(record("c", "web:1"), parent=digest("b")),
+            record("d"),
+        )
     )
 
-    assert removal == Removal(untagged=("web:1", pinned), deleted=(digest("a"),))
-    assert images == Index()
+    garbage = collect(images, blobs=(), layers=(), held=(), in_use=())
 
-
-def test_an_image_in_use_stays_whatever_force() -> None:
-    images, in_use = index(record("a", "web:1")), frozenset({digest("a")})
-
-    with pytest.raises(Refused, match="is used by a task"):
-        remove(images, "web:1", force=False, in_use=in_use)
-    with pytest.raises(Refused, match="is used by a task"):
-        remove(images, "aaaa", force=True, in_use=in_use)
-    forced, removal = remove(images, "web:1", force=True, in_use=in_use)
-
-    assert removal == Removal(untagged=("web:1",))
-    assert find(forced, digest("a")).names == ()
-
-
-def test_an_id_with_several_tags_wants_force() -> None:
-    images = index(record("a", "web:1", "web:2"))
-
-    with pytest.raises(Refused, match="several tags: web:1, web:2"):
-        remove(images, "aaaa", force=False, in_use=NOBODY)
-
-    assert remove(images, "aaaa", force=True, in_use=NOBODY)[1].deleted == (digest("a"),)
-
-
-def test_an_id_takes_every_push_of_the_image() -> None:
-    images = index(record("a", "web:1", identity="c"), record("b", "web:2", identity="c"))
-
-    left, removal = remove(images, digest("c"), force=True, in_use=NOBODY)
-
-    assert left == Index()
-    assert removal.untagged == ("web:1", "web:2")
-
-
-@pytest.mark.parametrize("text", ["nothing", "eeee", digest("e")])
-def test_removing_what_is_not_here_is_missing(text: str) -> None:
-    with pytest.raises(Missing):
-        remove(index(record("a", "web:1")), text, force=True, in_use=NOBODY)
+    assert garbage.images == (digest("d"),)
 
 
 letters = st.sets(st.sampled_from("abcdef"))

@@ -40,7 +40,7 @@ def test_law_any_header_is_read_without_a_crash(header: str) -> None:
 def test_the_token_url_keeps_the_realms_own_query() -> None:
     challenge = Challenge("bearer", {"realm": "https://auth.example/t?k=v", "service": "reg"})
 
-    url = token_url(challenge, scope="repository:a/b:pull", secure=True)
+    url = token_url(challenge, scopes=("repository:a/b:pull",), secure=True)
 
     assert url == "https://auth.example/t?k=v&service=reg&scope=repository%3Aa%2Fb%3Apull"
 
@@ -48,7 +48,7 @@ def test_the_token_url_keeps_the_realms_own_query() -> None:
 @pytest.mark.parametrize("realm", ["", "file:///etc/passwd", "/relative", "http://plain.example/t"])
 def test_a_secure_registry_cannot_send_the_password_elsewhere_in_the_clear(realm: str) -> None:
     with pytest.raises(Invalid):
-        token_url(Challenge("bearer", {"realm": realm}), scope="s", secure=True)
+        token_url(Challenge("bearer", {"realm": realm}), scopes=("s",), secure=True)
 
 
 def test_both_names_of_the_token_are_read() -> None:
@@ -75,10 +75,27 @@ def test_registry_auth_reads_back() -> None:
 
     assert parse_registry_auth(text) == Credentials("u", "p")
     assert parse_registry_auth(text.rstrip("=")) == Credentials("u", "p")
-    assert parse_registry_auth("") is None
+    assert parse_registry_auth(base64.b64encode(b'{"auth": "dTpw"}').decode()) == Credentials(
+        "u", "p"
+    )
 
 
-@pytest.mark.parametrize("text", ["hunter2", "e30=", "!!", "é"])
+@pytest.mark.parametrize("text", ["", "e30=", "e30"])
+def test_no_name_and_no_token_are_nobody(text: str) -> None:
+    """Docker's client sends `{}` where it knows of no password."""
+    assert parse_registry_auth(text) is None
+
+
+def test_a_token_stands_for_a_password() -> None:
+    text = base64.b64encode(b'{"identitytoken": "t"}').decode()
+
+    found = parse_registry_auth(text)
+
+    assert found == Credentials("", "", identity_token="t")
+    assert not found.basic()
+
+
+@pytest.mark.parametrize("text", ["hunter2", "!!", "é", "W10="])
 def test_unreadable_registry_auth_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(Invalid) as refusal:
         parse_registry_auth(text)

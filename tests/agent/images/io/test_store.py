@@ -17,6 +17,7 @@ import pytest
 import zstandard
 
 from agent.images.io.store import ImageStore
+from agent.images.removal import Use
 from swarm.errors import Invalid, KernelRefused, Missing, Refused
 from swarm.images.platform import Platform
 from tests.agent.images.io.archives import chunks, entry, everything, is_clean, tar
@@ -348,15 +349,16 @@ def test_tags_are_given_and_taken_and_the_last_takes_the_image(tmp_path: Path) -
         assert (await store.remove("web:1")).untagged == ("web:1",)
         with pytest.raises(Missing):
             await store.rootfs("web:1")
-        in_use = frozenset({(await store.rootfs("localhost:5000/web:2")).id})
+        image_id = (await store.rootfs("localhost:5000/web:2")).id
+        uses = (Use(image_id=image_id, container="c"),)
         with pytest.raises(Refused):
-            await store.remove("localhost:5000/web:2", in_use=in_use)
+            await store.remove("localhost:5000/web:2", uses=uses)
         with pytest.raises(Invalid, match="a digest cannot be given"):
             await store.tag("localhost:5000/web:2", "x@sha256:" + "0" * 64)
 
         removal = await store.remove("localhost:5000/web:2")
 
-        assert removal.deleted == tuple(in_use)
+        assert removal.deleted == (image_id,)
         assert is_clean(tmp_path / "store")
 
     tell(tmp_path / "store", story)
