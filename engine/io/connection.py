@@ -40,7 +40,7 @@ _COMMON = (
 )
 
 Answer = Callable[["Connection", Head], Awaitable[None]]
-Objection = Callable[[str, str], str | None]
+Objection = Callable[[str, str], Awaitable[str | None]]
 """Why a client may not use a method on a path (without a version), or None."""
 Headers = Iterable[tuple[str, str]]
 

@@ -63,7 +63,7 @@ class Dispatch:
         found: Match[Handler] | None = self._router.find(head.method, path)
         if found is None:
             return replies.json({"message": "page not found"}, status=404)
-        if connection.objection and (reason := connection.objection(head.method, path)):
+        if connection.objection and (reason := await connection.objection(head.method, path)):
             raise Denied(FORBIDDEN, reason)
         exchange = Exchange(
             connection,

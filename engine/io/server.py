@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from functools import partial
 from typing import Protocol
 
 import structlog
@@ -16,6 +15,9 @@ import structlog
 from engine.io.connection import Answer, Connection
 from engine.io.departures import Departures
 from engine.io.wires import PlainWire, TlsWire
+from swarm.errors import SwarmError, Unavailable
+
+LOOK_AGAIN_S = 5.0
 
 _CROWDED_PAUSE_S = 0.05
 
@@ -24,12 +26,37 @@ class Gate(Protocol):
     """Who is let in over the network, and to what."""
 
     def context(self) -> ssl.SSLContext:
-        """The TLS of a connection that begins now."""
+        """The TLS of a connection that begins now. Raises `Refused` when nobody is let in."""
         ...
 
-    def objection(self, certificate: bytes, method: str, path: str) -> str | None:
-        """Why whoever has shown `certificate` (DER) may not ask for `path`, or None."""
+    async def objection(self, certificate: bytes, method: str, path: str) -> str | None:
+        """Why whoever has shown `certificate` (DER) may not ask for `path`, or None.
+
+        Raises `Unavailable` while nobody knows.
+        """
         ...
+
+
+class _Visitor:
+    """Who has come in by a gate, and what was asked for last."""
+
+    def __init__(self, gate: Gate, certificate: bytes) -> None:
+        self._gate = gate
+        self._certificate = certificate
+        self._asked = ("GET", "/_ping")
+
+    async def objection(self, method: str, path: str) -> str | None:
+        """Judge a request."""
+        self._asked = (method, path)
+        return await self._gate.objection(self._certificate, method, path)
+
+    async def dismissed(self) -> str:
+        """Return, with the reason, as soon as what was asked for last is his no more."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            with contextlib.suppress(Unavailable):
+                if reason := await self._gate.objection(self._certificate, *self._asked):
+                    return reason
 
 
 class Server:
@@ -89,20 +116,31 @@ class Server:
     async def _serve(self, sock: socket.socket, gate: Gate | None) -> None:
         try:
             if gate is None:
-                connection = Connection(PlainWire(sock), self._departures, self._answer)
+                await Connection(PlainWire(sock), self._departures, self._answer).run()
             else:
-                wire = TlsWire(sock, gate.context())
-                await wire.shake_hands()
-                connection = Connection(
-                    wire,
-                    self._departures,
-                    self._answer,
-                    objection=partial(gate.objection, wire.certificate),
-                )
-            await connection.run()
-        except (OSError, TimeoutError) as err:
+                await self._serve_visitor(sock, gate)
+        except (OSError, TimeoutError, SwarmError) as err:
             self._log.info("client.not_trusted", reason=str(err) or "it was silent")
         except Exception:
             self._log.exception("connection.failed")
         finally:
             sock.close()
+
+    async def _serve_visitor(self, sock: socket.socket, gate: Gate) -> None:
+        """Serve a client of another host, for as long as it may have what it asks for."""
+        wire = TlsWire(sock, gate.context())
+        await wire.shake_hands()
+        visitor = _Visitor(gate, wire.certificate)
+        connection = Connection(wire, self._departures, self._answer, objection=visitor.objection)
+        serving = asyncio.ensure_future(connection.run())
+        watching = asyncio.ensure_future(visitor.dismissed())
+        try:
+            await asyncio.wait((serving, watching), return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+            else:
+                self._log.info("client.dismissed", reason=watching.result())
+        finally:
+            for each in (serving, watching):
+                each.cancel()
+            await asyncio.gather(serving, watching, return_exceptions=True)

@@ -102,7 +102,8 @@ class TlsWire:
             try:
                 return self._tls.read(limit)
             except ssl.SSLWantReadError:
-                await self._flush()
+                if self._leaving.pending:  # what is being sent already is not waited for
+                    await self._flush()
                 if not await self._receive():
                     return b""
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
