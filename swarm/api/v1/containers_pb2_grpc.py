@@ -287,7 +287,7 @@ class ContainersServicer:
 
     def ExecInContainer(self, request_iterator, context):
         """As in Control, with `task` naming a container. Joining one that was only created waits for
-        its start, and misses nothing of what it prints.
+        its start, and misses nothing of what it prints; `started` comes at once, before that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,7 +60,7 @@ class ContainersStub:
     """What happens on this node: kinds container, image, volume, network and daemon."""
     ExecInContainer: _grpc.StreamStreamMultiCallable[_control_pb2.StreamInput, _control_pb2.StreamOutput]
     """As in Control, with `task` naming a container. Joining one that was only created waits for
-    its start, and misses nothing of what it prints.
+    its start, and misses nothing of what it prints; `started` comes at once, before that.
     """
     AttachContainer: _grpc.StreamStreamMultiCallable[_control_pb2.StreamInput, _control_pb2.StreamOutput]
     ResizeContainer: _grpc.UnaryUnaryMultiCallable[_containers_pb2.ResizeContainerRequest, _containers_pb2.ResizeContainerResponse]
@@ -98,7 +98,7 @@ class ContainersAsyncStub(ContainersStub):
     """What happens on this node: kinds container, image, volume, network and daemon."""
     ExecInContainer: _aio.StreamStreamMultiCallable[_control_pb2.StreamInput, _control_pb2.StreamOutput]  # type: ignore[assignment]
     """As in Control, with `task` naming a container. Joining one that was only created waits for
-    its start, and misses nothing of what it prints.
+    its start, and misses nothing of what it prints; `started` comes at once, before that.
     """
     AttachContainer: _aio.StreamStreamMultiCallable[_control_pb2.StreamInput, _control_pb2.StreamOutput]  # type: ignore[assignment]
     ResizeContainer: _aio.UnaryUnaryMultiCallable[_containers_pb2.ResizeContainerRequest, _containers_pb2.ResizeContainerResponse]  # type: ignore[assignment]
@@ -241,7 +241,7 @@ class ContainersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.StreamOutput], _abc.AsyncIterator[_control_pb2.StreamOutput]]:
         """As in Control, with `task` naming a container. Joining one that was only created waits for
-        its start, and misses nothing of what it prints.
+        its start, and misses nothing of what it prints; `started` comes at once, before that.
         """
 
     @_abc_1.abstractmethod
