@@ -105,11 +105,6 @@ class Networking:
         else:
             routers.remove(self._config.encryption)
 
-    def is_untouched(self) -> bool:
-        """Whether the kernel has nothing of a swarm's networks, as after a reboot: then no
-        traffic is cut off by an agent that does not know yet what should be."""
-        return all(map(is_local, map(NetworkId, namespaces.names(self._config.networks))))
-
     def judge(self, asked: Preflight) -> tuple[str, ...]:
         """Why this node cannot have ports, or be in subnets."""
         return (

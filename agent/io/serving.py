@@ -122,10 +122,7 @@ class Service:
             metrics=self._metrics,
             log=self._log,
         )
-        running = {s.task_id: s.pid for s in strays if s.exit is None}
-        self._networking.start(known, running)
-        if not running and self._networking.is_untouched():
-            self._networking.connections.settled(running)
+        self._networking.start(known, {s.task_id: s.pid for s in strays if s.exit is None})
         self._assemble(tasks)
         self._log.info("agent.started", pid=os.getpid(), containers=len(strays))
         self._serve_metrics()
