@@ -88,6 +88,10 @@ class Content:
             self._index = changed
             self._rootfs.clear()
 
+    def hold(self) -> Hold:
+        """Protect what is taken until it is released."""
+        return Hold(self._held)
+
     @asynccontextmanager
     async def holding(self, *, keep: tuple[type[BaseException], ...] = ()) -> AsyncGenerator[Hold]:
         """Protect what the block takes. If it fails, what it brought is deleted again.

@@ -93,6 +93,16 @@ class Layers:
             finally:
                 await asyncio.shield(asyncio.to_thread(remove_tree, draft))
 
+    @property
+    def directory(self) -> Path:
+        """Where all of them are."""
+        return self._directory
+
+    async def adopt(self, mark: Mark, draft: Path) -> None:
+        """Keep a layer that somebody else has made at `draft`, and written to disk."""
+        async with self._locks.holding(mark.diff_id):
+            await self._keep(mark, draft)
+
     async def _keep(self, mark: Mark, draft: Path) -> None:
         """Give a layer its name. One that was here before can be packed here from now on."""
         home = self._directory / hex_of(mark.diff_id)

@@ -26,6 +26,7 @@ from agent.images.image import (
 )
 from agent.images.index import Index
 from agent.images.io import distribution, loading, saving, workers
+from agent.images.io.building import Building
 from agent.images.io.content import Content
 from agent.images.io.distribution import Distribution
 from agent.images.io.locks import Flights
@@ -109,6 +110,10 @@ class ImageStore:
         async with self._content.holding() as hold:
             yield Making(self._content, hold, now=self._clock())
         await self._content.discard(hold.digests)
+
+    def building(self) -> Building:
+        """What builds need."""
+        return Building(self._content)
 
     async def compare(self, asked: Collecting) -> tuple[Change, ...]:
         """What a directory that overlayfs wrote to changes of those below it."""
