@@ -166,13 +166,14 @@ def _check(run: RunConfig, check: Healthcheck) -> Applied:
     note = ""
     if before and before[0] != "NONE":
         note = f"Note: overriding previous HEALTHCHECK: [{' '.join(before)}]"
+    known = run.healthcheck or HealthConfig()
     made = HealthConfig(
         test=check.test,
-        interval=nanoseconds(check.interval_s),
-        timeout=nanoseconds(check.timeout_s),
-        start_period=nanoseconds(check.start_period_s),
-        start_interval=nanoseconds(check.start_interval_s),
-        retries=check.retries,
+        interval=nanoseconds(check.interval_s) or known.interval,
+        timeout=nanoseconds(check.timeout_s) or known.timeout,
+        start_period=nanoseconds(check.start_period_s) or known.start_period,
+        start_interval=nanoseconds(check.start_interval_s) or known.start_interval,
+        retries=check.retries or known.retries,
     )
     shown = " ".join(
         f'"{durations.shown(each)}"'
