@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from manager.control.targets import full_name
 from manager.networks.attaching import networks_of_version
-from manager.networks.subnets import room_in
 from manager.view import ClusterView
 from swarm.ids import NetworkId, NodeId, ServiceId
 from swarm.objects import Attachment, Network, Service, SpecVersion, Task
 from swarm.specs import EndpointMode, Port, Subnet
 from swarm.states import HealthState, NodeState, TaskState
+from swarm.subnets import room_in
 
 _COUNTED_BITS = 32
 

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from manager.applied import Applied
-from manager.networks.ranges import Range
 from manager.view import ClusterView
 from swarm.ids import NetworkId, ServiceId, TaskId
 from swarm.objects import Attachment, Network, Task, VirtualAddress
+from swarm.ranges import Range
 
 PLENTY = 1 << 62
 

@@ -15,11 +15,11 @@ from ipaddress import IPv6Network, ip_address, ip_network
 
 from msgspec import Struct, structs
 
-from manager.networks.subnets import Range, gateway_of, room_in
 from swarm.errors import Invalid, Refused
 from swarm.ids import ClusterId, NetworkId
 from swarm.objects import Cluster, Network, Node
 from swarm.specs import ClusterSpec, NetworkSpec, Subnet
+from swarm.subnets import Range, gateway_of, room_in
 
 FIRST_VNI = 4097
 LAST_VNI = (1 << 24) - 1

@@ -8,7 +8,6 @@ from msgspec import Struct, structs
 from manager import layout
 from manager.applied import Applied
 from manager.networks.numbers import free_number
-from manager.networks.subnets import gateway_of
 from manager.view import ClusterView
 from swarm.codec import pack
 from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
@@ -39,6 +38,7 @@ from swarm.specs import (
     UpdatePolicy,
 )
 from swarm.states import TaskState
+from swarm.subnets import gateway_of
 
 MEBI = 1 << 20
 

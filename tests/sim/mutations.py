@@ -20,7 +20,6 @@ from manager.freshness import Freshness
 from manager.liveness import Liveness
 from manager.networks import reaching
 from manager.networks.addresses import Addresses
-from manager.networks.ranges import Range
 from manager.orchestrator import (
     draft,
     job_slots,
@@ -37,6 +36,7 @@ from manager.orchestrator.attempts import Attempt, Phase
 from manager.scheduler import preempting, room
 from manager.store import Commit
 from manager.view import ClusterView
+from swarm.ranges import Range
 from swarm.states import TaskState
 from tests.sim import manager as leading
 

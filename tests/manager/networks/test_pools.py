@@ -15,11 +15,11 @@ from manager.networks.pools import (
     taken_by,
     unique_local,
 )
-from manager.networks.subnets import room_in
 from swarm.errors import Invalid, Refused
 from swarm.ids import ClusterId, NetworkId, NodeId
 from swarm.objects import Cluster, Network, Node, NodeDescription
 from swarm.specs import ClusterSpec, NetworkSpec, Subnet
+from swarm.subnets import room_in
 
 
 def cluster(*pools: str, bits: int = 24) -> Cluster:

@@ -9,8 +9,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
-from manager.networks.subnets import bounds, kept, room_in
 from swarm.specs import Subnet
+from swarm.subnets import bounds, kept, room_in
 
 
 class Range:

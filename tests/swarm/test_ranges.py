@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manager.networks.ranges import Range
+from swarm.ranges import Range
 from swarm.specs import Subnet
 
 

@@ -1,4 +1,4 @@
-"""Say which addresses of a subnet tasks and services may get.
+"""Say which addresses of a subnet containers and services may get.
 
 Those that stand for the subnet itself or for everybody in it, the gateway's, and those that were
 set aside are nobody's; all others within the range are to be given. What a spec may say of its
@@ -38,7 +38,7 @@ def gateway_of(each: Subnet) -> Address:
 
 
 def bounds(each: Subnet) -> tuple[int, int]:
-    """The first and the last address of the range that tasks get theirs from."""
+    """The first and the last address of the range that those are from."""
     chosen = ip_network(each.ip_range or each.subnet)
     return int(chosen.network_address), int(chosen.broadcast_address)
 
