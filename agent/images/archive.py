@@ -6,6 +6,7 @@ no manifest of its own, so one is made, always the same from the same content: n
 the same file agree on its digest.
 """
 
+from collections.abc import Iterable
 from posixpath import dirname, join, normpath
 
 import msgspec
@@ -162,7 +163,7 @@ def _from_layout(
     if not fitting:
         offered = ", ".join(sorted({str(entry.platform) for entry in entries}))
         raise Missing(f"archive: no image for {platform}", hint=f"it holds {offered}")
-    found = [_from_entry(contents, entry, platform) for entry in fitting]
+    found = _merged(_from_entry(contents, entry, platform) for entry in fitting)
     tags = {
         digest_of(_document(contents, item.config)): _canonical(
             item.repo_tags or (), where="manifest.json: RepoTags"
@@ -175,6 +176,16 @@ def _from_layout(
         )
         for image in found
     )
+
+
+def _merged(found: Iterable[Found]) -> list[Found]:
+    """Each image once: an index has an entry for each of its names."""
+    images: dict[str, Found] = {}
+    for image in found:
+        known = images.get(image.digest)
+        names = (*known.names, *image.names) if known else image.names
+        images[image.digest] = msgspec.structs.replace(image, names=tuple(dict.fromkeys(names)))
+    return list(images.values())
 
 
 def _from_entry(contents: Contents, entry: Descriptor, platform: Platform) -> Found:

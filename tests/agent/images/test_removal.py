@@ -159,7 +159,11 @@ letters = st.sampled_from("abcdef")
 
 
 @given(
-    st.lists(st.tuples(letters, st.lists(st.sampled_from(["x:1", "x:2", "y:1"]), max_size=2))),
+    st.lists(
+        st.tuples(
+            letters, st.lists(st.sampled_from(["x:1", "x:2", "y:1"]), max_size=2, unique=True)
+        )
+    ),
     st.dictionaries(letters, letters),
     st.sets(letters),
     letters,

@@ -32,6 +32,9 @@ class Faults:
     hold: asyncio.Event | None = None  # blobs wait for it in mid-body ...
     held: set[str] = field(default_factory=set)  # ... all, or only these digests
     silent: bool = False  # accept, and never answer
+    cut_uploads: list[int] = field(default_factory=list)  # each breaks one after so many bytes
+    forget_uploads: bool = False  # a broken upload cannot be continued
+    no_mounts: bool = False
 
 
 @dataclass
@@ -49,6 +52,11 @@ class FakeRegistry:
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     sent_bytes: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
+    forms: list[str] = field(default_factory=list)  # what token services were sent
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    homes: dict[str, set[str]] = field(default_factory=dict)  # digest -> who has it, if not all
+    mounts: list[tuple[str, str]] = field(default_factory=list)
+    received_bytes: int = 0
 
     def add_blob(self, content: bytes) -> dict[str, object]:
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
@@ -138,7 +146,26 @@ async def _converse(
         registry.requests.append((method, path, headers))
         if registry.faults.silent:
             await asyncio.Event().wait()
-        await _send(registry, writer, method, _answer(registry, method, path, headers))
+        body = await _receive(registry, reader, method, path, int(headers.get("content-length", 0)))
+        await _send(registry, writer, method, _answer(registry, method, path, headers, body))
+
+
+async def _receive(
+    registry: FakeRegistry, reader: asyncio.StreamReader, method: str, path: str, size: int
+) -> bytes:
+    """The body of a request; what was cut off has arrived up to there."""
+    limit = (
+        registry.faults.cut_uploads.pop(0)
+        if method == "PATCH" and registry.faults.cut_uploads
+        else size
+    )
+    body = await reader.readexactly(min(limit, size))
+    registry.received_bytes += len(body) if method == "PATCH" else 0
+    if limit < size:
+        if not registry.faults.forget_uploads:
+            registry.uploads[path] += body
+        raise ConnectionError("cut on request")
+    return body
 
 
 @dataclass
@@ -152,11 +179,14 @@ class Answer:
     digest: str = ""
 
 
-def _answer(registry: FakeRegistry, method: str, path: str, headers: dict[str, str]) -> Answer:
+def _answer(
+    registry: FakeRegistry, method: str, path: str, headers: dict[str, str], sent: bytes
+) -> Answer:
     if registry.faults.statuses:
         status, extra = registry.faults.statuses.pop(0)
         return Answer(status, _error("FAULT", "on request"), extra)
     if path.startswith("/token"):
+        registry.forms.append(sent.decode() or path)
         return _grant(registry, headers)
     if not _is_welcome(registry, headers):
         challenge = f'Basic realm="{registry.address}"'
@@ -165,10 +195,55 @@ def _answer(registry: FakeRegistry, method: str, path: str, headers: dict[str, s
             challenge = f'Bearer realm="{realm}",service="fake",scope="repository:x:pull,push"'
         body = _error("UNAUTHORIZED", "authentication required")
         return Answer(401, body, {"WWW-Authenticate": challenge})
+    if path == "/v2/":
+        return Answer(200, b"{}")
+    if "/blobs/uploads/" in path:
+        return _upload(registry, method, path, sent)
     repository, kind, name = path.removeprefix("/v2/").rsplit("/", 2)
+    if kind == "manifests" and method == "PUT":
+        registry.add_manifest(repository, name, sent, headers["content-type"])
+        return Answer(201)
     if kind == "manifests":
         return _manifest(registry, method, repository, name)
+    if repository not in registry.homes.get(name, {repository}):
+        return Answer(404, _error("BLOB_UNKNOWN", "blob unknown"))
     return _blob(registry, path, name, headers)
+
+
+def _upload(registry: FakeRegistry, method: str, path: str, sent: bytes) -> Answer:
+    """Uploads have no more than a number; their state is what has arrived."""
+    place, _, query = path.partition("?")
+    asked = dict(part.split("=", 1) for part in query.split("&") if part)
+    repository = place.removeprefix("/v2/").partition("/blobs/")[0]
+    if method == "POST":
+        digest = asked.get("mount", "").replace("%3A", ":")
+        origin = asked.get("from", "").replace("%2F", "/")
+        if digest in registry.blobs and not registry.faults.no_mounts:
+            registry.mounts.append((digest, origin))
+            registry.homes.setdefault(digest, set()).add(repository)
+            return Answer(201)
+        location = f"{place}{len(registry.requests)}"
+        registry.uploads[location] = b""
+        return Answer(202, headers={"Location": location})
+    if place not in registry.uploads:
+        return Answer(404, _error("BLOB_UPLOAD_UNKNOWN", "no such upload"))
+    if method == "DELETE":
+        del registry.uploads[place]
+        return Answer(204)
+    if method == "GET" and registry.faults.forget_uploads:
+        return Answer(404, _error("BLOB_UPLOAD_UNKNOWN", "forgotten"))
+    if method == "GET":
+        last = max(len(registry.uploads[place]) - 1, 0)
+        return Answer(204, headers={"Location": place, "Range": f"0-{last}"})
+    registry.uploads[place] += sent
+    if method == "PATCH":
+        return Answer(202, headers={"Location": place})
+    body, digest = registry.uploads.pop(place), asked["digest"].replace("%3A", ":")
+    if f"sha256:{hashlib.sha256(body).hexdigest()}" != digest:
+        return Answer(400, _error("DIGEST_INVALID", "provided digest did not match"))
+    registry.blobs[digest] = body
+    registry.homes.setdefault(digest, set()).add(repository)
+    return Answer(201)
 
 
 def _is_welcome(registry: FakeRegistry, headers: dict[str, str]) -> bool:
@@ -227,7 +302,8 @@ def _blob(registry: FakeRegistry, path: str, digest: str, headers: dict[str, str
 async def _send(
     registry: FakeRegistry, writer: asyncio.StreamWriter, method: str, answer: Answer
 ) -> None:
-    lines = [f"HTTP/1.1 {answer.status} Fake", f"Content-Length: {len(answer.body)}"]
+    lines = [f"HTTP/1.1 {answer.status} Fake"]
+    lines += [f"Content-Length: {len(answer.body)}"] if answer.status != 204 else []
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
     sent = b"" if method == "HEAD" else answer.body[: answer.limit]
