@@ -66,12 +66,12 @@ class Networking:
             self._encryption = EncryptionNamespace(
                 config.encryption, node_id=config.node_id, log=log, changed=described
             )
-        bridge = self._host.bridge(Path(config.run_root), mtu=_underlay_mtu(config))
+        self.bridge = self._host.bridge(Path(config.run_root), mtu=_underlay_mtu(config))
         self._networks = Networks(
             config.networks,
             node_id=config.node_id,
             host_side=self._host,
-            bridge=bridge,
+            bridge=self.bridge,
             names=self._names,
             encryption=self._encryption,
             pid_of=pid_of,
@@ -79,7 +79,7 @@ class Networking:
         self.connections = Connections(
             config.connections,
             networks=self._networks,
-            bridge=bridge,
+            bridge=self.bridge,
             table=table,
             observe=metrics.network_follow_seconds.observe,
             log=log,

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ import structlog
 from agent import preflight
 from agent.attachments import Connection
 from agent.config import Config
-from agent.events import Event, Exited
+from agent.events import Event
 from agent.exposition import Exposed
 from agent.images.io.store import ImageStore
 from agent.images.removal import Use
@@ -44,11 +43,12 @@ from agent.io.purging import delete_all, standing
 from agent.io.sampling import Sampled, Sampling
 from agent.io.scraping import Containers
 from agent.io.supply import Supply, vouched
-from agent.io.volume_users import needed_by, volume_users
+from agent.io.volume_users import merged, needed_by, volume_users
 from agent.io.volumes import Volumes
 from agent.io.volumes_service import VolumesService
 from agent.metrics import Metrics
 from agent.session import Session
+from agent.standalone.io.assembly import Standalone, World, exit_of
 from agent.tasks import Stray, Tasks
 from agent.templates import task_name
 from runtime import outcome
@@ -56,7 +56,7 @@ from runtime.cgroups.stats import Stats
 from runtime.io.client import Runtime
 from runtime.io.hierarchies import host_layout
 from runtime.io.usage import read_networks, read_stats
-from swarm.api.v1 import images_pb2_grpc, volumes_pb2_grpc
+from swarm.api.v1 import containers_pb2_grpc, images_pb2_grpc, volumes_pb2_grpc
 from swarm.dispatch import (
     CallBack,
     CallOff,
@@ -111,13 +111,14 @@ class Service:
         volumes.clean(config.volumes)
         await self._runtime.connect()
         known = remembered(config.connections)
-        strays = [await self._stray(each, known) for each in await self._runtime.adopt()]
-        tasks = Tasks(strays)
+        adopted = {each.container_id: each for each in await self._runtime.adopt()}
+        strays = [await self._stray(each, known) for each in adopted.values()]
+        tasks = Tasks(each for each in strays if not Standalone.is_ours(each.task_id))
         self._networking = Networking(
             config,
             tasks.assignments.topology,
             spawn=self.crew.spawn,
-            pid_of=partial(_pid_of, tasks),
+            pid_of=lambda task_id: _pid_of(tasks, task_id) or self._standalone.pid_of(task_id),
             described=self._describe_soon,
             metrics=self._metrics,
             log=self._log,
@@ -126,6 +127,7 @@ class Service:
         self._assemble(tasks)
         self._log.info("agent.started", pid=os.getpid(), containers=len(strays))
         self._serve_metrics()
+        await self._standalone.open(adopted)
         await self._serve_node()
         self.crew.spawn(self._watch_exits())
         self.crew.spawn(self._watch_healths())
@@ -153,6 +155,7 @@ class Service:
         """Stop everything but the containers."""
         if self._describing is not None:
             self._describing.cancel()
+        self._standalone.close()
         await self.agent.close()
         await self._networking.close()
         await self.crew.close()
@@ -167,11 +170,14 @@ class Service:
         self._contents = Contents(config.contents, lambda: tasks.assignments.contents)
         self._volumes = Volumes(
             config.volumes,
-            users=lambda: volume_users(
-                tasks,
-                host.node(config).host,
-                volumes=config.volumes,
-                containers=Path(config.run_root) / "containers",
+            users=lambda: merged(
+                volume_users(
+                    tasks,
+                    host.node(config).host,
+                    volumes=config.volumes,
+                    containers=Path(config.run_root) / "containers",
+                ),
+                self._standalone.volume_users(),
             ),
             changed=self._describe_soon,
         )
@@ -189,6 +195,22 @@ class Service:
             spawn=spawn,
             metrics=self._metrics,
             log=log,
+        )
+        self._standalone = Standalone(
+            World(
+                config=config,
+                tasks=tasks,
+                runtime=self._runtime,
+                images=self._supply,
+                volumes=self._volumes,
+                connections=self._networking.connections,
+                bridge=self._networking.bridge,
+                node=lambda: host.node(config),
+                image_id=self._executor.image_id,
+                spawn=spawn,
+                metrics=self._metrics,
+                log=log,
+            )
         )
         self._publisher = Publisher(
             containers=str(config.containers), is_over=self._is_over, spawn=spawn, log=log
@@ -260,6 +282,7 @@ class Service:
         )
         images_pb2_grpc.add_ImagesServicer_to_server(service, self._server)
         volumes_pb2_grpc.add_VolumesServicer_to_server(VolumesService(self._volumes), self._server)
+        containers_pb2_grpc.add_ContainersServicer_to_server(self._standalone.service, self._server)
         with contextlib.suppress(FileNotFoundError):
             self._config.socket.unlink()
         before = os.umask(0o177)
@@ -272,6 +295,7 @@ class Service:
     def _changed(self, task_id: TaskId) -> None:
         """Something happened to a task; what it was given ends with it."""
         self._publisher.changed(task_id)
+        self._standalone.changed(task_id)
         if self._is_over(task_id):
             self._release(task_id)
 
@@ -308,7 +332,10 @@ class Service:
 
     async def _watch_exits(self) -> None:
         async for exited in self._runtime.exits():
-            self.agent.tell(TaskId(exited.container_id), _exit(exited))
+            if Standalone.is_ours(exited.container_id):
+                self._standalone.exited(exited.container_id, exit_of(exited))
+            else:
+                self.agent.tell(TaskId(exited.container_id), exit_of(exited))
 
     def _left(self, link: Link) -> None:
         self._publisher.left(link)
@@ -316,7 +343,10 @@ class Service:
 
     async def _watch_healths(self) -> None:
         async for task_id, examined in self._examining.changes():
-            self.agent.tell(task_id, examined)
+            if Standalone.is_ours(task_id):
+                self._standalone.examined(task_id, examined)
+            else:
+                self.agent.tell(task_id, examined)
 
     async def _stray(
         self, state: outcome.ContainerState, known: Mapping[TaskId, Connection]
@@ -326,7 +356,7 @@ class Service:
             task_id=task_id,
             pid=state.pid,
             started_at=state.started_at,
-            exit=_exit(state.exited) if state.exited else None,
+            exit=exit_of(state.exited) if state.exited else None,
             examined=await self._examining.stands(task_id),
             ports=known[task_id].ports if task_id in known else (),
         )
@@ -365,7 +395,7 @@ class Service:
         )
 
     async def _image_uses(self) -> tuple[Use, ...]:
-        """The images of tasks that run or are about to."""
+        """The images of tasks that run or are about to, and of all other containers."""
         tasks, found = self.agent.tasks, list[Use]()
         for task_id, life in tasks.lives.items():
             if life.state.is_terminal:
@@ -376,7 +406,7 @@ class Service:
                     image_id = (await self._supply.local(wanted.spec.container.image)).id
             if image_id:
                 found.append(Use(image_id=image_id, container=task_id))
-        return tuple(found)
+        return (*found, *self._standalone.image_uses())
 
     def _require(self, task_id: TaskId) -> None:
         """Refuse to touch containers of tasks that nobody assigned to us, or that ended."""
@@ -456,12 +486,3 @@ def _make_directories(config: Config) -> None:
         raise Refused(
             f"{err.filename} cannot be made: {err.strerror}", hint="look at the data root"
         ) from err
-
-
-def _exit(exited: outcome.Exited) -> Exited:
-    return Exited(
-        exit_code=exited.exit_code,
-        oom_killed=exited.oom_killed,
-        message=exited.message,
-        finished_at=exited.finished_at or time.time(),
-    )

@@ -5,7 +5,7 @@ container whose task nobody has told us about, its own description is asked.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from agent.assignments import Wanted
@@ -34,6 +34,13 @@ def bound_by(
         for name in _bound(containers / each / "spec.json", volumes):
             found[name] = (*found.get(name, ()), each)
     return found
+
+
+def merged(
+    some: Mapping[str, tuple[str, ...]], others: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The users of volumes, told by two who know different ones."""
+    return {name: some.get(name, ()) + others.get(name, ()) for name in some.keys() | others}
 
 
 def needed_by(wanted: Wanted, host: Host) -> frozenset[str]:

@@ -77,6 +77,7 @@ def _container(spec: ContainerSpec) -> Iterator[Problem]:
     for each in spec.env:
         if not each or each.startswith("="):
             yield "", f"invalid environment variable: {each!r}"
+    hosts = tuple(each for each in spec.hosts if not each.endswith(f":{HOST_GATEWAY}"))
     judged = replace(
         spec, hosts=hosts, env=tuple(each for each in env.values() if not each.startswith("="))
     )

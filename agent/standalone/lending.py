@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from swarm.objects import Attachment
 
-
 HOST_GATEWAY = "host-gateway"
 """What somebody writes for the node's address where `hosts` want one."""
 

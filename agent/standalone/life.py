@@ -119,6 +119,11 @@ class Life(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.state in _UP or self.state is ContainerState.RESTARTING
 
     @property
+    def is_busy(self) -> bool:
+        """Whether something of the node is or may be in use by it."""
+        return self.is_active or self.work is not Work.NONE
+
+    @property
     def is_paused(self) -> bool:
         """Whether all its processes stand still."""
         return self.state is ContainerState.PAUSED

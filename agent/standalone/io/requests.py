@@ -130,10 +130,11 @@ class Requests:
 
     def _check_sources(self, record: Record) -> None:
         for each in making.placed(record, self._node(), own=self._storage.own(record.id)):
-            needs = each.needs
-            if isinstance(needs, placing.Source) and not needs.create:
-                if not Path(needs.path).exists():
-                    raise Invalid(placing.absent(needs))
+            match each.needs:
+                case placing.Source(path=path, create=False) if not Path(path).exists():
+                    raise Invalid(placing.absent(each.needs))
+                case _:
+                    pass
 
     async def _make_volumes(self, record: Record) -> None:
         """Volumes are there with their containers, not only once those run."""
@@ -250,7 +251,8 @@ class Requests:
         if restart is not None:
             if spec.auto_remove and restart.condition is not Restarting.NO:
                 raise Invalid(
-                    "Restart policy cannot be updated because AutoRemove is enabled for the container"
+                    "Restart policy cannot be updated because AutoRemove is enabled for the "
+                    "container"
                 )
             checking.check_restart(changed.restart, auto_remove=spec.auto_remove)
         await to_its_end(self._lives.change(record.id, changed))

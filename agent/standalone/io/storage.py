@@ -37,7 +37,7 @@ class Storage:
         """Every container that is here, the oldest first; what is half made or removed goes."""
         self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         found: list[Record] = []
-        for home in sorted(self._directory.iterdir()):
+        for home in sorted(each for each in self._directory.iterdir() if each.is_dir()):
             if home.name.startswith("."):
                 host.remove_tree(str(home))
                 continue
@@ -114,10 +114,9 @@ def _write(path: Path, text: bytes, *, lasts: bool = False) -> None:
     """A crash leaves what was there or what is new."""
     temporary = path.with_name(f".{path.name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(text)
         if lasts:
+            file.flush()
             os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
     temporary.replace(path)

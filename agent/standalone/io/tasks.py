@@ -26,14 +26,83 @@ from swarm.states import TaskState
 _SWARM = "com.docker.swarm"
 
 
+class Runtime(Protocol):
+    """What signals containers."""
+
+    async def kill(self, container_id: str, signal: int) -> None:
+        """Send a signal to process 1; raises `Missing`."""
+        ...
+
+
 class TaskContainers:
     """The containers of this node's tasks. `image_id` tells which image one was made from."""
 
-    def __init__(self, config: Config, tasks: Tasks, *, image_id: Callable[[TaskId], str]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        tasks: Tasks,
+        *,
+        runtime: Runtime,
+        image_id: Callable[[TaskId], str],
+    ) -> None:
         self._config = config
         self._tasks = tasks
+        self._runtime = runtime
         self._image_id = image_id
         self._ids: dict[TaskId, str] = {}
+        self._ends: dict[TaskId, asyncio.Event] = {}
+
+    def changed(self, task_id: TaskId) -> None:
+        """Something happened to a task."""
+        if task_id in self._ends and self._is_over(task_id):
+            self._ends.pop(task_id).set()
+
+    async def end(self, task_id: TaskId) -> int:
+        """Wait until the container of a task does not run; its exit code."""
+        if not self._is_over(task_id):
+            await self._ends.setdefault(task_id, asyncio.Event()).wait()
+        life = self._tasks.lives.get(task_id)
+        return life.seen.exit_code if life is not None else 0
+
+    async def kill(self, found: Found, signal: int) -> None:
+        """Send a signal; with SIGKILL until it has ended."""
+        if not found.is_running:
+            raise Refused(f"container {found.id} is not running")
+        await self._runtime.kill(found.runtime_id, signal)
+        if signal == SIGKILL:
+            await self.end(found.task_id)
+
+    async def stop(self, found: Found, *, signal: str, grace_s: float | None) -> bool:
+        """Have it end, whereupon its service has another one made; whether it ran."""
+        known = self.of(found.task_id)
+        if not found.is_running or known is None:
+            return False
+        spec = known[0].spec.container
+        number = signal_number(signal or spec.stop_signal or DEFAULT_STOP_SIGNAL)
+        grace_s = spec.stop_grace_s if grace_s is None else grace_s
+        try:
+            await self._runtime.kill(found.runtime_id, number)
+            await asyncio.wait_for(self.end(found.task_id), grace_s if grace_s >= 0 else None)
+        except TimeoutError:
+            await self.kill(found, int(SIGKILL))
+        except Missing:
+            await self.end(found.task_id)  # its exit is on its way
+        return True
+
+    async def remove(self, found: Found, *, force: bool) -> None:
+        """End it: the rest is its managers' to remove, when they have seen how it ended."""
+        if not found.is_running:
+            return
+        if not force:
+            raise Refused(
+                f'cannot remove container "{found.name}": container is running: stop the '
+                "container before removing or force remove"
+            )
+        await self.kill(found, int(SIGKILL))
+
+    def _is_over(self, task_id: TaskId) -> bool:
+        life = self._tasks.lives.get(task_id)
+        return life is None or life.state.is_terminal
 
     def found(self) -> Mapping[str, Found]:
         """Those that are here, by the ids under which they are shown."""

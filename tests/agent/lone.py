@@ -1,0 +1,69 @@
+"""A node that is in no swarm, and containers of its own."""
+
+import contextlib
+from collections.abc import Iterator
+
+import grpc
+
+from swarm.api.v1 import containers_pb2 as pb
+from swarm.api.v1 import containers_pb2_grpc
+from swarm.codec import to_message
+from swarm.specs import ContainerSpec
+from swarm.standalone import StandaloneSpec
+from tests.agent.node import TestNode, wait_for
+
+IMAGE = "busybox:test"
+
+
+class LoneNode(TestNode):
+    """The processes of a node without a swarm, and what one may ask of its containers."""
+
+    def __init__(self, **options: str) -> None:
+        super().__init__("", **options)
+        self.configure(node_id="", managers=[])
+
+    def containers(self) -> containers_pb2_grpc.ContainersStub:
+        socket = self.run_root / "agent.sock"
+        wait_for("the agent serves containers", socket.exists)
+        self._calls = grpc.insecure_channel(f"unix:{socket}")
+        grpc.channel_ready_future(self._calls).result(10)
+        return containers_pb2_grpc.ContainersStub(self._calls)
+
+    def start(self) -> containers_pb2_grpc.ContainersStub:
+        self.start_launcher()
+        self.start_agent()
+        self.load(IMAGE)
+        return self.containers()
+
+    def restart_agent(self, number: int) -> containers_pb2_grpc.ContainersStub:
+        self.stop_agent(number)
+        (self.run_root / "agent.sock").unlink(missing_ok=True)
+        self.start_agent()
+        return self.containers()
+
+
+def spec(*args: str, mode: str = "none", image: str = IMAGE, **fields: object) -> StandaloneSpec:
+    """A container that runs `args`; what belongs to `container` goes there."""
+    inner = {k: fields.pop(k) for k in tuple(fields) if k in ContainerSpec.__struct_fields__}
+    container = ContainerSpec(image=image, args=args, **inner)  # type: ignore[arg-type]
+    return StandaloneSpec(container=container, network_mode=mode, **fields)  # type: ignore[arg-type]
+
+
+def create(calls: containers_pb2_grpc.ContainersStub, *args: str, **fields: object) -> str:
+    request = pb.CreateContainerRequest(spec=to_message(spec(*args, **fields)))  # type: ignore[arg-type]
+    return calls.CreateContainer(request, timeout=20).id
+
+
+def run(calls: containers_pb2_grpc.ContainersStub, *args: str, **fields: object) -> str:
+    container = create(calls, *args, **fields)
+    calls.StartContainer(pb.StartContainerRequest(container=container), timeout=20)
+    return container
+
+
+@contextlib.contextmanager
+def lone_node(**options: str) -> Iterator[LoneNode]:
+    found = LoneNode(**options)
+    try:
+        yield found
+    finally:
+        found.close()
