@@ -81,14 +81,9 @@ class Supervisor:
         self._children[part.name] = child
         self._gone[part.name] = asyncio.Event()
         self._supervision.started(part.name, child.pid, now=time.monotonic())
-        write_children(
-            self._record,
-            [
-                each.pid
-                for name, each in self._children.items()
-                if not self._parts[name].outlives_us
-            ],
-        )
+        # One that is being stopped is no part any more, and still has to end before its successor.
+        ends = (name for name in self._children if not _outlives_us(self._parts.get(name)))
+        write_children(self._record, [self._children[name].pid for name in ends])
         _watch(child.pid, lambda: self._exited(part.name, child))
         self._log.info("part.started", name=part.name, pid=child.pid)
 
@@ -109,6 +104,10 @@ class Supervisor:
         if deadline is not None:
             delay = max(0.0, deadline - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay, self._start_due)
+
+
+def _outlives_us(part: Part | None) -> bool:
+    return part is not None and part.outlives_us
 
 
 def _watch(pid: int, exited: Callable[[], None]) -> None:

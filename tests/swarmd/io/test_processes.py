@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import signal
 import time
@@ -93,5 +94,31 @@ def test_a_part_gets_its_descriptors_under_the_same_numbers_at_every_start(tmp_p
             await supervisor.stop_all()
             os.close(reader)
             os.close(writer)
+
+    asyncio.run(story())
+
+
+def test_a_part_is_started_while_another_one_is_being_stopped(tmp_path: Path) -> None:
+    """A client of Docker's knocks while the agent is started anew; both are written down."""
+    record, ready = tmp_path / "children.json", tmp_path / "ready"
+    script = f"trap 'sleep 0.2; exit 0' TERM; touch {ready}; while :; do sleep 0.01; done"
+
+    async def story() -> None:
+        supervisor = Supervisor(LOG, record=record)
+        try:
+            supervisor.want(sleeper("slow", script))
+            slow = supervisor.lives["slow"].pid
+            while not ready.exists():
+                await asyncio.sleep(0.005)
+            stopping = asyncio.ensure_future(supervisor.stop("slow"))
+            await asyncio.sleep(0)
+
+            supervisor.want(sleeper("quick"))
+
+            pids = {each["pid"] for each in json.loads(record.read_bytes())}
+            assert pids == {slow, supervisor.lives["quick"].pid}
+            await stopping
+        finally:
+            await supervisor.stop_all()
 
     asyncio.run(story())
