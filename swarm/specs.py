@@ -594,6 +594,18 @@ class NodeSpec(Struct, frozen=True, kw_only=True):
     name: str = ""
 
 
+class Consensus(Struct, frozen=True, kw_only=True):
+    """What Docker's clients may say of how managers agree, and of the CA; kept for those who ask.
+
+    etcd goes by its own; `root_rotations` is a counter that clients choose.
+    """
+
+    snapshot_interval: int = 5_000
+    kept_snapshots: int = 0
+    slow_follower_entries: int = 5_000
+    root_rotations: int = 0
+
+
 class ClusterSpec(Struct, frozen=True, kw_only=True):
     """The swarm's own settings; a node is lost after three silent heartbeats.
 
@@ -609,3 +621,4 @@ class ClusterSpec(Struct, frozen=True, kw_only=True):
     subnet_bits: int = 24
     data_path_port: int = 4789
     labels: dict[str, str] = field(default_factory=dict[str, str])
+    consensus: Consensus = Consensus()

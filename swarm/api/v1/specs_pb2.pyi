@@ -1800,6 +1800,7 @@ class ClusterSpec(_message.Message):
     SUBNET_BITS_FIELD_NUMBER: _builtins.int
     DATA_PATH_PORT_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    CONSENSUS_FIELD_NUMBER: _builtins.int
     cert_expiry_s: _builtins.float
     heartbeat_s: _builtins.float
     task_history_limit: _builtins.int
@@ -1816,6 +1817,8 @@ class ClusterSpec(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def consensus(self) -> Global___Consensus: ...
     def __init__(
         self,
         *,
@@ -1828,11 +1831,45 @@ class ClusterSpec(_message.Message):
         subnet_bits: _builtins.int = ...,
         data_path_port: _builtins.int = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        consensus: Global___Consensus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consensus", b"consensus"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_pools", b"address_pools", "cert_expiry_s", b"cert_expiry_s", "data_path_port", b"data_path_port", "heartbeat_s", b"heartbeat_s", "labels", b"labels", "prometheus_url", b"prometheus_url", "rebalance_on_join", b"rebalance_on_join", "subnet_bits", b"subnet_bits", "task_history_limit", b"task_history_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_pools", b"address_pools", "cert_expiry_s", b"cert_expiry_s", "consensus", b"consensus", "data_path_port", b"data_path_port", "heartbeat_s", b"heartbeat_s", "labels", b"labels", "prometheus_url", b"prometheus_url", "rebalance_on_join", b"rebalance_on_join", "subnet_bits", b"subnet_bits", "task_history_limit", b"task_history_limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClusterSpec: _TypeAlias = ClusterSpec  # noqa: Y015
+
+@_typing.final
+class Consensus(_message.Message):
+    """What Docker's clients may say of how managers agree, and of the CA. It is kept for those who
+    ask: etcd goes by its own, and rotating the root is refused.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOT_INTERVAL_FIELD_NUMBER: _builtins.int
+    KEPT_SNAPSHOTS_FIELD_NUMBER: _builtins.int
+    SLOW_FOLLOWER_ENTRIES_FIELD_NUMBER: _builtins.int
+    ROOT_ROTATIONS_FIELD_NUMBER: _builtins.int
+    snapshot_interval: _builtins.int
+    kept_snapshots: _builtins.int
+    slow_follower_entries: _builtins.int
+    root_rotations: _builtins.int
+    """a counter that its clients choose"""
+    def __init__(
+        self,
+        *,
+        snapshot_interval: _builtins.int = ...,
+        kept_snapshots: _builtins.int = ...,
+        slow_follower_entries: _builtins.int = ...,
+        root_rotations: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_snapshots", b"kept_snapshots", "root_rotations", b"root_rotations", "slow_follower_entries", b"slow_follower_entries", "snapshot_interval", b"snapshot_interval"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Consensus: _TypeAlias = Consensus  # noqa: Y015
