@@ -1,10 +1,15 @@
 """A node that is in no swarm, and containers of its own."""
 
+import asyncio
 import contextlib
+import os
+import shutil
+import signal
 from collections.abc import Iterator
 
 import grpc
 
+from runtime.io.client import Runtime
 from swarm.api.v1 import containers_pb2 as pb
 from swarm.api.v1 import containers_pb2_grpc
 from swarm.codec import to_message
@@ -34,6 +39,28 @@ class LoneNode(TestNode):
         self.start_agent()
         self.load(IMAGE)
         return self.containers()
+
+    def signal(self, pid: int, number: int = signal.SIGKILL) -> None:
+        """Signal a process of a container, from outside of it."""
+        os.kill(pid, number)
+
+    def close(self) -> None:
+        """Remove everything; a purge would keep containers that are no tasks."""
+        if self.agent is not None:
+            self.stop_agent(signal.SIGKILL)
+        try:
+            asyncio.run(self._delete_all())
+            shutil.rmtree(self.data_root / "agent/standalone", ignore_errors=True)
+        finally:
+            super().close()
+
+    async def _delete_all(self) -> None:
+        runtime = Runtime(run_root=self.run_root, launcher_socket=self.run_root / "launcher.sock")
+        try:
+            for each in await runtime.adopt():
+                await runtime.delete(each.container_id)
+        finally:
+            await runtime.close()
 
     def restart_agent(self, number: int) -> containers_pb2_grpc.ContainersStub:
         self.stop_agent(number)
