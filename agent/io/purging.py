@@ -51,9 +51,8 @@ async def purge(config: Config, log: structlog.stdlib.BoundLogger) -> None:
 
 def standing(config: Config) -> frozenset[TaskId]:
     """The containers that are no tasks, whether they run or not."""
-    if not config.standalone.is_dir():
-        return frozenset()
-    return frozenset(TaskId(each.name) for each in config.standalone.iterdir())
+    found = config.standalone.iterdir() if config.standalone.is_dir() else ()
+    return frozenset(TaskId(each.name) for each in found if each.is_dir())
 
 
 async def delete_all(

@@ -60,6 +60,7 @@ class Host:
         self._link = f"{lan.prefix}v{number}"
         self.base.mkdir()
         self._daemon: subprocess.Popen[bytes] | None = None
+        self._asking: list[subprocess.Popen[bytes]] = []
 
     @property
     def url(self) -> str:
@@ -118,6 +119,15 @@ class Host:
             )
         return result
 
+    def ctl_later(self, *args: str) -> None:
+        """Run swarmctl, and do not wait for its answer."""
+        self._asking.append(
+            subprocess.Popen(
+                [str(BIN / "swarmctl"), "-H", self.url, *args],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+        )  # fmt: skip
+
     def json(self, *args: str) -> Any:
         """The parsed answer of an `inspect` or of a listing in JSON lines."""
         text = self.ctl(*args).stdout
@@ -169,8 +179,8 @@ class Host:
                 for pid in _read(procs).split():
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(int(pid), signal.SIGKILL)
-        if self._daemon is not None:
-            self._daemon.wait()
+        for each in (*self._asking, *((self._daemon,) if self._daemon is not None else ())):
+            each.wait()
 
     def wipe(self) -> None:
         """Take away what a reboot takes away of networks."""
@@ -262,6 +272,7 @@ class Lan:
             with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
                 host.stop()
             host.kill_everything()
+            host.wipe()
             remove_cgroups(host.cgroup_parent)
         if self._registry is not None:
             self._registry.kill()
