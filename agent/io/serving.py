@@ -168,17 +168,19 @@ class Service:
     def _assemble(self, tasks: Tasks) -> None:
         config, log, spawn = self._config, self._log, self.crew.spawn
         self._contents = Contents(config.contents, lambda: tasks.assignments.contents)
+
+        def needed() -> dict[str, tuple[str, ...]]:
+            return volume_users(
+                tasks,
+                host.node(config).host,
+                volumes=config.volumes,
+                containers=Path(config.run_root) / "containers",
+            )
+
         self._volumes = Volumes(
             config.volumes,
-            users=lambda: merged(
-                volume_users(
-                    tasks,
-                    host.node(config).host,
-                    volumes=config.volumes,
-                    containers=Path(config.run_root) / "containers",
-                ),
-                self._standalone.volume_users(),
-            ),
+            users=lambda: merged(needed(), self._standalone.volume_users()),
+            needed=lambda: needed().keys() | self._standalone.volumes_mounted(),
             changed=self._describe_soon,
         )
         self._executor = Executor(

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.mounting import Bind, FileSystem, Mounting, mounting
+from agent.standalone.naming import ID_LENGTH, SHORT_ID
 from agent.volumes import Placed, Source, Volume, absent, volume_path
 from runtime import constants as k
 from runtime.io import kernel
@@ -39,13 +40,23 @@ class Description(Struct, frozen=True, kw_only=True):
 
 
 class Volumes:
-    """The volumes below `directory`. `changed` is told when there are others than before."""
+    """The volumes below `directory`. `changed` is told when there are others than before.
+
+    `users` says who keeps each volume from being removed, and `needed` which ones are to be
+    mounted now: those that have users, unless somebody knows better.
+    """
 
     def __init__(
-        self, directory: Path, *, users: Callable[[], Users], changed: Callable[[], None]
+        self,
+        directory: Path,
+        *,
+        users: Callable[[], Users],
+        changed: Callable[[], None],
+        needed: Callable[[], Collection[str]] | None = None,
     ) -> None:
         self._directory = directory
         self._users = users
+        self._needed = needed or users
         self._changed = changed
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -113,7 +124,7 @@ class Volumes:
             self.describe(name)
             if users := self._users().get(name):
                 raise Refused(
-                    f"volume is in use: {name} is used by task {', '.join(users)}",
+                    f"volume is in use: {name} is used by {_named(users)}",
                     hint="remove what uses it, or wait until it has ended",
                 )
             await asyncio.to_thread(self._unmount, name)
@@ -132,7 +143,7 @@ class Volumes:
         for name in sorted(self._mounted()):
             if wanted is None or name in wanted:
                 async with self._lock(name):
-                    if name not in self._users():
+                    if name not in self._needed():
                         await asyncio.to_thread(self._unmount, name)
 
     async def _provide(self, volume: Volume) -> None:
@@ -184,6 +195,14 @@ def names(directory: Path) -> tuple[str, ...]:
     except FileNotFoundError:
         return ()
     return tuple(sorted(found))
+
+
+def _named(users: Iterable[str]) -> str:
+    """Tasks have names, and containers ids with many digits."""
+    tasks = [each for each in users if len(each) != ID_LENGTH or "." in each]
+    others = [each[:SHORT_ID] for each in users if each not in tasks]
+    words = [f"task {', '.join(tasks)}"] if tasks else []
+    return " and ".join([*words, f"container {', '.join(others)}"] if others else words)
 
 
 def clean(directory: Path) -> None:

@@ -6,7 +6,7 @@ was given back comes again as late as can be.
 """
 
 from collections.abc import Collection, Iterable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from swarm.errors import Invalid, Refused, Unavailable
 from swarm.ids import TaskId
@@ -39,12 +39,19 @@ class Addresses:
         if holder in self._held:
             return self._held[holder]
         wanted = self._wanted(asked)
+        had = self._had.get(holder, ())
         given: list[tuple[Range, int]] = []
-        for place, each in enumerate(self._ranges):
-            had = self._had.get(holder, ())
-            before = each.number(had[place]) if place < len(had) else None
-            number = wanted.get(place)
-            given.append((each, self._chosen(each, before, avoided) if number is None else number))
+        try:
+            for place, each in enumerate(self._ranges):
+                before = each.number(had[place]) if place < len(had) else None
+                number = wanted[place] if place in wanted else _chosen(each, before, avoided)
+                if number is None:
+                    raise self._exhausted(each)
+                given.append((each, number))
+        except Unavailable:
+            for each, number in given:
+                each.give_back(number)
+            raise
         for each, number in given:
             each.hold(number)
         self._held[holder] = tuple(each.text(number) for each, number in given)
@@ -99,29 +106,30 @@ class Addresses:
             found[place] = number
         return found
 
-    def _chosen(self, each: Range, before: int | None, avoided: Collection[str]) -> int:
-        if before is not None and before not in each.held and each.text(before) not in avoided:
-            return before
-        aside: list[int] = []
+    def _exhausted(self, each: Range) -> Unavailable:
+        version, text = 6 if ":" in each.subnet.subnet else 4, each.subnet.subnet
+        return Unavailable(
+            f"no available IPv{version} addresses on this network's address pools: "
+            f"{self._name} ({each.subnet.ip_range or text})",
+            hint="remove containers from it, or make a larger one",
+        )
+
+
+def _chosen(each: Range, before: int | None, avoided: Collection[str]) -> int | None:
+    """What somebody had before, or the next; what is `avoided` only where there is nothing else."""
+    if before is not None and before not in each.held and each.text(before) not in avoided:
+        return before
+    aside: list[int] = []
+    number = each.give()
+    while number is not None and each.text(number) in avoided:
+        aside.append(number)
         number = each.give()
-        while number is not None and each.text(number) in avoided:
-            aside.append(number)
-            number = each.give()
-        if number is None and aside:
-            number = aside.pop(0)
-        for other in aside:
-            each.give_back(other)
-        if number is None:
-            raise Unavailable(
-                f"no available IPv{6 if ':' in each.subnet.subnet else 4} addresses on this "
-                f"network's address pools: {self._name} ({each.subnet.subnet})",
-                hint="remove containers from it, or make a larger one",
-            )
-        return number
+    if number is None and aside:
+        number = aside.pop(0)
+    for other in aside:
+        each.give_back(other)
+    return number
 
 
 def _is_in(text: str, found: Range) -> bool:
-    number = found.number(text)
-    if number is None:
-        return False
-    return ip_address(text) in found.network
+    return found.number(text) is not None and ip_address(text) in ip_network(found.subnet.subnet)

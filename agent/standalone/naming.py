@@ -16,11 +16,11 @@ from random import Random
 from swarm.errors import Invalid, Missing, Refused
 
 ID_LENGTH = 64
+SHORT_ID = 12
 TRIES = 5
 RULE = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_ID = re.compile(r"[0-9a-f]{64}")
 
 _ADJECTIVES = (
     "able airy ample awake balmy bold brave breezy bright brisk broad busy calm candid careful "
@@ -49,7 +49,7 @@ def make_id(random: Random, taken: Container[str] = ()) -> str:
     """64 hexadecimal digits; the first twelve are no number, since a host may be called so."""
     while True:
         found = f"{random.getrandbits(4 * ID_LENGTH):0{ID_LENGTH}x}"
-        if found not in taken and not found[:12].isdecimal():
+        if found not in taken and not found[:SHORT_ID].isdecimal():
             return found
 
 

@@ -57,7 +57,9 @@ def check(spec: NetworkSpec, known: Iterable[str]) -> tuple[str, ...]:
     if spec.name in (*BUILT_IN, "default"):
         raise Refused(f"operation is not permitted on predefined {spec.name} network")
     if not spec.name.strip() or not spec.name.isprintable() or len(spec.name) > LONGEST_NAME:
-        raise Invalid(f"network name {spec.name!r} must be 1 to {LONGEST_NAME} printable characters")
+        raise Invalid(
+            f"network name {spec.name!r} must be 1 to {LONGEST_NAME} printable characters"
+        )
     if spec.name in known:
         raise Refused(f"network with name {spec.name} already exists")
     if spec.driver is not NetworkDriver.BRIDGE:

@@ -204,6 +204,7 @@ class Performing:
         self._metrics.start_failures.inc()
         await self._give_back(record)
         self._tell(record, StartFailed(reason=reason.message, exit_code=code), reason)
+        await self._unmount(record)
 
     async def _started(self, record: Record) -> outcome.Started:
         own, node = self._storage.own(record.id), self._node()
@@ -259,17 +260,24 @@ class Performing:
     async def _release(self, record: Record) -> None:
         await self._give_back(record)
         self._tell(record, Released())
+        await self._unmount(record)
 
     async def _give_back(self, record: Record) -> None:
         """What cannot be taken back is taken back by the next agent, or by nobody."""
         try:
             await self._attaching.release(record.id)
-            if names := making.volume_names(record):
-                await self._volumes.release(names)
         except SwarmError as err:
             self._log.warning("container.not_released", container_id=record.id, reason=err.message)
         except Exception:
             self._log.exception("container.release_crashed", container_id=record.id)
+
+    async def _unmount(self, record: Record) -> None:
+        """Volumes that nobody needs now; nobody waits for that."""
+        if names := making.volume_names(record):
+            try:
+                await self._volumes.release(names)
+            except SwarmError as err:
+                self._log.warning("volume.not_unmounted", reason=err.message)
 
     async def _remove(self, record: Record, *, volumes: bool) -> None:
         try:
@@ -291,6 +299,7 @@ class Performing:
             return
         self._log.info("container.removed", container_id=record.id)
         self._tell(record, Removed())
+        await self._unmount(record)
 
     async def _remove_volumes(self, record: Record) -> None:
         """Those that somebody else uses by now stay, and are his."""
