@@ -123,6 +123,15 @@ class ImageDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The digest of the document."""
         return digest_of(self.encode())
 
+    def with_layers(self, diff_ids: tuple[str, ...], deed: History) -> "ImageDocument":
+        """With these layers, and one deed more that tells why."""
+        return replace(
+            self,
+            created=deed.created,
+            history=(*self.deeds, deed),
+            rootfs=_RootFs(diff_ids=diff_ids),
+        )
+
     def grown(
         self, run: RunConfig, *, created: float, created_by: str, author: str, diff_id: str = ""
     ) -> "ImageDocument":

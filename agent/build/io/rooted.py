@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from typing import Final
 
 from runtime.io import kernel
+from swarm.errors import Invalid
 
 DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR)
 _DIRECTORIES: Final = 64
+_LINKS: Final = 40
 
 
 class Root:
@@ -51,22 +53,30 @@ class Root:
         return found
 
     def make_directories(self, path: str, uid: int = 0, gid: int = 0) -> int:
-        """The same, with all that is missing made and given to `uid` and `gid`."""
-        missing: list[str] = []
-        while True:
-            try:
-                found = self.directory(path)
-                break
-            except FileNotFoundError:
-                path, name = posixpath.split(path.rstrip("/"))
+        """The same, with all that is missing made and given to `uid` and `gid`.
+
+        A link that leads nowhere is followed, and where it leads is made.
+        """
+        for _ in range(_LINKS):
+            missing: list[str] = []
+            above = path
+            while (found := self._directory_or_none(above)) is None:
+                above, name = posixpath.split(above.rstrip("/"))
                 missing.append(name)
-        for name in reversed(missing):
-            os.mkdir(name, 0o755, dir_fd=found)
-            os.chmod(name, 0o755, dir_fd=found)
-            os.chown(name, uid, gid, dir_fd=found, follow_symlinks=False)
-            path = posixpath.join(path, name)
-            found = self.directory(path)
-        return found
+            while missing and _make(found, missing[-1], uid, gid):
+                above = posixpath.join(above, missing.pop())
+                found = self.directory(above)
+            if not missing:
+                return found
+            link = os.readlink(missing.pop(), dir_fd=found)
+            path = posixpath.normpath(posixpath.join("/", above, link, *reversed(missing)))
+        raise Invalid(f"{path}: too many levels of symbolic links")
+
+    def _directory_or_none(self, path: str) -> int | None:
+        try:
+            return self.directory(path)
+        except FileNotFoundError:
+            return None
 
     def status(self, path: str) -> os.stat_result | None:
         """What `path` leads to; None when it leads nowhere."""
@@ -106,6 +116,17 @@ class Root:
             if err.errno in _ABSENT:
                 return None
             raise
+
+
+def _make(parent: int, name: str, uid: int, gid: int) -> bool:
+    """Make a directory; whether there was not a link already."""
+    try:
+        os.mkdir(name, 0o755, dir_fd=parent)
+    except FileExistsError:
+        return False
+    os.chmod(name, 0o755, dir_fd=parent)
+    os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
+    return True
 
 
 def remove(parent: int, name: str) -> None:

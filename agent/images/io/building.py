@@ -45,6 +45,11 @@ class Building:
         """Where all layers are."""
         return self._content.layers.directory
 
+    @property
+    def empty(self) -> Path:
+        """A directory with nothing in it, for images without a layer."""
+        return self._content.layers.empty
+
     def hold(self, digests: Iterable[str] = ()) -> Hold:
         """Keep content until it is released, or for as long as this process lives."""
         made = self._content.hold()

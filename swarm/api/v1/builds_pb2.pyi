@@ -231,6 +231,7 @@ class BuildImageResponse(_message.Message):
     TOTAL_BYTES_FIELD_NUMBER: _builtins.int
     IMAGE_ID_FIELD_NUMBER: _builtins.int
     IS_ERROR_OUTPUT_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     layer: _builtins.str
     status: _builtins.str
@@ -240,6 +241,8 @@ class BuildImageResponse(_message.Message):
     """in the last message"""
     is_error_output: _builtins.bool
     """what RUN wrote to its standard error"""
+    exit_code: _builtins.int
+    """Of the program that failed, in a message of its own. The call fails right after it."""
     def __init__(
         self,
         *,
@@ -250,10 +253,11 @@ class BuildImageResponse(_message.Message):
         total_bytes: _builtins.int = ...,
         image_id: _builtins.str = ...,
         is_error_output: _builtins.bool = ...,
+        exit_code: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_bytes", b"current_bytes", "image_id", b"image_id", "is_error_output", b"is_error_output", "layer", b"layer", "status", b"status", "text", b"text", "total_bytes", b"total_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_bytes", b"current_bytes", "exit_code", b"exit_code", "image_id", b"image_id", "is_error_output", b"is_error_output", "layer", b"layer", "status", b"status", "text", b"text", "total_bytes", b"total_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
