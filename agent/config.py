@@ -92,6 +92,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.data / "images"
 
     @property
+    def builds(self) -> Path:
+        """What builds remember."""
+        return self.data / "build"
+
+    @property
     def managers_file(self) -> Path:
         """The managers that were last heard of."""
         return self.data / "managers.json"

@@ -20,6 +20,7 @@ import structlog
 
 from agent import preflight
 from agent.attachments import Connection
+from agent.build.io.assembly import Builds, remove_leftovers
 from agent.config import Config
 from agent.events import Event
 from agent.exposition import Exposed
@@ -56,7 +57,7 @@ from runtime.cgroups.stats import Stats
 from runtime.io.client import Runtime
 from runtime.io.hierarchies import host_layout
 from runtime.io.usage import read_networks, read_stats
-from swarm.api.v1 import containers_pb2_grpc, images_pb2_grpc, volumes_pb2_grpc
+from swarm.api.v1 import builds_pb2_grpc, containers_pb2_grpc, images_pb2_grpc, volumes_pb2_grpc
 from swarm.dispatch import (
     CallBack,
     CallOff,
@@ -109,6 +110,7 @@ class Service:
         _make_directories(config)
         self._lock = lock.acquire(Path(config.run_root) / "agent.lock", within_s=LOCKED_WITHIN_S)
         volumes.clean(config.volumes)
+        await remove_leftovers(config, self._log)
         await self._runtime.connect()
         known = remembered(config.connections)
         adopted = {each.container_id: each for each in await self._runtime.adopt()}
@@ -157,6 +159,7 @@ class Service:
             self._describing.cancel()
         self._standalone.close()
         await self.agent.close()
+        await self._builds.close()
         await self._networking.close()
         await self.crew.close()
         await self._server.stop(0.1)
@@ -213,6 +216,14 @@ class Service:
                 metrics=self._metrics,
                 log=log,
             )
+        )
+        self._builds = Builds(
+            config,
+            self._store,
+            networks=self._standalone.attaching,
+            node=lambda: host.node(config),
+            changed=self._describe_again,
+            log=log,
         )
         self._publisher = Publisher(
             containers=str(config.containers), is_over=self._is_over, spawn=spawn, log=log
@@ -285,6 +296,7 @@ class Service:
         images_pb2_grpc.add_ImagesServicer_to_server(service, self._server)
         volumes_pb2_grpc.add_VolumesServicer_to_server(VolumesService(self._volumes), self._server)
         containers_pb2_grpc.add_ContainersServicer_to_server(self._standalone.service, self._server)
+        builds_pb2_grpc.add_BuildsServicer_to_server(self._builds.service, self._server)
         with contextlib.suppress(FileNotFoundError):
             self._config.socket.unlink()
         before = os.umask(0o177)

@@ -69,6 +69,13 @@ class BuildsService(builds_pb2_grpc.BuildsServicer):
         self._cache = cache
         self._changed = changed
         self._turns = asyncio.Semaphore(_BUILDS_AT_ONCE)
+        self._working: set[asyncio.Future[str]] = set()
+
+    async def close(self) -> None:
+        """End all builds, and wait until nothing is left of them."""
+        for each in self._working:
+            each.cancel()
+        await asyncio.gather(*self._working, return_exceptions=True)
 
     async def BuildImage(
         self, request_iterator: AsyncIterator[pb.BuildImageRequest], context: Context
@@ -89,6 +96,8 @@ class BuildsService(builds_pb2_grpc.BuildsServicer):
                 await asyncio.shield(asyncio.ensure_future(saying.end()))
 
         working = asyncio.ensure_future(work())
+        self._working.add(working)
+        working.add_done_callback(self._working.discard)
         try:
             while (word := await saying.next()) is not None:
                 yield word

@@ -147,6 +147,11 @@ class Standalone:
             for record in records:
                 self.lives.tell(record.id, Booted())
 
+    @property
+    def attaching(self) -> Attaching:
+        """What gives containers their places in networks, those of builds, too."""
+        return self._attaching
+
     def close(self) -> None:
         """Let go; what runs goes on."""
         self.lives.close()
