@@ -1,0 +1,80 @@
+"""Put together what builds images on this node."""
+
+import platform as machine
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from agent.build.io.caching import Cache
+from agent.build.io.running import Networks, sweep
+from agent.build.io.service import BuildsService
+from agent.build.io.shop import Shop
+from agent.config import Config
+from agent.containers import Node
+from agent.images.image import LayerProgress
+from agent.images.io.store import ImageStore
+from runtime.io.client import Runtime
+from swarm.images.credentials import Credentials
+from swarm.images.platform import platform_of
+
+
+class Builds:
+    """The builds of one node. Their containers are theirs alone, and so is what runs them."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: ImageStore,
+        *,
+        networks: Networks,
+        node: Callable[[], Node],
+        changed: Callable[[], None],
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self._runtime = Runtime(
+            run_root=Path(config.run_root), launcher_socket=Path(config.launcher_socket)
+        )
+        building = store.building()
+        cache = Cache(config.builds, building, clock=time.time, log=log)
+
+        async def pull(
+            reference: str,
+            credentials: Credentials | None,
+            progress: Callable[[LayerProgress], None],
+        ) -> None:
+            await store.pull(
+                reference,
+                credentials=credentials,
+                progress=progress,
+                insecure_registries=config.insecure_registries,
+            )
+            changed()
+
+        shop = Shop(
+            building=building,
+            cache=cache,
+            runtime=self._runtime,
+            networks=networks,
+            node=node,
+            pull=pull,
+            platform=platform_of(machine.machine()),
+            data_root=config.data,
+            clock=time.time,
+        )
+        self.service = BuildsService(shop, cache, changed=changed)
+
+    async def close(self) -> None:
+        """End the builds that are under way, and let go."""
+        await self.service.close()
+        await self._runtime.close()
+
+
+async def remove_leftovers(config: Config, log: structlog.stdlib.BoundLogger) -> None:
+    """Remove what builds of a killed agent left running, before anybody finds it."""
+    runtime = Runtime(run_root=Path(config.run_root), launcher_socket=Path(config.launcher_socket))
+    try:
+        await sweep(runtime, Path(config.run_root), log)
+    finally:
+        await runtime.close()
