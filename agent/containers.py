@@ -219,15 +219,19 @@ def files(
     *,
     on_host: bool,
     addresses: tuple[str, ...],
+    asks_us: bool = True,
 ) -> tuple[File, ...]:
-    """The files that say what hosts are called, the container itself first."""
+    """The files that say what hosts are called, the container itself first.
+
+    One that has addresses asks our name service, unless it is to ask others by itself.
+    """
     known = node.hosts if on_host else hosts.own(hostname, addresses)
     written = {
         "/etc/hostname": f"{hostname}\n",
         "/etc/hosts": hosts.with_extra(known, asked.hosts),
         "/etc/resolv.conf": embedded(asked, node.resolv)
-        if addresses
-        else resolver(asked, node.resolv if on_host else ""),
+        if addresses and asks_us
+        else resolver(asked, node.resolv if on_host or addresses else ""),
     }
     return tuple(File(path=path, content=content) for path, content in written.items())
 

@@ -46,10 +46,11 @@ def made(
     spec = containers.alike(
         asked, record.image, node, container_id=record.id, own=own, layers=layers
     )
-    all_mounts = (
+    own_mounts = (
         *(each.mount for each in mounts),
         *(memory(*each) for each in sorted(record.spec.tmpfs.items())),
     )
+    all_mounts = (*own_mounts, *_shared(lent, own_mounts))
     addresses = tuple(address for each in lent.attachments for address in each.addresses)
     named = _named(hostname, record.spec.domainname)
     written = containers.files(
@@ -58,6 +59,7 @@ def made(
         node,
         on_host=lent.on_host,
         addresses=addresses,
+        asks_us=lent.asks_us,
     )
     return replace(
         spec,
@@ -171,6 +173,14 @@ def volume_names(record: Record) -> frozenset[str]:
 def is_checked(record: Record) -> bool:
     """Whether somebody wants to know how healthy it is."""
     return health(record.spec.container.health, record.image) is not None
+
+
+def _shared(lent: Lent, mounts: Iterable[runtime.Mount]) -> Iterable[runtime.Mount]:
+    """The files of the container whose network it shares, but for what it mounts over them."""
+    taken = {normpath(each.target) for each in mounts}
+    for path, source in lent.shared.items():
+        if path not in taken:
+            yield runtime.Mount(source=source, target=path)
 
 
 def _hosts(asked: tuple[str, ...], lent: Lent) -> tuple[str, ...]:

@@ -1,0 +1,66 @@
+import pytest
+from msgspec.structs import replace
+
+from agent.standalone.checking import check, check_limits, check_restart
+from swarm.errors import Invalid
+from swarm.specs import ContainerSpec, Limits, LogDriver
+from swarm.standalone import ContainerRestart, Restarting, Shares, StandaloneSpec
+
+GOOD = StandaloneSpec(
+    container=ContainerSpec(image="i", env=("A=1", "A=2", "GONE"), hosts=("up:host-gateway",)),
+    limits=Limits(memory_bytes=64 << 20, cpu_millis=1), shares=Shares(cpuset_cpus="0-1,3"),
+    pid_mode="host", ipc_mode="container:x", device_cgroup_rules=("c 1:* rwm",),
+)  # fmt: skip
+
+
+def test_what_docker_takes_is_taken() -> None:
+    check(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"container": ContainerSpec(image="i", env=("=x",))}, "invalid environment variable"),
+        ({"container": ContainerSpec(image="i", user="a b")}, "container.user"),
+        ({"container": ContainerSpec()}, "container.image"),
+        ({"limits": Limits(memory_bytes=1)}, "Minimum memory limit allowed is 6MB"),
+        ({"limits": Limits(swap_bytes=5)}, "You should always set the Memory limit"),
+        ({"limits": Limits(swappiness=101)}, "memory swappiness range is 0-100"),
+        ({"shares": Shares(cpu_period_us=10)}, "CPU cfs period"),
+        ({"shares": Shares(cpu_quota_us=10)}, "CPU cfs quota"),
+        ({"shares": Shares(cpu_quota_us=5000)}, "Conflicting options: Nano CPUs"),
+        ({"shares": Shares(blkio_weight=5)}, "Range of blkio weight"),
+        ({"shares": Shares(cpuset_mems="x")}, "cpuset mems"),
+        ({"shares": Shares(memory_reservation_bytes=65 << 20)}, "memory reservation limit"),
+        ({"restart": ContainerRestart(max_retries=1)}, "can only be used with 'on-failure'"),
+        (
+            {"restart": ContainerRestart(condition=Restarting.ALWAYS), "auto_remove": True},
+            "can't create 'AutoRemove' container with restart policy",
+        ),
+        ({"pid_mode": "odd"}, "invalid PID mode: odd"),
+        ({"ipc_mode": "container:"}, "invalid IPC mode"),
+        ({"uts_mode": "container:x"}, "invalid UTS mode"),
+        ({"volume_driver": "odd"}, "plugin not found"),
+        ({"device_cgroup_rules": ("odd",)}, "invalid device cgroup rule format"),
+        ({"shm_bytes": -1}, "SHM size"),
+        ({"log_driver": LogDriver(name="syslog")}, "there is no log driver"),
+    ],
+)
+def test_what_is_wrong_is_said(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(Invalid) as err:
+        check(replace(GOOD, **fields))
+    assert any(words in each for each in err.value.problems)
+
+
+def test_all_is_said_at_once() -> None:
+    with pytest.raises(Invalid) as err:
+        check(replace(GOOD, pid_mode="odd", shm_bytes=-1))
+    assert len(err.value.problems) == 2
+
+
+def test_changes_are_judged_as_what_is_made() -> None:
+    check_limits(GOOD.limits, GOOD.shares)
+    with pytest.raises(Invalid):
+        check_limits(Limits(memory_bytes=1), Shares())
+    with pytest.raises(Invalid):
+        check_restart(ContainerRestart(max_retries=-1), auto_remove=False)
