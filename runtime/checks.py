@@ -8,12 +8,24 @@ import re
 from collections.abc import Iterator
 
 from runtime import health
+from runtime.cgroups.devices import parse as parse_device_rule
 from runtime.defaults import CAPABILITY_NAMES, RLIMIT_NAMES
-from runtime.spec import ContainerSpec, File, Mount, MountKind, Overlay, Resources, Rlimit
+from runtime.spec import (
+    CONTAINER,
+    HOST,
+    ContainerSpec,
+    File,
+    Mount,
+    MountKind,
+    Overlay,
+    Resources,
+    Rlimit,
+)
 from swarm.errors import Invalid
 from swarm.specs import LEAST_CPU_MILLIS, LEAST_MEMORY_BYTES, LONGEST_HOSTNAME
 
 _MOST_CHARACTERS = 0xFFFF
+_MOST = (1 << 63) - 1
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 _IPC_SYSCTLS = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem")
@@ -51,6 +63,7 @@ def _problems(spec: ContainerSpec) -> Iterator[str]:
         yield f"oom_score_adj: must be between -1000 and 1000, is {spec.oom_score_adj}"
     if spec.host_network and spec.network_namespace:
         yield "network_namespace: must be empty with host_network"
+    yield from _namespaces(spec)
     if spec.awaits_network and (spec.host_network or spec.network_namespace):
         yield "awaits_network: needs a network namespace of the container's own"
     for number, mount in enumerate(spec.mounts):
@@ -62,6 +75,33 @@ def _problems(spec: ContainerSpec) -> Iterator[str]:
     yield from _rights(spec)
     for name in spec.sysctls:
         yield from _sysctl(name, spec)
+
+
+def _namespaces(spec: ContainerSpec) -> Iterator[str]:
+    if len(spec.domainname) > LONGEST_HOSTNAME:
+        yield f"domainname: must not be longer than {LONGEST_HOSTNAME} characters"
+    if spec.shm_bytes < 0:
+        yield "shm_bytes: must not be negative (0 is none)"
+    for name, asked in (
+        ("pid_namespace", spec.pid_namespace),
+        ("ipc_namespace", spec.ipc_namespace),
+        ("network_namespace", spec.network_namespace),
+    ):
+        if asked.startswith(CONTAINER):
+            if not _ID.fullmatch(asked.removeprefix(CONTAINER)):
+                yield f"{name}: must name a container by its id, is {asked!r}"
+        elif asked == HOST and name == "network_namespace":
+            yield "network_namespace: the host's is asked for by host_network"
+        elif asked and asked != HOST:
+            yield from _absolute(name, asked)
+    if spec.ipc_namespace.startswith("/"):
+        yield "ipc_namespace: must name a container, for what it has at /dev/shm belongs to it"
+    for name, asked in (
+        ("uts_namespace", spec.uts_namespace),
+        ("cgroup_namespace", spec.cgroup_namespace),
+    ):
+        if asked not in ("", HOST):
+            yield f"{name}: must be empty or `host`, is {asked!r}"
 
 
 def _while_running(spec: ContainerSpec) -> Iterator[str]:
@@ -133,10 +173,30 @@ def _resources(resources: Resources) -> Iterator[str]:
         yield "resources.memory_swappiness: must be between 0 and 100, or -1 for the host's own"
     if resources.pids_limit < 0:
         yield "resources.pids_limit: must not be negative (0 is no limit)"
+    yield from _shares(resources)
     for name in ("cpuset_cpus", "cpuset_mems"):
         value: str = getattr(resources, name)
         if value and not _CPU_LIST.fullmatch(value):
             yield f"resources.{name}: must be a list such as 0-1,3, is {value!r}"
+
+
+def _shares(resources: Resources) -> Iterator[str]:
+    """Ranges are the kernel's; what it makes of a value within them is its answer."""
+    if resources.cpu_millis and (resources.cpu_quota_us or resources.cpu_period_us):
+        yield "resources.cpu_quota_us: stands for cpu_millis, so only one of them can be given"
+    for name, least, most in (
+        ("cpu_shares", 1, _MOST),
+        ("cpu_period_us", 1000, 1_000_000),
+        ("cpu_quota_us", 1000, _MOST),
+        ("memory_reservation_bytes", 1, _MOST),
+        ("blkio_weight", 10, 1000),
+    ):
+        value: int = getattr(resources, name)
+        if value and not least <= value <= most:
+            yield f"resources.{name}: must be between {least} and {most}, is {value}"
+    reservation = resources.memory_reservation_bytes
+    if 0 < resources.memory_bytes < reservation:
+        yield "resources.memory_reservation_bytes: must not be above memory_bytes"
 
 
 def _rights(spec: ContainerSpec) -> Iterator[str]:
@@ -145,6 +205,9 @@ def _rights(spec: ContainerSpec) -> Iterator[str]:
             yield f"capabilities[{number}]: no capability is called {name!r}"
     for number, limit in enumerate(spec.rlimits):
         yield from _rlimit(f"rlimits[{number}]", limit)
+    for number, rule in enumerate(spec.device_rules):
+        if parse_device_rule(rule) is None:
+            yield f"device_rules[{number}]: must be such as `c 1:3 rwm`, is {rule!r}"
     for name in ("masked_paths", "readonly_paths"):
         for number, path in enumerate(getattr(spec, name)):
             yield from _absolute(f"{name}[{number}]", path)
@@ -167,3 +230,5 @@ def _sysctl(name: str, spec: ContainerSpec) -> Iterator[str]:
             yield f"sysctls[{name}]: would change the host, since the container has its network"
     elif not name.startswith(("kernel.shm", "fs.mqueue.")) and name not in _IPC_SYSCTLS:
         yield f"sysctls[{name}]: is not separate for each container; set it on the host"
+    elif spec.ipc_namespace == HOST:
+        yield f"sysctls[{name}]: would change the host, since the container has its IPC"

@@ -25,6 +25,8 @@ READONLY_PATHS: Final = (
     "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 )  # fmt: skip
 
+SHM_BYTES: Final = 64 << 20
+
 # Where the network is the container's own: any user may listen on low ports and ping there.
 PING_GROUPS: Final = "net.ipv4.ping_group_range"
 NETWORK_SYSCTLS: Final = {

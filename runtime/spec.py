@@ -15,8 +15,12 @@ from runtime.defaults import (
     CAPABILITIES,
     MASKED_PATHS,
     READONLY_PATHS,
+    SHM_BYTES,
 )
 from runtime.oci.config import IdMapping
+
+HOST = "host"  # of a namespace: the host's own
+CONTAINER = "container:"  # of a namespace: that of the container whose id follows
 
 
 class MountKind(Enum):
@@ -86,20 +90,27 @@ class File(Struct, frozen=True, kw_only=True):
 
 
 class Resources(Struct, frozen=True, kw_only=True):
-    """What the kernel lets the container use at most; 0 is no limit.
+    """What the kernel lets the container use at most; 0 and empty are no limit, or its own.
 
     `memory_swap_bytes` counts memory and swap together, as Docker's --memory-swap does: 0
     allows no swap at all, -1 as much as there is. `memory_swappiness` -1 is the host's own.
-    `cpuset_*` are lists such as `0-1,3`.
+    `cpuset_*` are lists such as `0-1,3`. `cpu_shares` are as in cgroup v1, where 1024 are fair;
+    a quota and its period take the place of `cpu_millis`. `blkio_weight` is 10 to 1000.
     """
 
     cpu_millis: int = 0
+    cpu_shares: int = 0
+    cpu_period_us: int = 0
+    cpu_quota_us: int = 0
     memory_bytes: int = 0
     memory_swap_bytes: int = 0
     memory_swappiness: int = -1
     pids_limit: int = 0
+    memory_reservation_bytes: int = 0
+    oom_kill_disable: bool = False
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
+    blkio_weight: int = 0
 
 
 class Rlimit(Struct, frozen=True, kw_only=True):
@@ -162,11 +173,16 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     `hostname` empty keeps the host's. Without `host_network` the container gets a network
     namespace of its own with nothing but loopback, or joins `network_namespace`. One that
     `awaits_network` does not run its program before somebody has connected its own namespace.
+    Each other `*_namespace` is empty for one of its own, `host`, or what to join; what is joined
+    is a path or `container:ID`, a container that runs below the same run root. With another's
+    IPC namespace comes what that has at /dev/shm; with the host's, the host's. `shm_bytes` is the
+    size of its own, and 0 is none.
     `cgroup_parent` keeps several hosts on one machine apart. `seccomp` is `default`,
     `unconfined` or a profile as JSON in Docker's format. `privileged` takes away every fence but
-    the namespaces. With `tty` standard streams are one terminal of `columns` and `rows`; without
-    `open_stdin` nothing can be written to the program. `annotations` change nothing: they
-    are kept with the spec, for whoever wants to know what a container is.
+    the namespaces. `device_rules` are such as `c 1:3 rwm` or `a *:* m`. With `tty` standard
+    streams are one terminal of `columns` and `rows`; without `open_stdin` nothing can be written
+    to the program. `annotations` change nothing: they are kept with the spec, for whoever wants
+    to know what a container is.
     """
 
     id: str
@@ -183,6 +199,12 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     files: tuple[File, ...] = ()
     host_network: bool = False
     network_namespace: str = ""
+    pid_namespace: str = ""
+    ipc_namespace: str = ""
+    uts_namespace: str = ""
+    cgroup_namespace: str = ""
+    domainname: str = ""
+    shm_bytes: int = SHM_BYTES
     awaits_network: bool = False
     resources: Resources = Resources()
     cgroup_parent: str = "swarmd"
@@ -199,6 +221,7 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     seccomp: str = "default"
     apparmor: str = ""
     devices: tuple[Device, ...] = ()
+    device_rules: tuple[str, ...] = ()
     user_namespace: UserNamespace | None = None
     tty: bool = False
     rows: int = 24

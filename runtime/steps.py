@@ -210,12 +210,14 @@ class OpenBind(Struct, frozen=True, kw_only=True):
     It happens before our mounts are isolated, so that `rshared` is shared with the host.
     Unless `shared`, nothing that is mounted in it later reaches the host. `propagation` are
     flags of mount(2), each with MS_REC or not. A `device` has to be one. With `below` that
-    path is meant, in `source`: whatever links are on the way, it ends in there.
+    path is meant, in `source`: whatever links are on the way, it ends in there. With `owner`
+    the source is a path in that mount namespace.
     """
 
     number: int
     source: str
     below: str = ""
+    owner: str = ""
     recursive: bool = True
     attributes: Attributes = Attributes()
     propagation: tuple[int, ...] = ()

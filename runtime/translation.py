@@ -7,16 +7,18 @@ for. What an OCI config has no words for goes into `Extras`.
 
 import functools
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from runtime.cgroups.devices import parse as parse_device_rule
 from runtime.cgroups.layout import Layout
 from runtime.defaults import NETWORK_SYSCTLS, PING_GROUPS
 from runtime.joining import ExecSpec
 from runtime.oci.config import (
     VERSION,
+    BlockIo,
     Capabilities,
     Config,
     ConsoleSize,
@@ -37,30 +39,38 @@ from runtime.oci.config import Resources as OciResources
 from runtime.oci.config import Rlimit as OciRlimit
 from runtime.oci.names import CAPABILITIES as CAPABILITY_NUMBERS
 from runtime.plan import Extras, Place, Plan, host_steps, make_plan, plan_exec
-from runtime.planning.place import CopyingUp, Part
-from runtime.spec import ContainerSpec, MountKind, Resources
+from runtime.planning.place import Borrowed, CopyingUp, Part
+from runtime.spec import HOST, ContainerSpec, MountKind, Resources
 from runtime.spec import Mount as SpecMount
 from runtime.steps import HostStep
 
+_Limits = TypeVar("_Limits", Cpu, Memory)
 _PERIOD_US: Final = 100_000
+_FAIR_SHARES: Final = 1024
+_FAIR_WEIGHT: Final = 100
 _UNLIMITED: Final = (1 << 64) - 1
 _UNCONFINED: Final = "unconfined"
 _EVERY: Final = tuple(CAPABILITY_NUMBERS)
 _EVERYTHING: Final = Capabilities(bounding=_EVERY, effective=_EVERY, permitted=_EVERY)
 _FENCED: Final = ("nosuid", "noexec", "nodev")
+_SHM: Final = "/dev/shm"
 
 
 class Known(Struct, frozen=True, kw_only=True):
     """What the host knows and a spec does not say.
 
     `filter` is a compiled seccomp filter, in place of `seccomp`. `devices` come with their path
-    on the host and what may be done with them.
+    on the host and what may be done with them. `joined` are the paths of namespaces of other
+    containers, by their kind in OCI; the mount namespace at `shm_owner` is where /dev/shm comes
+    from.
     """
 
     seccomp: Seccomp | None = None
     seccomp_cache: str = ""
     filter: bytes = b""
     devices: tuple[tuple[str, str, Device], ...] = ()
+    joined: dict[str, str] = {}
+    shm_owner: str = ""
 
 
 NOTHING: Final = Known()
@@ -87,8 +97,12 @@ def to_exec_plan(
     directory: str,
     last_capability: int,
     known: Known = NOTHING,
+    pid: int = 1,
 ) -> Plan:
-    """Plan `program` in the container of `spec`, for a process in its pid namespace."""
+    """Plan `program` in the container of `spec`, for a process in its pid namespace.
+
+    There `pid` is the container's first process.
+    """
     place = _place(spec, layout, directory, last_capability, known)
     # What is mounted is of no interest any more, and health checks are many.
     config = Config(oci_version=VERSION, linux=_linux(spec, known))
@@ -99,7 +113,7 @@ def to_exec_plan(
         state=_state(spec),
         filter=known.filter,
     )
-    return plan_exec(config, process, place, extras, pid=1, fork=False)
+    return plan_exec(config, process, place, extras, pid=pid, fork=False)
 
 
 def _joining(process: Process, program: ExecSpec) -> Process:
@@ -147,6 +161,7 @@ def to_extras(spec: ContainerSpec, known: Known = NOTHING) -> Extras:
             for mount in spec.mounts
             if mount.subpath
         ),
+        borrowed=_borrowed(known),
         files=spec.files,
         user=spec.user,
         additional_groups=spec.additional_groups,
@@ -155,6 +170,11 @@ def to_extras(spec: ContainerSpec, known: Known = NOTHING) -> Extras:
         state=_state(spec),
         awaits_network=spec.awaits_network,
     )
+
+
+def _borrowed(known: Known) -> tuple[Borrowed, ...]:
+    """What another container has at /dev/shm."""
+    return (Borrowed(_SHM, known.shm_owner),) if known.shm_owner else ()
 
 
 def _state(spec: ContainerSpec) -> str:
@@ -170,9 +190,15 @@ def to_config(spec: ContainerSpec, known: Known = NOTHING) -> Config:
         oci_version=VERSION,
         root=Root(path="rootfs", readonly=spec.read_only_rootfs),
         process=_process(spec),
-        hostname=spec.hostname,
+        # In the host's UTS namespace these would be the host's.
+        hostname="" if spec.uts_namespace else spec.hostname,
+        domainname="" if spec.uts_namespace else spec.domainname,
         mounts=(
-            *_filesystems(privileged=spec.privileged),
+            *_filesystems(
+                privileged=spec.privileged,
+                shm_bytes=spec.shm_bytes,
+                shares_shm=bool(spec.ipc_namespace),
+            ),
             *_mounts(spec),
             *_bound_devices(spec, known),
         ),
@@ -210,7 +236,7 @@ def _process(spec: ContainerSpec) -> Process:
 def _linux(spec: ContainerSpec, known: Known) -> Linux:
     mapped = spec.user_namespace
     return Linux(
-        namespaces=_namespaces(spec),
+        namespaces=_namespaces(spec, known),
         uid_mappings=mapped.uids if mapped else (),
         gid_mappings=mapped.gids if mapped else (),
         devices=() if mapped else tuple(device for _, _, device in known.devices),
@@ -226,11 +252,14 @@ def _linux(spec: ContainerSpec, known: Known) -> Linux:
 
 
 def _sysctls(spec: ContainerSpec) -> dict[str, str]:
-    """Groups that a new network namespace's user namespace has not got cannot be named there."""
-    if spec.host_network:
+    """Groups that a new network namespace's user namespace has not got cannot be named there.
+
+    A network that is joined has what the one who made it wanted.
+    """
+    if spec.host_network or spec.network_namespace:
         return spec.sysctls
     defaults = NETWORK_SYSCTLS
-    if spec.user_namespace is not None and not spec.network_namespace:
+    if spec.user_namespace is not None:
         last = max((each.container_id + each.size for each in spec.user_namespace.gids), default=1)
         defaults = defaults | {PING_GROUPS: f"0 {last - 1}"}
     return defaults | spec.sysctls
@@ -244,6 +273,10 @@ def _device_rules(spec: ContainerSpec, known: Known) -> Iterator[DeviceRule]:
         yield DeviceRule(
             allow=True, type=device.type, major=device.major, minor=device.minor, access=access
         )
+    for text in spec.device_rules:
+        rule = parse_device_rule(text)
+        if rule is not None:
+            yield rule
 
 
 def _bound_devices(spec: ContainerSpec, known: Known) -> Iterator[Mount]:
@@ -253,17 +286,35 @@ def _bound_devices(spec: ContainerSpec, known: Known) -> Iterator[Mount]:
             yield Mount(destination=device.path, type="bind", source=source, options=("bind",))
 
 
-def _namespaces(spec: ContainerSpec) -> tuple[Namespace, ...]:
-    kinds = ["pid", "mount", "uts", "ipc", "cgroup", *(["user"] if spec.user_namespace else [])]
-    made = [Namespace(type=kind) for kind in kinds]
-    if not spec.host_network:
-        made.append(Namespace(type="network", path=spec.network_namespace))
-    return tuple(made)
+def _namespaces(spec: ContainerSpec, known: Known) -> tuple[Namespace, ...]:
+    asked = {
+        "pid": spec.pid_namespace,
+        "mount": "",
+        "uts": spec.uts_namespace,
+        "ipc": spec.ipc_namespace,
+        "cgroup": spec.cgroup_namespace,
+        "network": HOST if spec.host_network else spec.network_namespace,
+    }
+    made = [
+        Namespace(type=kind, path=known.joined.get(kind, path))
+        for kind, path in asked.items()
+        if path != HOST
+    ]
+    return (*made, Namespace(type="user")) if spec.user_namespace else tuple(made)
 
 
 @functools.cache
-def _filesystems(*, privileged: bool) -> tuple[Mount, ...]:
+def _filesystems(*, privileged: bool, shm_bytes: int, shares_shm: bool) -> tuple[Mount, ...]:
     shown = _FENCED if privileged else (*_FENCED, "ro")
+    shm: tuple[Mount, ...]
+    if shares_shm:
+        shm = (Mount(destination=_SHM, type="bind", source=_SHM, options=("rbind",)),)
+    else:
+        size = f"size={shm_bytes // 1024}k" if shm_bytes % 1024 == 0 else f"size={shm_bytes}"
+        own = Mount(
+            destination=_SHM, type="tmpfs", source="shm", options=(*_FENCED, "mode=1777", size)
+        )
+        shm = (own,) if shm_bytes else ()
     return (
         Mount(destination="/proc", type="proc", source="proc", options=_FENCED),
         Mount(
@@ -278,12 +329,7 @@ def _filesystems(*, privileged: bool) -> tuple[Mount, ...]:
             source="devpts",
             options=("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
         ),
-        Mount(
-            destination="/dev/shm",
-            type="tmpfs",
-            source="shm",
-            options=(*_FENCED, "mode=1777", "size=65536k"),
-        ),
+        *shm,
         Mount(destination="/dev/mqueue", type="mqueue", source="mqueue", options=_FENCED),
         Mount(destination="/sys", type="sysfs", source="sysfs", options=shown),
         Mount(destination="/sys/fs/cgroup", type="cgroup", source="cgroup", options=shown),
@@ -333,30 +379,70 @@ def group_path(spec: ContainerSpec) -> str:
 
 def to_resources(asked: Resources) -> OciResources:
     """A limit of 0 is none, and a limit of memory alone allows no swap."""
-    return OciResources(cpu=_cpu(asked), memory=_memory(asked), pids=_pids(asked))
+    return OciResources(
+        cpu=_unless_empty(_cpu(asked)),
+        memory=_unless_empty(_memory(asked)),
+        pids=Pids(limit=asked.pids_limit) if asked.pids_limit else None,
+        block_io=BlockIo(weight=asked.blkio_weight) if asked.blkio_weight else None,
+    )
 
 
-def _cpu(asked: Resources) -> Cpu | None:
-    if not (asked.cpu_millis or asked.cpuset_cpus or asked.cpuset_mems):
-        return None
+def to_change(before: Resources, after: Resources, *, is_v1: bool) -> OciResources:
+    """What has to be said of a group with the limits of `before` that is to have `after`'s.
+
+    Nothing said leaves things as they are, so what was limited and is no longer is said.
+    """
+    was, asked = to_resources(before), to_resources(after)
+    cpu, memory = asked.cpu or Cpu(), asked.memory or Memory()
+    old_cpu, old_memory = was.cpu or Cpu(), was.memory or Memory()
+    cpu = msgspec.structs.replace(
+        cpu,
+        shares=cpu.shares or (_FAIR_SHARES if old_cpu.shares else None),
+        quota=cpu.quota or (-1 if old_cpu.quota else None),
+        period=cpu.period or (_PERIOD_US if old_cpu.period else None),
+    )
+    is_freed = bool(old_memory.reservation and not memory.reservation)
+    memory = msgspec.structs.replace(
+        memory,
+        limit=memory.limit or (-1 if old_memory.limit else None),
+        swap=memory.swap or (-1 if old_memory.swap else None),
+        reservation=-1 if is_freed and is_v1 else memory.reservation,
+        disable_oom_killer=after.oom_kill_disable
+        if after.oom_kill_disable != before.oom_kill_disable
+        else None,
+    )
+    pids, weight = after.pids_limit, after.blkio_weight
+    return OciResources(
+        cpu=_unless_empty(cpu),
+        memory=_unless_empty(memory),
+        pids=Pids(limit=pids or -1) if pids != before.pids_limit else None,
+        block_io=BlockIo(weight=weight or _FAIR_WEIGHT) if weight != before.blkio_weight else None,
+        unified={"memory.low": "0"} if is_freed and not is_v1 else {},
+    )
+
+
+def _unless_empty(asked: _Limits) -> _Limits | None:
+    return None if asked == type(asked)() else asked
+
+
+def _cpu(asked: Resources) -> Cpu:
+    quota, period = asked.cpu_quota_us or None, asked.cpu_period_us or None
+    if asked.cpu_millis:
+        quota, period = asked.cpu_millis * _PERIOD_US // 1000, _PERIOD_US
     return Cpu(
-        quota=asked.cpu_millis * _PERIOD_US // 1000 if asked.cpu_millis else None,
-        period=_PERIOD_US if asked.cpu_millis else None,
+        shares=asked.cpu_shares or None,
+        quota=quota,
+        period=period,
         cpus=asked.cpuset_cpus,
         mems=asked.cpuset_mems,
     )
 
 
-def _memory(asked: Resources) -> Memory | None:
-    swappiness = asked.memory_swappiness if asked.memory_swappiness >= 0 else None
-    if not asked.memory_bytes:
-        return None if swappiness is None else Memory(swappiness=swappiness)
+def _memory(asked: Resources) -> Memory:
     return Memory(
-        limit=asked.memory_bytes,
-        swap=asked.memory_swap_bytes or asked.memory_bytes,
-        swappiness=swappiness,
+        limit=asked.memory_bytes or None,
+        reservation=asked.memory_reservation_bytes or None,
+        swap=(asked.memory_swap_bytes or asked.memory_bytes) or None,
+        swappiness=asked.memory_swappiness if asked.memory_swappiness >= 0 else None,
+        disable_oom_killer=asked.oom_kill_disable or None,
     )
-
-
-def _pids(asked: Resources) -> Pids | None:
-    return Pids(limit=asked.pids_limit) if asked.pids_limit else None

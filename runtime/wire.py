@@ -22,7 +22,7 @@ from runtime.outcome import ContainerState, Exited, HealthChanged
 
 # What the launcher is told, one datagram each.
 RUN: Final = b"run"  # with one end of a socket pair
-RUN_MAPPED: Final = b"run mapped"  # the same, for a container with a user namespace
+RUN_APART: Final = b"run apart"  # the same, where the shim does not make the pid namespace
 STOPPING: Final = b"stopping"  # the watched daemon means to end
 YIELD: Final = b"yield"  # a new launcher takes over
 

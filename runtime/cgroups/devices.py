@@ -71,6 +71,24 @@ class Filter(Struct, frozen=True):
     rules: tuple[Rule, ...]
 
 
+def parse(text: str) -> DeviceRule | None:
+    """What `c 1:3 rwm` or `b *:* r` allows; None if it says nothing of that kind."""
+    kind, _, rest = text.partition(" ")
+    numbers, _, access = rest.partition(" ")
+    major, colon, minor = numbers.partition(":")
+    if kind not in ("a", "b", "c") or not colon or not access or not set(access) <= {*_ALL_ACCESS}:
+        return None
+    if not all(each == "*" or (each.isascii() and each.isdecimal()) for each in (major, minor)):
+        return None
+    return DeviceRule(
+        allow=True,
+        type=kind,
+        major=None if major == "*" else int(major),
+        minor=None if minor == "*" else int(minor),
+        access=access,
+    )
+
+
 def read_rules(rules: Iterable[DeviceRule]) -> Filter:
     """A rule of type `a` for everything makes all before it irrelevant."""
     found = Filter(allow=False, rules=())

@@ -102,6 +102,24 @@ def make(layout: Layout, path: str, resources: Resources) -> tuple[HostStep, ...
     return tuple(steps)
 
 
+def extend(layout: Layout, path: str, before: Resources, after: Resources) -> tuple[HostStep, ...]:
+    """Make the groups that `after` needs besides those of `before`, without limits.
+
+    So are controllers that were not needed handed down.
+    """
+    steps: list[HostStep] = []
+    old, new = hierarchies(layout, before), hierarchies(layout, after)
+    for root in new:
+        handed = _handed_down(layout, root, after)
+        if root not in old:
+            steps += _make(layout, root, path, handed)
+        elif missing := [x for x in handed if x not in _handed_down(layout, root, before)]:
+            words = (" ".join(f"+{name}" for name in missing),)
+            for each in ("", *(f"/{parent}" for parent in parents(path))):
+                steps.append(WriteKernelFile(f"{root}{each}/cgroup.subtree_control", words))
+    return tuple(steps)
+
+
 def join(layout: Layout, path: str, resources: Resources) -> tuple[JoinCgroup, ...]:
     """Enter the groups, once they are limited: no moment passes outside the limits."""
     return tuple(JoinCgroup(each) for each in paths(layout, path, resources))

@@ -28,6 +28,7 @@ from runtime.io import (
     freezing,
     leftovers,
     pausing,
+    updating,
     usage,
 )
 from runtime.io.attachment import Attachment
@@ -46,7 +47,7 @@ from runtime.outcome import (
     HealthRecord,
     Started,
 )
-from runtime.spec import ContainerSpec
+from runtime.spec import ContainerSpec, Resources
 from runtime.translation import group_path
 from runtime.wire import Manner
 from swarm.errors import Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
@@ -188,6 +189,19 @@ class Runtime:
     def is_paused(self, container_id: str) -> bool:
         """Whether a running container is paused. Raises `Missing`."""
         return freezing.is_paused(self._layout, self._running(container_id).group)
+
+    async def update(self, container_id: str, resources: Resources) -> None:
+        """Give a running container these limits instead of those it has, all or none.
+
+        Raises `Invalid`, `Missing`, or `KernelRefused` for what this host cannot set, or what is
+        in use already.
+        """
+        container = self._running(container_id)
+        spec = leftovers.read_spec(container.directory)
+        if spec is None:
+            raise calling.not_running(container_id)
+        check(replace(spec, resources=resources))
+        await asyncio.to_thread(updating.update, self._layout, container.directory, spec, resources)
 
     async def stats(self, container_id: str) -> Stats:
         """What it uses now and has used; networks that are the host's are not its. Raises
@@ -352,9 +366,8 @@ class Runtime:
             with theirs:
                 container.link = Link(ours, container.heard)
                 rest = _send(container.link, wire.encode(spec), viewers)
-                await self._launching.fork_shim(
-                    theirs.fileno(), deadline, mapped=spec.user_namespace is not None
-                )
+                apart = spec.user_namespace is not None or bool(spec.pid_namespace)
+                await self._launching.fork_shim(theirs.fileno(), deadline, apart=apart)
             await container.link.send(rest)
         except BaseException as err:
             # A shim that got half a spec ends by itself.

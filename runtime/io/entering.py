@@ -24,6 +24,7 @@ from runtime.io.process import Surroundings
 from runtime.io.program import ENTERED, REFUSED
 from runtime.joining import ExecSpec
 from runtime.layout import ContainerDir
+from runtime.outcome import ContainerState
 from runtime.spec import ContainerSpec
 from runtime.wire import Refused, decode_exec, encode
 from swarm.errors import KernelRefused
@@ -31,7 +32,9 @@ from swarm.errors import KernelRefused
 _REQUEST_TIMEOUT_MS: Final = 10_000
 _REQUEST_BYTES: Final = 1 << 18
 _MAX_DESCRIPTOR: Final = 65536
+_PAGE_BYTES: Final = 4096
 _SPECS: Final = msgspec.json.Decoder(ContainerSpec)
+_STATES: Final = msgspec.json.Decoder(ContainerState)
 
 
 class Entrance:
@@ -90,11 +93,14 @@ def _keep_only(
     return report, client, streams
 
 
-def _read(path: str) -> bytes:
-    """All of a file, without the objects that open() makes: each is pages to copy."""
+def _read(path: str, most_bytes: int = 0) -> bytes:
+    """All of a file, without the objects that open() makes: each is pages to copy.
+
+    The kernel does not tell the size of its own.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(descriptor, os.fstat(descriptor).st_size)
+        return os.read(descriptor, most_bytes or os.fstat(descriptor).st_size)
     finally:
         os.close(descriptor)
 
@@ -152,6 +158,17 @@ def _own_pid() -> int:
     return int(os.readlink("/proc/self"))
 
 
+def _first_process(directory: ContainerDir) -> int:
+    """The container's first process, by the number that it has where we are."""
+    state = _STATES.decode(_read(directory.state_file))
+    try:
+        status = _read(f"/proc/{state.pid}/status", _PAGE_BYTES)
+    except FileNotFoundError as err:
+        raise KernelRefused("join container", errno.ESRCH, "the container is ending") from err
+    (numbers,) = (each for each in status.splitlines() if each.startswith(b"NSpid:"))
+    return int(numbers.split()[-1])
+
+
 def _join(
     directory: ContainerDir,
     around: Surroundings,
@@ -168,5 +185,6 @@ def _join(
         layout=around.layout,
         last_capability=around.last_capability,
         default_filter=around.default_filter,
+        pid=_first_process(directory) if spec.pid_namespace else 1,
     )
     return carry_out(plan, Inside(_Oversight(report, streams, around.title)))

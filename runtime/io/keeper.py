@@ -5,8 +5,10 @@ runs. What it knows is on disk before anyone is told, so an exit that nobody hea
 whoever comes next.
 """
 
+import contextlib
 import errno
 import os
+import signal
 import socket
 import sys
 import time
@@ -17,7 +19,7 @@ from msgspec import Struct
 
 from runtime import wire
 from runtime.cgroups import memory
-from runtime.io import freezing, host
+from runtime.io import cgroups, freezing, host
 from runtime.io.checking import Checking
 from runtime.io.entering import Entrance
 from runtime.io.execs import Execs
@@ -29,6 +31,8 @@ from runtime.outcome import ContainerState, Exited
 from runtime.spec import Health
 
 _READ_BYTES: Final = 65536
+_ENDING_S: Final = 10.0
+_LOOK_AGAIN_S: Final = 0.001
 _BACKLOG: Final = 128
 _STREAMS: Final = 3  # the most that a newcomer passes
 _PASSED_BYTES: Final = socket.CMSG_SPACE(4 * _STREAMS)
@@ -89,7 +93,7 @@ class Keeper:
         self._output = Output(self._poll, upkeep.log, stdout=process.stdout, stderr=process.stderr)
         self._execs = Execs(self._poll, entrance.serve)
         self._checking: Checking | None = None
-        self._ended = False
+        self._is_reaped = self._ended = False
         if upkeep.health:
             group = upkeep.group.decode()
             self._checking = Checking(
@@ -211,8 +215,10 @@ class Keeper:
             self._send(client, wire.encode(wire.Answered(command.number, reason)))
 
     def _carry_out(self, command: wire.Command) -> int:
-        """0 or the kernel's reason. Process 1 is our unreaped child, so the pid is still its."""
+        """0 or the kernel's reason. As long as process 1 is not reaped, its pid is its own."""
         match command:
+            case wire.Kill() if self._is_reaped:
+                return errno.ESRCH
             case wire.Kill(signal=number):
                 try:
                     os.kill(self._process.pid, number)
@@ -255,18 +261,35 @@ class Keeper:
 
     # --- the end --------------------------------------------------------------------------------
 
-    def _reap(self, _: int) -> None:
-        """All others in its pid namespace are dead and reaped: the kernel had it wait for them."""
+    def _reap(self, pidfd: int) -> None:
+        """All others in its pid namespace are dead and reaped: the kernel had it wait for them.
+
+        In one that is not its own they live on, and are killed.
+        """
+        self._poll.forget(pidfd)
         _, status = os.waitpid(self._process.pid, 0)
-        self._output.drain()
+        self._is_reaped = True
         state = _STATES.decode(self._process.state)
         burial = _BURIALS.decode(self._upkeep.burial)
+        if burial.procs_file:
+            self._end_others(burial)
+        self._output.drain()
         exited = self._exit(status, burial, time.time())  # not before its last line
         ended = msgspec.structs.replace(state, exited=exited)
         host.replace_file(self._directory.state_file, msgspec.json.encode(ended))
         host.revert(burial.groups)
         self._tell(wire.encode(wire.Ended(exited)))
         self._ended = True
+
+    def _end_others(self, burial: Burial) -> None:
+        """Some may be programs that joined it: their ends are told as ever."""
+        deadline = time.monotonic() + _ENDING_S
+        while (pids := cgroups.read(burial.procs_file).split()) and time.monotonic() < deadline:
+            cgroups.kill(burial.kill_file)
+            for pid in pids:
+                with contextlib.suppress(OSError):
+                    os.kill(int(pid), signal.SIGKILL)
+            self._poll.turn(_LOOK_AGAIN_S)
 
     def _exit(self, status: int, burial: Burial, now: float) -> Exited:
         code = os.waitstatus_to_exitcode(status)

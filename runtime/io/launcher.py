@@ -38,7 +38,7 @@ from runtime.io.spares import Spares
 from runtime.io.title import arguments
 from runtime.layout import containers_dir
 from runtime.respawn import Respawns, after_death
-from runtime.wire import RUN, RUN_MAPPED, STOPPING, YIELD
+from runtime.wire import RUN, RUN_APART, STOPPING, YIELD
 
 _BACKLOG: Final = 64
 _TAKE_OVER_S: Final = 2.0
@@ -121,17 +121,17 @@ class Launcher:
         if not message:
             self._poll.unregister(descriptor)
             self._clients.pop(descriptor).close()
-        elif message in (RUN, RUN_MAPPED) and passed:
+        elif message in (RUN, RUN_APART) and passed:
             link = int.from_bytes(passed[0][2][:4], sys.byteorder)
-            self._run(link, mapped=message == RUN_MAPPED)
+            self._run(link, apart=message == RUN_APART)
         elif message == STOPPING and self._watched is not None:
             self._watched.leave_alone()
         elif message == YIELD:
             self._yield()
 
-    def _run(self, link: int, *, mapped: bool) -> None:
+    def _run(self, link: int, *, apart: bool) -> None:
         try:
-            self._spares.hand_over(link, mapped=mapped)
+            self._spares.hand_over(link, apart=apart)
         except OSError as err:  # out of processes or memory: the client sees its end close
             sys.stderr.write(f"launcher: cannot fork a shim: {err}\n")
         os.close(link)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from runtime.io import sockets
-from runtime.wire import RUN, RUN_MAPPED, STOPPING
+from runtime.wire import RUN, RUN_APART, STOPPING
 from swarm.errors import Unavailable
 
 _RETRY_S = 0.01
@@ -36,15 +36,16 @@ class Launching:
             self._link.close()
             self._link = None
 
-    async def fork_shim(self, link: int, deadline: float, *, mapped: bool = False) -> None:
+    async def fork_shim(self, link: int, deadline: float, *, apart: bool = False) -> None:
         """Have a new shim hold `link`, one end of a socket pair.
 
-        `mapped` says whether the container will have a user namespace.
+        `apart` says that its pid namespace is not for the shim to make: another's, or one that
+        has to belong to a user namespace.
         Raises `Unavailable` if there is no launcher until `deadline` (monotonic).
         """
         while True:
             try:
-                socket.send_fds(self._reach(), [RUN_MAPPED if mapped else RUN], [link])
+                socket.send_fds(self._reach(), [RUN_APART if apart else RUN], [link])
             except OSError as err:
                 if err.errno != errno.EAGAIN:  # its queue is full: it lives
                     self.close()

@@ -112,7 +112,8 @@ def erase(
     if spec is not None:
         if not keep_log:
             _remove_log(spec.log)
-        undos = undo(own(container_steps(spec, layout=layout, directory=directory.path)))
+        steps = container_steps(spec, layout=_everywhere(layout), directory=directory.path)
+        undos = undo(own(steps))
         kept = RemoveTree(spec.rootfs.upper_dir)
         if not keep_layer and spec.rootfs.lasting:
             undos = (kept, RemoveTree(spec.rootfs.work_dir), *undos)
@@ -131,8 +132,13 @@ def _remove_log(log: Log) -> None:
 
 def remove_groups(spec: ContainerSpec, layout: Layout) -> None:
     """Remove the container's control groups, but not their parents."""
-    made = groups.make(layout, group_path(spec), to_resources(spec.resources))
+    made = groups.make(_everywhere(layout), group_path(spec), to_resources(spec.resources))
     host.revert(undo(own(made)))
+
+
+def _everywhere(layout: Layout) -> Layout:
+    """It may have been given limits in other hierarchies since it was made."""
+    return msgspec.structs.replace(layout, thorough=True)
 
 
 def remove_parents(parent: str, layout: Layout) -> None:

@@ -17,13 +17,15 @@ import msgspec
 
 from runtime.cgroups.layout import Layout
 from runtime.defaults import CAPABILITIES
-from runtime.io import seccomp
+from runtime.io import host, seccomp
 from runtime.joining import ExecSpec
-from runtime.layout import seccomp_cache
+from runtime.layout import ContainerDir, seccomp_cache
 from runtime.oci.config import Device, Seccomp
+from runtime.oci.names import NAMESPACES
+from runtime.outcome import ContainerState
 from runtime.plan import Plan
 from runtime.seccomp.profiles import DEFAULT, filter_for, surroundings
-from runtime.spec import ContainerSpec
+from runtime.spec import CONTAINER, ContainerSpec
 from runtime.translation import NOTHING, Known, to_exec_plan, to_plan
 from swarm.errors import Invalid, KernelRefused, Refused
 
@@ -51,7 +53,10 @@ def plan_container(
         layout=layout,
         last_capability=last_capability,
         known=msgspec.structs.replace(
-            _filter(spec, run_root, default_filter), devices=_devices(spec)
+            _filter(spec, run_root, default_filter),
+            devices=_devices(spec),
+            joined=_joined(spec, run_root),
+            shm_owner=_shm_owner(spec, run_root),
         ),
     )
 
@@ -65,8 +70,12 @@ def plan_program(
     layout: Layout,
     last_capability: int,
     default_filter: bytes,
+    pid: int,
 ) -> Plan:
-    """Plan one more program of a running container, for a process in its pid namespace."""
+    """Plan one more program of a running container, for a process in its pid namespace.
+
+    There `pid` is the container's first process.
+    """
     known = _filter(spec, run_root, default_filter)
     return to_exec_plan(
         spec,
@@ -75,6 +84,7 @@ def plan_program(
         layout=layout,
         last_capability=last_capability,
         known=known,
+        pid=pid,
     )
 
 
@@ -120,6 +130,42 @@ def _filter(spec: ContainerSpec, run_root: str, default_filter: bytes) -> Known:
     except Invalid as err:
         raise KernelRefused("read seccomp profile", errno.EINVAL, err.message) from err
     return Known(seccomp=asked, seccomp_cache=seccomp_cache(run_root))
+
+
+def _joined(spec: ContainerSpec, run_root: str) -> dict[str, str]:
+    """The namespaces of other containers, by kind, as descriptors: whatever becomes of those."""
+    found: dict[str, str] = {}
+    for kind, asked in (
+        ("pid", spec.pid_namespace),
+        ("ipc", spec.ipc_namespace),
+        ("network", spec.network_namespace),
+    ):
+        if asked.startswith(CONTAINER):
+            found[kind] = _namespace(asked, kind, run_root)
+    return found
+
+
+def _shm_owner(spec: ContainerSpec, run_root: str) -> str:
+    asked = spec.ipc_namespace
+    return _namespace(asked, "mount", run_root) if asked.startswith(CONTAINER) else ""
+
+
+def _namespace(asked: str, kind: str, run_root: str) -> str:
+    other = ContainerDir(run_root, asked.removeprefix(CONTAINER))
+    try:
+        state = msgspec.json.decode(host.read(other.state_file), type=ContainerState)
+        path = f"/proc/{state.pid}/ns/{NAMESPACES[kind][1]}"
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fields = host.read(f"/proc/{state.pid}/stat").rpartition(")")[2].split()
+        # Once it has ended its number may be somebody else's.
+        if state.exited is None and int(fields[19]) == state.pid_started_ticks:
+            return f"/proc/self/fd/{descriptor}"
+    except (OSError, msgspec.DecodeError, IndexError):
+        pass
+    raise KernelRefused(
+        "join container", errno.ESRCH, f"container {other.container_id} is not running",
+        hint="start it first",
+    )  # fmt: skip
 
 
 def _devices(spec: ContainerSpec) -> tuple[tuple[str, str, Device], ...]:

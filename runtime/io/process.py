@@ -60,10 +60,16 @@ class Surroundings(Struct, frozen=True, kw_only=True):
 
 
 class Burial(Struct, frozen=True, kw_only=True):
-    """What the shim needs when the program has ended, and not before."""
+    """What the shim needs when the program has ended, and not before.
+
+    `procs_file` lists processes that may outlive it, for they are not alone in their pid
+    namespace, and `kill_file` kills them at once, where that is possible.
+    """
 
     oom_file: str
     groups: tuple[RemoveCgroup, ...]
+    procs_file: str = ""
+    kill_file: str = ""
 
 
 # What process 1 tells the shim: one line each, of which the first byte says what follows. What
@@ -269,6 +275,8 @@ def _upkeep(spec: ContainerSpec, layout: Layout) -> bytes:
     burial = Burial(
         oom_file=groups.oom_file(layout, group),
         groups=tuple(RemoveCgroup(path, shared=False) for path in paths),
+        procs_file=groups.procs_file(layout, group) if spec.pid_namespace else "",
+        kill_file=groups.kill_file(layout, group) if spec.pid_namespace else "",
     )
     lines = [
         CLAIMED + spec.id.encode(),

@@ -37,16 +37,16 @@ _TOLD_BYTES: Final = 65536
 _PASSED_BYTES: Final = socket.CMSG_SPACE(4 * wire.MOST_VIEWERS)
 
 
-def main(orders: int, around: Surroundings, *, mapped: bool) -> NoReturn:
+def main(orders: int, around: Surroundings, *, apart: bool) -> NoReturn:
     """Be the shim of the container whose spec comes as the first line on a link to a client.
 
     The link comes over the socket `orders`; if that is closed before, nobody needs us.
 
-    `mapped` says whether it has a user namespace.
+    `apart` says that its pid namespace is another's, or has to belong to a user namespace.
     """
     try:
         _leave_launcher(orders, around)
-        keeper = _start(orders, around, mapped=mapped)
+        keeper = _start(orders, around, apart=apart)
         if keeper is not None:
             keeper.serve()
     except BaseException:  # top of the process: whoever finds the leftovers will want to know
@@ -70,17 +70,17 @@ def _leave_launcher(orders: int, around: Surroundings) -> None:
     set_title_through_proc("swarmd-spare", around.run_root, place=around.title)
 
 
-def _start(orders: int, around: Surroundings, *, mapped: bool) -> Keeper | None:
+def _start(orders: int, around: Surroundings, *, apart: bool) -> Keeper | None:
     """Fork process 1, and hear from it until its program runs.
 
-    With a user namespace of its own a container's pid namespace has to belong to that, so
-    then what we fork is not process 1 yet, and tells who is.
+    Where process 1 has to be forked once more, to be in another's pid namespace or in one that
+    belongs to its user namespace, what we fork is not process 1 yet, and tells who is.
     """
     listener = socket.SocketType(_UNIX, _STREAM)  # bound by process 1
     stdout, out = os.pipe()
     stderr, err = os.pipe()
     fate, report = socketpair(_UNIX, _STREAM)
-    if not mapped:
+    if not apart:
         kernel.unshare(k.CLONE_NEWPID)
     pid = os.fork()
     if pid == 0:

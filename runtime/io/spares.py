@@ -33,30 +33,30 @@ class Spares:
     def add(self) -> None:
         """Fork one more, or leave it until somebody needs a shim."""
         try:
-            self._waiting.append(self._fork(mapped=False))
+            self._waiting.append(self._fork(apart=False))
         except OSError:
             self._has_failed = True
 
-    def hand_over(self, link: int, *, mapped: bool) -> None:
+    def hand_over(self, link: int, *, apart: bool) -> None:
         """Have a shim answer on `link`; raises `OSError` if none can be had.
 
-        `mapped` says whether the container will have a user namespace: it has to be made
-        before that of the processes, in which the spares are already.
+        `apart` says that the container's pid namespace is not for its shim to make. The spares
+        are in one of their own already.
         """
         self._has_failed = False
-        while self._waiting and not mapped:
+        while self._waiting and not apart:
             with self._waiting.pop(0) as orders, contextlib.suppress(OSError):  # it was killed
                 socket.send_fds(orders, [ORDER], [link])
                 return
-        with self._fork(mapped=mapped) as orders:
+        with self._fork(apart=apart) as orders:
             socket.send_fds(orders, [ORDER], [link])
 
-    def _fork(self, *, mapped: bool) -> socket.socket:
+    def _fork(self, *, apart: bool) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
                 if os.fork() == 0:
-                    shim.main(theirs.detach(), self._around, mapped=mapped)
+                    shim.main(theirs.detach(), self._around, apart=apart)
             except OSError:
                 ours.close()
                 raise

@@ -72,13 +72,15 @@ def arrange(config: Config, place: Place, extras: Extras) -> Arranged:
     arranged = Arranged([], [], [], [], [])
     ups = {(each.source, each.target): each for each in extras.copy_ups}
     parts = {(each.source, each.target): each.below for each in extras.parts}
+    owners = {each.target: each.namespace for each in extras.borrowed}
     for mount in config.mounts:
         options = parse(mount.options)
         if options.is_bind or mount.type == "bind":
             up = ups.get((mount.source, mount.destination))
             filling = None if up is None else _copy_up(config, place, mount, up)
             below = parts.get((mount.source, mount.destination), "")
-            _bind(arranged, mount, options, place, filling=filling, below=below)
+            owner = owners.get(mount.destination, "") if mount.source == mount.destination else ""
+            _bind(arranged, mount, options, place, filling=filling, below=below, owner=owner)
         elif mount.type == "cgroup":
             _cgroup(arranged, config, place, mount, options)
         else:
@@ -120,12 +122,14 @@ def _bind(
     *,
     filling: CopyUp | None,
     below: str,
+    owner: str,
 ) -> None:
     number = arranged.number()
     opening = OpenBind(
         number=number,
         source=_source(mount, place),
         below=below,
+        owner=owner,
         recursive=options.is_recursive,
         attributes=options.attributes,
         propagation=_propagation(tuple(each for each in options.propagation if not _is_last(each))),

@@ -50,6 +50,13 @@ class Part(Struct, frozen=True):
     below: str
 
 
+class Borrowed(Struct, frozen=True):
+    """Bind to `target` what is there in the mount namespace at `namespace`."""
+
+    target: str
+    namespace: str
+
+
 class Extras(Struct, frozen=True, kw_only=True):
     """What an OCI config does not say.
 
@@ -64,6 +71,7 @@ class Extras(Struct, frozen=True, kw_only=True):
     overlay: Overlay | None = None
     copy_ups: tuple[CopyingUp, ...] = ()
     parts: tuple[Part, ...] = ()
+    borrowed: tuple[Borrowed, ...] = ()
     files: tuple[File, ...] = ()
     user: str | None = None
     additional_groups: tuple[str, ...] = ()

@@ -76,6 +76,31 @@ def test_every_problem_is_told_at_once() -> None:
         ({"sysctls": {"net/ipv4/x": "1"}}, "sysctls[net/ipv4/x]: "),
         ({"sysctls": {"net.core.x": "1"}, "host_network": True}, "sysctls[net.core.x]: would"),
         ({"masked_paths": ("proc",)}, "masked_paths[0]: "),
+        ({"pid_namespace": "proc/1/ns/pid"}, "pid_namespace: must be absolute"),
+        ({"pid_namespace": "container:../x"}, "pid_namespace: must name a container"),
+        ({"ipc_namespace": "/proc/1/ns/ipc"}, "ipc_namespace: must name a container"),
+        ({"network_namespace": "host"}, "network_namespace: the host's is asked for"),
+        ({"uts_namespace": "container:x"}, "uts_namespace: must be empty or `host`"),
+        ({"cgroup_namespace": "private"}, "cgroup_namespace: must be empty or `host`"),
+        ({"domainname": "d" * 65}, "domainname: "),
+        ({"shm_bytes": -1}, "shm_bytes: "),
+        ({"device_rules": ("c 1:3",)}, "device_rules[0]: "),
+        (
+            {"ipc_namespace": "host", "sysctls": {"kernel.shmmax": "1"}},
+            "sysctls[kernel.shmmax]: would",
+        ),
+        ({"resources": Resources(cpu_shares=-1)}, "resources.cpu_shares: "),
+        ({"resources": Resources(cpu_quota_us=999)}, "resources.cpu_quota_us: "),
+        ({"resources": Resources(cpu_period_us=999)}, "resources.cpu_period_us: "),
+        (
+            {"resources": Resources(cpu_millis=500, cpu_quota_us=1000)},
+            "resources.cpu_quota_us: stands",
+        ),
+        ({"resources": Resources(blkio_weight=9)}, "resources.blkio_weight: "),
+        (
+            {"resources": Resources(memory_bytes=10**8, memory_reservation_bytes=10**9)},
+            "resources.memory_reservation_bytes: ",
+        ),
     ],
 )
 def test_a_problem_names_its_field(fields: dict[str, Any], expected: str) -> None:

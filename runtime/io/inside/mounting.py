@@ -181,6 +181,8 @@ def _open_bind(held: Held, step: s.OpenBind) -> None:
 
 
 def _copy_of(step: s.OpenBind) -> int:
+    if step.owner:
+        return _borrowed(step)
     if not step.below:
         return kernel.open_tree(step.source, recursive=step.recursive)
     root = os.open(step.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -192,6 +194,28 @@ def _copy_of(step: s.OpenBind) -> int:
             os.close(found)
     finally:
         os.close(root)
+
+
+def _borrowed(step: s.OpenBind) -> int:
+    """A mount can be copied by those alone who are in its namespace, so we are for a moment.
+
+    Whoever comes back to a namespace stands at its root, which need not be where he stood.
+    """
+    namespaces, places = os.O_RDONLY | os.O_CLOEXEC, os.O_PATH | os.O_CLOEXEC
+    own, other = os.open("/proc/self/ns/mnt", namespaces), os.open(step.owner, namespaces)
+    root, here = os.open("/", places), os.open(".", places)
+    try:
+        kernel.setns(other, k.CLONE_NEWNS)
+        try:
+            return kernel.open_tree(step.source, recursive=step.recursive)
+        finally:
+            kernel.setns(own, k.CLONE_NEWNS)
+            os.fchdir(root)
+            os.chroot(".")
+            os.fchdir(here)
+    finally:
+        for descriptor in (own, other, root, here):
+            os.close(descriptor)
 
 
 def _spread(mount: int, propagation: int) -> None:

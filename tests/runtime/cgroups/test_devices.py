@@ -180,6 +180,14 @@ accesses = st.tuples(
 )
 
 
+def test_rules_are_read_as_docker_has_them() -> None:
+    assert devices.parse("c 1:3 rwm") == allow("c", 1, 3, "rwm")
+    assert devices.parse("b *:* r") == allow("b", None, None, "r")
+    assert devices.parse("a 7:* m") == allow("a", 7, None, "m")
+    for wrong in ("", "c", "c 1:3", "c 1 rwm", "d 1:3 r", "c 1:3 x", "c -1:3 r", "c 1:3 r w"):
+        assert devices.parse(wrong) is None
+
+
 @given(rules, accesses)
 def test_law_the_program_says_what_the_rules_say(
     rules: tuple[DeviceRule, ...], access: tuple[str, int, int, str]

@@ -52,6 +52,30 @@ def test_a_group_is_made_where_something_is_limited_or_counted() -> None:
     assert "/cg/cpuset/swarmd/t1" in made(V1, Resources(cpu=Cpu(cpus="0")))
 
 
+def test_groups_that_were_not_needed_are_made_later_without_limits() -> None:
+    pinned = Resources(cpu=Cpu(cpus="0"))
+
+    steps = groups.extend(V1, "swarmd/t1", Resources(), pinned)
+
+    assert [(each.path, each.shared) for each in steps if isinstance(each, MakeCgroup)] == [
+        ("/cg/cpuset/swarmd", True),
+        ("/cg/cpuset/swarmd/t1", False),
+    ]
+    assert written(steps) == {}
+    assert groups.extend(V1, "swarmd/t1", pinned, pinned) == ()
+    assert groups.extend(V1, "swarmd/t1", pinned, Resources()) == ()
+
+
+def test_controllers_that_were_not_needed_are_handed_down_later() -> None:
+    steps = groups.extend(V2, "swarmd/t1", Resources(), Resources(cpu=Cpu(cpus="0")))
+
+    assert written(steps) == {
+        "/cg/cgroup.subtree_control": ("+cpuset",),
+        "/cg/swarmd/cgroup.subtree_control": ("+cpuset",),
+    }
+    assert len(steps) == 2
+
+
 def test_a_thorough_layout_has_a_group_in_each_hierarchy() -> None:
     """So that a later update finds one."""
     assert made(THOROUGH, Resources()) == [f"{root}/swarmd/t1" for root in THOROUGH.hierarchies]
