@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
@@ -216,15 +217,33 @@ async def _feed(call: Any, requests: AsyncIterable[Any]) -> None:
     try:
         async with ending(requests) as each:
             async for request in each:
-                try:
-                    await call.write(request)
-                except (grpc.aio.BaseError, asyncio.InvalidStateError):
-                    return  # the call is over, and says itself why
+                if not await _write(call, request):
+                    return
         with contextlib.suppress(grpc.aio.BaseError, asyncio.InvalidStateError):
             await call.done_writing()
     except Exception:
         call.cancel()
         raise
+
+
+async def _write(call: Any, request: Any) -> bool:
+    """Send a request; False once the call is over, which itself says why.
+
+    gRPC's own `write` forgets that reason when the call ends under it: it sets a status of its
+    own before the other side's is read. So this does what it does, but for that.
+    """
+    if call.done():
+        return False
+    await _METADATA_SENT(call).wait()
+    try:
+        await _INNER(call).send_serialized_message(request.SerializeToString())
+    except (grpc.aio.BaseError, asyncio.InvalidStateError):
+        return False
+    return True
+
+
+_INNER = attrgetter("_cython_call")
+_METADATA_SENT = attrgetter("_metadata_sent")
 
 
 def _is_lost(err: grpc.aio.AioRpcError) -> bool:

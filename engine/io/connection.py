@@ -90,7 +90,7 @@ class Connection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT_BYTES)
         self._is_left_by_client = False
         self._is_raw = False
-        self._is_head_only = False
+        self._is_head_only = self._has_body = False
         self.has_begun = False
 
     async def run(self) -> None:
@@ -148,7 +148,11 @@ class Connection:
         """
         self.has_begun = True
         lines = [*self._headers(content_type), *headers]
-        if self._http.their_state is h11.SEND_BODY:
+        if self._has_body:
+            is_whole = self._http.their_state is not h11.SEND_BODY
+        else:
+            is_whole = self._is_heard_out()
+        if not is_whole:
             lines.append(("Connection", "close"))  # the body may never be read to its end
         sent = self._send(_response(status, lines))
         self.cancel_on_departure()
@@ -167,8 +171,8 @@ class Connection:
 
     async def take_over(self, head: Head, *, content_type: str, headers: Headers = ()) -> Pipe:
         """Leave HTTP behind: by 101 where the client asked for that, else by 200."""
-        async for _ in self.body():
-            pass
+        while self._http.their_state is h11.SEND_BODY:
+            await self._event()
         lines = ["HTTP/1.1 200 OK", f"Content-Type: {content_type}"]
         if head.wants_upgrade:
             protocol = head.headers["upgrade"]
@@ -228,8 +232,9 @@ class Connection:
             return None
         path, query = parse_target(event.target.decode("ascii"))
         headers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
-        self._is_head_only = event.method == b"HEAD"
-        return Head(method=event.method.decode(), path=path, query=query, headers=headers)
+        head = Head(method=event.method.decode(), path=path, query=query, headers=headers)
+        self._is_head_only, self._has_body = head.method == "HEAD", head.has_body
+        return head
 
     async def _event(self, limit: int = CHUNK_BYTES) -> object:
         try:

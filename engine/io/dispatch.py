@@ -11,6 +11,8 @@ import structlog
 
 from engine import replies, versions
 from engine.config import Config
+from engine.execs.instance import Execs
+from engine.execs.io.programs import Programs
 from engine.heads import Head
 from engine.io.backends import Backends
 from engine.io.connection import Connection, Vanished
@@ -35,6 +37,8 @@ class Dispatch:
         self._config = config
         self._router = Router(routes)
         self._backends = backends
+        self._execs = Execs()
+        self._programs = Programs(backends, self._execs, log)
         self._log = log
 
     async def answer(self, connection: Connection, head: Head) -> None:
@@ -72,9 +76,17 @@ class Dispatch:
             params=found.params,
             config=self._config,
             backends=self._backends,
+            execs=self._execs,
+            programs=self._programs,
             log=self._log,
         )
-        return await found.route.handler(exchange)
+        reply = await found.route.handler(exchange)
+        assert reply is not None or connection.has_begun, "the handler has not answered"
+        return reply
+
+    async def close(self) -> None:
+        """Leave what runs to itself."""
+        await self._programs.close()
 
     def _bug(self, head: Head) -> Reply:
         error_id = secrets.token_hex(4)

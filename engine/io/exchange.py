@@ -39,6 +39,8 @@ from msgspec import Struct
 
 from engine import replies
 from engine.config import Config
+from engine.execs.instance import Execs
+from engine.execs.io.programs import Programs
 from engine.heads import Head
 from engine.io.backends import Backends
 from engine.io.connection import Connection, Headers, Pipe
@@ -63,6 +65,8 @@ class Exchange:
         params: Mapping[str, str],
         config: Config,
         backends: Backends,
+        execs: Execs,
+        programs: Programs,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self.head = head
@@ -71,6 +75,8 @@ class Exchange:
         self.query = Query(head.query)
         self.config = config
         self.backends = backends
+        self.execs = execs
+        self.programs = programs
         self.log = log
         self._connection = connection
 
