@@ -167,6 +167,23 @@ def scratch(platform: Platform) -> ImageDocument:
     )
 
 
+def imported(
+    run: RunConfig, platform: Platform, *, diff_id: str, comment: str, created_at: float
+) -> ImageDocument:
+    """An image of one layer, that somebody brought."""
+    at = written(created_at)
+    return ImageDocument(
+        architecture=platform.architecture,
+        variant=platform.variant,
+        os=platform.os,
+        created=at,
+        comment=comment,
+        config=run,
+        history=(History(created=at, comment=comment),),
+        rootfs=_RootFs(diff_ids=(diff_id,)),
+    )
+
+
 def decode(body: bytes) -> ImageDocument:
     """An image to begin with; `Invalid` when it cannot be read."""
     try:

@@ -1,7 +1,7 @@
 """Read what an image says about how it wants to run.
 
 Builders write `null` for anything empty and durations in nanoseconds; here empty is empty and
-durations are seconds. How an image came about is its history (`parse_history`).
+durations are seconds. Fields that only builders use are left alone.
 """
 
 from datetime import UTC, datetime
@@ -41,16 +41,6 @@ class ImageConfig(Struct, frozen=True, kw_only=True):
     author: str = ""
 
 
-class Step(Struct, frozen=True, kw_only=True):
-    """One line of an image's history; one that `is_empty` added no layer."""
-
-    created_by: str = ""
-    comment: str = ""
-    author: str = ""
-    created_at: float = 0.0
-    is_empty: bool = False
-
-
 class _Health(Struct, rename="pascal"):
     test: tuple[str, ...] | None = None
     interval: int | None = None
@@ -79,18 +69,6 @@ class _RootFs(Struct):
     diff_ids: tuple[str, ...] | None = None
 
 
-class _Step(Struct):
-    created: str | None = None
-    created_by: str | None = None
-    author: str | None = None
-    comment: str | None = None
-    empty_layer: bool | None = None
-
-
-class _History(Struct):
-    history: tuple[_Step, ...] | None = None
-
-
 class _Config(Struct):
     architecture: str | None = None
     os: str | None = None
@@ -110,25 +88,6 @@ def parse_config(body: bytes) -> ImageConfig:
         platform=Platform(raw.os or "linux", raw.architecture or "", raw.variant or ""),
         created_at=parse_time(raw.created or ""),
         author=raw.author or "",
-    )
-
-
-def parse_run(body: bytes) -> ImageConfig:
-    """Read how to run alone: what Docker calls a `Config`."""
-    return _running(_decode(body, _Run))
-
-
-def parse_history(body: bytes) -> tuple[Step, ...]:
-    """How an image configuration says that the image came about, the lowest layer first."""
-    return tuple(
-        Step(
-            created_by=step.created_by or "",
-            comment=step.comment or "",
-            author=step.author or "",
-            created_at=parse_time(step.created or ""),
-            is_empty=bool(step.empty_layer),
-        )
-        for step in _decode(body, _History).history or ()
     )
 
 

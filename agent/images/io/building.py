@@ -1,4 +1,4 @@
-"""Give builds what they need of the image store: images to begin with, and a place for new ones.
+"""Give makers of images what they need of the store: images to begin with, and a place for more.
 
 A build makes its layers beside the store, in a directory below `temporary`, and moves them in
 when all of them are on disk. What it uses and what its cache remembers is held.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from agent.images.answers import Mark
+from agent.images.answers import Collecting, Mark
 from agent.images.archive import make_manifest
 from agent.images.index import Record, find, put
 from agent.images.io.content import Content, Hold
@@ -86,6 +86,14 @@ class Building:
     def mark(self, diff_id: str) -> Mark | None:
         """What is known of a layer that is here."""
         return self._content.layers.mark(diff_id)
+
+    async def collect(self, asked: Collecting, hold: Hold) -> Mark:
+        """Make a layer of a directory that overlayfs wrote to, or of any other.
+
+        Nothing is mounted and nothing need stand still for it, unless what is in the layer
+        should fit together. One that is the same as another is that one.
+        """
+        return await self._content.layers.collect(asked, hold=hold.take)
 
     async def adopt(self, mark: Mark, draft: Path) -> None:
         """Take a layer that is unpacked in `draft`, and on disk; hold it before."""

@@ -7,20 +7,17 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from msgspec import structs
-
+from agent.build.changes import changed
+from agent.build.image import RunConfig, imported
 from agent.images.answers import Staged
 from agent.images.archive import Contents, Found, find_images, layer_type, make_manifest
-from agent.images.changes import apply_changes
 from agent.images.compression import MAGIC_BYTES, compression_of
-from agent.images.config_json import encode_config
 from agent.images.index import Index, Record, put
 from agent.images.io import workers
 from agent.images.io.content import Content, Hold
 from agent.images.io.disk import failing, remove_tree
 from agent.images.io.locks import together
-from swarm.errors import Invalid
-from swarm.images.config import ImageConfig, Step
+from agent.images.making import names_of
 from swarm.images.digest import digest_of
 from swarm.images.manifest import Descriptor
 from swarm.images.platform import Platform
@@ -61,8 +58,8 @@ async def import_rootfs(
     now: float,
 ) -> str:
     """Make an image of one layer; gives its id. Nothing is read when `changes` are wrong."""
-    name = _import_name(reference)
-    wanted = apply_changes(ImageConfig(platform=platform, created_at=now), changes)
+    names = names_of((reference,)) if reference else ()
+    run = changed(RunConfig(), changes)
     async with _directory(content) as staging, content.holding() as hold:
         layer = await _receive(chunks, staging / "layer")
         hold.take(layer.digest)
@@ -71,9 +68,9 @@ async def import_rootfs(
         mark = await content.layers.add(content.blobs.path(layer.digest))
         hold.take(mark.diff_id)
         await content.layers.ensure(mark.diff_id, content.blobs.path(layer.digest))
-        config = structs.replace(wanted, diff_ids=(mark.diff_id,))
-        step = Step(comment=message, created_at=now)
-        body = encode_config(config, steps=(step,), comment=message)
+        body = imported(
+            run, platform, diff_id=mark.diff_id, comment=message, created_at=now
+        ).encode()
         manifest = make_manifest(body, (layer,))
         digest, image_id = digest_of(manifest), digest_of(body)
         hold.take(digest, image_id)
@@ -82,12 +79,12 @@ async def import_rootfs(
             digest=digest,
             manifest=digest,
             blobs=tuple(sorted({digest, image_id, layer.digest})),
-            diff_ids=config.diff_ids,
+            diff_ids=(mark.diff_id,),
             size_bytes=mark.size_bytes,
             created_at=now,
             local=True,
-            names=(name,) if name else (),
-            tagged_at=now if name else 0.0,
+            names=names,
+            tagged_at=now if names else 0.0,
         )
         for document in (body, manifest):
             await asyncio.to_thread(content.blobs.write, document)
@@ -158,18 +155,6 @@ def _put_all(index: Index, records: list[Record]) -> Index:
 
 def _shown(record: Record) -> tuple[str, ...]:
     return tuple(parse_reference(name).familiar for name in record.names) or (record.id,)
-
-
-def _import_name(reference: str) -> str:
-    if not reference:
-        return ""
-    parsed = parse_reference(reference)
-    if parsed.digest:
-        raise Invalid(
-            f"reference {reference!r}: an import cannot choose its digest",
-            hint="write it as NAME[:TAG]",
-        )
-    return str(parsed.with_default_tag())
 
 
 async def _receive(chunks: AsyncIterator[bytes], path: Path) -> Descriptor:

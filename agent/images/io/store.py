@@ -8,7 +8,6 @@ import asyncio
 import platform as machine
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from agent.images.io.building import Building
 from agent.images.io.content import Content
 from agent.images.io.distribution import Distribution
 from agent.images.io.locks import Flights
-from agent.images.io.making import Making
 from agent.images.io.pulling import Pull, Source
 from agent.images.io.pushing import Push, Pushed
 from agent.images.removal import Removal, Use, forget, prune, remove
@@ -104,15 +102,8 @@ class ImageStore:
             now=self._clock(),
         )
 
-    @asynccontextmanager
-    async def making(self) -> AsyncGenerator[Making]:
-        """Make layers and images in the block; what no image lists at its end is deleted."""
-        async with self._content.holding() as hold:
-            yield Making(self._content, hold, now=self._clock())
-        await self._content.discard(hold.digests)
-
     def building(self) -> Building:
-        """What builds need."""
+        """What whoever makes images needs."""
         return Building(self._content)
 
     async def compare(self, asked: Collecting) -> tuple[Change, ...]:

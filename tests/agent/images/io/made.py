@@ -5,13 +5,9 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from msgspec import structs
-
+from agent.build.image import decode, scratch
 from agent.images.answers import Collecting
-from agent.images.index import Record
 from agent.images.io.store import ImageStore
-from agent.images.making import Draft
-from swarm.images.config import ImageConfig, Step
 from swarm.images.platform import Platform
 
 
@@ -31,22 +27,27 @@ def write(upper: Path, files: Mapping[str, bytes], gone: tuple[str, ...] = ()) -
 async def made(
     store: ImageStore, upper: Path, *names: str, parent: str = "",
     files: Mapping[str, bytes], gone: tuple[str, ...] = (), take: bool = False,
-) -> Record:  # fmt: skip
-    """An image called `names`, of one layer on top of `parent`."""
+) -> str:  # fmt: skip
+    """An image called `names`, of one layer on top of `parent`; gives its id."""
     write(upper, files, gone)
-    base = await store.rootfs(parent) if parent else None
-    config = base.config if base else ImageConfig(platform=Platform("linux", "amd64"))
-    asked = Collecting(
-        upper=str(upper), below=tuple(map(str, base.layer_dirs)) if base else (), take=take
-    )
-    async with store.making() as making:
-        mark = await making.add_layer(asked)
-        return await making.make(
-            Draft(
-                parent=base.id if base else "",
-                layers=(mark.diff_id,),
-                config=structs.replace(config, created_at=1.0),
-                steps=(Step(created_by="made by a test", created_at=1.0),),
-                references=names,
-            )
+    building = store.building()
+    hold = building.hold()
+    try:
+        base = await building.base(parent, hold) if parent else None
+        below = (await store.rootfs(parent)).layer_dirs if parent else ()
+        asked = Collecting(upper=str(upper), below=tuple(map(str, below)), take=take)
+        mark = await building.collect(asked, hold)
+        document = decode(base.document) if base else scratch(Platform("linux", "amd64"))
+        grown = document.grown(
+            document.run,
+            created=1.0,
+            created_by="made by a test",
+            author="",
+            diff_id=mark.diff_id,
         )
+        return await building.list(
+            grown.encode(), base, grown.diff_ids,
+            references=names, created_at=1.0, now=2.0, hold=hold,
+        )  # fmt: skip
+    finally:
+        hold.release()
