@@ -168,10 +168,17 @@ def _annotations(labels: dict[str, str], task: Task) -> dict[str, str]:
 
 
 def environment(asked: tuple[str, ...], image: tuple[str, ...], hostname: str) -> tuple[str, ...]:
-    """Merge the environments; each name once, where it was first set, with its last value."""
+    """Merge the environments; each name once, where it was first set, with its last value.
+
+    A bare name takes away what was said before.
+    """
     merged: dict[str, str] = {}
     for each in (PATH, f"HOSTNAME={hostname}", *image, *asked):
-        merged[each.partition("=")[0]] = each
+        name, equals, _ = each.partition("=")
+        if equals:
+            merged[name] = each
+        else:
+            merged.pop(name, None)
     return tuple(merged.values())
 
 

@@ -140,6 +140,18 @@ def canonical(attribute: str) -> str:
     return attribute.casefold()
 
 
+def spread_over(attribute: str) -> str:
+    """What tasks are spread over: an attribute, or a label of nodes by its bare name.
+
+    Docker's users write bare names there, and mean labels. What begins as an attribute does, and is
+    none, is `Invalid`: it would spread nothing.
+    """
+    is_bare = not attribute.casefold().startswith(("node.", "engine."))
+    if is_bare and _LABEL_NAME.fullmatch(attribute):
+        return f"node.labels.{attribute}"
+    return canonical(attribute)
+
+
 def _attribute(text: str, attribute: str) -> str:
     try:
         return canonical(attribute)

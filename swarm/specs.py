@@ -230,10 +230,11 @@ class Healthcheck(Struct, frozen=True, kw_only=True):
 class ContainerSpec(Struct, frozen=True, kw_only=True):
     """`command` replaces the image's entrypoint and `args` its command.
 
-    `env` holds `NAME=VALUE`, each name once; `hosts` holds `NAME:IP`. Capabilities are named
-    `CAP_CHOWN`, or `ALL`; `seccomp` is empty (the default), `unconfined` or a profile as JSON;
-    `apparmor` is empty (the node's own), `unconfined` or a profile's name.
-    `host_user_namespace` keeps the ids of a node that would remap them.
+    `env` holds `NAME=VALUE`, each name once, and a bare `NAME` takes away what the image says of
+    it; `hosts` holds `NAME:IP`. Capabilities are named `CAP_CHOWN`, or `ALL`; `seccomp` is empty
+    (the default), `unconfined` or a profile as JSON; `apparmor` is empty (the node's own),
+    `unconfined` or a profile's name. `host_user_namespace` keeps the ids of a node that would
+    remap them.
     """
 
     image: str = ""

@@ -6,7 +6,7 @@ very values that it was placed by.
 
 from msgspec import Struct
 
-from swarm.constraints import Constraint, canonical, constraints_of
+from swarm.constraints import Constraint, canonical, constraints_of, spread_over
 from swarm.errors import Invalid
 from swarm.ids import ServiceId
 from swarm.objects import Service, SpecVersion
@@ -79,7 +79,7 @@ def ask_for(
         platforms=placement.platforms,
         tolerations=placement.tolerations,
         affinities=tuple(map(_readable, placement.affinities)),
-        preferences=tuple(filter(None, map(_canonical, placement.preferences))),
+        preferences=tuple(filter(None, map(_spread_over, placement.preferences))),
         strategy=placement.strategy,
         cpu_millis=spec.reservations.cpu_millis,
         memory_bytes=spec.reservations.memory_bytes,
@@ -124,6 +124,13 @@ def _readable(wish: Affinity) -> Affinity:
             service=wish.service, anti=wish.anti, required=wish.required, topology=topology
         )
     )
+
+
+def _spread_over(attribute: str) -> str:
+    try:
+        return spread_over(attribute)
+    except Invalid:
+        return ""
 
 
 def _canonical(attribute: str) -> str:

@@ -142,9 +142,9 @@ def _is_too_large(name: str) -> bool:
 def _env(env: tuple[str, ...]) -> Iterator[Problem]:
     names: dict[str, int] = {}
     for index, text in enumerate(env):
-        name, equals, _ = text.partition("=")
+        name, _, _ = text.partition("=")
         path = f"task.container.env[{index}]"
-        if not name or not equals or any(map(str.isspace, name)):
+        if not name or any(map(str.isspace, name)):
             yield path, f"{text!r} is not NAME=VALUE; a name has no spaces"
         elif "\0" in text:
             yield path, f"the value of {name} must not hold a NUL character"

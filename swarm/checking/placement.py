@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from swarm.checking.basics import MAX_COUNT, Problem, all_readable, count, readable
-from swarm.constraints import canonical
+from swarm.constraints import canonical, spread_over
 from swarm.constraints import parse as parse_constraint
 from swarm.specs import Affinity, Dependency, Global, GlobalJob, ServiceSpec, Toleration
 
@@ -17,7 +17,7 @@ def placement(spec: ServiceSpec) -> Iterator[Problem]:
     yield from count("task.placement.max_replicas_per_node", wishes.max_replicas_per_node)
     if wishes.max_replicas_per_node and isinstance(spec.mode, Global | GlobalJob):
         yield "task.placement.max_replicas_per_node", "has no meaning in global mode"
-    yield from all_readable("task.placement.preferences", canonical, wishes.preferences)
+    yield from all_readable("task.placement.preferences", spread_over, wishes.preferences)
     for index, affinity in enumerate(wishes.affinities):
         yield from _affinity(f"task.placement.affinities[{index}]", affinity)
     for index, toleration in enumerate(wishes.tolerations):

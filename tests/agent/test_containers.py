@@ -313,6 +313,12 @@ def test_law_each_name_is_set_once_and_the_spec_wins(
     assert {k: found[k] for k in found if k in "ABC"} == dict(image) | dict(asked)
 
 
+def test_a_bare_name_takes_away_what_the_image_says_of_it() -> None:
+    merged = environment(("A", "HOSTNAME", "C=3"), ("A=1", "B=2"), "h")
+
+    assert merged[1:] == ("B=2", "C=3")
+
+
 def test_rights_and_health_reach_the_runtime() -> None:
     found = made(
         cap_drop=("ALL",),

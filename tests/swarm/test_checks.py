@@ -108,7 +108,7 @@ def test_all_problems_are_told_at_once() -> None:
         (container(image=""), "task.container.image", "empty"),
         (container(image="Busybox"), "task.container.image", "lower"),
         (container(args=("a\0b",)), "task.container.args[0]", "NUL"),
-        (container(env=("A=1", "FOO")), "task.container.env[1]", "NAME=VALUE"),
+        (container(env=("A=1", "FO O=1")), "task.container.env[1]", "NAME=VALUE"),
         (container(env=("A=1", "A=2")), "task.container.env[1]", "already set"),
         (container(env=("=1",)), "task.container.env[0]", "NAME=VALUE"),
         (container(env=("A=\0",)), "task.container.env[0]", "NUL"),

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from swarm.constraints import OWN_IDS, constraints_of, parse, parse_stored
+from swarm.constraints import OWN_IDS, constraints_of, parse, parse_stored, spread_over
 from swarm.errors import Invalid
 from swarm.ids import NodeId
 from swarm.objects import Node, NodeDescription
@@ -131,3 +131,22 @@ def test_law_any_text_is_a_constraint_or_invalid(text: str) -> None:
     except Invalid:
         return
     assert "==" in text or "!=" in text
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Node.Role", "node.role"),
+        ("node.labels.Zone", "node.labels.Zone"),
+        ("zone", "node.labels.zone"),
+        ("com.example.zone", "node.labels.com.example.zone"),
+    ],
+)
+def test_tasks_are_spread_over_attributes_and_labels(written: str, meant: str) -> None:
+    assert spread_over(written) == meant
+
+
+@pytest.mark.parametrize("written", ["node.lables.zone", "engine.zone", "a b", ""])
+def test_nothing_is_spread_over_what_no_node_can_have(written: str) -> None:
+    with pytest.raises(Invalid):
+        spread_over(written)
