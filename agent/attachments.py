@@ -10,9 +10,11 @@ from msgspec.structs import replace
 
 from agent.assignments import Wanted
 from agent.dns.asking import Asker
-from swarm.ids import NetworkId
+from agent.topology import is_local
+from swarm.ids import NetworkId, NodeId
 from swarm.objects import Attachment
 from swarm.specs import BRIDGE, HOST, NONE, Port, PublishMode
+from swarm.topology import Endpoint
 
 
 class Connection(Struct, frozen=True, kw_only=True):
@@ -20,7 +22,7 @@ class Connection(Struct, frozen=True, kw_only=True):
     of the node, which are concrete once it is connected.
 
     `macs` are the MAC addresses that were asked for. One that `is_standalone` is no task's: no
-    manager ever speaks of it.
+    manager ever speaks of it, and `name` is what it is called in networks of this node.
     """
 
     attachments: tuple[Attachment, ...]
@@ -28,6 +30,27 @@ class Connection(Struct, frozen=True, kw_only=True):
     ports: tuple[Port, ...] = ()
     macs: dict[NetworkId, str] = {}
     is_standalone: bool = False
+    name: str = ""
+
+
+def endpoints(known: Connection, node_id: NodeId) -> tuple[Endpoint, ...]:
+    """What others in networks of this node alone are told of a container that is no task's.
+
+    In the bridge nobody has a name.
+    """
+    return tuple(
+        Endpoint(
+            network_id=each.network_id,
+            task_id=known.asker.task_id,
+            task_name=known.name,
+            node_id=node_id,
+            addresses=each.addresses,
+            aliases=each.aliases,
+            is_serving=True,
+        )
+        for each in known.attachments
+        if known.is_standalone and is_local(each.network_id) and each.network_id != BRIDGE
+    )
 
 
 def is_connected(wanted: Wanted) -> bool:

@@ -67,6 +67,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.data / "standalone"
 
     @property
+    def local_networks(self) -> Path:
+        """One file per network of this node alone."""
+        return self.data / "networks"
+
+    @property
     def contents(self) -> Path:
         """One directory per task that has secrets or configs, with memory mounted on it."""
         return Path(self.run_root) / "contents"

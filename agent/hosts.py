@@ -5,7 +5,7 @@ out first, so that what it tells others of itself is of use to them. Without a n
 is a loopback address. With the host's network the host's own file is the beginning.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 _LOOPBACK = """127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -34,3 +34,22 @@ def with_extra(content: str, extra: Iterable[str]) -> str:
         name, _, address = each.partition(":")
         content += f"{address}\t{name}\n"
     return content
+
+
+def readdressed(content: str, hostname: str, *, gone: Collection[str], new: Iterable[str]) -> str:
+    """The same after the container's own addresses have changed; whatever else is in it stays."""
+    lines = [each for each in content.splitlines() if _address(each) not in (*gone, _ALONE)]
+    there = set(map(_address, lines))
+    names = " ".join(dict.fromkeys((hostname, hostname.partition(".")[0])))
+    lines += [f"{each}\t{names}" for each in new if each not in there]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def linked(content: str, alias: str, lines: Iterable[str]) -> str:
+    """The same with these lines for what the container calls `alias`, instead of those it had."""
+    kept = [each for each in content.splitlines() if each.split()[1:2] != [alias]]
+    return "".join(f"{line}\n" for line in (*kept, *lines))
+
+
+def _address(line: str) -> str:
+    return line.split(maxsplit=1)[0] if line.strip() else ""

@@ -38,6 +38,15 @@ def embedded(asked: ContainerSpec, host: str) -> str:
     return "".join(f"{line}\n" for line in (*lines, *_together("options", options)))
 
 
+def redirected(content: str) -> str:
+    """The file of a container that runs, once it is to ask the name service, too."""
+    lines = content.splitlines()
+    if f"nameserver {RESOLVER}" in lines:
+        return content
+    others = "".join(f"{line}\n" for line in lines if _keyword(line) != "nameserver")
+    return embedded(ContainerSpec(), others)
+
+
 def _written(asked: ContainerSpec, host: str, servers: Iterable[str]) -> str:
     lines = [line for line in host.splitlines() if line.strip()]
     for keywords, values in (

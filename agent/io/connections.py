@@ -36,6 +36,7 @@ LEAVES_S = 1.0
 
 MEND_S = 60.0
 MEND_SOON_S = 5.0
+_NOTHING = Changes()
 
 
 class Networks(Protocol):
@@ -121,8 +122,13 @@ class Connections:
         self._ready_here = asyncio.Event()
         self._ready = asyncio.Event()
 
-    async def run(self) -> None:
-        """Follow the topology for ever, and look now and then whether the kernel does."""
+    async def run(self, here: Changes = _NOTHING) -> None:
+        """Follow the topology for ever, and look now and then whether the kernel does.
+
+        `here` is what is known from the start of this node's own networks.
+        """
+        if here:
+            await self.follow_here(here)
         await self._mend_here()
         await self._catch_up()  # if there is nothing, that has to be heard, too
         for task_id in self._departed:
@@ -233,6 +239,12 @@ class Connections:
         """Have a container that runs be connected like this; gives its ports of the node."""
         await self._caught_up(wanted)
         return await self._amend(task_id, pid, self._known.get(task_id), wanted)
+
+    def note(self, task_id: TaskId, known: Connection) -> None:
+        """Something is known of a container that runs which changes nothing of its interfaces."""
+        if task_id in self._known:
+            self._known[task_id] = known
+            _write(self._directory / task_id, known)
 
     def connection(self, task_id: TaskId) -> Connection | None:
         """How a container that runs is connected."""

@@ -7,13 +7,14 @@ containers need that are no tasks; the next agent, which is in no swarm, puts th
 
 import asyncio
 import shutil
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
+from random import SystemRandom
 
 import structlog
 
 from agent import preflight
-from agent.attachments import Connection
+from agent.attachments import Connection, endpoints
 from agent.config import Config
 from agent.dns.counts import Counts
 from agent.dns.io.client import Names
@@ -26,10 +27,17 @@ from agent.network.io.encryption import EncryptionNamespace
 from agent.network.io.host import HostNamespace
 from agent.network.io.netlink import Socket
 from agent.network.io.networks import Networks
-from agent.topology import Table, is_local
+from agent.preflight import Reached
+from agent.standalone.io import local_networks
+from agent.standalone.io.local_networks import LocalNetworks
+from agent.standalone.networks import Taken
+from agent.topology import Changes, Table, is_local
 from swarm.dispatch import Preflight
 from swarm.errors import SwarmError
 from swarm.ids import NetworkId, TaskId
+from swarm.objects import Network
+from swarm.specs import Port
+from swarm.topology import Publication
 
 ASKED_WITHIN_S = 2.5
 _USUAL_MTU = 1500
@@ -57,6 +65,7 @@ class Networking:
         `described` is told when the node's description has changed by itself.
         """
         self._config = config
+        self._table = table
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
         self._host = HostNamespace(log=log)
@@ -66,7 +75,17 @@ class Networking:
             self._encryption = EncryptionNamespace(
                 config.encryption, node_id=config.node_id, log=log, changed=described
             )
-        self.bridge = self._host.bridge(Path(config.run_root), mtu=_underlay_mtu(config))
+        made, mtu = local_networks.load(config.local_networks, log), _underlay_mtu(config)
+        apart = [subnet.subnet for each in made for subnet in each.subnets]
+        self.bridge = self._host.bridge(Path(config.run_root), mtu=mtu, apart=apart)
+        self.local = LocalNetworks(
+            config.local_networks,
+            made,
+            bridge=self.bridge,
+            mtu=mtu,
+            others=self._others,
+            random=SystemRandom(),
+        )
         self._networks = Networks(
             config.networks,
             node_id=config.node_id,
@@ -98,7 +117,12 @@ class Networking:
     def start(self, known: Mapping[TaskId, Connection], pids: Mapping[TaskId, int]) -> None:
         """Take over what an earlier agent connected, and follow the topology from now on."""
         self.connections.adopt(known, pids)
-        self._running = (self._spawn(self.connections.run()),)
+        running = [known[task_id] for task_id in sorted(known.keys() & pids.keys())]
+        for each in running:
+            self.local.keep(each.asker.task_id, each.attachments)
+        named = (x for each in running for x in endpoints(each, self._config.node_id))
+        here = Changes(put=(*self.local.records(), *named))
+        self._running = (self._spawn(self.connections.run(here)),)
         if self._encryption is not None:
             self._encryption.open()
             self._running += (self._spawn(self._encryption.run()),)
@@ -107,10 +131,47 @@ class Networking:
 
     def judge(self, asked: Preflight) -> tuple[str, ...]:
         """Why this node cannot have ports, or be in subnets."""
+        reached = self._host.reached() if asked.subnets else ()
+        here = (Reached(prefix=each.prefix, link=each.whose) for each in self.local.taken())
         return (
-            *preflight.taken_ports(asked.ports, self._host.why_not_free),
-            *preflight.hit_subnets(asked.subnets, self._host.reached() if asked.subnets else ()),
+            *preflight.taken_ports(asked.ports, self._why_not_free),
+            *preflight.hit_subnets(asked.subnets, (*reached, *here)),
         )
+
+    def why_taken(self, port: Port) -> str:
+        """Whose a port of this node is, be it published or a program's; empty when it is free."""
+        for owner in self._host.owners_of(port):
+            return (
+                f"port {port.published}/{port.protocol.word} is published by {self._named(owner)}"
+            )
+        return self._host.why_not_free(port)
+
+    def _why_not_free(self, port: Port) -> str:
+        """The same to a manager, who knows himself what the swarm's tasks have."""
+        owners = [x for x in self._host.owners_of(port) if self._known_here(TaskId(x))]
+        return self.why_taken(port) if owners else self._host.why_not_free(port)
+
+    def _known_here(self, container_id: TaskId) -> Connection | None:
+        known = self.connections.connection(container_id)
+        return known if known is not None and known.is_standalone else None
+
+    def _named(self, owner: str) -> str:
+        if (known := self._known_here(TaskId(owner))) is not None:
+            return f"container {known.name}"
+        record = self._table.records.get(f"publication/{owner}")
+        if isinstance(record, Publication):
+            return f"service {record.service_name}"
+        return f"task {owner}"
+
+    def _others(self) -> Iterator[Taken]:
+        """Where the host goes itself, and the swarm's networks that are known here."""
+        for way in self._host.reached():
+            yield Taken(prefix=way.prefix, whose=f"a route of this host by {way.link}")
+        for record in self._table.records.values():
+            if isinstance(record, Network):
+                for each in record.subnets:
+                    whose = f"the swarm's network {record.spec.name}"
+                    yield Taken(prefix=each.subnet, whose=whose)
 
     async def close(self, *, removes: bool = False, kept: Collection[TaskId] = ()) -> None:
         """Let go of everything; `removes` also takes it away, but for what `kept` containers need.

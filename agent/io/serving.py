@@ -57,7 +57,13 @@ from runtime.cgroups.stats import Stats
 from runtime.io.client import Runtime
 from runtime.io.hierarchies import host_layout
 from runtime.io.usage import read_networks, read_stats
-from swarm.api.v1 import builds_pb2_grpc, containers_pb2_grpc, images_pb2_grpc, volumes_pb2_grpc
+from swarm.api.v1 import (
+    builds_pb2_grpc,
+    containers_pb2_grpc,
+    images_pb2_grpc,
+    localnetworks_pb2_grpc,
+    volumes_pb2_grpc,
+)
 from swarm.dispatch import (
     CallBack,
     CallOff,
@@ -209,7 +215,8 @@ class Service:
                 images=self._supply,
                 volumes=self._volumes,
                 connections=self._networking.connections,
-                bridge=self._networking.bridge,
+                networks=self._networking.local,
+                why_taken=self._networking.why_taken,
                 node=lambda: host.node(config),
                 image_id=self._executor.image_id,
                 spawn=spawn,
@@ -296,6 +303,9 @@ class Service:
         images_pb2_grpc.add_ImagesServicer_to_server(service, self._server)
         volumes_pb2_grpc.add_VolumesServicer_to_server(VolumesService(self._volumes), self._server)
         containers_pb2_grpc.add_ContainersServicer_to_server(self._standalone.service, self._server)
+        localnetworks_pb2_grpc.add_LocalNetworksServicer_to_server(
+            self._standalone.networks_service, self._server
+        )
         builds_pb2_grpc.add_BuildsServicer_to_server(self._builds.service, self._server)
         with contextlib.suppress(FileNotFoundError):
             self._config.socket.unlink()

@@ -25,20 +25,25 @@ _CANDIDATES: Final = (
 
 
 def choose_subnet(reached: Iterable[str]) -> str:
-    """The first candidate apart from all these prefixes; `Unavailable` when there is none.
+    """The first candidate apart from all these prefixes; `Unavailable` when there is none."""
+    if found := free_subnet(reached):
+        return found
+    raise Unavailable(
+        "the bridge network has no subnet: this host has routes into all private ones",
+        hint="attach the service to a network of its own: network create --subnet",
+    )
+
+
+def free_subnet(reached: Iterable[str]) -> str:
+    """The first candidate apart from all these prefixes; empty when there is none.
 
     The default route is in nobody's way.
     """
     ways = [ip_network(each, strict=False) for each in reached]
     ways = [each for each in ways if each.prefixlen and isinstance(each, IPv4Network)]
-    for candidate in _CANDIDATES:
-        subnet = IPv4Network(candidate)
-        if not any(_overlap(subnet, way) for way in ways):
-            return candidate
-    raise Unavailable(
-        "the bridge network has no subnet: this host has routes into all private ones",
-        hint="attach the service to a network of its own: network create --subnet",
-    )
+    subnets = map(IPv4Network, _CANDIDATES)
+    free = (each for each in subnets if not any(_overlap(each, way) for way in ways))
+    return str(next(free, ""))
 
 
 def network(subnet: str, *, mtu: int) -> Network:

@@ -17,14 +17,16 @@ class Lent(Struct, frozen=True, kw_only=True):
 
     `on_host`: it has the node's own network. `joins` is the path of another one's namespace that
     it has instead of its own, and `joins_of` whose that is; the host names, and the files that
-    say them, are that one's too. With `attachments` it waits for its interfaces. `hosts` are
-    NAME:ADDRESS for its hosts file, and `env` more of its environment, which come of links.
-    `asks_us` says that it resolves names at the node's own server.
+    say them, are that one's too: `shared` are their places on the host. With `attachments` it
+    waits for its interfaces. `hosts` are NAME:ADDRESS for its hosts file, and `env` more of its
+    environment, which come of links. `asks_us` says that it resolves names at the node's own
+    server; `gateway` is the node's address as it sees it.
     """
 
     on_host: bool = False
     joins: str = ""
     joins_of: str = ""
+    shared: dict[str, str] = {}
     attachments: tuple[Attachment, ...] = ()
     hosts: tuple[str, ...] = ()
     env: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import structlog
 from msgspec.structs import replace
@@ -31,6 +32,8 @@ from swarm.errors import KernelRefused
 from swarm.ids import NetworkId, TaskId
 from swarm.objects import Attachment, Network
 from swarm.specs import Port
+
+_ANYWHERE: Final = ("0.0.0.0", "::")
 
 
 class HostNamespace:
@@ -133,11 +136,15 @@ class HostNamespace:
         key = host_rules.count_key(protocol, port)
         return _packets(opened, key), _packets(refused, key)
 
-    def bridge(self, run_root: Path, *, mtu: int) -> "NodeBridge":
-        """This node's own network; its subnet is chosen once and kept below `run_root`."""
+    def bridge(self, run_root: Path, *, mtu: int, apart: Iterable[str] = ()) -> "NodeBridge":
+        """This node's own network; its subnet is chosen once and kept below `run_root`.
+
+        It is `apart` from other networks, and from wherever the host goes.
+        """
         path = run_root / "bridge"
         if not path.exists():
-            chosen = host_bridge.choose_subnet(each.prefix for each in self.reached())
+            reached = (each.prefix for each in self.reached())
+            chosen = host_bridge.choose_subnet((*apart, *reached))
             run_root.mkdir(parents=True, exist_ok=True)
             fresh = path.with_suffix(".new")
             fresh.write_text(chosen + "\n")
@@ -241,7 +248,8 @@ class HostNamespace:
         """The port with a number, which is held if it was chosen just now."""
         if port.published:
             return port
-        return replace(port, published=self._holding.hold_any(port.protocol.word, port.ip))
+        chosen = self._holding.hold_any(port.protocol.word, _key(port).ip)
+        return replace(port, published=chosen)
 
     def _check_owners(self, task_id: TaskId, ports: Iterable[Port]) -> None:
         for port in ports:
@@ -316,7 +324,7 @@ class NodeBridge:
 
 
 def _key(port: Port) -> Key:
-    return Key(port.protocol.word, port.published, port.ip)
+    return Key(port.protocol.word, port.published, "" if port.ip in _ANYWHERE else port.ip)
 
 
 def _targets(ports: Iterable[Port]) -> dict[Key, int]:

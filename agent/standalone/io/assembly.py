@@ -19,7 +19,7 @@ from agent.config import Config
 from agent.containers import Node
 from agent.events import Examined, Exited
 from agent.images.removal import Use
-from agent.io.connections import Bridge, Connections
+from agent.io.connections import Connections
 from agent.io.supply import Supply
 from agent.io.volumes import Volumes
 from agent.metrics import Metrics
@@ -27,10 +27,14 @@ from agent.standalone import booting, making
 from agent.standalone.booting import Trace
 from agent.standalone.events import Booted
 from agent.standalone.io.absent import Absent
+from agent.standalone.io.endpoints import Endpoints
+from agent.standalone.io.host_files import HostFiles
 from agent.standalone.io.journal import Journal
 from agent.standalone.io.lives import Lives
+from agent.standalone.io.local_networks import LocalNetworks
 from agent.standalone.io.logs import Logs
 from agent.standalone.io.networks import Attaching
+from agent.standalone.io.networks_service import LocalNetworksService
 from agent.standalone.io.performing import Performing, Spawn
 from agent.standalone.io.requests import Requests
 from agent.standalone.io.samples import Samples
@@ -46,11 +50,13 @@ from runtime import outcome
 from runtime.io.client import Runtime
 from swarm.errors import SwarmError
 from swarm.ids import TaskId
+from swarm.specs import Port
 from swarm.standalone import ContainerState
 
 
 class World(Struct, frozen=True, kw_only=True):
-    """What containers need of the agent. `image_id` says which image a task was made from."""
+    """What containers need of the agent. `image_id` says which image a task was made from, and
+    `why_taken` whose a port of the node is, if it is somebody's."""
 
     config: Config
     tasks: Tasks
@@ -58,7 +64,8 @@ class World(Struct, frozen=True, kw_only=True):
     images: Supply
     volumes: Volumes
     connections: Connections
-    bridge: Bridge
+    networks: LocalNetworks
+    why_taken: Callable[[Port], str]
     node: Callable[[], Node]
     image_id: Callable[[TaskId], str]
     spawn: Spawn
@@ -79,9 +86,18 @@ class Standalone:
             self._storage, journal=self.journal, assigned=self._tasks, random=SystemRandom()
         )
         self._attaching = Attaching(
+            world.networks,
             world.connections,
-            world.bridge,
-            find=lambda text: self.lives.own(text, to="share a network with"),
+            self.lives,
+            node_id=config.node_id,
+            files=HostFiles(config.run_root),
+            why_taken=world.why_taken,
+            journal=self.journal,
+            log=world.log,
+        )
+        self._endpoints = Endpoints(world.networks, world.connections, self.lives)
+        self.networks_service = LocalNetworksService(
+            world.networks, world.connections, self.lives, self._endpoints, self.journal
         )
         self._performing = Performing(
             self.lives,
@@ -109,6 +125,7 @@ class Standalone:
                 images=world.images,
                 volumes=world.volumes,
                 check=self._attaching.check,
+                renamed=self._attaching.renamed,
                 node=world.node,
             ),
             waiting=Waiting(lives, self._tasks),
@@ -117,7 +134,7 @@ class Standalone:
                 tasks=self._tasks,
                 images=world.images,
                 healths=world.runtime,
-                connected=self._attaching.shown,
+                endpoints=self._endpoints,
                 node=world.node,
                 run_root=world.config.run_root,
             ),
@@ -127,7 +144,7 @@ class Standalone:
             journal=self.journal,
             streams=Absent(),
             archives=Absent(),
-            connecting=Absent(),
+            connecting=self._attaching,
         )
 
     async def open(self, found: Mapping[str, outcome.ContainerState]) -> None:
@@ -146,6 +163,7 @@ class Standalone:
         if self._is_first():
             for record in records:
                 self.lives.tell(record.id, Booted())
+        self._world.spawn(self._attaching.resume())
 
     @property
     def attaching(self) -> Attaching:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -64,7 +64,8 @@ class Runtime(Protocol):
 
 
 class Requests:
-    """What may be asked. `check` refuses containers that could never be connected."""
+    """What may be asked. `check` refuses containers that could never be connected, and gives
+    warnings; `renamed` has others find a container by its new name."""
 
     def __init__(
         self,
@@ -75,7 +76,8 @@ class Requests:
         runtime: Runtime,
         images: Images,
         volumes: Volumes,
-        check: Callable[[Record], None],
+        check: Callable[[Record], tuple[str, ...]],
+        renamed: Callable[[str], Awaitable[None]],
         node: Callable[[], Node],
     ) -> None:
         self._lives = lives
@@ -85,6 +87,7 @@ class Requests:
         self._images = images
         self._volumes = volumes
         self._check = check
+        self._renamed = renamed
         self._node = node
 
     # --- making ---------------------------------------------------------------------------------
@@ -111,11 +114,11 @@ class Requests:
                 mounts=gathered.mounts,
                 own_volumes=gathered.own_volumes,
             )
-            self._check(record)
+            warnings = self._check(record)
             self._check_sources(record)
             await self._lives.add(record)
         await self._make_volumes(record)
-        return container_id, ()
+        return container_id, warnings
 
     async def _image(self, name: str) -> RootFs:
         try:
@@ -223,6 +226,7 @@ class Requests:
             raise Invalid("Renaming a container with the same name as its current name")
         with self._lives.named(plain, record.id):
             await to_its_end(self._lives.change(record.id, replace(record.spec, name=plain)))
+        await self._renamed(record.id)
         self._lives.announce(record.id, "rename", {"oldName": f"/{record.name}"})
 
     async def update(

@@ -17,8 +17,8 @@ from agent.io.sizes import size_of
 from agent.standalone import making
 from agent.standalone import mounts as mounting
 from agent.standalone.found import Found
+from agent.standalone.io.endpoints import Endpoints
 from agent.standalone.io.lives import Lives
-from agent.standalone.io.networks import Shown
 from agent.standalone.io.tasks import TaskContainers
 from agent.standalone.record import Record
 from agent.volumes import Place, place, volume_path
@@ -55,7 +55,7 @@ class Healths(Protocol):
 
 
 class Showing:
-    """Makes views. `connected` says how a container is in networks."""
+    """Makes views."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Showing:
         tasks: TaskContainers,
         images: Images,
         healths: Healths,
-        connected: Callable[[Record], Shown],
+        endpoints: Endpoints,
         node: Callable[[], Node],
         run_root: str,
     ) -> None:
@@ -72,7 +72,7 @@ class Showing:
         self._tasks = tasks
         self._images = images
         self._healths = healths
-        self._connected = connected
+        self._endpoints = endpoints
         self._node = node
         self._run_root = run_root
 
@@ -114,7 +114,7 @@ class Showing:
         return view
 
     def _standalone(self, found: Found, record: Record, node: Node) -> pb.ContainerView:
-        life, connected = record.life, self._connected(record)
+        life, connected = record.life, self._endpoints.shown(record)
         view = _alike(found, record.spec, record.image, record.mounts, node)
         view.created_at, view.state = record.created_at, _state(life.state)
         view.exit_code, view.error, view.oom_killed = life.exit_code, life.error, life.oom_killed
@@ -169,7 +169,7 @@ class Showing:
         view.hostname = asked.hostname or (
             node.host.hostname if on_host else found.task_id[:SHORT_ID]
         )
-        _show_networks(view, wanted)
+        view.endpoints.extend(self._endpoints.of_task(found.task_id))
         return view
 
     async def _log(self, found: Found) -> list[control_pb2.HealthResult]:
@@ -278,8 +278,3 @@ def _as_standalone(wanted: Wanted, found: Found) -> StandaloneSpec:
         log_driver=wanted.spec.log_driver,
         network_mode=next((each.target for each in wanted.spec.networks), "bridge"),
     )
-
-
-def _show_networks(view: pb.ContainerView, wanted: Wanted) -> None:
-    for each in wanted.task.attachments:
-        view.endpoints.add(network_id=each.network_id, addresses=each.addresses)
