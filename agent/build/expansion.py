@@ -187,6 +187,8 @@ class _Scanner:
             return f"${{{name}}}" if self._values is None else value or ""
         if operator == "/":
             return self._replaced(name, value)
+        if not operator:
+            raise Invalid("syntax error: missing '}'")
         if operator == ":":
             operator += self._next()
         if operator not in ("-", "+", "?", "#", "%", ":-", ":+", ":?"):

@@ -193,7 +193,12 @@ def decode(body: bytes) -> ImageDocument:
 
 
 def _begun(document: ImageDocument) -> ImageDocument:
+    """With a path for programs, and a line of history for each layer: readers count them."""
     run = document.run
+    untold = len(document.diff_ids) - sum(not deed.empty_layer for deed in document.deeds)
+    if untold > 0:
+        lines = tuple(History(created=document.created) for _ in range(untold))
+        document = replace(document, history=(*lines, *document.deeds))
     if "PATH" not in run.environment:
         run = replace(run, env=(*(run.env or ()), PATH))
     return replace(document, config=run)

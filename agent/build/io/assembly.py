@@ -1,6 +1,8 @@
 """Put together what builds images on this node."""
 
+import asyncio
 import platform as machine
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -72,9 +74,14 @@ class Builds:
 
 
 async def remove_leftovers(config: Config, log: structlog.stdlib.BoundLogger) -> None:
-    """Remove what builds of a killed agent left running, before anybody finds it."""
+    """Remove what builds of a killed agent left, before anybody finds it.
+
+    The image store has been opened, and swept, while their containers may still have run.
+    """
     runtime = Runtime(run_root=Path(config.run_root), launcher_socket=Path(config.launcher_socket))
     try:
         await sweep(runtime, Path(config.run_root), log)
     finally:
         await runtime.close()
+    for path in (config.images / "tmp").glob("build-*"):
+        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
