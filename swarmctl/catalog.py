@@ -32,6 +32,40 @@ _SWARM: Mapping[str, Entry] = {
     "update": Leaf("swarmctl.commands.swarm:update", "Change the swarm's own settings"),
 }
 
+_CONTAINERS: Mapping[str, Entry] = {
+    "attach": Leaf("swarmctl.commands.program:attach", "Join a container's own program"),
+    "commit": Leaf("swarmctl.commands.container:commit", "Make an image of a container"),
+    "cp": Leaf("swarmctl.commands.container:cp", "Copy files from and to a container"),
+    "create": Leaf("swarmctl.commands.run:create", "Make a container without starting it"),
+    "diff": Leaf("swarmctl.commands.container:diff", "List what a container changed"),
+    "exec": Leaf("swarmctl.commands.program:exec_", "Run a program in a container"),
+    "export": Leaf("swarmctl.commands.container:export", "Write a container's files as a tar"),
+    "inspect": Leaf("swarmctl.commands.inspect:container", "Show containers in full"),
+    "kill": Leaf("swarmctl.commands.container:kill", "Send containers a signal"),
+    "logs": Leaf("swarmctl.commands.container:logs", "Read what a container wrote"),
+    "ls": Leaf("swarmctl.commands.container:ls", "List the containers"),
+    "pause": Leaf("swarmctl.commands.looking:pause", "Hold the processes of containers still"),
+    "port": Leaf("swarmctl.commands.container:port", "List the ports that lead to a container"),
+    "prune": Leaf("swarmctl.commands.container:prune", "Remove containers that do not run"),
+    "rename": Leaf("swarmctl.commands.container:rename", "Give a container another name"),
+    "restart": Leaf("swarmctl.commands.container:restart", "Stop containers and start them"),
+    "rm": Leaf("swarmctl.commands.container:rm", "Remove containers"),
+    "run": Leaf("swarmctl.commands.run:run", "Run a program in a new container"),
+    "start": Leaf("swarmctl.commands.container:start", "Start containers"),
+    "stats": Leaf("swarmctl.commands.container:stats", "Show what containers use, live"),
+    "stop": Leaf("swarmctl.commands.container:stop", "Have containers end"),
+    "top": Leaf("swarmctl.commands.looking:top", "List the processes of a container"),
+    "unpause": Leaf("swarmctl.commands.looking:unpause", "Let paused containers go on"),
+    "update": Leaf("swarmctl.commands.container:update", "Change containers' limits"),
+    "wait": Leaf("swarmctl.commands.container:wait", "Wait until containers have ended"),
+}
+
+# Those that Docker has at the root, too, and that mean nothing else there.
+_AT_ROOT = (
+    "commit", "cp", "create", "diff", "export", "kill", "logs", "port", "rename", "restart", "rm",
+    "run", "start", "stop", "wait",
+)  # fmt: skip
+
 ROOT = Branch(
     "Run containers on many hosts as one swarm.",
     {
@@ -86,15 +120,21 @@ ROOT = Branch(
                 "update": Leaf("swarmctl.commands.config:update", "Replace what is in a config"),
             },
         ),
+        "container": Branch("The containers on this host, those of tasks among them", _CONTAINERS),
         "image": Branch(
             "The images on this host",
             {
+                "build": Leaf("swarmctl.commands.building:build", "Build one from a Dockerfile"),
+                "history": Leaf("swarmctl.commands.image:history", "Tell how one was made"),
                 "import": Leaf("swarmctl.commands.image:import_", "Make an image from a tar"),
                 "inspect": Leaf("swarmctl.commands.image:inspect", "Show images in full"),
                 "load": Leaf("swarmctl.commands.image:load", "Take in a saved image"),
                 "ls": Leaf("swarmctl.commands.image:ls", "List the images"),
+                "prune": Leaf("swarmctl.commands.image:prune", "Remove unused images"),
                 "pull": Leaf("swarmctl.commands.image:pull", "Fetch an image from a registry"),
+                "push": Leaf("swarmctl.commands.image:push", "Give an image to a registry"),
                 "rm": Leaf("swarmctl.commands.image:rm", "Remove images"),
+                "save": Leaf("swarmctl.commands.image:save", "Write images as an archive"),
                 "tag": Leaf("swarmctl.commands.image:tag", "Give an image another name"),
             },
         ),
@@ -137,9 +177,21 @@ ROOT = Branch(
             {"inspect": Leaf("swarmctl.commands.task:inspect", "Show tasks in full")},
         ),
         "swarm": Branch("The same as init, join, join-token, leave and update", _SWARM),
-        "attach": Leaf("swarmctl.commands.program:attach", "Join a task's own program"),
-        "exec": Leaf("swarmctl.commands.program:exec_", "Run a program in a task's container"),
-        "history": Leaf("swarmctl.commands.rollout:history", "Tell what a service was"),
+        **{name: _CONTAINERS[name] for name in _AT_ROOT},
+        "ps": Leaf("swarmctl.commands.container:ps", "List this host's containers"),
+        "attach": Leaf("swarmctl.commands.program:attach", "Join a container's or task's program"),
+        "build": Leaf("swarmctl.commands.building:build", "Build an image from a Dockerfile"),
+        "exec": Leaf("swarmctl.commands.program:exec_", "Run a program in a container or task"),
+        "history": Leaf("swarmctl.commands.rollout:history", "Tell what a service or image was"),
+        "images": Leaf("swarmctl.commands.image:listing", "List this host's images"),
+        "import": Leaf("swarmctl.commands.image:import_", "Make an image from a tar"),
+        "inspect": Leaf("swarmctl.commands.inspect:inspect", "Show anything in full"),
+        "load": Leaf("swarmctl.commands.image:load", "Take in a saved image"),
+        "pull": Leaf("swarmctl.commands.image:pull", "Fetch an image from a registry"),
+        "push": Leaf("swarmctl.commands.image:push", "Give an image to a registry"),
+        "rmi": Leaf("swarmctl.commands.image:removal", "Remove images"),
+        "save": Leaf("swarmctl.commands.image:save", "Write images as an archive"),
+        "tag": Leaf("swarmctl.commands.image:tag", "Give an image another name"),
         "plan": Branch(
             "Show what a change would do, and do nothing",
             {

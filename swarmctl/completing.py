@@ -92,11 +92,6 @@ def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
     return sorted(name for name in names if name.startswith(incomplete))
 
 
-def tasks_and_services(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of running tasks and of services."""
-    return services(ctx, param, incomplete) + tasks(ctx, param, incomplete)
-
-
 def images(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of this host's images."""
     from swarmctl.rows import Detail, image_name
@@ -118,6 +113,26 @@ def volumes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     except SwarmError:
         return []
     return sorted(each.name for each in found if each.name.startswith(incomplete))
+
+
+def containers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of this host's containers."""
+    del param
+    try:
+        found = _session(ctx).containers.list()
+    except SwarmError:
+        return []
+    return sorted(each.name for each in found if each.name.startswith(incomplete))
+
+
+def programs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of this host's containers and of running tasks."""
+    return containers(ctx, param, incomplete) + tasks(ctx, param, incomplete)
+
+
+def writers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of all that has logs: containers, services and tasks."""
+    return programs(ctx, param, incomplete) + services(ctx, param, incomplete)
 
 
 def _session(ctx: click.Context) -> Session:

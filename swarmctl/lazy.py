@@ -5,6 +5,7 @@ it is rewritten before click sees it, up to the first word that belongs to the c
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from importlib import import_module
 from typing import Any
 
@@ -132,6 +133,13 @@ def words_given(ctx: click.Context) -> tuple[str, ...]:
     """What was typed after the command's name."""
     words: tuple[str, ...] = ctx.meta.get(_WORDS, ())
     return words
+
+
+def alias(command: click.Command, name: str) -> click.Command:
+    """The same command under another name."""
+    same = copy(command)
+    same.name = name
+    return same
 
 
 def load(leaf: Leaf) -> click.Command:

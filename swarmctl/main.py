@@ -31,6 +31,7 @@ def main() -> NoReturn:
     apart would add a third to that, and the kernel does both for nothing.
     """
     gc.set_threshold(100_000)
+    _open_closed_streams()
     status = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
@@ -107,6 +108,15 @@ def _start(ctx: click.Context, host: str | None) -> None:
     session = Session(host)
     ctx.obj = session
     ctx.call_on_close(session.close)
+
+
+def _open_closed_streams() -> None:
+    """Nothing that we open may take the number of a standard stream that is closed."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -6,7 +6,8 @@ take their names: they are of no swarm, have no id but their name, and nothing t
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from swarm.api.v1 import control_pb2, objects_pb2, specs_pb2
+from swarm import ids
+from swarm.api.v1 import control_pb2, localnetworks_pb2, objects_pb2, specs_pb2
 from swarm.checking.networks import BUILT_IN
 from swarm.specs import BRIDGE
 from swarmctl.filters import Test, has_label, is_true
@@ -73,8 +74,33 @@ def driver(view: View) -> str:
 
 
 def scope(view: View) -> str:
-    """Where the network is known."""
-    return "local" if is_built_in(view) else "swarm"
+    """Where the network is known; those of one host have longer ids."""
+    is_local = is_built_in(view) or len(view.network.id) != ids.LENGTH
+    return "local" if is_local else "swarm"
+
+
+def local_view(network: localnetworks_pb2.LocalNetwork) -> View:
+    """A network of one host as one among others; containers count as tasks."""
+    return View(network=network.network, tasks=len(network.users))
+
+
+def local_detail(found: localnetworks_pb2.LocalNetwork) -> Object:
+    """A network of one host as `network inspect` prints it, with its containers."""
+    answer = control_pb2.InspectNetworkResponse(network=local_view(found))
+    endpoints: Object = {
+        each.container_id: {
+            "Name": each.container_name,
+            "EndpointID": each.endpoint_id,
+            "MacAddress": each.mac_address,
+            "IPv4Address": next((a for a in each.addresses if ":" not in a), ""),
+            "IPv6Address": next((a for a in each.addresses if ":" in a), ""),
+        }
+        for each in found.endpoints
+    }
+    shown = network_detail(answer)
+    return {name: each for name, each in shown.items() if name != "Peers"} | {
+        "Containers": endpoints
+    }
 
 
 def network_rows(views: Iterable[View], detail: Detail) -> Iterator[dict[str, str]]:

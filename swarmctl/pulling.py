@@ -1,4 +1,4 @@
-"""Picture a pull: one line per layer, in the order in which the layers were first heard of."""
+"""Picture a pull or a push: a line for each layer, in the order in which they were heard of."""
 
 from msgspec import Struct
 
@@ -12,6 +12,10 @@ _LABELS = {
     "extracting": "Extracting",
     "done": "Pull complete",
     "exists": "Already exists",
+    "preparing": "Preparing",
+    "pushing": "Pushing",
+    "pushed": "Pushed",
+    "mounted": "Mounted from another repository",
 }
 _BAR_WIDTH = 30
 
@@ -51,7 +55,7 @@ class Pull:
 
 def _line(layer: Layer) -> str:
     text = f"{_short(layer)}: {_label(layer)}"
-    if layer.status not in ("downloading", "extracting") or layer.total_bytes <= 0:
+    if layer.status not in ("downloading", "extracting", "pushing") or layer.total_bytes <= 0:
         return text
     done, total = layer.current_bytes, layer.total_bytes
     amount = f"{format_size(done)}/{format_size(total)}"

@@ -51,7 +51,6 @@ class NetworkFlags(Struct, frozen=True, kw_only=True):
     internal: bool = False
     attachable: bool = False
     ingress: bool = False
-    scope: str = ""
     ipam_driver: str = "default"
     label: tuple[str, ...] = ()
     opt: tuple[str, ...] = ()
@@ -102,11 +101,6 @@ def _refuse_foreign(flags: NetworkFlags) -> None:
     if flags.driver not in DRIVERS:
         raise Invalid(
             f"--driver {flags.driver}: there is no such driver", hint="use overlay or bridge"
-        )
-    if flags.scope not in ("", "swarm"):
-        raise Invalid(
-            f"--scope {flags.scope}: networks are the swarm's",
-            hint="leave it out; on each node alone there are bridge, host and none",
         )
     if flags.ipam_driver != "default":
         raise Invalid(

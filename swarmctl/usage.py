@@ -28,9 +28,9 @@ STATS = Listing(
     },
 )  # fmt: skip
 
-_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB")
-_NOTHING = "--"
+NOTHING = "--"
 
 
 class Usage:
@@ -65,24 +65,24 @@ def _row(sample: pb.TaskStats, node: str, *, full: bool) -> dict[str, str]:
     used, limit = sample.memory_bytes, sample.memory_limit_bytes
     return _named(sample.task_id, sample.service_name, sample.slot, node, full=full) | {
         "CPUPerc": f"{sample.cpu_percent:.2f}%",
-        "MemUsage": f"{_size(used, 1024, _BINARY, 4)} / {_size(limit, 1024, _BINARY, 4)}",
+        "MemUsage": f"{size(used, 1024, BINARY, 4)} / {size(limit, 1024, BINARY, 4)}",
         "MemPerc": f"{100 * used / limit:.2f}%" if limit else "0.00%",
-        "NetIO": _pair(sample.received_bytes, sample.sent_bytes),
-        "BlockIO": _pair(sample.read_bytes, sample.written_bytes),
+        "NetIO": pair(sample.received_bytes, sample.sent_bytes),
+        "BlockIO": pair(sample.read_bytes, sample.written_bytes),
         "PIDs": str(sample.pids),
     }
 
 
 def _empty(view: pb.TaskView, *, full: bool) -> dict[str, str]:
     task = view.task
-    node = view.node_hostname or task.node_id or _NOTHING
+    node = view.node_hostname or task.node_id or NOTHING
     return _named(task.id, task.service_name, task.slot, node, full=full) | {
-        "CPUPerc": _NOTHING,
-        "MemUsage": f"{_NOTHING} / {_NOTHING}",
-        "MemPerc": _NOTHING,
-        "NetIO": _NOTHING,
-        "BlockIO": _NOTHING,
-        "PIDs": _NOTHING,
+        "CPUPerc": NOTHING,
+        "MemUsage": f"{NOTHING} / {NOTHING}",
+        "MemPerc": NOTHING,
+        "NetIO": NOTHING,
+        "BlockIO": NOTHING,
+        "PIDs": NOTHING,
     }
 
 
@@ -101,11 +101,12 @@ def _order(row: Mapping[str, str]) -> tuple[str, int, str, str]:
     return service, number, replica, row["Container"]
 
 
-def _pair(one: int, other: int) -> str:
-    return f"{_size(one, 1000, _DECIMAL, 3)} / {_size(other, 1000, _DECIMAL, 3)}"
+def pair(one: int, other: int) -> str:
+    """Bytes that came and went."""
+    return f"{size(one, 1000, _DECIMAL, 3)} / {size(other, 1000, _DECIMAL, 3)}"
 
 
-def _size(count: int, base: int, units: tuple[str, ...], digits: int) -> str:
+def size(count: int, base: int, units: tuple[str, ...], digits: int) -> str:
     """`count` bytes to so many significant digits."""
     value, unit = float(count), 0
     while float(f"{value:.{digits}g}") >= base and unit < len(units) - 1:

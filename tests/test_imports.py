@@ -15,7 +15,7 @@ ALLOWED = {
     "agent": {"swarm", "runtime"},
     "engine": {"swarm"},
     "swarmd": {"swarm", "runtime", "manager", "agent", "engine"},
-    "swarmctl": {"swarm", "runtime", "manager", "agent"},
+    "swarmctl": {"swarm", "runtime", "manager", "agent", "engine"},
 }
 
 

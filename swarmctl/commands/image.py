@@ -1,4 +1,4 @@
-"""`swarmctl image ls|load|import|pull|inspect|rm|tag`: the images on this host."""
+"""`swarmctl image …`: the images on this host."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from swarm.errors import Invalid
 from swarmctl import completing, options
 from swarmctl.commands.service import each
 from swarmctl.io.session import Session
-from swarmctl.lazy import Command
+from swarmctl.lazy import Command, alias
 
 _images = click.argument(
     "images", nargs=-1, required=True, metavar="IMAGE...", shell_complete=completing.images
@@ -146,3 +146,95 @@ def tag(session: Session, /, *, source: str, target: str) -> None:
 
     parse_reference(target)
     session.images.tag(source, target)
+
+
+@click.command("push", cls=Command)
+@click.argument("reference", metavar="NAME[:TAG]", shell_complete=completing.images)
+@click.option("-q", "--quiet", is_flag=True, help="Print the name only")
+@click.pass_obj
+def push(session: Session, /, *, reference: str, quiet: bool) -> None:
+    """Give an image to its registry; logins are those of ~/.docker/config.json."""
+    from swarmctl.io.pulls import push_image
+
+    push_image(session, reference, quiet=quiet)
+
+
+@click.command("save", cls=Command)
+@_images
+@click.option("-o", "--output", default="-", metavar="FILE", help="File to write (default: stdout)")
+@click.pass_obj
+def save(session: Session, /, *, images: Sequence[str], output: str) -> None:
+    """Write images as an archive that `load` takes in, here and in Docker."""
+    from swarmctl.io.archives import write_out
+
+    write_out(session.images.save(images), output)
+
+
+@click.command("prune", cls=Command)
+@click.option("-a", "--all", "everything", is_flag=True, help="All that nothing uses, named or not")
+@click.option("-f", "--force", is_flag=True, help="Do not ask")
+@click.option(
+    "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="until=… (repeatable)"
+)
+@click.pass_obj
+def prune(session: Session, /, *, everything: bool, force: bool, filters: Sequence[str]) -> None:
+    """Remove images without a name that nothing uses."""
+    from swarm.quantities import format_size
+    from swarmctl.filters import parse_filters
+    from swarmctl.io.asking import agreed
+    from swarmctl.rows import Detail, image_name
+    from swarmctl.times import parse_since
+
+    wanted = parse_filters(filters, known=("until",))
+    until = min(
+        (parse_since(each, now=session.now()) for each in wanted.get("until", ())), default=0
+    )
+    which = "all images that nothing uses" if everything else "all dangling images"
+    if not force and not agreed(
+        f"WARNING! This will remove {which}.\nAre you sure you want to continue?"
+    ):
+        return
+    chosen = [
+        image.id
+        for image in session.images.list()
+        if (everything or not image.references) and (not until or image.created_at < until)
+    ]
+    answer = session.images.prune(chosen)
+    if answer.untagged or answer.deleted:
+        session.say("Deleted Images:")
+        for name in answer.untagged:
+            session.say(f"untagged: {image_name(name, Detail())}")
+        for name in answer.deleted:
+            session.say(f"deleted: {name}")
+        session.say("")
+    session.say(f"Total reclaimed space: {format_size(answer.reclaimed_bytes)}")
+
+
+@click.command("history", cls=Command)
+@click.argument("image", metavar="IMAGE", shell_complete=completing.images)
+@options.form
+@click.option("-H", "--human/--no-human", default=True, help="Print sizes for people (default)")
+@click.option("--no-trunc", is_flag=True, help="Print what was done in full")
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only")
+@click.pass_obj
+def history(
+    session: Session, /, *, image: str, form: str, human: bool, no_trunc: bool, quiet: bool
+) -> None:
+    """Tell how an image was made, the last step first."""
+    show_history(session, image, form=form, human=human, full=no_trunc, quiet=quiet)
+
+
+def show_history(
+    session: Session, image: str, *, form: str, human: bool, full: bool, quiet: bool
+) -> None:
+    """What `history` prints of an image."""
+    from swarmctl.histories import HISTORY, history_rows
+    from swarmctl.rows import Detail
+    from swarmctl.tables import listed
+
+    answer = session.images.inspect(image)
+    rows = list(history_rows(answer, Detail(full=full), is_human=human, now=session.now()))
+    session.write(listed(rows, HISTORY, form=form, quiet=quiet))
+
+
+listing, removal = alias(ls, "images"), alias(rm, "rmi")

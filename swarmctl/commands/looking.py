@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import click
 
 from swarmctl import completing
+from swarmctl.commands.program import is_here
 from swarmctl.commands.service import each
 from swarmctl.io.session import Session
 from swarmctl.lazy import Command
 
 _tasks = click.argument(
-    "tasks", nargs=-1, required=True, metavar="TASK...", shell_complete=completing.tasks
-)
+    "tasks", nargs=-1, required=True, metavar="CONTAINER|TASK...",
+    shell_complete=completing.programs,
+)  # fmt: skip
 
 
 @click.command(
@@ -19,11 +21,11 @@ _tasks = click.argument(
     cls=Command,
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
 )
-@click.argument("task", metavar="TASK", shell_complete=completing.tasks)
+@click.argument("task", metavar="CONTAINER|TASK", shell_complete=completing.programs)
 @click.argument("options", nargs=-1, metavar="[PS OPTIONS]", type=click.UNPROCESSED)
 @click.pass_obj
 def top(session: Session, /, *, task: str, options: Sequence[str]) -> None:
-    """List the processes of a task, as its node sees them.
+    """List the processes of a container of this host, or of a task, as its node sees them.
 
     The options are those of ps: -ef (default), aux, or -o pid,user,args for columns.
     """
@@ -32,6 +34,10 @@ def top(session: Session, /, *, task: str, options: Sequence[str]) -> None:
     from swarmctl.processes import Moment, chosen, table
     from swarmctl.tables import aligned
 
+    if is_here(session, task):
+        found = session.containers.processes(task, options)
+        session.write(aligned([list(found.titles), *(list(row.fields) for row in found.rows)]))
+        return
     choice = chosen(options)
     answer = session.control.processes(task)
     zone = datetime.now().astimezone().tzinfo
@@ -42,7 +48,7 @@ def top(session: Session, /, *, task: str, options: Sequence[str]) -> None:
 
 @click.command("stats", cls=Command)
 @click.argument(
-    "tasks", nargs=-1, metavar="[TASK...]", shell_complete=completing.tasks_and_services
+    "tasks", nargs=-1, metavar="[CONTAINER|TASK|SERVICE...]", shell_complete=completing.writers
 )
 @click.option("-a", "--all", "everything", is_flag=True, help="Also tasks that do not run")
 @click.option("--format", "form", default="", metavar="FORMAT", help="table, json or a Go template")
@@ -61,8 +67,14 @@ def stats(
 ) -> None:
     """Show what tasks use, again every second: of all, or of these tasks and services.
 
-    A hundred percent of cpu is one core.
+    Names of containers of this host mean those, and without a swarm all of them are meant. A
+    hundred percent of cpu is one core.
     """
+    from swarmctl.commands.container import show_stats
+
+    if _are_here(session, tasks):
+        show_stats(session, tasks, everything, form, no_stream=no_stream, no_trunc=no_trunc)
+        return
     from swarm.api.v1 import control_pb2
     from swarmctl.io.sampling import follow, sample_once
     from swarmctl.tables import listed
@@ -84,7 +96,7 @@ def stats(
 @_tasks
 @click.pass_obj
 def pause(session: Session, /, *, tasks: Sequence[str]) -> None:
-    """Hold all processes of tasks still.
+    """Hold all processes of containers or tasks still.
 
     The swarm takes such a task for running, and nobody checks its health meanwhile.
     """
@@ -95,13 +107,22 @@ def pause(session: Session, /, *, tasks: Sequence[str]) -> None:
 @_tasks
 @click.pass_obj
 def unpause(session: Session, /, *, tasks: Sequence[str]) -> None:
-    """Let the processes of paused tasks go on."""
+    """Let the processes of paused containers or tasks go on."""
     _set_paused(session, tasks, paused=False)
+
+
+def _are_here(session: Session, names: Sequence[str]) -> bool:
+    if names:
+        return all(map(session.containers.has, names))
+    return not session.daemon.status().node_id
 
 
 def _set_paused(session: Session, tasks: Sequence[str], *, paused: bool) -> None:
     def act(name: str) -> None:
-        session.control.pause(name, paused=paused)
+        if is_here(session, name):
+            session.containers.pause(name, paused=paused)
+        else:
+            session.control.pause(name, paused=paused)
         session.say(name)
 
     each(session, tasks, act)

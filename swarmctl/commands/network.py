@@ -1,16 +1,21 @@
 """`swarmctl network create|ls|inspect|rm|prune|connect|disconnect|check`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from swarmctl import completing, options
 from swarmctl.io.session import Session
 from swarmctl.lazy import Command
 
+if TYPE_CHECKING:
+    from swarm.api.v1 import control_pb2
+
 _one = click.argument("network", metavar="NETWORK", shell_complete=completing.networks)
-_task = click.argument("task", metavar="TASK", shell_complete=completing.tasks)
+_task = click.argument("task", metavar="CONTAINER|TASK", shell_complete=completing.programs)
 _some = click.argument(
     "names", nargs=-1, required=True, metavar="NETWORK...", shell_complete=completing.networks
 )
@@ -23,6 +28,7 @@ _PRUNE = (
     "WARNING! This will remove all custom networks not used by at least one service or task.\n"
     "Are you sure you want to continue?"
 )
+_NEVER = ("driver_opt", "gw_priority", "link_local_ip")
 _SINGLE_LINKS = ("driver_opt", "gw_priority", "ip", "ip6", "link", "link_local_ip")
 
 
@@ -44,18 +50,31 @@ _SINGLE_LINKS = ("driver_opt", "gw_priority", "ip", "ip6", "link", "link_local_i
 @click.option("--label", multiple=True, metavar="KEY[=VALUE]", help="Label (repeatable)")
 @click.option("-o", "--opt", multiple=True, metavar="KEY[=VALUE]",
               help="encrypted, or mtu=BYTES (repeatable)")  # fmt: skip
-@click.option("--scope", default="", metavar="SCOPE", help="swarm, which is the only")
+@click.option("--scope", type=click.Choice(["swarm", "local"]), default=None,
+              help="swarm, or local: of this host (default: swarm, if it is in one)")  # fmt: skip
 @click.option("--subnet", multiple=True, metavar="CIDR",
               help="Range of addresses, one of each family (repeatable)")  # fmt: skip
 @click.pass_obj
 def create(session: Session, /, **flags: object) -> None:
-    """Make a network that services can be in."""
+    """Make a network that services can be in, or containers of this host (--scope local)."""
     from swarm.errors import Invalid, Refused
+    from swarm.specs import NetworkDriver
     from swarmctl.subnets import NetworkFlags, blamed, network_spec
 
+    scope = flags.pop("scope")
+    source = click.get_current_context().get_parameter_source("driver")
     spec = network_spec(msgspec.convert(flags, NetworkFlags))
+    is_local = scope == "local" or (not scope and not session.daemon.status().node_id)
+    if is_local and source is ParameterSource.DEFAULT:
+        spec = msgspec.structs.replace(spec, driver=NetworkDriver.BRIDGE)
     try:
-        session.say(session.networks.create(spec).network.id)
+        if not is_local:
+            session.say(session.networks.create(spec).network.id)
+            return
+        answer = session.local_networks.create(spec)
+        for warning in answer.warnings:
+            session.warn(f"Warning: {warning}")
+        session.say(answer.network.network.id)
     except Invalid as err:
         raise Invalid(
             blamed(err.message), hint=err.hint, problems=tuple(map(blamed, err.problems))
@@ -86,7 +105,7 @@ def ls(
     )
     show(
         session,
-        lambda: [*built_in(), *session.networks.list()],
+        lambda: [*built_in(), *_local_views(session), *_swarm_views(session)],
         shape,
         filters=filters,
         form=form,
@@ -101,22 +120,34 @@ def ls(
 @click.pass_obj
 def inspect(session: Session, /, *, names: Sequence[str], form: str, verbose: bool) -> None:
     """Show networks in full."""
-    from swarm.api.v1 import control_pb2
+    from swarm.api.v1 import control_pb2, localnetworks_pb2
     from swarmctl.io.showing import inspect as show
-    from swarmctl.networks import built_in, built_in_detail, is_built_in, network_detail
+    from swarmctl.networks import (
+        built_in,
+        built_in_detail,
+        is_built_in,
+        local_detail,
+        network_detail,
+    )
     from swarmctl.spec_details import Object
 
     own = {view.network.id: view for view in built_in()}
 
-    def find(some: Sequence[str]) -> list[control_pb2.InspectNetworkResponse]:
+    def find(
+        some: Sequence[str],
+    ) -> list[control_pb2.InspectNetworkResponse | localnetworks_pb2.LocalNetwork]:
         return [
             control_pb2.InspectNetworkResponse(network=own[name])
             if name in own
-            else session.networks.inspect(name)
+            else session.local_networks.find(name) or session.networks.inspect(name)
             for name in some
         ]
 
-    def detail(answer: control_pb2.InspectNetworkResponse) -> Object:
+    def detail(
+        answer: control_pb2.InspectNetworkResponse | localnetworks_pb2.LocalNetwork,
+    ) -> Object:
+        if isinstance(answer, localnetworks_pb2.LocalNetwork):
+            return local_detail(answer)
         if is_built_in(answer.network):
             return built_in_detail(answer.network)
         return network_detail(answer, is_verbose=verbose)
@@ -129,7 +160,7 @@ def inspect(session: Session, /, *, names: Sequence[str], form: str, verbose: bo
 @click.option("-f", "--force", is_flag=True, help="Fine when there is none; ask nothing")
 @click.pass_obj
 def rm(session: Session, /, *, names: Sequence[str], force: bool) -> None:
-    """Remove networks that no service and no task uses."""
+    """Remove networks that no service, no task and no container uses."""
     from swarm.errors import Missing, Refused
     from swarmctl.commands.service import each
     from swarmctl.io.asking import agreed
@@ -142,6 +173,10 @@ def rm(session: Session, /, *, names: Sequence[str], force: bool) -> None:
             raise Refused(
                 f"network {name} is every node's own and cannot be removed", hint="leave it out"
             )
+        if (local := session.local_networks.find(name)) is not None:
+            session.local_networks.remove(local.network.id)
+            session.say(name)
+            return
         try:
             view = session.networks.one(name)
         except Missing:
@@ -164,7 +199,7 @@ def rm(session: Session, /, *, names: Sequence[str], force: bool) -> None:
 )  # fmt: skip
 @click.pass_obj
 def prune(session: Session, /, *, force: bool, filters: Sequence[str]) -> None:
-    """Remove the networks that no service and no task uses."""
+    """Remove the networks that no service, no task and no container uses."""
     from swarm.api.v1 import control_pb2
     from swarmctl.filters import parse_filters
     from swarmctl.io.asking import agreed
@@ -174,13 +209,14 @@ def prune(session: Session, /, *, force: bool, filters: Sequence[str]) -> None:
     untils = [parse_since(each, now=session.now()) for each in wanted.get("until", ())]
     if not force and not agreed(_PRUNE):
         return
-    removed = session.networks.prune(
-        control_pb2.PruneNetworksRequest(
-            labels=wanted.get("label", ()),
-            not_labels=wanted.get("label!", ()),
-            until=min(untils, default=0.0),
-        )
+    request = control_pb2.PruneNetworksRequest(
+        labels=wanted.get("label", ()),
+        not_labels=wanted.get("label!", ()),
+        until=min(untils, default=0.0),
     )
+    removed = [*_prune_local(session, request)]
+    if session.daemon.status().node_id:
+        removed += session.networks.prune(request)
     if removed:
         session.say("Deleted Networks:")
         for name in removed:
@@ -195,9 +231,10 @@ def prune(session: Session, /, *, force: bool, filters: Sequence[str]) -> None:
               help="Further name of the task in that network (repeatable)")  # fmt: skip
 @click.option("--driver-opt", multiple=True, help="Refused, with the reason")
 @click.option("--gw-priority", default="", help="Refused, with the reason")
-@click.option("--ip", default="", help="Refused, with the reason")
-@click.option("--ip6", default="", help="Refused, with the reason")
-@click.option("--link", multiple=True, help="Refused, with the reason")
+@click.option("--ip", default="", metavar="IP", help="IPv4 address, of a container only")
+@click.option("--ip6", default="", metavar="IP", help="IPv6 address, of a container only")
+@click.option("--link", multiple=True, metavar="CONTAINER[:ALIAS]",
+              help="Know another container by name, of a container only (repeatable)")  # fmt: skip
 @click.option("--link-local-ip", multiple=True, help="Refused, with the reason")
 @click.pass_obj
 def connect(
@@ -207,12 +244,25 @@ def connect(
     network: str,
     task: str,
     aliases: Sequence[str],
-    **refused: object,
+    **refused: Any,
 ) -> None:
-    """Put a running task into an attachable network, beside those of its service."""
-    from swarm.api.v1 import control_pb2
+    """Put a container of this host, or a running task, into one more network.
+
+    A task may be put into attachable networks of the swarm.
+    """
+    from swarm.api.v1 import containers_pb2, control_pb2
     from swarm.errors import Invalid
 
+    if _is_standalone(session, task):
+        for name in _NEVER:
+            if refused[name]:
+                raise Invalid(f"--{name.replace('_', '-')} is not supported", hint="leave it out")
+        asked = containers_pb2.ContainerNetwork(
+            network=network, aliases=aliases, links=refused["link"],
+            ipv4_address=refused["ip"], ipv6_address=refused["ip6"],
+        )  # fmt: skip
+        session.containers.connect(task, asked)
+        return
     for name in _SINGLE_LINKS:
         if refused[name]:
             raise Invalid(
@@ -233,7 +283,10 @@ def connect(
 @click.option("-f", "--force", is_flag=True, help="Fine when it is not connected")
 @click.pass_obj
 def disconnect(session: Session, /, *, network: str, task: str, force: bool) -> None:
-    """Take a task out of a network that it was connected to."""
+    """Take a container or a task out of a network that it was connected to."""
+    if _is_standalone(session, task):
+        session.containers.disconnect(task, network, force=force)
+        return
     session.networks.disconnect(network, task, force=force)
 
 
@@ -263,3 +316,42 @@ def check(session: Session, /, *, network: str, form: str) -> None:
             hint="packets that only small ones pass point to a wrong MTU; none at all, to a "
             "firewall between the nodes' data path addresses",
         )
+
+
+def _is_standalone(session: Session, name: str) -> bool:
+    """Whether a container of this host is meant that is no task's."""
+    from swarm.errors import Missing
+
+    try:
+        return not session.containers.inspect(name).container.task_id
+    except Missing:
+        return False
+
+
+def _swarm_views(session: Session) -> "list[control_pb2.NetworkView]":
+    """The swarm's, if this host is in one."""
+    return session.networks.list() if session.daemon.status().node_id else []
+
+
+def _local_views(session: Session) -> "list[control_pb2.NetworkView]":
+    from swarmctl.io.local_networks import is_built_in
+    from swarmctl.networks import local_view
+
+    return [local_view(each) for each in session.local_networks.list() if not is_built_in(each)]
+
+
+def _prune_local(session: Session, request: "control_pb2.PruneNetworksRequest") -> Iterator[str]:
+    """Remove those of this host that no container is in; their names."""
+    from swarmctl.filters import has_label
+    from swarmctl.io.local_networks import is_built_in
+
+    for each in session.local_networks.list():
+        network = each.network
+        labels = network.spec.labels
+        is_kept = is_built_in(each) or each.users or each.endpoints
+        is_wanted = not request.labels or any(has_label(labels, text) for text in request.labels)
+        is_spared = any(has_label(labels, text) for text in request.not_labels)
+        is_old = not request.until or network.created_at < request.until
+        if not is_kept and is_wanted and not is_spared and is_old:
+            session.local_networks.remove(network.id)
+            yield network.spec.name

@@ -1,12 +1,12 @@
-"""`swarmctl exec|attach`."""
+"""`swarmctl exec|attach`: in a container of this host, or else in a task's, wherever that is."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from swarm.errors import KernelRefused, Refused
+from swarm.errors import KernelRefused, Missing, Refused
 from swarmctl import completing, options
 from swarmctl.detaching import DEFAULT_KEYS
 from swarmctl.io.session import Session
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swarm.api.v1 import control_pb2
     from swarmctl.io.streaming import Manner
 
-_task = click.argument("task", metavar="TASK", shell_complete=completing.tasks)
+_task = click.argument("task", metavar="CONTAINER|TASK", shell_complete=completing.programs)
 _detach_keys = click.option(
     "--detach-keys",
     default=DEFAULT_KEYS,
@@ -64,11 +64,12 @@ def exec_(
     user: str,
     workdir: str,
 ) -> int:
-    """Run a program in a task's container, on whatever node that is.
+    """Run a program in a container of this host, or in a task's on whatever node that is.
 
     TASK is an id, the beginning of one, or a name such as web.1; the name of a service means
-    its only task. The exit status is the program's: 127 if there is no such program, 126 if it
-    cannot be run. A program that is left without its caller is ended.
+    its only task. A container of this host comes first. The exit status is the program's: 127 if
+    there is no such program, 126 if it cannot be run. A program that is left without its
+    caller is ended.
     """
     from swarm.api.v1 import control_pb2
     from swarmctl.detaching import parse_keys
@@ -90,12 +91,13 @@ def exec_(
         detach=detach,
     )
     if tty:
-        _measure(start.size)
+        measure(start.size)
     keys = parse_keys(detach_keys) if tty else b""
     manner = Manner(open_stdin=interactive, keys=keys)
     try:
         begin = control_pb2.StreamInput(exec=start)
-        return _converse(session, "Control/Exec", begin, manner)
+        method = "Containers/ExecInContainer" if is_here(session, task) else "Control/Exec"
+        return converse_as(session, method, begin, manner)
     except KernelRefused as err:
         from runtime.joining import refusal_code
         from swarmctl.main import told
@@ -111,13 +113,13 @@ def exec_(
 @click.option(
     "--sig-proxy/--no-sig-proxy",
     default=True,
-    help="Pass signals on to the task (default, but not to a terminal)",
+    help="Pass signals on to the program (default, but not to a terminal)",
 )
 @click.pass_obj
 def attach(
     session: Session, /, *, task: str, detach_keys: str, no_stdin: bool, sig_proxy: bool
 ) -> int:
-    """Join the input and output of a task's own program.
+    """Join the input and output of the own program of a container of this host, or of a task.
 
     The exit status is the program's. Leaving does not end it, whatever way one leaves; what
     the program wrote before is in `swarmctl service logs`.
@@ -127,7 +129,7 @@ def attach(
     from swarmctl.io.streaming import Manner
 
     start = control_pb2.AttachStart(task=task, open_stdin=not no_stdin)
-    _measure(start.size)
+    measure(start.size)
     manner = Manner(
         open_stdin=not no_stdin,
         keys=parse_keys(detach_keys),
@@ -135,16 +137,33 @@ def attach(
         is_exec=False,
     )
     begin = control_pb2.StreamInput(attach=start)
-    return _converse(session, "Control/Attach", begin, manner)
+    method = "Containers/AttachContainer" if is_here(session, task) else "Control/Attach"
+    return converse_as(session, method, begin, manner)
 
 
-def _converse(
-    session: Session, method: str, begin: "control_pb2.StreamInput", manner: "Manner"
+def is_here(session: Session, name: str) -> bool:
+    """Whether a container of this host is meant; `Missing` if there is no swarm to have a task."""
+    if session.containers.has(name):
+        return True
+    if not session.daemon.status().node_id:
+        raise Missing(
+            f"no such container: {name}", hint="`swarmctl ps -a` lists those of this host"
+        )
+    return False
+
+
+def converse_as(
+    session: Session,
+    method: str,
+    begin: "control_pb2.StreamInput",
+    manner: "Manner",
+    begun: Callable[[], None] = lambda: None,
 ) -> int:
+    """Be the streams of a program; the exit status that follows from how it ended."""
     from swarmctl.hosts import socket_path
     from swarmctl.io.streaming import Detached, Finished, Interrupted, converse
 
-    outcome = converse(socket_path(session.host), method, begin, manner)
+    outcome = converse(socket_path(session.host), method, begin, manner, begun)
     match outcome:
         case Finished(exit_code=code):
             return code
@@ -155,7 +174,7 @@ def _converse(
             return 0
 
 
-def _measure(size: "control_pb2.TerminalSize") -> None:
+def measure(size: "control_pb2.TerminalSize") -> None:
     """Fill in how large our terminal is, if we have one."""
     from swarmctl.io.terminal import size as measured
 

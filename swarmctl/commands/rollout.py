@@ -53,19 +53,34 @@ def promote(session: Session, /, *, service: str, detach: bool, quiet: bool) -> 
 
 
 @click.command("history", cls=Command)
-@_service
+@click.argument("service", metavar="SERVICE|IMAGE", shell_complete=completing.services)
 @options.form
 @click.option("--no-trunc", is_flag=True, help="Show all that changed")
 @click.option("-q", "--quiet", is_flag=True, help="Print the numbers of the revisions only")
 @click.pass_obj
 def history(session: Session, /, *, service: str, form: str, no_trunc: bool, quiet: bool) -> None:
-    """List what a service was, the newest first, and what each change changed."""
+    """List what a service was, the newest first, and what each change changed.
+
+    An image of this host tells how it was made, unless there is a service of the name.
+    """
+    from swarm.errors import Missing, SwarmError
+    from swarmctl.commands.image import show_history
+
+    try:
+        view = session.control.service(service)
+    except SwarmError as err:
+        try:
+            session.images.inspect(service)
+        except Missing:
+            raise err from None
+        show_history(session, service, form=form, human=True, full=no_trunc, quiet=quiet)
+        return
     from swarm.codec import from_message
     from swarm.objects import Revision
     from swarmctl.revisions import REVISIONS, revision_rows
     from swarmctl.tables import listed
 
-    found = session.control.revisions(session.control.service(service).service.id)
+    found = session.control.revisions(view.service.id)
     revisions = [from_message(Revision, each) for each in found]
     rows = revision_rows(revisions, now=session.now(), full=no_trunc or bool(form))
     session.write(listed(rows, REVISIONS, form=form, quiet=quiet))

@@ -225,7 +225,7 @@ def logs(
         name,
         style,
         follow=follow,
-        tail=_tail(tail),
+        tail=parse_tail(tail),
         since=parse_since(since, now=session.now()) if since else 0.0,
         resolve=not (no_resolve or raw),
     )
@@ -293,7 +293,8 @@ def _target(text: str) -> tuple[str, int]:
     return name, int(count)
 
 
-def _tail(text: str) -> int:
+def parse_tail(text: str) -> int:
+    """How many lines `--tail` asks for; -1 is all."""
     if text == "all":
         return -1
     if not text.isascii() or not text.isdigit() or len(text) > 10:

@@ -2,7 +2,7 @@
 
 import stat
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -49,6 +49,24 @@ def chunks(session: Session, source: BinaryIO, *, quiet: bool) -> Iterator[bytes
             canvas.paint([_line(sent, total)])
     if painted:
         canvas.paint([])
+
+
+def write_out(chunks: Iterable[bytes], path: str) -> None:
+    """Write to a file, which is there only once it is whole, or to standard output for `-`."""
+    if path == "-":
+        if sys.stdout.isatty():
+            raise Invalid("standard output is a terminal", hint="name a file (-o) or redirect it")
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+        return
+    half = Path(f"{path}.part")
+    try:
+        with half.open("wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def _line(sent: int, total: int) -> str:

@@ -24,17 +24,36 @@ class Config(Struct, frozen=True, kw_only=True):
     store: str = field(name="credsStore", default="")
 
 
+def all_registry_auths() -> dict[str, str]:
+    """What `registry_auth` gives, for every registry that there is a login for."""
+    content, path = _read()
+    if not content:
+        return {}
+    try:
+        names = msgspec.json.decode(content, type=Config).auths
+    except ValueError as err:
+        raise Invalid(f"{path} cannot be read", hint="log in again") from err
+    hosts = {name.removeprefix("https://").partition("/")[0] for name in names}
+    found = {"docker.io" if host == "index.docker.io" else host for host in hosts}
+    return {host: auth_for(content, host, path=path) for host in sorted(found)}
+
+
 def registry_auth(image: str) -> str:
     """What `registry_auth` of the API wants for `image`; empty when there is no login."""
     if not image:
         return ""
+    content, path = _read()
+    return auth_for(content, parse_reference(image).registry, path=path) if content else ""
+
+
+def _read() -> tuple[bytes, str]:
+    """What `docker login` has left, and where; nothing if nobody has logged in."""
     directory = os.environ.get("DOCKER_CONFIG") or str(Path("~/.docker").expanduser())
     path = Path(directory, "config.json")
     try:
-        content = path.read_bytes()
+        return path.read_bytes(), str(path)
     except OSError:
-        return ""
-    return auth_for(content, parse_reference(image).registry, path=str(path))
+        return b"", str(path)
 
 
 def auth_for(content: bytes, registry: str, *, path: str) -> str:

@@ -50,6 +50,22 @@ class Images:
         request = pb.TagImageRequest(source=source, target=target).SerializeToString()
         self._call("TagImage", request)
 
+    def push(self, request: pb.PushImageRequest) -> Iterator[pb.PushImageResponse]:
+        """Give an image to its registry; progress comes first, the digest last."""
+        answers = self._channel.stream("Images/PushImage", request.SerializeToString())
+        return (pb.PushImageResponse.FromString(each) for each in answers if each is not None)
+
+    def save(self, names: Iterable[str]) -> Iterator[bytes]:
+        """An archive of these images."""
+        request = pb.SaveImagesRequest(names=names).SerializeToString()
+        for each in self._channel.stream("Images/SaveImages", request):
+            yield pb.SaveImagesResponse.FromString(each or b"").chunk
+
+    def prune(self, names: Iterable[str]) -> pb.PruneImagesResponse:
+        """Remove these, as far as nothing needs them."""
+        request = pb.PruneImagesRequest(names=names).SerializeToString()
+        return pb.PruneImagesResponse.FromString(self._call("PruneImages", request))
+
     def _call(self, method: str, request: bytes) -> bytes:
         return self._channel.unary(f"Images/{method}", request, timeout_s=120.0)
 

@@ -1,6 +1,7 @@
 """Print what tasks wrote, standard output and standard error apart."""
 
 import sys
+from collections.abc import Iterable
 
 from swarm.api.v1 import control_pb2
 from swarm.errors import Missing
@@ -32,6 +33,13 @@ def read_logs(
         stderr=True,
     )
     for batch in session.control.logs(request):
+        _print(batch, printer)
+
+
+def print_logs(batches: Iterable[control_pb2.LogBatch], *, timestamps: bool) -> None:
+    """Print the lines of one container."""
+    printer = Printer(Style(raw=True, timestamps=timestamps), hostnames={})
+    for batch in batches:
         _print(batch, printer)
 
 

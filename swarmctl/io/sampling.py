@@ -7,9 +7,15 @@ second. The list of tasks is asked for on a connection of its own while samples 
 import time
 from collections.abc import Callable, Sequence
 
+from swarm.api.v1 import containers_pb2 as pb
 from swarm.api.v1 import control_pb2
+from swarm.errors import Missing
+from swarmctl.containers.rows import is_up
+from swarmctl.containers.usage import STATS, stats_row
 from swarmctl.io.session import Session
 from swarmctl.io.terminal import size
+from swarmctl.rows import Detail
+from swarmctl.tables import listed
 from swarmctl.usage import Usage, screen
 
 PERIOD_S = 1.0
@@ -43,6 +49,48 @@ def follow(
                 session.write(_fitted(session, text) if is_live else text, flush=True)
     finally:
         watching.close()
+
+
+def follow_containers(
+    session: Session,
+    names: Sequence[str],
+    *,
+    form: str,
+    detail: Detail,
+    includes_idle: bool,
+    is_endless: bool,
+) -> None:
+    """Print what containers of this host use; the first time once there are two samples."""
+    before: dict[str, pb.ContainerStats] = _sampled(session, names, includes_idle=includes_idle)
+    is_live = is_endless and session.is_interactive() and form in ("", "table")
+    if is_live:
+        session.write("\x1b[2J")
+    while True:
+        time.sleep(PERIOD_S)
+        now = _sampled(session, names, includes_idle=includes_idle)
+        rows = [stats_row(each, before.get(key), detail) for key, each in now.items()]
+        text = listed(rows, STATS, form=form)
+        session.write(_fitted(session, text) if is_live else text, flush=True)
+        if not is_endless:
+            return
+        before = now
+
+
+def _sampled(
+    session: Session, names: Sequence[str], *, includes_idle: bool
+) -> dict[str, pb.ContainerStats]:
+    views = session.containers.list() if not names else ()
+    wanted = names or [view.id for view in views if includes_idle or is_up(view)]
+    found: dict[str, pb.ContainerStats] = {}
+    for name in wanted:
+        try:
+            sample = session.containers.sample(name)
+        except Missing:
+            if names:
+                raise
+            continue  # it went away just now
+        found[sample.id] = sample
+    return found
 
 
 class _Clock:

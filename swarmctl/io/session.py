@@ -10,9 +10,11 @@ from swarmctl.hosts import DEFAULT_HOST
 
 if TYPE_CHECKING:
     from swarmctl.io.channel import Channel
+    from swarmctl.io.containers import Containers
     from swarmctl.io.control import Control
     from swarmctl.io.daemon import Daemon
     from swarmctl.io.images import Images
+    from swarmctl.io.local_networks import LocalNetworks
     from swarmctl.io.networks import Networks
     from swarmctl.io.volumes import Volumes
 
@@ -46,6 +48,13 @@ class Session:
         return Networks(self.channel)
 
     @cached_property
+    def local_networks(self) -> "LocalNetworks":
+        """The networks of this host alone."""
+        from swarmctl.io.local_networks import LocalNetworks
+
+        return LocalNetworks(self.channel)
+
+    @cached_property
     def daemon(self) -> "Daemon":
         """This host's node daemon."""
         from swarmctl.io.daemon import Daemon
@@ -58,6 +67,13 @@ class Session:
         from swarmctl.io.images import Images
 
         return Images(self.channel)
+
+    @cached_property
+    def containers(self) -> "Containers":
+        """The containers that run on this host."""
+        from swarmctl.io.containers import Containers
+
+        return Containers(self.channel)
 
     @cached_property
     def volumes(self) -> "Volumes":

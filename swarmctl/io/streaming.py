@@ -8,6 +8,7 @@ is raw from the first message until the last byte is written, and then as it was
 import os
 import select
 import signal
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from google.protobuf.message import DecodeError
@@ -52,22 +53,31 @@ Outcome = Detached | Interrupted | Finished
 class Manner(Struct, frozen=True, kw_only=True):
     """How streams are treated. `keys` are the detach keys, which only a terminal has.
 
-    `passes_signals`: signals go to the program instead of ending us.
+    `passes_signals`: signals go to the program instead of ending us. `is_silent`: what it writes
+    is not shown.
     """
 
     open_stdin: bool
     keys: bytes = b""
     passes_signals: bool = False
     is_exec: bool = True
+    is_silent: bool = False
 
 
-def converse(path: str, method: str, begin: pb.StreamInput, manner: Manner) -> Outcome:
+def converse(
+    path: str,
+    method: str,
+    begin: pb.StreamInput,
+    manner: Manner,
+    begun: Callable[[], None] = lambda: None,
+) -> Outcome:
     """Make the call `method` at the socket `path` and be its streams until it ends.
+
+    `begun` is called once the other side listens, and before anything else is done.
 
     Raises what the other side failed with, `Unavailable` when it is lost, and
     `BrokenPipeError` when nobody reads our output any more.
     """
-    _open_closed_streams()
     with ExitStack() as stack:
         wanted = (*(_PASSED_ON if manner.passes_signals else _ENDING), signal.SIGWINCH)
         signals = Signals(wanted)
@@ -77,18 +87,9 @@ def converse(path: str, method: str, begin: pb.StreamInput, manner: Manner) -> O
         sinks = {"stdout": Sink(STDOUT), "stderr": Sink(STDERR)}
         for sink in sinks.values():
             stack.callback(sink.close)
-        loop = _Loop(call, signals, sinks, manner, stack)
+        loop = _Loop(call, signals, sinks, manner, stack, begun=begun)
         call.send(begin.SerializeToString())
         return loop.run()
-
-
-def _open_closed_streams() -> None:
-    """Nothing that we open may take the number of a standard stream that is closed."""
-    for descriptor in (STDIN, STDOUT, STDERR):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
 
 
 class _Loop:
@@ -101,12 +102,15 @@ class _Loop:
         sinks: dict[str, Sink],
         manner: Manner,
         stack: ExitStack,
+        *,
+        begun: Callable[[], None],
     ) -> None:
         self._call = call
         self._signals = signals
         self._sinks = sinks
         self._manner = manner
         self._stack = stack
+        self._begun = begun
         self._is_reading = False
         self._is_tty = False
         self._watch: Watch | None = None
@@ -167,9 +171,9 @@ class _Loop:
             case "started":
                 self._begin(output.started)
             case "stdout":
-                self._sinks["stdout"].put(output.stdout)
+                self._show("stdout", output.stdout)
             case "stderr":
-                self._sinks["stderr"].put(output.stderr)
+                self._show("stderr", output.stderr)
             case "ended":
                 self._finish()
                 code = output.ended.exit_code
@@ -178,6 +182,10 @@ class _Loop:
                 self._call.close_sending()
             case _:
                 pass
+
+    def _show(self, name: str, data: bytes) -> None:
+        if not self._manner.is_silent:
+            self._sinks[name].put(data)
 
     def _over(self, ended: Ended) -> None:
         self._finish()
@@ -193,7 +201,8 @@ class _Loop:
             sink.finish()
 
     def _begin(self, started: pb.StreamStarted) -> None:
-        """The program runs: connect our terminal with its terminal."""
+        """The program runs, or is about to: connect our terminal with its terminal."""
+        self._begun()
         self._is_tty = started.tty
         self._is_reading = self._manner.open_stdin and started.open_stdin
         if not (self._is_reading and started.tty and os.isatty(STDIN)):

@@ -1,7 +1,8 @@
 """Find the commands, and their flags, in the command line's own catalog.
 
 A command is called by its words; `swarmctl` itself, whose flags come before any of them, has
-none. What `swarm` has below it is the same as what is beside it, and counts once.
+none. What `swarm` has below it is the same as what is beside it, and counts once; so does what
+`container` shares with the root, and what the root has of `image`.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,19 @@ def _named(branch: Branch, prefix: str = "") -> Iterator[tuple[str, Leaf]]:
                 pass
 
 
-_LEAVES = dict(_named(ROOT))
+def _counted() -> Iterator[tuple[str, Leaf]]:
+    """Each command that containers and images have in two places under one name."""
+    named = dict(_named(ROOT))
+    images = {leaf.target for name, leaf in named.items() if name.startswith("image ")}
+    at_root = {leaf.target for name, leaf in named.items() if " " not in name}
+    for name, leaf in named.items():
+        is_of_images = " " not in name and (leaf.target in images or name in ("images", "rmi"))
+        is_of_root = name.startswith("container ") and leaf.target in at_root
+        if not is_of_images and not is_of_root and name != "container ls":
+            yield name, leaf
+
+
+_LEAVES = dict(_counted())
 NAMES: tuple[str, ...] = (ITSELF, *_LEAVES)
 """Every command there is."""
 

@@ -159,6 +159,11 @@ class Lab:
         [request] = self.swarm.asked(control_pb2.PlanServiceRequest)
         return request
 
+    def sent_of(self, kind: type[Any]) -> Any:
+        """The one request of that kind, whatever else was asked."""
+        [request] = self.swarm.asked(kind)
+        return request
+
     def changes(self) -> list[Any]:
         """Requests of the last command that do something."""
         return [x for x in self.swarm.requests if not type(x).__name__.startswith(_HARMLESS)]

@@ -7,13 +7,13 @@ from manager import layout
 from manager.control import connecting, networks
 from manager.store import Put
 from swarm.api.v1 import control_pb2 as pb
-from swarm.api.v1 import daemon_pb2, objects_pb2, specs_pb2
+from swarm.api.v1 import daemon_pb2, localnetworks_pb2, objects_pb2, specs_pb2
 from swarm.codec import from_message, unpack
 from swarm.ids import ClusterId, NetworkId, TaskId
 from swarm.objects import Cluster, Network, Task
 from swarm.specs import ClusterSpec, NetworkDriver, NetworkSpec
 from swarm.states import TaskState
-from tests.flags.asking import asks, formatted, has, listing, prints
+from tests.flags.asking import asks, formatted, has, is_asked, listing, prints
 from tests.flags.lab import Lab
 from tests.flags.table import PLAN, REQUEST, Proof, Row, refused
 from tests.manager.world import World
@@ -139,7 +139,10 @@ ROWS: tuple[Row, ...] = (
     _made("--label", "--label a=b", lambda n: n.spec.labels, {"a": "b"}),
     _made("--opt", "-o encrypted -o mtu=1300", lambda n: (n.spec.encrypted, n.spec.mtu),
           (True, 1300)),
-    refused("network create", "--scope", "network create --scope local n", "are the swarm's"),
+    asks(
+        "network create", "--scope", "--scope local",
+        localnetworks_pb2.CreateLocalNetworkRequest, is_asked, True, rest="n",
+    ),
     _made("--subnet", _SUBNET, lambda n: n.subnets[0].subnet, "10.20.0.0/24"),
     *listing("network ls", "label=team=red", 1, given=_furnish),
     prints("network ls", "--no-trunc", "--no-trunc", has("a" * 25), True, given=_furnish),

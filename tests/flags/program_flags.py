@@ -1,5 +1,6 @@
 """Flags of exec and attach: what the kernel does for one more program of a container."""
 
+from collections.abc import Callable
 from unittest.mock import patch
 
 from agent.io.programs import exec_spec
@@ -21,8 +22,14 @@ def _said(lab: Lab, *words: str) -> tuple[pb.StreamInput, Manner]:
     """The first word of the conversation, and the manner of it."""
     said: list[tuple[pb.StreamInput, Manner]] = []
 
-    def converse(path: str, method: str, begin: pb.StreamInput, manner: Manner) -> Finished:
-        del path, method
+    def converse(
+        path: str,
+        method: str,
+        begin: pb.StreamInput,
+        manner: Manner,
+        begun: Callable[[], None],
+    ) -> Finished:
+        del path, method, begun
         said.append((begin, manner))
         return Finished(0)
 

@@ -1,6 +1,8 @@
 """All rows of the table."""
 
 from tests.flags import (
+    build_flags,
+    container_flags,
     contents_flags,
     host_flags,
     kernel_flags,
@@ -41,4 +43,6 @@ ROWS: tuple[Row, ...] = (
     *stack_flags.ROWS,
     *program_flags.ROWS,
     *looking_flags.ROWS,
+    *container_flags.ROWS,
+    *build_flags.ROWS,
 )

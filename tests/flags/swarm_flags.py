@@ -123,7 +123,7 @@ def _reached(request: Any) -> str:
         advertise_addr="10.0.0.1:2377",
         data_path_addr=request.data_path_addr,
     )
-    return describe(agent_config(Settings(), membership), ()).data_path_addr
+    return describe(agent_config(Settings(), membership, hostname="h"), ()).data_path_addr
 
 
 def _two() -> ServiceSpec:

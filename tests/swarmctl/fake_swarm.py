@@ -18,12 +18,15 @@ import grpc
 
 from swarm import faults
 from swarm.api.v1 import (
+    builds_pb2_grpc,
+    containers_pb2_grpc,
     control_pb2,
     control_pb2_grpc,
     daemon_pb2,
     daemon_pb2_grpc,
     images_pb2,
     images_pb2_grpc,
+    localnetworks_pb2_grpc,
     objects_pb2,
     specs_pb2,
     volumes_pb2,
@@ -32,6 +35,7 @@ from swarm.api.v1 import (
 from swarm.codec import to_message
 from swarm.errors import Conflict, Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
 from swarm.specs import ServiceSpec
+from tests.swarmctl.fake_containers import FakeContainers
 from tests.swarmctl.fake_stores import FakeStores
 
 _STATUS = {
@@ -50,6 +54,7 @@ Program = Callable[[Iterator[control_pb2.StreamInput]], Iterator[control_pb2.Str
 
 
 class FakeSwarm(
+    FakeContainers,
     FakeStores,
     control_pb2_grpc.ControlServicer,
     daemon_pb2_grpc.DaemonServicer,
@@ -58,9 +63,10 @@ class FakeSwarm(
     """`requests` holds every message received; `refuse` makes the next calls of a method fail."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.server: grpc.Server | None = None
         self.requests: list[Any] = []
-        self._methods: list[str] = []
+        self.methods: list[str] = []
         self._asked = Condition()
         self.failures: dict[str, SwarmError] = {}
         self.services: dict[str, control_pb2.ServiceView] = {}
@@ -78,6 +84,8 @@ class FakeSwarm(
         self.left = Event()
         self.processes = control_pb2.ListProcessesResponse()
         self.stats: list[control_pb2.StatsBatch] = []
+        self.history: list[dict[str, object]] = []
+        self.layer_bytes: list[int] = []
         self.pulls: list[images_pb2.PullImageResponse] = []
         self.uploaded = b""
         self.node_id = NODE_ID
@@ -112,7 +120,7 @@ class FakeSwarm(
     def wait_for(self, method: str) -> None:
         """Return once `method` was called."""
         with self._asked:
-            assert self._asked.wait_for(lambda: method in self._methods, timeout=20), method
+            assert self._asked.wait_for(lambda: method in self.methods, timeout=20), method
 
     def add_service(self, spec: ServiceSpec, *, service_id: str, running: int = 0) -> None:
         service = objects_pb2.Service(
@@ -129,7 +137,7 @@ class FakeSwarm(
     def _take(self, method: str, request: Any, context: grpc.ServicerContext) -> None:
         with self._asked:
             self.requests.append(request)
-            self._methods.append(method)
+            self.methods.append(method)
             self._asked.notify_all()
         error = self.failures.get(method)
         if error is not None:
@@ -390,7 +398,9 @@ class FakeSwarm(
             image=self.images[0],
             config_json=json.dumps(
                 {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"]}}
+                | ({"history": self.history} if self.history else {})
             ).encode(),
+            layer_bytes=self.layer_bytes,
             manifest_json=b'{"layers": [{"digest": "sha256:1", "size": 3}]}',
         )
 
@@ -431,6 +441,9 @@ def serving(path: Path, swarm: FakeSwarm | None = None) -> Iterator[FakeSwarm]:
     daemon_pb2_grpc.add_DaemonServicer_to_server(swarm, server)
     images_pb2_grpc.add_ImagesServicer_to_server(swarm, server)
     volumes_pb2_grpc.add_VolumesServicer_to_server(swarm, server)
+    containers_pb2_grpc.add_ContainersServicer_to_server(swarm, server)
+    builds_pb2_grpc.add_BuildsServicer_to_server(swarm, server)
+    localnetworks_pb2_grpc.add_LocalNetworksServicer_to_server(swarm, server)
     server.add_insecure_port(f"unix://{path}")
     server.start()
     try:

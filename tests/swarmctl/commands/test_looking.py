@@ -54,7 +54,7 @@ def test_top_refuses_what_it_does_not_know_before_it_asks(swarm: FakeSwarm, sock
 
     assert ran.status == 1
     assert "'nonsense': not a column" in ran.err
-    assert not swarm.requests
+    assert not swarm.asked(control_pb2.ListProcessesRequest)
 
 
 def test_one_sample_is_printed_and_that_is_all(swarm: FakeSwarm, socket: Path) -> None:

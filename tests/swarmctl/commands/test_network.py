@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from swarm.api.v1 import control_pb2, objects_pb2, specs_pb2
+from swarm.api.v1 import (
+    containers_pb2,
+    control_pb2,
+    localnetworks_pb2,
+    objects_pb2,
+    specs_pb2,
+)
 from swarm.codec import from_message
 from swarm.errors import Invalid, Refused
 from swarm.specs import NetworkDriver, NetworkSpec, Subnet
@@ -112,7 +118,6 @@ def test_a_bridge_is_asked_for_by_its_driver(swarm: FakeSwarm, socket: Path) -> 
     ("words", "complaint"),
     [
         (["-d", "macvlan"], "--driver macvlan: there is no such driver"),
-        (["--scope", "local"], "--scope local: networks are the swarm's"),
         (["--ipam-driver", "x"], "--ipam-driver x: the swarm gives addresses itself"),
         (["--gateway", "10.0.0.1"], "--gateway 10.0.0.1: needs a subnet"),
         (["--aux-address", "a=10.0.0.1"], "--aux-address a=10.0.0.1: needs a subnet"),
@@ -331,7 +336,75 @@ def test_what_a_connection_cannot_have_is_refused_with_the_reason(
 
     assert ran.status == 1
     assert f"{flag.partition('=')[0]} is not supported" in ran.err
-    assert swarm.requests == []
+    assert not swarm.asked(control_pb2.ConnectNetworkRequest)
+
+
+def test_a_network_of_this_host_is_made_shown_and_removed(swarm: FakeSwarm, socket: Path) -> None:
+    made = run(socket, "network", "create", "--scope", "local", "--label", "a=b", "mine")
+    listed = run(socket, "network", "ls", "-f", "name=mine", "--format", "{{.Driver}} {{.Scope}}")
+    shown = json.loads(run(socket, "network", "inspect", "mine").out)
+    gone = run(socket, "network", "rm", "mine")
+
+    (request,) = swarm.asked(localnetworks_pb2.CreateLocalNetworkRequest)
+    assert from_message(NetworkSpec, request.spec).driver is NetworkDriver.BRIDGE
+    assert made.out == "1" * 64 + "\n"
+    assert listed.out == "bridge local\n"
+    assert shown[0]["Labels"] == {"a": "b"}
+    assert gone.out == "mine\n"
+    assert swarm.asked(localnetworks_pb2.RemoveLocalNetworkRequest)[0].network == "1" * 64
+
+
+def test_without_a_swarm_networks_are_those_of_the_host(swarm: FakeSwarm, socket: Path) -> None:
+    swarm.node_id = ""
+
+    run(socket, "network", "create", "mine")
+    listed = run(socket, "network", "ls", "--format", "{{.Name}}")
+    pruned = run(socket, "network", "prune", "-f")
+
+    assert swarm.asked(localnetworks_pb2.CreateLocalNetworkRequest)
+    assert not swarm.asked(control_pb2.CreateNetworkRequest)
+    assert listed.out.split() == ["bridge", "host", "mine", "none"]
+    assert pruned.out == "Deleted Networks:\nmine\n\n"
+
+
+def test_a_network_of_this_host_with_a_container_is_not_pruned(
+    swarm: FakeSwarm, socket: Path
+) -> None:
+    swarm.add_local_network(specs_pb2.NetworkSpec(name="used")).users.append("web")
+
+    run(socket, "network", "prune", "-f")
+
+    assert not swarm.asked(localnetworks_pb2.RemoveLocalNetworkRequest)
+
+
+def test_a_container_is_connected_with_addresses_and_links(swarm: FakeSwarm, socket: Path) -> None:
+    swarm.add_container("lone")
+    flags = ("--alias", "single", "--ip", "172.30.0.9", "--ip6", "fd00::9", "--link", "db:data")
+
+    ran = run(socket, "network", "connect", *flags, "back", "lone")
+    run(socket, "network", "disconnect", "-f", "back", "lone")
+
+    assert ran.status == 0, ran.err
+    (request,) = swarm.asked(containers_pb2.ConnectContainerRequest)
+    assert request == containers_pb2.ConnectContainerRequest(
+        container="lone",
+        network=containers_pb2.ContainerNetwork(
+            network="back", aliases=["single"], links=["db:data"],
+            ipv4_address="172.30.0.9", ipv6_address="fd00::9",
+        ),
+    )  # fmt: skip
+    (request,) = swarm.asked(containers_pb2.DisconnectContainerRequest)
+    assert (request.container, request.network, request.force) == ("lone", "back", True)
+
+
+def test_what_no_container_can_have_is_refused(swarm: FakeSwarm, socket: Path) -> None:
+    swarm.add_container("lone")
+
+    ran = run(socket, "network", "connect", "--gw-priority", "1", "back", "lone")
+
+    assert ran.status == 1
+    assert "--gw-priority is not supported" in ran.err
+    assert not swarm.asked(containers_pb2.ConnectContainerRequest)
 
 
 def report(

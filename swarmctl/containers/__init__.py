@@ -1,0 +1,1 @@
+"""Containers of one host: what flags ask for, and what is shown of them."""
