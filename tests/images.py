@@ -10,7 +10,7 @@ BUSYBOX = Path("/bin/busybox")
 APPLETS = (
     "sh", "ash", "cat", "echo", "env", "false", "hostname", "httpd", "id", "kill", "ls", "mount",
     "nc", "ps", "pwd", "seq", "sleep", "stat", "tail", "test", "touch", "true", "umount", "wc",
-    "wget", "yes", "dd", "mkdir", "rm", "date", "grep", "ip",
+    "wget", "yes", "dd", "df", "mkdir", "rm", "date", "grep", "ip",
 )  # fmt: skip
 
 

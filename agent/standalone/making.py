@@ -8,6 +8,7 @@ what may not be asked for on this node is refused there, too.
 from collections.abc import Iterable
 from posixpath import normpath
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from agent import containers
@@ -22,11 +23,29 @@ from runtime import spec as runtime
 from swarm.checks import signal_number
 from swarm.errors import Invalid, Refused
 from swarm.images.config import ImageConfig
-from swarm.specs import HOST, ContainerSpec, MountKind, NetworkAttachment, TaskSpec
-from swarm.standalone import StandaloneSpec
+from swarm.specs import (
+    HOST,
+    NONE,
+    ContainerSpec,
+    Limits,
+    MountKind,
+    NetworkAttachment,
+    TaskSpec,
+)
+from swarm.standalone import Shares, StandaloneSpec
 
 NO_ENTRYPOINT = ("",)
 _TERM = "TERM=xterm"
+
+
+class Joins(Struct, frozen=True, kw_only=True):
+    """Which namespaces it has instead of its own: `host`, or `container:` and an id."""
+
+    pid: str = ""
+    ipc: str = ""
+
+
+NOTHING = Joins()
 
 
 def made(
@@ -38,6 +57,7 @@ def made(
     mounts: Iterable[Placed],
     lent: Lent,
     hostname: str,
+    joins: Joins = NOTHING,
 ) -> runtime.ContainerSpec:
     """Describe the container of `record`; `Invalid` names what cannot be met."""
     asked = record.spec.container
@@ -67,16 +87,35 @@ def made(
         rootfs=replace(spec.rootfs, lasting=True),
         log=containers.log(record.spec.log_driver, spec.log.path),
         env=environment(asked, record.image, hostname, lent.env),
-        hostname=hostname,
+        hostname="" if record.spec.uts_mode == HOST else hostname,
+        domainname="" if record.spec.uts_mode == HOST else record.spec.domainname,
         mounts=all_mounts,
         files=containers.uncovered(written, all_mounts),
         host_network=lent.on_host,
         network_namespace=lent.joins,
         awaits_network=bool(lent.attachments),
-        resources=containers.resources(record.spec.limits),
+        pid_namespace=joins.pid,
+        ipc_namespace=joins.ipc,
+        uts_namespace=HOST if record.spec.uts_mode == HOST else "",
+        cgroup_namespace=HOST if record.spec.cgroupns_mode == HOST else "",
+        shm_bytes=_shm_bytes(record.spec, spec),
+        resources=resources(record.spec.limits, record.spec.shares),
+        device_rules=record.spec.device_cgroup_rules,
+        masked_paths=record.spec.masked_paths if record.spec.has_paths else spec.masked_paths,
+        readonly_paths=(
+            record.spec.readonly_paths if record.spec.has_paths else spec.readonly_paths
+        ),
         rows=record.spec.console_rows or spec.rows,
         columns=record.spec.console_columns or spec.columns,
         annotations=record.labels | record.spec.annotations | {"swarm.container.name": record.name},
+    )
+
+
+def resources(limits: Limits, shares: Shares) -> runtime.Resources:
+    """What the kernel lets it use."""
+    return replace(
+        containers.resources(limits),
+        **{name: getattr(shares, name) for name in shares.__struct_fields__},
     )
 
 
@@ -193,6 +232,12 @@ def _hosts(asked: tuple[str, ...], lent: Lent) -> tuple[str, ...]:
         f"{each.removesuffix(suffix)}:{lent.gateway}" if each.endswith(suffix) else each
         for each in asked
     )
+
+
+def _shm_bytes(spec: StandaloneSpec, default: runtime.ContainerSpec) -> int:
+    if spec.ipc_mode == NONE:
+        return 0
+    return spec.shm_bytes or default.shm_bytes
 
 
 def _named(hostname: str, domain: str) -> str:

@@ -81,7 +81,9 @@ class Standalone:
         config, runtime = world.config, world.runtime
         self.journal = Journal()
         self._storage = Storage(config.standalone, world.log)
-        self._tasks = TaskContainers(config, world.tasks, runtime=runtime, image_id=world.image_id)
+        self._tasks = TaskContainers(
+            config, world.tasks, runtime=runtime, image_id=world.image_id, journal=self.journal
+        )
         self.lives = Lives(
             self._storage, journal=self.journal, assigned=self._tasks, random=SystemRandom()
         )
@@ -150,6 +152,7 @@ class Standalone:
     async def open(self, found: Mapping[str, outcome.ContainerState]) -> None:
         """Go on with what the last agent left; `found` is what the runtime has."""
         records = self._storage.load()
+        self._tasks.open()
         self.lives.open(records, self._performing.perform)
         for record in records:
             trace = self._trace(found.get(record.id))

@@ -8,7 +8,14 @@ tasks are found here as well, but live elsewhere.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+)
 from random import Random
 from typing import Protocol, TypeVar
 
@@ -61,6 +68,7 @@ class _Cell:
         self.ending: set[asyncio.Future[Ended]] = set()
         self.leaving: set[asyncio.Future[Ended]] = set()
         self.failure: SwarmError | None = None
+        self.changing = asyncio.Lock()
         self.holders = 0
         self.is_free = asyncio.Event()
         self.is_free.set()
@@ -193,20 +201,31 @@ class Lives:
                 del self._names[plain]
             raise
 
-    async def add(self, record: Record) -> None:
-        """Keep a new container, whose name it has already."""
+    async def add(self, record: Record, prepare: Callable[[], Awaitable[None]]) -> None:
+        """Keep a new container, whose name it has already, once what it needs is prepared.
+
+        It is on the disk by then, so that nothing is prepared for nobody.
+        """
         await self._storage.add(record)
+        try:
+            await prepare()
+        except BaseException:
+            await self._storage.remove(record.id)
+            raise
         self._cells[record.id] = _Cell(record)
         self._announce(record, Announce("create"))
 
     async def change(self, container_id: str, spec: StandaloneSpec) -> None:
-        """Have a container be described otherwise from now on."""
+        """Have a container be described like this; what others change meanwhile is kept."""
         cell = self._cells[container_id]
-        await self._storage.change(replace(cell.record, spec=spec))
-        before = cell.record.name
-        cell.record = replace(cell.record, spec=spec)
-        if before != spec.name and self._names.get(before) == container_id:
-            del self._names[before]
+        wanted = _differences(cell.record.spec, spec)
+        async with cell.changing:
+            before = cell.record.spec
+            after = replace(before, **wanted)
+            await self._storage.change(replace(cell.record, spec=after))
+            cell.record = replace(cell.record, spec=after)
+        if before.name != after.name and self._names.get(before.name) == container_id:
+            del self._names[before.name]
 
     def announce(self, container_id: str, action: str, attributes: Mapping[str, str]) -> None:
         """Tell of something that was done to it."""
@@ -299,6 +318,15 @@ class Lives:
                 pass
         if not life.is_active and life.work is Work.NONE:
             _settle(cell.resting, cell.outcome)
+
+
+def _differences(before: StandaloneSpec, after: StandaloneSpec) -> dict[str, object]:
+    """The fields that somebody wants to be others."""
+    return {
+        name: value
+        for name in after.__struct_fields__
+        if (value := getattr(after, name)) != getattr(before, name)
+    }
 
 
 def _waiter(waiting: set[asyncio.Future[T]]) -> asyncio.Future[T]:

@@ -48,9 +48,10 @@ from agent.standalone.events import (
 from agent.standalone.io.lives import Lives
 from agent.standalone.io.storage import Storage
 from agent.standalone.lending import Lent
+from agent.standalone.making import Joins
 from agent.standalone.record import Record
 from runtime import outcome
-from runtime.spec import ContainerSpec
+from runtime.spec import CONTAINER, HOST, ContainerSpec
 from swarm.errors import Missing, Refused, SwarmError
 
 STARTS_AT_ONCE = 8
@@ -177,10 +178,9 @@ class Performing:
     # --- starting -------------------------------------------------------------------------------
 
     async def _start(self, record: Record) -> None:
+        began = time.perf_counter()
         try:
-            async with self._starts:
-                began = time.perf_counter()
-                started = await self._started(record)
+            started = await self._started(record)
         except SwarmError as err:
             reason, code = refusing.not_started(err, _argv(record))
             self._log.warning("container.not_started", container_id=record.id, reason=err.message)
@@ -224,17 +224,42 @@ class Performing:
             mounts=placed,
             lent=lent,
             hostname=self._hostname(record, node, lent),
+            joins=self._joins(record),
         )
 
-        async def attach(netns: int) -> None:
-            await self._attaching.attach(record, lent, netns)
+        async with _Turn(self._starts) as turn:
 
-        return await self._run(made, attach)
+            async def attach(netns: int) -> None:
+                turn.end()  # a network may be waited for, and others need not
+                await self._attaching.attach(record, lent, netns)
+
+            return await self._run(made, attach)
 
     def _hostname(self, record: Record, node: Node, lent: Lent) -> str:
         """Containers that share a network share its name."""
         other = self._lives.record(lent.joins_of) if lent.joins_of else None
         return making.own_hostname(other or record, node, lent)
+
+    def _joins(self, record: Record) -> Joins:
+        return Joins(
+            pid=self._joined(record.spec.pid_mode, "PID"),
+            ipc=self._joined(record.spec.ipc_mode, "IPC"),
+        )
+
+    def _joined(self, mode: str, what: str) -> str:
+        """Whose namespace it is to have; one that does not run has none."""
+        if not mode.startswith(CONTAINER):
+            return mode if mode == HOST else ""
+        other = self._lives.find(mode.removeprefix(CONTAINER))
+        if not other.is_running:
+            raise Refused(f"cannot join {what} of a non running container: {other.id}")
+        ipc = other.record.spec.ipc_mode if other.record is not None else ""
+        if what == "IPC" and ipc in ("private", "none"):
+            raise Refused(
+                f"cannot join IPC of a container {other.id}: non-shareable IPC "
+                "(hint: use IpcMode:shareable for the donor container)"
+            )
+        return f"{CONTAINER}{other.runtime_id}"
 
     # --- ending ---------------------------------------------------------------------------------
 
@@ -306,6 +331,28 @@ class Performing:
         for name in record.own_volumes:
             with contextlib.suppress(Missing, Refused):
                 await self._volumes.remove(name, force=True)
+
+
+class _Turn:
+    """One of the few that may do something at once, until it has ended or says so before."""
+
+    def __init__(self, turns: asyncio.Semaphore) -> None:
+        self._turns = turns
+        self._is_on = False
+
+    def end(self) -> None:
+        """Let somebody else begin."""
+        if self._is_on:
+            self._is_on = False
+            self._turns.release()
+
+    async def __aenter__(self) -> "_Turn":
+        await self._turns.acquire()
+        self._is_on = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.end()
 
 
 def _argv(record: Record) -> tuple[str, ...]:

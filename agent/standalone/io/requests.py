@@ -30,10 +30,12 @@ from agent.standalone.events import (
     StartRequested,
     StopRequested,
 )
+from agent.standalone.found import Found
 from agent.standalone.io.lives import Lives
 from agent.standalone.io.storage import Storage
 from agent.standalone.io.tasks import TaskContainers
 from agent.standalone.record import Record
+from runtime.spec import Resources
 from swarm.checks import signal_number
 from swarm.errors import Invalid, Missing, Refused, SwarmError
 from swarm.specs import Limits, Mount, MountKind
@@ -60,6 +62,10 @@ class Runtime(Protocol):
 
     async def resume(self, container_id: str) -> None:
         """Thaw all."""
+        ...
+
+    async def update(self, container_id: str, resources: Resources) -> None:
+        """Give one that runs other limits, all or none; raises `Missing`."""
         ...
 
 
@@ -116,8 +122,7 @@ class Requests:
             )
             warnings = self._check(record)
             self._check_sources(record)
-            await self._lives.add(record)
-        await self._make_volumes(record)
+            await self._lives.add(record, lambda: self._make_volumes(record))
         return container_id, warnings
 
     async def _image(self, name: str) -> RootFs:
@@ -142,14 +147,19 @@ class Requests:
     async def _make_volumes(self, record: Record) -> None:
         """Volumes are there with their containers, not only once those run."""
         known = self._volumes.names()
-        for each in record.mounts:
-            if each.kind is MountKind.VOLUME and each.source not in known:
-                is_own = each.source in record.own_volumes
-                await self._volumes.create(
-                    each.source,
-                    labels={ANONYMOUS: ""} if is_own else each.labels,
-                    options=each.volume_options,
-                )
+        try:
+            for each in record.mounts:
+                if each.kind is MountKind.VOLUME and each.source not in known:
+                    is_own = each.source in record.own_volumes
+                    await self._volumes.create(
+                        each.source,
+                        labels={ANONYMOUS: ""} if is_own else each.labels,
+                        options=each.volume_options,
+                    )
+        except SwarmError:
+            for name in record.own_volumes:
+                await self._volumes.remove(name, force=True)
+            raise
 
     # --- its life -------------------------------------------------------------------------------
 
@@ -209,6 +219,9 @@ class Requests:
         if found.is_paused == paused:
             word = "already" if paused else "not"
             raise Refused(f"container {found.id} is {word} paused")
+        await to_its_end(self._pause(found, paused=paused))
+
+    async def _pause(self, found: Found, *, paused: bool) -> None:
         if paused:
             await self._runtime.pause(found.runtime_id)
         else:
@@ -259,9 +272,17 @@ class Requests:
                     "container"
                 )
             checking.check_restart(changed.restart, auto_remove=spec.auto_remove)
-        await to_its_end(self._lives.change(record.id, changed))
+        await to_its_end(self._update(record, changed))
         self._lives.announce(record.id, "update", {})
         return ()
+
+    async def _update(self, record: Record, changed: StandaloneSpec) -> None:
+        """The kernel says first whether it can be."""
+        wanted = making.resources(changed.limits, changed.shares)
+        if record.life.is_up and wanted != making.resources(record.spec.limits, record.spec.shares):
+            with contextlib.suppress(Missing):  # it has just ended
+                await self._runtime.update(record.id, wanted)
+        await self._lives.change(record.id, changed)
 
     # --- going ----------------------------------------------------------------------------------
 

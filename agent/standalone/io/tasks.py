@@ -15,6 +15,7 @@ from agent.config import Config
 from agent.containers import DEFAULT_STOP_SIGNAL, own_directory
 from agent.life import Life
 from agent.standalone.found import Found
+from agent.standalone.io.journal import Journal
 from agent.tasks import Tasks
 from agent.templates import task_name
 from swarm.checks import signal_number
@@ -44,18 +45,38 @@ class TaskContainers:
         *,
         runtime: Runtime,
         image_id: Callable[[TaskId], str],
+        journal: Journal,
     ) -> None:
         self._config = config
         self._tasks = tasks
         self._runtime = runtime
         self._image_id = image_id
         self._ids: dict[TaskId, str] = {}
+        self._journal = journal
         self._ends: dict[TaskId, asyncio.Event] = {}
+        self._told: dict[TaskId, Found] = {}
+
+    def open(self) -> None:
+        """What runs by now was told of by an earlier agent."""
+        self._told = {each.task_id: each for each in self.found().values()}
 
     def changed(self, task_id: TaskId) -> None:
-        """Something happened to a task."""
+        """Something happened to a task: whoever waits for its end, or listens, is told."""
         if task_id in self._ends and self._is_over(task_id):
             self._ends.pop(task_id).set()
+        before, known = self._told.get(task_id), self.of(task_id)
+        if known is None:
+            if self._told.pop(task_id, None) is not None and before is not None:
+                self._journal.tell_of(before, "destroy")
+            return
+        now = self._found(*known)
+        if now.is_running and before is None:
+            self._told[task_id] = now
+            self._journal.tell_of(now, "create")
+            self._journal.tell_of(now, "start")
+        elif before is not None and before.is_running and not now.is_running:
+            self._told[task_id] = now
+            self._journal.tell_of(now, "die", {"exitCode": str(known[1].seen.exit_code)})
 
     async def end(self, task_id: TaskId) -> int:
         """Wait until the container of a task does not run; its exit code."""
@@ -123,7 +144,7 @@ class TaskContainers:
     def _found(self, wanted: Wanted, life: Life) -> Found:
         task = wanted.task
         return Found(
-            id=self._ids[task.id],
+            id=self._ids.get(task.id) or container_id_of(task.id),
             name=task_name(task),
             runtime_id=task.id,
             own=own_directory(str(self._config.containers), task.id),

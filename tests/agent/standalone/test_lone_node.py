@@ -1,5 +1,6 @@
 """Containers that somebody runs on a node without a swarm, on the real kernel."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from swarm.api.v1 import volumes_pb2, volumes_pb2_grpc
 from swarm.specs import Healthcheck, Limits, LogDriver, Mount, MountKind
 from swarm.standalone import ContainerRestart, Restarting
 from tests.agent.lone import LoneNode, create, lone_node, run
-from tests.agent.node import wait_for
+from tests.agent.node import CONTROLLERS, wait_for
 
 pytestmark = [pytest.mark.kernel, pytest.mark.cluster]
 
@@ -387,3 +388,46 @@ def test_whoever_waits_for_its_removal_is_told_how_it_ended(calls: Calls) -> Non
     assert next(ending).exit_code == 6
     with refused("NOT_FOUND"):
         calls.view(container)
+
+
+def test_limits_are_changed_at_once_or_not_at_all(calls: Calls) -> None:
+    container = calls.run(*FOREVER, limits=Limits(memory_bytes=64 << 20))
+    group = f"{calls.node.cgroup_parent}/{container}"
+    limit = CONTROLLERS / "memory" / group / "memory.limit_in_bytes"
+    if not limit.exists():
+        pytest.skip("needs cgroup v1")
+    request = pb.UpdateContainerRequest(container=container)
+    request.limits.memory_bytes, request.limits.swappiness = 32 << 20, -1
+
+    calls.stub.UpdateContainer(request)
+
+    assert int(limit.read_text()) == 32 << 20
+    assert calls.view(container).spec.limits.memory_bytes == 32 << 20
+    request.limits.memory_bytes = 5
+    with refused("INVALID_ARGUMENT"):
+        calls.stub.UpdateContainer(request)
+    assert calls.view(container).spec.limits.memory_bytes == 32 << 20
+
+
+def test_namespaces_are_shared_with_those_that_run(calls: Calls) -> None:
+    lender = calls.run(*FOREVER, name="lender", ipc_mode="shareable", shm_bytes=1 << 20)
+    sharing = calls.run(
+        "sh", "-c", "ps | grep -c 1000000; df -k /dev/shm | tail -1",
+        pid_mode="container:lender", ipc_mode=f"container:{lender[:12]}",
+    )  # fmt: skip
+    calls.wait(sharing)
+    count, size = calls.logs(sharing).splitlines()
+    assert int(count) >= 1
+    assert "1024" in size.split()
+
+    calls.stop(lender)
+    alone = calls.create("true", pid_mode="container:lender")
+    with refused("FAILED_PRECONDITION") as err:
+        calls.start(alone)
+    assert "cannot join PID of a non running container" in err.value.details()
+
+    on_host = calls.run("sh", "-c", "hostname; ps | wc -l", uts_mode="host", pid_mode="host")
+    calls.wait(on_host)
+    name, processes = calls.logs(on_host).splitlines()
+    assert name == socket.gethostname()
+    assert int(processes) > 5
