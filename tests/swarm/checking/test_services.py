@@ -227,7 +227,7 @@ def test_what_is_sound_has_no_problems(spec: ServiceSpec) -> None:
         (published(HOST_PORT, HOST_PORT), "endpoint.ports[1].published", "already published"),
         (published(replace(HOST_PORT, ip="x")), "endpoint.ports[0].ip", "not an address"),
         # places
-        (placed(preferences=("zone",)), "task.placement.preferences[0]", "no attribute"),
+        (placed(preferences=("node.zone",)), "task.placement.preferences[0]", "no attribute"),
         (placed(platforms=(Platform(),)), "task.placement.platforms[0]", "neither"),
         (
             placed(affinities=(Affinity(),)),
