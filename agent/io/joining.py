@@ -20,9 +20,15 @@ class Signalling(Protocol):
 
 
 class Joined(Protocol):
-    """A program and its streams, whoever started it."""
+    """A program and its streams, whoever started it.
+
+    One that `has_last_word` ends its outputs itself; others may leave them to programs in the
+    background, for ever. `pid` is the node's number, or 0 if nobody said.
+    """
 
     tty: bool
+    pid: int
+    has_last_word: bool
 
     @property
     def stdin(self) -> int: ...
@@ -41,6 +47,8 @@ class Executed:
     def __init__(self, program: Exec) -> None:
         self._program = program
         self.tty = program.tty
+        self.pid = program.pid
+        self.has_last_word = False
         for each in (program.stdin_fd, program.stdout_fd):
             if each >= 0:
                 widen(each)
@@ -70,13 +78,27 @@ class Executed:
 
 
 class Attached:
-    """A container's own program, which its caller only joins."""
+    """A container's own program, which its caller only joins.
 
-    def __init__(self, attachment: Attachment, runtime: Signalling, *, may_write: bool) -> None:
+    Where he may not end its input, no end of his does that.
+    """
+
+    def __init__(
+        self,
+        attachment: Attachment,
+        runtime: Signalling,
+        *,
+        may_write: bool,
+        may_end: bool = True,
+        pid: int = 0,
+    ) -> None:
         self._attachment = attachment
         self._runtime = runtime
         self._may_write = may_write
+        self._may_end = may_write and may_end
         self.tty = attachment.tty
+        self.pid = pid
+        self.has_last_word = True  # the container's shim has, and all the others are dead
 
     @property
     def stdin(self) -> int:
@@ -90,7 +112,7 @@ class Attached:
         return (await self._attachment.wait()).exit_code
 
     async def end_input(self) -> None:
-        if self._may_write:
+        if self._may_end:
             await self._attachment.end_input()
 
     async def signal(self, number: int) -> None:

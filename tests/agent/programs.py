@@ -108,13 +108,14 @@ class FakeAttachment:
         self.stdin_fd = self.stdout_fd = self.stderr_fd = -1
 
     def end(self, code: int) -> None:
-        """The container ends."""
+        """The container ends, and its shim has said all it had to."""
+        self.close_program()
         self.over.set_result(Exited(container_id="t1", exit_code=code))
 
     def close_program(self) -> None:
-        for each in (self.program_in, self.program_out, self.program_err):
-            with contextlib.suppress(OSError):
-                os.close(each)
+        for each in {self.program_in, self.program_out, self.program_err} - {-1}:
+            os.close(each)
+        self.program_in = self.program_out = self.program_err = -1
 
 
 class FakeRuntime:

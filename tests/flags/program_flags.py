@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from unittest.mock import patch
 
-from agent.io.programs import exec_spec
+from agent.io.carrying import exec_spec
 from runtime.joining import check
 from runtime.steps import EnterWorkdir, Execute, FindUser, OpenTerminal, SetCapabilities
 from runtime.translation import to_exec_plan
