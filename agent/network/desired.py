@@ -167,7 +167,9 @@ class Desired:
         is_met = peer.node_id in self._by_node or self.site.network.spec.ingress
         if peer.node_id == self._node_id or not self.site.has_tunnel or not is_met:
             return ()
-        return of_peer(self.site, peer, self._vtep(peer))
+        # A node that has only just joined has not said yet where it is.
+        vtep = self._vtep(peer)
+        return of_peer(self.site, peer, vtep) if vtep else ()
 
     def _settle_endpoint(self, task_id: TaskId) -> Iterator[Operation]:
         endpoint = self._endpoints.get(task_id)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agent.network.desired import Desired
 from agent.network.kernel import (
@@ -248,6 +249,14 @@ def test_in_the_ingress_network_all_nodes_are_known_by_marks_and_zones() -> None
     ]
     elements = [each for each in router.values() if isinstance(each, Element)]
     assert [each.of for each in elements] == [MARKS, NODES, ZONES]
+
+
+def test_a_node_that_has_not_said_where_it_is_waits_until_it_has() -> None:
+    """It joined a moment ago, and its agent opens its first session."""
+    router, joined = desired(ingress=True), structs.replace(peer(2), address="")
+
+    assert router.take([joined]) == []
+    assert "put forward" in kinds(router.take([peer(2)]))
 
 
 def test_an_internal_network_has_no_way_out() -> None:
