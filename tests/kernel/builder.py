@@ -5,7 +5,7 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from agent.standalone.record import Record
 from agent.templates import Host
 from runtime.io.client import Runtime
 from swarm.errors import Unavailable
+from swarm.ids import NodeId
 from swarm.images.platform import platform_of
 from tests.images import docker_archive
 from tests.kernel.machine import Machine
@@ -92,7 +93,7 @@ class Builder:
             self.data / "build", building, clock=time.time, log=structlog.get_logger()
         )
         self.node = Node(
-            host=Host(node_id="n1", hostname="host1", arch="x86_64"),
+            host=Host(node_id=NodeId("n1"), hostname="host1", arch="x86_64"),
             containers=str(self.data / "containers"),
             volumes=str(self.data / "volumes"),
             cgroup_parent=machine.cgroup_parent,
@@ -120,7 +121,7 @@ class Builder:
     async def build(
         self,
         text: str = "",
-        files: dict[str, bytes | str] | None = None,
+        files: Mapping[str, bytes | str] | None = None,
         *,
         context: bytes | None = None,
         hearing: Hearing | None = None,
@@ -128,7 +129,7 @@ class Builder:
     ) -> tuple[str, Hearing]:
         """Build what `text` says of `files`; the image's id, and what was said."""
         heard = hearing or Hearing()
-        sent = context if context is not None else tar({"Dockerfile": text} | (files or {}))
+        sent = context if context is not None else tar({"Dockerfile": text, **(files or {})})
         image_id = await Build(Request(**asked), self.shop, heard).run(pieces(sent))
         return image_id, heard
 
@@ -180,7 +181,7 @@ async def pieces(content: bytes) -> AsyncIterator[bytes]:
         yield content[start : start + (1 << 20)]
 
 
-def tar(files: dict[str, bytes | str], *, mode: str = "w") -> bytes:
+def tar(files: Mapping[str, bytes | str], *, mode: str = "w") -> bytes:
     """An archive of `files`; a name that ends with a slash is a directory."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode=mode) as archive:  # type: ignore[call-overload]
@@ -196,3 +197,21 @@ def tar(files: dict[str, bytes | str], *, mode: str = "w") -> bytes:
                 entry.size = len(encoded)
             archive.addfile(entry, io.BytesIO(encoded) if entry.size else None)
     return raw.getvalue()
+
+
+Story = Callable[[Builder], Awaitable[None]]
+
+
+def tell(machine: Machine, story: Story, *, data: Path | None = None) -> None:
+    """Tell `story` with a builder that has `busy:1`; it must leave nothing but images."""
+
+    async def whole() -> None:
+        builder = Builder(machine, data=data)
+        try:
+            await builder.load_base()
+            await story(builder)
+            builder.check()
+        finally:
+            await builder.close()
+
+    asyncio.run(whole())

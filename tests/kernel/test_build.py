@@ -1,41 +1,16 @@
-"""Builds on the real kernel: steps, files, programs, and what becomes of images."""
+"""Builds on the real kernel: stages, programs, the cache, and what becomes of images."""
 
 import asyncio
-import contextlib
-import functools
-import http.server
-import io
-import os
-import tarfile
-import threading
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from swarm.errors import Invalid, KernelRefused, Missing, Refused, Unavailable
-from swarm.specs import Limits
-from tests.kernel.builder import Builder, Hearing, tar
+from swarm.errors import Invalid, Missing, Refused
+from swarm.specs import Ulimit
+from tests.kernel.builder import Builder, Hearing, tell
 from tests.kernel.machine import Machine
 
 pytestmark = pytest.mark.kernel
-
-Story = Callable[[Builder], Awaitable[None]]
-
-
-def run(machine: Machine, story: Story, **options: object) -> None:
-    """Tell `story` with a builder that has `busy:1`; it must leave nothing but images."""
-
-    async def whole() -> None:
-        builder = Builder(machine, **options)  # type: ignore[arg-type]
-        try:
-            await builder.load_base()
-            await story(builder)
-            builder.check()
-        finally:
-            await builder.close()
-
-    asyncio.run(whole())
 
 
 def test_a_build_is_told_in_docker_s_words(machine: Machine) -> None:
@@ -60,7 +35,7 @@ def test_a_build_is_told_in_docker_s_words(machine: Machine) -> None:
         ]
         assert builder.config("made")["config"]["Labels"] == {"a": "b"}
 
-    run(machine, story)
+    tell(machine, story)
 
 
 def test_the_same_build_is_the_same_image_and_runs_nothing(machine: Machine) -> None:
@@ -82,7 +57,7 @@ def test_the_same_build_is_the_same_image_and_runs_nothing(machine: Machine) -> 
         assert fresh != first
         assert anew.all.count("Running") == 2
 
-    run(machine, story)
+    tell(machine, story)
 
 
 def test_a_missing_layer_is_a_cache_miss(machine: Machine) -> None:
@@ -102,7 +77,7 @@ def test_a_missing_layer_is_a_cache_miss(machine: Machine) -> None:
         assert "Using cache" not in heard.all
         assert await builder.read(again, "made") == "once\n"
 
-    run(machine, story)
+    tell(machine, story)
 
 
 def test_a_pruned_cache_gives_its_layers_back_but_not_those_of_images(machine: Machine) -> None:
@@ -119,7 +94,7 @@ def test_a_pruned_cache_gives_its_layers_back_but_not_those_of_images(machine: M
         assert len(list((builder.data / "images/layers").iterdir())) == before - 1
         assert await builder.read("kept", "kept") == "kept\n"
 
-    run(machine, story)
+    tell(machine, story)
 
 
 def test_stages_that_lead_nowhere_are_not_built(machine: Machine) -> None:
@@ -139,7 +114,7 @@ def test_stages_that_lead_nowhere_are_not_built(machine: Machine) -> None:
         with pytest.raises(Invalid, match='target stage "third" could not be found'):
             await builder.build(text, target="third")
 
-    run(machine, story)
+    tell(machine, story)
 
 
 def test_a_program_that_fails_ends_the_build_and_leaves_nothing(machine: Machine) -> None:
@@ -160,7 +135,7 @@ def test_a_program_that_fails_ends_the_build_and_leaves_nothing(machine: Machine
         _, again = await builder.build("FROM busy:1\nRUN echo done > /x\n")
         assert "Using cache" in again.all
 
-    run(machine, story)
+    tell(machine, story)
 
 
 def test_what_a_program_prints_comes_as_it_is_printed(machine: Machine) -> None:
@@ -180,7 +155,7 @@ def test_what_a_program_prints_comes_as_it_is_printed(machine: Machine) -> None:
         assert ("bad\n", True) in heard.said
         assert ("last\n", False) in heard.said
 
-    run(machine, story)
+    tell(machine, story)
 
 
 def test_a_program_is_fenced_as_any_container_is(machine: Machine) -> None:
@@ -198,222 +173,7 @@ def test_a_program_is_fenced_as_any_container_is(machine: Machine) -> None:
         assert "/root" in heard.all
         assert "refused" in heard.all
 
-    run(machine, story)
-
-
-def test_programs_without_end_are_an_error(machine: Machine) -> None:
-    """Whatever they leave behind ends with the step."""
-
-    async def story(builder: Builder) -> None:
-        with pytest.raises(Invalid, match="returned a non-zero code"):
-            await builder.build(
-                "FROM busy:1\nRUN f() { f | f & }; f; i=0; "
-                "while test $i -lt 200; do sleep 100 & i=$((i+1)); done; wait\n",
-                limits=Limits(pids=32),
-            )
-
-    run(machine, story)
-
-
-def test_too_much_memory_is_an_error(machine: Machine) -> None:
-    async def story(builder: Builder) -> None:
-        with pytest.raises(Invalid) as caught:
-            await builder.build(
-                "FROM busy:1\nRUN dd if=/dev/zero of=/dev/null bs=64M count=1\n",
-                limits=Limits(memory_bytes=16 << 20),
-            )
-
-        assert "returned a non-zero code: 137" in caught.value.message
-        assert "memory" in caught.value.hint
-
-    run(machine, story)
-
-
-@contextlib.contextmanager
-def small_disk(place: Path, size: str) -> Iterator[Path]:
-    place.mkdir()
-    assert os.system(f"mount -t tmpfs -o size={size} tmpfs {place}") == 0
-    try:
-        yield place
-    finally:
-        assert os.system(f"umount {place}") == 0
-
-
-def test_a_step_that_fills_the_disk_is_an_error_and_gives_it_back(
-    machine: Machine, tmp_path: Path
-) -> None:
-    with small_disk(tmp_path / "disk", "48m") as disk:
-
-        async def story(builder: Builder) -> None:
-            free = os.statvfs(disk).f_bavail
-            with pytest.raises((Invalid, KernelRefused)) as caught:
-                await builder.build("FROM busy:1\nRUN yes > /full\n")
-            assert "non-zero code" in caught.value.message or "disk" in caught.value.message
-            with pytest.raises((Invalid, KernelRefused)) as caught:
-                await builder.build(
-                    "FROM busy:1\nCOPY a b c /x/\n", dict.fromkeys("abc", bytes(9 << 20))
-                )
-            assert "larger than the disk has room for" in caught.value.message or (
-                "no space" in caught.value.message
-            )
-            assert os.statvfs(disk).f_bavail >= free - 16
-
-        run(machine, story, data=disk / "data")
-
-
-def test_a_caller_that_goes_away_takes_its_build_along(machine: Machine) -> None:
-    async def story(builder: Builder) -> None:
-        for text, words in (
-            ("FROM busy:1\nRUN echo begun; sleep 100\n", "begun"),
-            ("FROM busy:1\nRUN echo begun; trap '' TERM; yes > /dev/null\n", "begun"),
-        ):
-            heard = Hearing()
-            building = asyncio.ensure_future(builder.build(text, hearing=heard))
-            await heard.until(words)
-            building.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await building
-            builder.check()
-
-    run(machine, story)
-
-
-def test_a_context_that_breaks_off_leaves_nothing(machine: Machine) -> None:
-    async def story(builder: Builder) -> None:
-        whole = tar({"Dockerfile": "FROM busy:1\nCOPY a /a\n", "a": bytes(1 << 20)})
-
-        with pytest.raises(Invalid, match="ends|whole"):
-            await builder.build(context=whole[: 1 << 19])
-        with pytest.raises(Invalid, match="Cannot locate specified Dockerfile: Dockerfile"):
-            await builder.build(context=tar({"a": "b"}))
-
-    run(machine, story)
-
-
-def test_here_documents(machine: Machine) -> None:
-    async def story(builder: Builder) -> None:
-        await builder.build(
-            "FROM busy:1\n"
-            "ARG WHO=me\n"
-            "COPY <<one <<-'two' /docs/\nfor $WHO\none\n\tfor $WHO\n\ttwo\n"
-            "RUN <<EOF\necho $WHO > /ran\nEOF\n"
-            "RUN <<EOF\n#!/bin/cat\nscript\nEOF\n"
-            "RUN cat <<EOF > /catted\nin $WHO\nEOF\n",
-            tags=("made",),
-        )
-
-        assert await builder.read("made", "docs/one") == "for me\n"
-        assert await builder.read("made", "docs/two") == "for $WHO\n"
-        assert await builder.read("made", "ran") == "me\n"
-        assert await builder.read("made", "catted") == "in me\n"
-
-    run(machine, story)
-
-
-def test_owners_modes_and_parents(machine: Machine) -> None:
-    async def story(builder: Builder) -> None:
-        files = {"a": "a", "d/": "", "d/x": "x", "d/e/y.txt": "y", "d/e/z.md": "z"}
-        await builder.build(
-            "FROM busy:1\n"
-            "RUN echo 'app:x:7:8::/:' >> /etc/passwd; echo 'app:x:9:' >> /etc/group\n"
-            "COPY --chown=app --chmod=640 a /new/a\n",
-            files, tags=("owned",),
-        )  # fmt: skip
-        await builder.build(
-            "FROM busy:1\nCOPY --parents --exclude=*.md d/e d/x /p/\n", files, tags=("parents",)
-        )
-        await builder.build("FROM busy:1\nCOPY d/*/*.txt d/[x-z] /q/\n", files, tags=("wild",))
-
-        assert await builder.top("owned") == ["new 755 7:9", "new/a 640 7:9"]
-        assert [line.split()[0] for line in await builder.top("parents")] == [
-            "p", "p/d", "p/d/e", "p/d/e/y.txt", "p/d/x",
-        ]  # fmt: skip
-        assert [line.split()[0] for line in await builder.top("wild")] == ["q", "q/x", "q/y.txt"]
-
-    run(machine, story)
-
-
-@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
-def test_archives_are_added_unpacked_and_copied_whole(machine: Machine, mode: str) -> None:
-    async def story(builder: Builder) -> None:
-        inner = tar({"in/f": "f", "in/link": "-> f"}, mode=mode)
-        outer = tar(
-            {"Dockerfile": "FROM busy:1\nADD a.tar /added\nCOPY a.tar /copied\n", "a.tar": inner},
-            mode=mode,
-        )
-        await builder.build(context=outer, tags=("made",))
-
-        assert await builder.read("made", "added/in/f") == "f"
-        assert await builder.read("made", "added/in/link") == "f"
-        assert (await builder.rootfs("made")).layer_dirs[0].joinpath("copied").read_bytes() == inner
-
-    run(machine, story)
-
-
-def test_what_is_ignored_is_not_there(machine: Machine) -> None:
-    async def story(builder: Builder) -> None:
-        files = {
-            ".dockerignore": "# a comment\n*.log\n!kept.log\n**/deep\nDockerfile\n.dockerignore\n",
-            "a.log": "", "kept.log": "", "x/deep/y": "", "x/z": "",
-        }  # fmt: skip
-        await builder.build("FROM scratch\nCOPY . /\n", files, tags=("made",))
-        own = files | {"Dockerfile.dockerignore": "x\n"}
-        await builder.build("FROM scratch\nCOPY . /\n", own, tags=("own",))
-
-        assert [line.split()[0] for line in await builder.top("made")] == ["kept.log", "x", "x/z"]
-        assert "x/z" not in " ".join(await builder.top("own"))
-        with pytest.raises(Invalid, match=r"excluded by .dockerignore"):
-            await builder.build("FROM scratch\nCOPY a.log /\n", files)
-
-    run(machine, story)
-
-
-@contextlib.contextmanager
-def served(directory: Path) -> Iterator[str]:
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(directory))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def test_files_and_contexts_are_downloaded(machine: Machine, tmp_path: Path) -> None:
-    web = tmp_path / "web"
-    web.mkdir()
-    (web / "file.txt").write_text("fetched")
-    (web / "Plain").write_text("FROM busy:1\nRUN echo plain > /plain\n")
-    (web / "context.tar.gz").write_bytes(
-        tar({"Dockerfile": "FROM busy:1\nCOPY a /a\n", "a": "remote"}, mode="w:gz")
-    )
-    with served(web) as url:
-
-        async def story(builder: Builder) -> None:
-            await builder.build(f"FROM busy:1\nADD {url}/file.txt /in/\n", tags=("file",))
-            _, again = await builder.build(f"FROM busy:1\nADD {url}/file.txt /in/\n")
-            await builder.build(remote=f"{url}/Plain", tags=("plain",))
-            await builder.build(remote=f"{url}/context.tar.gz", tags=("context",))
-
-            assert await builder.top("file") == ["in 755 0:0", "in/file.txt 600 0:0"]
-            assert "Using cache" in again.all
-            assert await builder.read("plain", "plain") == "plain\n"
-            assert await builder.read("context", "a") == "remote"
-            with pytest.raises(Invalid, match="404"):
-                await builder.build(f"FROM busy:1\nADD {url}/nosuch /in/\n")
-            with pytest.raises(Invalid, match="digest mismatch"):
-                await builder.build(
-                    f"FROM busy:1\nADD --checksum=sha256:{'0' * 64} {url}/file.txt /in/\n"
-                )
-            with pytest.raises(Unavailable):
-                await builder.build("FROM busy:1\nADD http://127.0.0.1:1/x /in/\n")
-            with pytest.raises(Invalid, match="git repository"):
-                await builder.build(remote="https://example.com/x.git")
-
-        run(machine, story)
+    tell(machine, story)
 
 
 def test_mounts_of_a_program_are_no_part_of_the_image(machine: Machine) -> None:
@@ -439,7 +199,7 @@ def test_mounts_of_a_program_are_no_part_of_the_image(machine: Machine) -> None:
         with pytest.raises(Invalid, match="line 2: RUN --network is not supported"):
             await builder.build("FROM busy:1\nRUN --network=none true\n")
 
-    run(machine, story)
+    tell(machine, story)
 
 
 def test_triggers_of_the_base_are_carried_out_once(machine: Machine) -> None:
@@ -458,7 +218,7 @@ def test_triggers_of_the_base_are_carried_out_once(machine: Machine) -> None:
             builder.store.inspect("child").image.id == builder.store.inspect("grandchild").image.id
         )
 
-    run(machine, story)
+    tell(machine, story)
 
 
 def test_what_is_written_to_volumes_is_not_kept(machine: Machine) -> None:
@@ -471,7 +231,7 @@ def test_what_is_written_to_volumes_is_not_kept(machine: Machine) -> None:
 
         assert await builder.read("made", "v/x") == "before\n"
 
-    run(machine, story)
+    tell(machine, story)
 
 
 def test_a_squashed_image_has_one_layer_on_its_base(machine: Machine) -> None:
@@ -490,7 +250,7 @@ def test_a_squashed_image_has_one_layer_on_its_base(machine: Machine) -> None:
         history = builder.config("made")["history"]
         assert [each.get("empty_layer", False) for each in history] == [False, True, True, False]
 
-    run(machine, story)
+    tell(machine, story)
 
 
 def test_only_images_named_for_it_are_a_cache(machine: Machine) -> None:
@@ -505,13 +265,11 @@ def test_only_images_named_for_it_are_a_cache(machine: Machine) -> None:
         assert heard.all.count("Using cache") == 3
         assert none.all.count("Using cache") == 0
 
-    run(machine, story)
+    tell(machine, story)
 
 
 def test_hosts_ulimits_and_memory_that_were_asked_for(machine: Machine) -> None:
     async def story(builder: Builder) -> None:
-        from swarm.specs import Ulimit
-
         _, heard = await builder.build(
             "FROM busy:1\nRUN cat /etc/hosts; ulimit -n; grep shm /proc/mounts\n",
             extra_hosts=("db:10.1.2.3",),
@@ -523,80 +281,4 @@ def test_hosts_ulimits_and_memory_that_were_asked_for(machine: Machine) -> None:
         assert "\n77\n" in heard.all
         assert "size=3072k" in heard.all
 
-    run(machine, story)
-
-
-def test_a_context_may_hold_what_no_image_can_be_led_out_by(
-    machine: Machine, tmp_path: Path
-) -> None:
-    """Links of the context and of the image lead within them, whatever they say."""
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "secret").write_text("secret")
-
-    def poisoned() -> bytes:
-        raw = io.BytesIO()
-        with tarfile.open(fileobj=raw, mode="w") as archive:
-            for name, target in (("up", "../" * 30 + str(outside)[1:]), ("abs", str(outside))):
-                link = tarfile.TarInfo(name)
-                link.type, link.linkname = tarfile.SYMTYPE, target
-                archive.addfile(link)
-            text = b"FROM busy:1\nRUN ln -s / /root-link; ln -s %s /out\n" \
-                   b"COPY through /out/\nCOPY through /out/new\n" % str(outside).encode()  # fmt: skip
-            for name, content in (("Dockerfile", text), ("through", b"t"), ("abs/planted", b"p")):
-                entry = tarfile.TarInfo(name)
-                entry.size = len(content)
-                archive.addfile(entry, io.BytesIO(content))
-        return raw.getvalue()
-
-    async def story(builder: Builder) -> None:
-        await builder.build(context=poisoned(), tags=("made",))
-        for link in ("up", "abs"):
-            with pytest.raises(Invalid, match="not found"):
-                await builder.build(f"FROM busy:1\nCOPY {link}/secret /x\n", context=None,
-                                    files={link: f"-> {outside}"})  # fmt: skip
-
-        assert sorted(each.name for each in outside.iterdir()) == ["secret"]
-        inside = str(outside)[1:]
-        assert await builder.read("made", f"{inside}/through") == "t"
-
-    run(machine, story)
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "fields", "words"),
-    [
-        ("../../evil", tarfile.REGTYPE, {}, "leaves the archive"),
-        ("dev", tarfile.CHRTYPE, {"devmajor": 1, "devminor": 5}, "is a device"),
-        ("disk", tarfile.BLKTYPE, {"devmajor": 8, "devminor": 0}, "is a device"),
-        ("hard", tarfile.LNKTYPE, {"linkname": "/etc/shadow"}, "hard link"),
-        ("hard", tarfile.LNKTYPE, {"linkname": "../etc/shadow"}, "leaves the archive"),
-        ("n" * 300, tarfile.REGTYPE, {}, "too long"),
-        ("huge", tarfile.REGTYPE, {"size": 1 << 62}, "larger than the disk"),
-        ("owner", tarfile.DIRTYPE, {}, ""),
-    ],
-)
-def test_a_poisoned_context_is_refused(
-    machine: Machine, name: str, kind: bytes, fields: dict[str, object], words: str
-) -> None:
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        entry = tarfile.TarInfo(name)
-        entry.type = kind
-        for field, value in fields.items():
-            setattr(entry, field, value)
-        raw_entry = entry.tobuf(tarfile.GNU_FORMAT)
-        archive.fileobj.write(raw_entry)  # type: ignore[union-attr]
-        text = b"FROM busy:1\n"
-        last = tarfile.TarInfo("Dockerfile")
-        last.size = len(text)
-        archive.addfile(last, io.BytesIO(text))
-
-    async def story(builder: Builder) -> None:
-        if not words:
-            await builder.build(context=raw.getvalue())
-            return
-        with pytest.raises(Invalid, match=words):
-            await builder.build(context=raw.getvalue())
-
-    run(machine, story)
+    tell(machine, story)

@@ -1,0 +1,184 @@
+"""Builds that mean harm, or are cut short: clear errors, and nothing is left."""
+
+import asyncio
+import contextlib
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from swarm.errors import Invalid, KernelRefused
+from swarm.specs import Limits
+from tests.kernel.builder import Builder, Hearing, tar, tell
+from tests.kernel.machine import Machine
+
+pytestmark = pytest.mark.kernel
+
+
+def test_programs_without_end_are_an_error(machine: Machine) -> None:
+    """Whatever they leave behind ends with the step."""
+
+    async def story(builder: Builder) -> None:
+        with pytest.raises(Invalid, match="returned a non-zero code"):
+            await builder.build(
+                "FROM busy:1\nRUN f() { f | f & }; f; i=0; "
+                "while test $i -lt 200; do sleep 100 & i=$((i+1)); done; wait\n",
+                limits=Limits(pids=32),
+            )
+
+    tell(machine, story)
+
+
+def test_too_much_memory_is_an_error(machine: Machine) -> None:
+    async def story(builder: Builder) -> None:
+        with pytest.raises(Invalid) as caught:
+            await builder.build(
+                "FROM busy:1\nRUN dd if=/dev/zero of=/dev/null bs=64M count=1\n",
+                limits=Limits(memory_bytes=16 << 20),
+            )
+
+        assert "returned a non-zero code: 137" in caught.value.message
+        assert "memory" in caught.value.hint
+
+    tell(machine, story)
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, size: str) -> Iterator[Path]:
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_step_that_fills_the_disk_is_an_error_and_gives_it_back(
+    machine: Machine, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", "48m") as disk:
+
+        async def story(builder: Builder) -> None:
+            free = os.statvfs(disk).f_bavail
+            with pytest.raises((Invalid, KernelRefused)) as caught:
+                await builder.build("FROM busy:1\nRUN yes > /full\n")
+            assert "non-zero code" in caught.value.message or "disk" in caught.value.message
+            with pytest.raises((Invalid, KernelRefused)) as caught:
+                await builder.build(
+                    "FROM busy:1\nCOPY a b c /x/\n", dict.fromkeys("abc", bytes(9 << 20))
+                )
+            assert "larger than the disk has room for" in caught.value.message or (
+                "no space" in caught.value.message
+            )
+            assert os.statvfs(disk).f_bavail >= free - 16
+
+        tell(machine, story, data=disk / "data")
+
+
+def test_a_caller_that_goes_away_takes_its_build_along(machine: Machine) -> None:
+    async def story(builder: Builder) -> None:
+        for text, words in (
+            ("FROM busy:1\nRUN echo begun; sleep 100\n", "begun"),
+            ("FROM busy:1\nRUN echo begun; trap '' TERM; yes > /dev/null\n", "begun"),
+        ):
+            heard = Hearing()
+            building = asyncio.ensure_future(builder.build(text, hearing=heard))
+            await heard.until(words)
+            building.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await building
+            builder.check()
+
+    tell(machine, story)
+
+
+def test_a_context_that_breaks_off_leaves_nothing(machine: Machine) -> None:
+    async def story(builder: Builder) -> None:
+        whole = tar({"Dockerfile": "FROM busy:1\nCOPY a /a\n", "a": bytes(1 << 20)})
+
+        with pytest.raises(Invalid, match=r"ends|whole"):
+            await builder.build(context=whole[: 1 << 19])
+        with pytest.raises(Invalid, match="Cannot locate specified Dockerfile: Dockerfile"):
+            await builder.build(context=tar({"a": "b"}))
+
+    tell(machine, story)
+
+
+def test_a_context_may_hold_what_no_image_can_be_led_out_by(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """Links of the context and of the image lead within them, whatever they say."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+
+    def poisoned() -> bytes:
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode="w") as archive:
+            for name, target in (("up", "../" * 30 + str(outside)[1:]), ("abs", str(outside))):
+                link = tarfile.TarInfo(name)
+                link.type, link.linkname = tarfile.SYMTYPE, target
+                archive.addfile(link)
+            said = f"FROM busy:1\nRUN ln -s / /root-link; ln -s {outside} /out\n"
+            text = f"{said}COPY through /out/\nCOPY through /out/new\n".encode()
+            for name, content in (("Dockerfile", text), ("through", b"t"), ("abs/planted", b"p")):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+        return raw.getvalue()
+
+    async def story(builder: Builder) -> None:
+        await builder.build(context=poisoned(), tags=("made",))
+        for link in ("up", "abs"):
+            with pytest.raises(Invalid, match="not found"):
+                await builder.build(f"FROM busy:1\nCOPY {link}/secret /x\n", context=None,
+                                    files={link: f"-> {outside}"})  # fmt: skip
+
+        assert sorted(each.name for each in outside.iterdir()) == ["secret"]
+        inside = str(outside)[1:]
+        assert await builder.read("made", f"{inside}/through") == "t"
+
+    tell(machine, story)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "fields", "words"),
+    [
+        ("../../evil", tarfile.REGTYPE, {}, "leaves the archive"),
+        ("dev", tarfile.CHRTYPE, {"devmajor": 1, "devminor": 5}, "is a device"),
+        ("disk", tarfile.BLKTYPE, {"devmajor": 8, "devminor": 0}, "is a device"),
+        ("hard", tarfile.LNKTYPE, {"linkname": "/etc/shadow"}, "hard link"),
+        ("hard", tarfile.LNKTYPE, {"linkname": "../etc/shadow"}, "leaves the archive"),
+        ("n" * 300, tarfile.REGTYPE, {}, "too long"),
+        ("huge", tarfile.REGTYPE, {"size": 1 << 62}, "larger than the disk"),
+        ("owner", tarfile.DIRTYPE, {}, ""),
+    ],
+)
+def test_a_poisoned_context_is_refused(
+    machine: Machine, name: str, kind: bytes, fields: dict[str, object], words: str
+) -> None:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        entry = tarfile.TarInfo(name)
+        entry.type = kind
+        for field, value in fields.items():
+            setattr(entry, field, value)
+        raw_entry = entry.tobuf(tarfile.GNU_FORMAT)
+        archive.fileobj.write(raw_entry)
+        text = b"FROM busy:1\n"
+        last = tarfile.TarInfo("Dockerfile")
+        last.size = len(text)
+        archive.addfile(last, io.BytesIO(text))
+
+    async def story(builder: Builder) -> None:
+        if not words:
+            await builder.build(context=raw.getvalue())
+            return
+        with pytest.raises(Invalid, match=words):
+            await builder.build(context=raw.getvalue())
+
+    tell(machine, story)
