@@ -89,6 +89,25 @@ class File(Struct, frozen=True, kw_only=True):
     mode: int = 0o644
 
 
+class RateKind(Enum):
+    """What is counted of a block device."""
+
+    WEIGHT = "weight"
+    READ_BYTES = "read bytes"
+    WRITE_BYTES = "write bytes"
+    READS = "reads"
+    WRITES = "writes"
+
+
+class DeviceRate(Struct, frozen=True, kw_only=True):
+    """What a container may do with one block device a second; a WEIGHT is 10 to 1000."""
+
+    major: int
+    minor: int
+    kind: RateKind
+    rate: int
+
+
 class Resources(Struct, frozen=True, kw_only=True):
     """What the kernel lets the container use at most; 0 and empty are no limit, or its own.
 
@@ -111,6 +130,7 @@ class Resources(Struct, frozen=True, kw_only=True):
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     blkio_weight: int = 0
+    device_rates: tuple[DeviceRate, ...] = ()
 
 
 class Rlimit(Struct, frozen=True, kw_only=True):

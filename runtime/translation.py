@@ -33,18 +33,20 @@ from runtime.oci.config import (
     Process,
     Root,
     Seccomp,
+    ThrottleDevice,
     User,
+    WeightDevice,
 )
 from runtime.oci.config import Resources as OciResources
 from runtime.oci.config import Rlimit as OciRlimit
 from runtime.oci.names import CAPABILITIES as CAPABILITY_NUMBERS
 from runtime.plan import Extras, Place, Plan, host_steps, make_plan, plan_exec
 from runtime.planning.place import Borrowed, CopyingUp, Part
-from runtime.spec import HOST, ContainerSpec, MountKind, Resources
+from runtime.spec import HOST, ContainerSpec, MountKind, RateKind, Resources
 from runtime.spec import Mount as SpecMount
 from runtime.steps import HostStep
 
-_Limits = TypeVar("_Limits", Cpu, Memory)
+_Limits = TypeVar("_Limits", Cpu, Memory, BlockIo)
 _PERIOD_US: Final = 100_000
 _FAIR_SHARES: Final = 1024
 _FAIR_WEIGHT: Final = 100
@@ -383,7 +385,7 @@ def to_resources(asked: Resources) -> OciResources:
         cpu=_unless_empty(_cpu(asked)),
         memory=_unless_empty(_memory(asked)),
         pids=Pids(limit=asked.pids_limit) if asked.pids_limit else None,
-        block_io=BlockIo(weight=asked.blkio_weight) if asked.blkio_weight else None,
+        block_io=_unless_empty(_block_io(asked)),
     )
 
 
@@ -423,6 +425,27 @@ def to_change(before: Resources, after: Resources, *, is_v1: bool) -> OciResourc
 
 def _unless_empty(asked: _Limits) -> _Limits | None:
     return None if asked == type(asked)() else asked
+
+
+def _block_io(asked: Resources) -> BlockIo:
+    def rates(kind: RateKind) -> tuple[ThrottleDevice, ...]:
+        return tuple(
+            ThrottleDevice(major=each.major, minor=each.minor, rate=each.rate)
+            for each in asked.device_rates
+            if each.kind is kind
+        )
+
+    return BlockIo(
+        weight=asked.blkio_weight or None,
+        weight_device=tuple(
+            WeightDevice(major=each.major, minor=each.minor, weight=each.rate)
+            for each in rates(RateKind.WEIGHT)
+        ),
+        throttle_read_bps_device=rates(RateKind.READ_BYTES),
+        throttle_write_bps_device=rates(RateKind.WRITE_BYTES),
+        throttle_read_iops_device=rates(RateKind.READS),
+        throttle_write_iops_device=rates(RateKind.WRITES),
+    )
 
 
 def _cpu(asked: Resources) -> Cpu:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from agent.standalone.lending import HOST_GATEWAY
+from agent.standalone.numbering import numbers
 from swarm import log_drivers
 from swarm.checking.basics import Problem, count
 from swarm.checking.container import container
@@ -38,6 +39,26 @@ def check_limits(limits: Limits, shares: Shares) -> None:
     )
     if problems:
         raise Invalid(problems[0], problems=problems)
+
+
+def check_available(
+    limits: Limits, shares: Shares, *, cpus: frozenset[int], nodes: frozenset[int]
+) -> None:
+    """Raise `Invalid` for processors and memory that this node has not got."""
+    if limits.cpu_millis > len(cpus) * 1000:
+        raise Invalid(
+            f"range of CPUs is from 0.01 to {len(cpus)}.00, as there are only {len(cpus)} CPUs "
+            "available"
+        )
+    for kind, asked, known in (
+        ("CPUs", shares.cpuset_cpus, cpus),
+        ("memory nodes", shares.cpuset_mems, nodes),
+    ):
+        if not numbers(asked) <= known:
+            available = ",".join(map(str, sorted(known)))
+            raise Invalid(
+                f"Requested {kind} are not available - requested {asked}, available: {available}"
+            )
 
 
 def check_restart(restart: ContainerRestart, *, auto_remove: bool) -> None:

@@ -58,6 +58,7 @@ def made(
     lent: Lent,
     hostname: str,
     joins: Joins = NOTHING,
+    rates: tuple[runtime.DeviceRate, ...] = (),
 ) -> runtime.ContainerSpec:
     """Describe the container of `record`; `Invalid` names what cannot be met."""
     asked = record.spec.container
@@ -99,7 +100,7 @@ def made(
         uts_namespace=HOST if record.spec.uts_mode == HOST else "",
         cgroup_namespace=HOST if record.spec.cgroupns_mode == HOST else "",
         shm_bytes=_shm_bytes(record.spec, spec),
-        resources=resources(record.spec.limits, record.spec.shares),
+        resources=resources(record.spec.limits, record.spec.shares, rates),
         device_rules=record.spec.device_cgroup_rules,
         masked_paths=record.spec.masked_paths if record.spec.has_paths else spec.masked_paths,
         readonly_paths=(
@@ -111,10 +112,13 @@ def made(
     )
 
 
-def resources(limits: Limits, shares: Shares) -> runtime.Resources:
+def resources(
+    limits: Limits, shares: Shares, rates: tuple[runtime.DeviceRate, ...] = ()
+) -> runtime.Resources:
     """What the kernel lets it use."""
     return replace(
         containers.resources(limits),
+        device_rates=rates,
         **{name: getattr(shares, name) for name in shares.__struct_fields__},
     )
 

@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from runtime.oci.config import BlockIo, Cpu, Memory, Pids
+from runtime.oci.config import BlockIo, Cpu, Memory, Pids, ThrottleDevice, WeightDevice
 from runtime.oci.config import Resources as OciResources
 from runtime.planning.place import Borrowed
-from runtime.spec import Mount, Resources, UserNamespace
+from runtime.spec import DeviceRate, Mount, RateKind, Resources, UserNamespace
 from runtime.translation import (
     NOTHING,
     Known,
@@ -42,6 +42,19 @@ def test_memory_alone_allows_no_swap() -> None:
 def test_swappiness_needs_no_limit_and_may_be_zero() -> None:
     assert to_resources(Resources(memory_swappiness=0)).memory == Memory(swappiness=0)
     assert to_resources(Resources()).memory is None
+
+
+def test_devices_have_rates_by_what_is_counted() -> None:
+    rates = (
+        DeviceRate(major=8, minor=0, kind=RateKind.WEIGHT, rate=200),
+        DeviceRate(major=8, minor=0, kind=RateKind.READ_BYTES, rate=MIB),
+        DeviceRate(major=8, minor=16, kind=RateKind.WRITES, rate=5),
+    )
+    assert to_resources(Resources(device_rates=rates)).block_io == BlockIo(
+        weight_device=(WeightDevice(major=8, minor=0, weight=200),),
+        throttle_read_bps_device=(ThrottleDevice(major=8, minor=0, rate=MIB),),
+        throttle_write_iops_device=(ThrottleDevice(major=8, minor=16, rate=5),),
+    )
 
 
 def test_pinning_and_processes() -> None:

@@ -19,6 +19,7 @@ import structlog
 from agent.containers import Node
 from agent.hearing import effective_signal
 from agent.images.image import RootFs
+from agent.images.io.locks import Locks
 from agent.io import devices
 from agent.io.volumes import Volumes
 from agent.metrics import Metrics
@@ -51,8 +52,10 @@ from agent.standalone.lending import Lent
 from agent.standalone.making import Joins
 from agent.standalone.record import Record
 from runtime import outcome
+from runtime import spec as runtime
 from runtime.spec import CONTAINER, HOST, ContainerSpec
 from swarm.errors import Missing, Refused, SwarmError
+from swarm.standalone import DeviceRate
 
 STARTS_AT_ONCE = 8
 REMOVES_AT_ONCE = 8
@@ -106,7 +109,10 @@ class Attaching(Protocol):
 
 
 class Performing:
-    """Performs effects. `run` starts a container, with whoever wants to see all it prints."""
+    """Performs effects. `run` starts a container, with whoever wants to see all it prints.
+
+    Nobody is at work on a layer who does not hold `writing`.
+    """
 
     def __init__(
         self,
@@ -118,6 +124,7 @@ class Performing:
         images: Images,
         volumes: Volumes,
         attaching: Attaching,
+        writing: Locks[str],
         node: Callable[[], Node],
         spawn: Spawn,
         metrics: Metrics,
@@ -130,6 +137,7 @@ class Performing:
         self._images = images
         self._volumes = volumes
         self._attaching = attaching
+        self._writing = writing
         self._node = node
         self._spawn = spawn
         self._metrics = metrics
@@ -180,7 +188,8 @@ class Performing:
     async def _start(self, record: Record) -> None:
         began = time.perf_counter()
         try:
-            started = await self._started(record)
+            async with self._writing.holding(record.id):
+                started = await self._started(record)
         except SwarmError as err:
             reason, code = refusing.not_started(err, _argv(record))
             self._log.warning("container.not_started", container_id=record.id, reason=err.message)
@@ -225,6 +234,7 @@ class Performing:
             lent=lent,
             hostname=self._hostname(record, node, lent),
             joins=self._joins(record),
+            rates=tuple(map(_rate, record.spec.device_rates)),
         )
 
         async with _Turn(self._starts) as turn:
@@ -353,6 +363,12 @@ class _Turn:
 
     async def __aexit__(self, *_: object) -> None:
         self.end()
+
+
+def _rate(asked: DeviceRate) -> runtime.DeviceRate:
+    major, minor = devices.block_numbers(asked.path)
+    kind = runtime.RateKind[asked.kind.name]
+    return runtime.DeviceRate(major=major, minor=minor, kind=kind, rate=asked.rate)
 
 
 def _argv(record: Record) -> tuple[str, ...]:

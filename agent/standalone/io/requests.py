@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from agent import volumes as placing
 from agent.containers import Node
 from agent.images.image import RootFs
+from agent.io import devices
 from agent.io.sizes import size_of
 from agent.io.volumes import Volumes
 from agent.standalone import checking, making, naming
@@ -104,6 +105,7 @@ class Requests:
 
     async def _create(self, spec: StandaloneSpec) -> tuple[str, tuple[str, ...]]:
         checking.check(spec)
+        _check_available(spec.limits, spec.shares)
         image = await self._image(spec.container.image)
         making.argv(spec.container, image.config)
         container_id = self._lives.new_id()
@@ -265,6 +267,7 @@ class Requests:
             restart=restart if restart is not None else spec.restart,
         )
         checking.check_limits(changed.limits, changed.shares)
+        _check_available(changed.limits, changed.shares)
         if restart is not None:
             if spec.auto_remove and restart.condition is not Restarting.NO:
                 raise Invalid(
@@ -312,6 +315,12 @@ class Requests:
             removed.append(found.id)
             freed += size
         return tuple(removed), freed
+
+
+def _check_available(limits: Limits, shares: Shares) -> None:
+    checking.check_available(
+        limits, shares, cpus=devices.processors(), nodes=devices.memory_nodes()
+    )
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from agent.standalone.checking import check, check_limits, check_restart
+from agent.standalone.checking import check, check_available, check_limits, check_restart
 from swarm.errors import Invalid
 from swarm.specs import ContainerSpec, Limits, LogDriver
 from swarm.standalone import ContainerRestart, Restarting, Shares, StandaloneSpec
@@ -64,3 +64,21 @@ def test_changes_are_judged_as_what_is_made() -> None:
         check_limits(Limits(memory_bytes=1), Shares())
     with pytest.raises(Invalid):
         check_restart(ContainerRestart(max_retries=-1), auto_remove=False)
+
+
+@pytest.mark.parametrize(
+    ("limits", "shares", "words"),
+    [
+        (Limits(cpu_millis=2001), Shares(), "range of CPUs is from 0.01 to 2.00"),
+        (Limits(), Shares(cpuset_cpus="1-2"), "requested 1-2, available: 0,1"),
+        (Limits(), Shares(cpuset_mems="1"), "memory nodes are not available"),
+    ],
+)
+def test_what_this_node_has_not_got_is_refused(limits: Limits, shares: Shares, words: str) -> None:
+    with pytest.raises(Invalid, match=words):
+        check_available(limits, shares, cpus=frozenset((0, 1)), nodes=frozenset((0,)))
+
+
+def test_what_it_has_is_not() -> None:
+    shares = Shares(cpuset_cpus="0-1", cpuset_mems="0")
+    check_available(Limits(cpu_millis=2000), shares, cpus=frozenset((0, 1)), nodes=frozenset((0,)))
