@@ -1,12 +1,19 @@
-"""Find the address under which others reach this host."""
+"""Find the address under which others reach this host.
 
+The name of an interface stands for its address.
+"""
+
+import fcntl
 import socket
+import struct
 
 from swarm.addresses import DEFAULT_PORT, format_address, parse_address, require_ip
 from swarm.errors import Invalid
 
 # TEST-NET-1 (RFC 5737): nothing is sent, the kernel only chooses the source address.
 _SOMEWHERE = ("192.0.2.1", 9)
+
+_SIOCGIFADDR = 0x8915  # netdevice(7)
 
 
 def advertised(asked: str, *, listen_addr: str) -> str:
@@ -15,7 +22,7 @@ def advertised(asked: str, *, listen_addr: str) -> str:
     if not asked:
         return format_address(_default_address(), port)
     host, port = parse_address(asked, default_port=port)
-    return format_address(require_ip(host), port)
+    return format_address(require_ip(of_interface(host)), port)
 
 
 def listening(listen_addr: str, advertise_addr: str) -> str:
@@ -26,7 +33,8 @@ def listening(listen_addr: str, advertise_addr: str) -> str:
 
 
 def data_path_of(asked: str) -> str:
-    """`asked`, if it is an address of this host; empty stays empty."""
+    """`asked`, if it is an address of this host or has one; empty stays empty."""
+    asked = of_interface(asked)
     if asked:
         try:
             require_ip(asked)
@@ -37,6 +45,23 @@ def data_path_of(asked: str) -> str:
             ) from err
         require_local(format_address(asked, DEFAULT_PORT), flag="--data-path-addr")
     return asked
+
+
+def of_interface(name: str) -> str:
+    """The first IPv4 address of the interface `name`; what is no name of one stays as it is."""
+    try:
+        socket.if_nametoindex(name)
+        asked = struct.pack("256s", name.encode())
+    except (OSError, ValueError, struct.error):
+        return name
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            answer = fcntl.ioctl(probe, _SIOCGIFADDR, asked)
+        except OSError as err:
+            raise Invalid(
+                f"interface {name} has no IPv4 address", hint="give an IP address of this host"
+            ) from err
+    return socket.inet_ntoa(answer[20:24])
 
 
 def require_local(address: str, *, flag: str = "--advertise-addr") -> None:
