@@ -213,6 +213,8 @@ class Service:
                 tasks=tasks,
                 runtime=self._runtime,
                 images=self._supply,
+                store=self._store,
+                images_changed=self._describe_again,
                 volumes=self._volumes,
                 connections=self._networking.connections,
                 networks=self._networking.local,

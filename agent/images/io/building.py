@@ -50,6 +50,11 @@ class Building:
         """A directory with nothing in it, for images without a layer."""
         return self._content.layers.empty
 
+    @property
+    def nothing(self) -> Path:
+        """A directory that is always empty."""
+        return self._content.layers.empty
+
     def hold(self, digests: Iterable[str] = ()) -> Hold:
         """Keep content until it is released, or for as long as this process lives."""
         made = self._content.hold()

@@ -3,8 +3,9 @@
 What is below is looked up layer by layer, as overlayfs does it: the topmost name counts, unless
 a deletion or an opaque directory hides it. So nothing has to be mounted, and a container
 that runs can be looked at. A directory is copied up for anything that happens in it, and
-counts only if something did, or if it is not what it was. What the runtime itself put there,
-to mount something over it, is no change (`ignored`): an empty file or directory.
+counts only if something did, or if it is not what it was; its times do not matter. What the
+runtime itself put there, to mount something over it, is no change (`ignored`): an empty file or
+directory.
 
 With `prune` what is no change is deleted, so that the directory holds nothing but changes and
 can become a layer.
@@ -40,7 +41,6 @@ class _Level(Struct):
     names: list[str]
     below: list[int]  # the same directory in the layers that show there, the topmost first
     is_kept: bool  # it is a change whatever is in it
-    is_ours: bool = False  # what the runtime put there is in it
     is_pruned: bool = False
     mtime_ns: int = 0
 
@@ -101,10 +101,7 @@ class Comparison:
                 self._found.append(Change(path, Difference.DELETED))
             else:
                 self._drop(level, name)
-        elif stat.S_ISSOCK(status.st_mode) and self._prune:
-            self._drop(level, name)
-        elif lower is None and path in self._ignored and _is_empty_file(status):
-            level.is_ours = True
+        elif self._is_no_change(path, status, lower):
             self._drop(level, name)
         else:
             self._clean(level, name, status)
@@ -112,12 +109,19 @@ class Comparison:
             self._found.append(Change(path, kind))
         return None
 
+    def _is_no_change(
+        self, path: str, status: os.stat_result, lower: os.stat_result | None
+    ) -> bool:
+        """What the runtime put there, and sockets, which no archive has."""
+        if stat.S_ISSOCK(status.st_mode):
+            return self._prune
+        return lower is None and path in self._ignored and _is_empty_file(status)
+
     def _enter(self, level: _Level, path: str, directory: int) -> _Level:
         inner = _Level(directory, path, [], [], is_kept=False)
         try:
             lower, inner.below = _lookup(level.below, path.rpartition("/")[2])
             is_ours = path in self._ignored or path in self._around
-            level.is_ours = level.is_ours or (lower is None and is_ours)
             inner.is_kept = not is_ours
             if lower is not None:
                 inner.is_kept = self._differs(directory, lower, inner.below)
@@ -142,12 +146,10 @@ class Comparison:
         level = levels.pop()
         parent = levels[-1] if levels else None
         is_last = bool(self._found) and self._found[-1].path == level.path
-        lower_mtime_ns = os.fstat(level.below[0]).st_mtime_ns if level.below else level.mtime_ns
-        touched = lower_mtime_ns != level.mtime_ns and not level.is_ours
         if level.is_pruned:
             os.utime(level.directory, ns=(level.mtime_ns, level.mtime_ns))
         _close(level, keep=level.directory if parent is None else -1)
-        if parent is not None and is_last and not level.is_kept and not touched:
+        if parent is not None and is_last and not level.is_kept:
             self._found.pop()
             self._drop(parent, level.path.rpartition("/")[2], is_directory=True)
 

@@ -18,6 +18,8 @@ from msgspec import Struct
 from agent.config import Config
 from agent.containers import Node
 from agent.events import Examined, Exited
+from agent.images.io.locks import Locks
+from agent.images.io.store import ImageStore
 from agent.images.removal import Use
 from agent.io.connections import Connections
 from agent.io.supply import Supply
@@ -27,6 +29,8 @@ from agent.standalone import booting, making
 from agent.standalone.booting import Trace
 from agent.standalone.events import Booted
 from agent.standalone.io.absent import Absent
+from agent.standalone.io.archives import Archives
+from agent.standalone.io.commits import Commits
 from agent.standalone.io.endpoints import Endpoints
 from agent.standalone.io.host_files import HostFiles
 from agent.standalone.io.journal import Journal
@@ -36,6 +40,7 @@ from agent.standalone.io.logs import Logs
 from agent.standalone.io.networks import Attaching
 from agent.standalone.io.networks_service import LocalNetworksService
 from agent.standalone.io.performing import Performing, Spawn
+from agent.standalone.io.reaching import Reaching
 from agent.standalone.io.requests import Requests
 from agent.standalone.io.samples import Samples
 from agent.standalone.io.service import ContainersService, Parts
@@ -62,6 +67,8 @@ class World(Struct, frozen=True, kw_only=True):
     tasks: Tasks
     runtime: Runtime
     images: Supply
+    store: ImageStore
+    images_changed: Callable[[], None]
     volumes: Volumes
     connections: Connections
     networks: LocalNetworks
@@ -101,6 +108,22 @@ class Standalone:
         self.networks_service = LocalNetworksService(
             world.networks, world.connections, self.lives, self._endpoints, self.journal
         )
+        self._writing: Locks[str] = Locks()
+        self._reaching = Reaching(
+            self.lives,
+            images=world.images,
+            volumes=world.volumes,
+            node=world.node,
+            run_root=config.run_root,
+            room=str(world.store.building().temporary),
+        )
+        self._commits = Commits(
+            self.lives,
+            self._reaching,
+            world.store.building,
+            runtime=runtime,
+            changed=world.images_changed,
+        )
         self._performing = Performing(
             self.lives,
             self._storage,
@@ -109,6 +132,7 @@ class Standalone:
             images=world.images,
             volumes=world.volumes,
             attaching=self._attaching,
+            writing=self._writing,
             node=world.node,
             spawn=world.spawn,
             metrics=world.metrics,
@@ -145,13 +169,16 @@ class Standalone:
             tops=Tops(lives, world.runtime, self.journal),
             journal=self.journal,
             streams=Absent(),
-            archives=Absent(),
+            archives=Archives(
+                lives, self._reaching, world.store, self._commits, writing=self._writing
+            ),
             connecting=self._attaching,
         )
 
     async def open(self, found: Mapping[str, outcome.ContainerState]) -> None:
         """Go on with what the last agent left; `found` is what the runtime has."""
         records = self._storage.load()
+        await self._commits.recover(self._world.config.standalone)
         self._tasks.open()
         self.lives.open(records, self._performing.perform)
         for record in records:
