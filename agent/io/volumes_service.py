@@ -39,12 +39,15 @@ class VolumesService(volumes_pb2_grpc.VolumesServicer):
         self, request: pb.ListVolumesRequest, context: Context
     ) -> pb.ListVolumesResponse:
         users, volumes = self._volumes.users(), self._volumes
-        return pb.ListVolumesResponse(
+        response = pb.ListVolumesResponse(
             volumes=[
                 self._message(volumes.describe(name), users.get(name, ()))
                 for name in volumes.names()
             ]
         )
+        for each in response.volumes if request.sizes else ():
+            each.size_bytes = await asyncio.to_thread(size_of, Path(each.mountpoint))
+        return response
 
     async def InspectVolume(
         self, request: pb.InspectVolumeRequest, context: Context

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aswarm/api/v1/volumes.proto\x12\x0cswarm.api.v1\"\xa2\x02\n\x06Volume\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x12\n\nmountpoint\x18\x03 \x01(\t\x12\x30\n\x06labels\x18\x04 \x03(\x0b\x32 .swarm.api.v1.Volume.LabelsEntry\x12\x32\n\x07options\x18\x05 \x03(\x0b\x32!.swarm.api.v1.Volume.OptionsEntry\x12\x12\n\ncreated_at\x18\x06 \x01(\x01\x12\r\n\x05users\x18\x07 \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x92\x02\n\x13\x43reateVolumeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12=\n\x06labels\x18\x03 \x03(\x0b\x32-.swarm.api.v1.CreateVolumeRequest.LabelsEntry\x12?\n\x07options\x18\x04 \x03(\x0b\x32..swarm.api.v1.CreateVolumeRequest.OptionsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x14\x43reateVolumeResponse\x12$\n\x06volume\x18\x01 \x01(\x0b\x32\x14.swarm.api.v1.Volume\"\x14\n\x12ListVolumesRequest\"<\n\x13ListVolumesResponse\x12%\n\x07volumes\x18\x01 \x03(\x0b\x32\x14.swarm.api.v1.Volume\"$\n\x14InspectVolumeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x15InspectVolumeResponse\x12$\n\x06volume\x18\x01 \x01(\x0b\x32\x14.swarm.api.v1.Volume\"2\n\x13RemoveVolumeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x16\n\x14RemoveVolumeResponse\"$\n\x13PruneVolumesRequest\x12\r\n\x05names\x18\x01 \x03(\t\"@\n\x14PruneVolumesResponse\x12\x0f\n\x07removed\x18\x01 \x03(\t\x12\x17\n\x0freclaimed_bytes\x18\x02 \x01(\x03\x32\xbc\x03\n\x07Volumes\x12U\n\x0c\x43reateVolume\x12!.swarm.api.v1.CreateVolumeRequest\x1a\".swarm.api.v1.CreateVolumeResponse\x12R\n\x0bListVolumes\x12 .swarm.api.v1.ListVolumesRequest\x1a!.swarm.api.v1.ListVolumesResponse\x12X\n\rInspectVolume\x12\".swarm.api.v1.InspectVolumeRequest\x1a#.swarm.api.v1.InspectVolumeResponse\x12U\n\x0cRemoveVolume\x12!.swarm.api.v1.RemoveVolumeRequest\x1a\".swarm.api.v1.RemoveVolumeResponse\x12U\n\x0cPruneVolumes\x12!.swarm.api.v1.PruneVolumesRequest\x1a\".swarm.api.v1.PruneVolumesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aswarm/api/v1/volumes.proto\x12\x0cswarm.api.v1\"\xb6\x02\n\x06Volume\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x12\n\nmountpoint\x18\x03 \x01(\t\x12\x30\n\x06labels\x18\x04 \x03(\x0b\x32 .swarm.api.v1.Volume.LabelsEntry\x12\x32\n\x07options\x18\x05 \x03(\x0b\x32!.swarm.api.v1.Volume.OptionsEntry\x12\x12\n\ncreated_at\x18\x06 \x01(\x01\x12\r\n\x05users\x18\x07 \x03(\t\x12\x12\n\nsize_bytes\x18\x08 \x01(\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x92\x02\n\x13\x43reateVolumeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12=\n\x06labels\x18\x03 \x03(\x0b\x32-.swarm.api.v1.CreateVolumeRequest.LabelsEntry\x12?\n\x07options\x18\x04 \x03(\x0b\x32..swarm.api.v1.CreateVolumeRequest.OptionsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x14\x43reateVolumeResponse\x12$\n\x06volume\x18\x01 \x01(\x0b\x32\x14.swarm.api.v1.Volume\"#\n\x12ListVolumesRequest\x12\r\n\x05sizes\x18\x01 \x01(\x08\"<\n\x13ListVolumesResponse\x12%\n\x07volumes\x18\x01 \x03(\x0b\x32\x14.swarm.api.v1.Volume\"$\n\x14InspectVolumeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x15InspectVolumeResponse\x12$\n\x06volume\x18\x01 \x01(\x0b\x32\x14.swarm.api.v1.Volume\"2\n\x13RemoveVolumeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x16\n\x14RemoveVolumeResponse\"$\n\x13PruneVolumesRequest\x12\r\n\x05names\x18\x01 \x03(\t\"@\n\x14PruneVolumesResponse\x12\x0f\n\x07removed\x18\x01 \x03(\t\x12\x17\n\x0freclaimed_bytes\x18\x02 \x01(\x03\x32\xbc\x03\n\x07Volumes\x12U\n\x0c\x43reateVolume\x12!.swarm.api.v1.CreateVolumeRequest\x1a\".swarm.api.v1.CreateVolumeResponse\x12R\n\x0bListVolumes\x12 .swarm.api.v1.ListVolumesRequest\x1a!.swarm.api.v1.ListVolumesResponse\x12X\n\rInspectVolume\x12\".swarm.api.v1.InspectVolumeRequest\x1a#.swarm.api.v1.InspectVolumeResponse\x12U\n\x0cRemoveVolume\x12!.swarm.api.v1.RemoveVolumeRequest\x1a\".swarm.api.v1.RemoveVolumeResponse\x12U\n\x0cPruneVolumes\x12!.swarm.api.v1.PruneVolumesRequest\x1a\".swarm.api.v1.PruneVolumesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,35 +40,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEVOLUMEREQUEST_OPTIONSENTRY']._loaded_options = None
   _globals['_CREATEVOLUMEREQUEST_OPTIONSENTRY']._serialized_options = b'8\001'
   _globals['_VOLUME']._serialized_start=45
-  _globals['_VOLUME']._serialized_end=335
-  _globals['_VOLUME_LABELSENTRY']._serialized_start=242
-  _globals['_VOLUME_LABELSENTRY']._serialized_end=287
-  _globals['_VOLUME_OPTIONSENTRY']._serialized_start=289
-  _globals['_VOLUME_OPTIONSENTRY']._serialized_end=335
-  _globals['_CREATEVOLUMEREQUEST']._serialized_start=338
-  _globals['_CREATEVOLUMEREQUEST']._serialized_end=612
-  _globals['_CREATEVOLUMEREQUEST_LABELSENTRY']._serialized_start=242
-  _globals['_CREATEVOLUMEREQUEST_LABELSENTRY']._serialized_end=287
-  _globals['_CREATEVOLUMEREQUEST_OPTIONSENTRY']._serialized_start=289
-  _globals['_CREATEVOLUMEREQUEST_OPTIONSENTRY']._serialized_end=335
-  _globals['_CREATEVOLUMERESPONSE']._serialized_start=614
-  _globals['_CREATEVOLUMERESPONSE']._serialized_end=674
-  _globals['_LISTVOLUMESREQUEST']._serialized_start=676
-  _globals['_LISTVOLUMESREQUEST']._serialized_end=696
-  _globals['_LISTVOLUMESRESPONSE']._serialized_start=698
-  _globals['_LISTVOLUMESRESPONSE']._serialized_end=758
-  _globals['_INSPECTVOLUMEREQUEST']._serialized_start=760
-  _globals['_INSPECTVOLUMEREQUEST']._serialized_end=796
-  _globals['_INSPECTVOLUMERESPONSE']._serialized_start=798
-  _globals['_INSPECTVOLUMERESPONSE']._serialized_end=859
-  _globals['_REMOVEVOLUMEREQUEST']._serialized_start=861
-  _globals['_REMOVEVOLUMEREQUEST']._serialized_end=911
-  _globals['_REMOVEVOLUMERESPONSE']._serialized_start=913
-  _globals['_REMOVEVOLUMERESPONSE']._serialized_end=935
-  _globals['_PRUNEVOLUMESREQUEST']._serialized_start=937
-  _globals['_PRUNEVOLUMESREQUEST']._serialized_end=973
-  _globals['_PRUNEVOLUMESRESPONSE']._serialized_start=975
-  _globals['_PRUNEVOLUMESRESPONSE']._serialized_end=1039
-  _globals['_VOLUMES']._serialized_start=1042
-  _globals['_VOLUMES']._serialized_end=1486
+  _globals['_VOLUME']._serialized_end=355
+  _globals['_VOLUME_LABELSENTRY']._serialized_start=262
+  _globals['_VOLUME_LABELSENTRY']._serialized_end=307
+  _globals['_VOLUME_OPTIONSENTRY']._serialized_start=309
+  _globals['_VOLUME_OPTIONSENTRY']._serialized_end=355
+  _globals['_CREATEVOLUMEREQUEST']._serialized_start=358
+  _globals['_CREATEVOLUMEREQUEST']._serialized_end=632
+  _globals['_CREATEVOLUMEREQUEST_LABELSENTRY']._serialized_start=262
+  _globals['_CREATEVOLUMEREQUEST_LABELSENTRY']._serialized_end=307
+  _globals['_CREATEVOLUMEREQUEST_OPTIONSENTRY']._serialized_start=309
+  _globals['_CREATEVOLUMEREQUEST_OPTIONSENTRY']._serialized_end=355
+  _globals['_CREATEVOLUMERESPONSE']._serialized_start=634
+  _globals['_CREATEVOLUMERESPONSE']._serialized_end=694
+  _globals['_LISTVOLUMESREQUEST']._serialized_start=696
+  _globals['_LISTVOLUMESREQUEST']._serialized_end=731
+  _globals['_LISTVOLUMESRESPONSE']._serialized_start=733
+  _globals['_LISTVOLUMESRESPONSE']._serialized_end=793
+  _globals['_INSPECTVOLUMEREQUEST']._serialized_start=795
+  _globals['_INSPECTVOLUMEREQUEST']._serialized_end=831
+  _globals['_INSPECTVOLUMERESPONSE']._serialized_start=833
+  _globals['_INSPECTVOLUMERESPONSE']._serialized_end=894
+  _globals['_REMOVEVOLUMEREQUEST']._serialized_start=896
+  _globals['_REMOVEVOLUMEREQUEST']._serialized_end=946
+  _globals['_REMOVEVOLUMERESPONSE']._serialized_start=948
+  _globals['_REMOVEVOLUMERESPONSE']._serialized_end=970
+  _globals['_PRUNEVOLUMESREQUEST']._serialized_start=972
+  _globals['_PRUNEVOLUMESREQUEST']._serialized_end=1008
+  _globals['_PRUNEVOLUMESRESPONSE']._serialized_start=1010
+  _globals['_PRUNEVOLUMESRESPONSE']._serialized_end=1074
+  _globals['_VOLUMES']._serialized_start=1077
+  _globals['_VOLUMES']._serialized_end=1521
 # @@protoc_insertion_point(module_scope)

@@ -69,10 +69,13 @@ class Volume(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     USERS_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     driver: _builtins.str
     mountpoint: _builtins.str
     created_at: _builtins.float
+    size_bytes: _builtins.int
+    """what its files take, where sizes were asked for"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -91,10 +94,11 @@ class Volume(_message.Message):
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         created_at: _builtins.float = ...,
         users: _abc.Iterable[_builtins.str] | None = ...,
+        size_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "driver", b"driver", "labels", b"labels", "mountpoint", b"mountpoint", "name", b"name", "options", b"options", "users", b"users"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "driver", b"driver", "labels", b"labels", "mountpoint", b"mountpoint", "name", b"name", "options", b"options", "size_bytes", b"size_bytes", "users", b"users"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -195,12 +199,16 @@ Global___CreateVolumeResponse: _TypeAlias = CreateVolumeResponse  # noqa: Y015
 class ListVolumesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    SIZES_FIELD_NUMBER: _builtins.int
+    sizes: _builtins.bool
     def __init__(
         self,
+        *,
+        sizes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sizes", b"sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
