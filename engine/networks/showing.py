@@ -24,6 +24,7 @@ BUILT_IN_DRIVERS = {"bridge": "bridge", "host": "host", "none": "null"}
 
 VNI_OPTION = "com.docker.network.driver.overlay.vxlanid_list"
 MTU_OPTION = "com.docker.network.driver.mtu"
+SHORT_MTU_OPTION = "mtu"
 ENCRYPTED_OPTION = "encrypted"
 
 _DEFAULT_IPAM = "default"

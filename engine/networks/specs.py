@@ -4,7 +4,13 @@ The driver decides: an overlay is the swarm's, a bridge this node's. A bridge wi
 the swarm's as well: the same thing on each node.
 """
 
-from engine.networks.showing import ENCRYPTED_OPTION, LOCAL, MTU_OPTION, SWARM
+from engine.networks.showing import (
+    ENCRYPTED_OPTION,
+    LOCAL,
+    MTU_OPTION,
+    SHORT_MTU_OPTION,
+    SWARM,
+)
 from engine.refusals import FORBIDDEN, NOT_FOUND, Denied
 from engine.wire.networks import AddressingJson, NetworkJson, PoolJson
 from swarm.errors import Invalid
@@ -84,10 +90,11 @@ def _subnet(pool: PoolJson) -> Subnet:
 
 
 def _mtu(options: dict[str, str]) -> int:
-    """Takes the option out of those that are left for the driver."""
-    text = options.pop(MTU_OPTION, "").strip()
-    if not text:
-        return 0
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise Invalid(f"Options[{MTU_OPTION}]: {text!r} is not a number of bytes")
-    return int(text)
+    """Takes the option out of those that are left for the driver; it has two names."""
+    found = 0
+    for name in (SHORT_MTU_OPTION, MTU_OPTION):
+        text = options.pop(name, "").strip()
+        if text and not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise Invalid(f"Options[{name}]: {text!r} is not a number of bytes")
+        found = int(text) if text else found
+    return found

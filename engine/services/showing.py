@@ -109,14 +109,17 @@ def _update_status(service: Service, rollout: Rollout | None) -> JsonObject | No
 
 
 def _status(service: Service, view: control_pb2.ServiceView) -> JsonObject:
-    """Of a job only those run that did not complete, which is how managers count."""
+    """How many tasks run of those that are to run at a time.
+
+    Managers count those of a job that completed as running. To a replicated job's clients what is
+    to run stays as it was asked for, to a global one's it is what did not complete.
+    """
     running, desired = view.running, view.wanted
-    left = max(view.total - view.completed, 0)
     match service.spec.mode:
-        case ReplicatedJob(max_concurrent=at_once):
-            running, desired = running - view.completed, min(at_once or left, left)
+        case ReplicatedJob(max_concurrent=at_once, total=total):
+            running, desired = running - view.completed, min(at_once or total, total)
         case GlobalJob():
-            running, desired = running - view.completed, left
+            running, desired = running - view.completed, view.total - view.completed
         case _:
             pass
     return {

@@ -108,7 +108,7 @@ def _check_role(node: Node, spec: NodeSpec) -> None:
             f"node {_name(node)} cannot be promoted yet: promotion comes with multi-manager support"
         )
     raise Refused(
-        f"node {_name(node)} is the swarm's only manager and cannot be demoted",
+        f"node {_name(node)} is the last manager of the swarm and cannot be demoted",
         hint="`swarmctl leave --force` on it ends the swarm",
     )
 

@@ -19,7 +19,7 @@ from engine.versions import Version
 from engine.wire.services import ServiceSpecJson
 from swarm.api.v1 import control_pb2
 from swarm.codec import from_message, to_message
-from swarm.errors import Conflict, Invalid
+from swarm.errors import Conflict, Invalid, Refused, SwarmError
 from swarm.specs import ServiceSpec
 
 _NETWORKS_MOVED = Version(1, 44)
@@ -50,11 +50,13 @@ async def create_service(ask: Exchange) -> Reply:
         spec = structs.replace(spec, name=make_name(_RANDOM))
     async with managing(ask) as control:
         spec = await targets(ask, spec)
-        made = await control.CreateService(
-            control_pb2.CreateServiceRequest(
-                spec=to_message(spec), resolve_image=ask.version < _CLIENTS_RESOLVE
-            )
+        request = control_pb2.CreateServiceRequest(
+            spec=to_message(spec), resolve_image=ask.version < _CLIENTS_RESOLVE
         )
+        try:
+            made = await control.CreateService(request)
+        except Refused as err:
+            raise await _explained(ask, spec.name, err) from err
     warnings = list(made.warnings) or None
     return replies.json({"ID": made.service.service.id, "Warnings": warnings}, status=201)
 
@@ -116,6 +118,18 @@ def out_of_sequence(err: Conflict) -> Denied:
     """What clients look for, at the very end of the message, to read again and try again."""
     said = err.message.partition(": update out of sequence")
     words = f"{said[0]}{said[2]}: update out of sequence" if said[1] else err.message
+    return Denied(CONFLICT, words)
+
+
+async def _explained(ask: Exchange, name: str, err: Refused) -> SwarmError:
+    """`err` in Docker's words, where a service has that name already."""
+    try:
+        view = await find(ask, name)
+    except SwarmError:
+        return err
+    if view.service.spec.name != name:
+        return err
+    words = f"name conflicts with an existing object: service {name} already exists"
     return Denied(CONFLICT, words)
 
 

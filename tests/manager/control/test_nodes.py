@@ -67,7 +67,7 @@ def test_no_change_is_no_commit() -> None:
 def test_promotion_and_demotion_are_refused_clearly() -> None:
     with pytest.raises(Refused, match="promotion comes with multi-manager support"):
         update(make_world().view, N1, 0, NodeSpec(role=Role.MANAGER), now=5.0)
-    with pytest.raises(Refused, match="only manager and cannot be demoted"):
+    with pytest.raises(Refused, match="last manager of the swarm and cannot be demoted"):
         update(make_world(role=Role.MANAGER).view, N1, 0, NodeSpec(), now=5.0)
 
 

@@ -114,6 +114,7 @@ def test_a_network_is_made_as_was_asked(tmp_path: Path) -> None:
         ({"IPAM": {"Driver": "mine"}}, "400 IPAM.Driver: there is no 'mine'"),
         ({"IPAM": {"Options": {"a": "b"}}}, "400 IPAM.Options"),
         ({"Options": {"com.docker.network.driver.mtu": "big"}}, "is not a number of bytes"),
+        ({"Driver": "overlay", "Options": {"mtu": "1"}}, "400 mtu: 1 is not in"),
         ({"Driver": "overlay", "Options": {"odd": "1"}}, "400 options[odd]: there is no option"),
         ({"Driver": "overlay", "Name": "bridge"}, "400 name: bridge is a network that every node"),
     ],

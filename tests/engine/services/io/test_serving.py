@@ -199,11 +199,14 @@ def test_every_problem_of_a_service_is_told(tmp_path: Path) -> None:
         body = spec("-web", Schedule={"Expression": "nonsense"})
 
         words = await world.refused("POST", "/services/create", body)
+        await create(world)
+        taken = await world.refused("POST", "/services/create", spec())
 
+        assert taken.startswith("409 name conflicts with an existing object")
         assert words.startswith("400 ")
         assert "name: '-web' must be" in words
         assert "schedule: belongs to jobs" in words
-        assert not world.swarm.view.services
+        assert len(world.swarm.view.services) == 1
 
     tell(tmp_path, story)
 

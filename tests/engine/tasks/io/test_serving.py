@@ -127,7 +127,7 @@ def test_slots_of_a_replicated_job_count_from_zero(tmp_path: Path) -> None:
         (listing,) = await world.get("/services", status="1")
         assert listing["ServiceStatus"] == {
             "RunningTasks": 0,
-            "DesiredTasks": 0,
+            "DesiredTasks": 2,
             "CompletedTasks": 3,
         }
 
