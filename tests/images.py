@@ -38,8 +38,12 @@ def layer(files: dict[str, bytes], *, busybox: bool = True) -> bytes:
 def docker_archive(
     path: Path, *names: str, cmd: tuple[str, ...] = ("sleep", "1000000"),
     layers: tuple[bytes, ...] = (), config: dict[str, object] | None = None,
+    top: dict[str, object] | None = None,
 ) -> Path:  # fmt: skip
-    """Write what `docker save` writes: busybox by default, running `cmd`."""
+    """Write what `docker save` writes: busybox by default, running `cmd`.
+
+    `config` is how it runs, `top` what else its configuration says.
+    """
     blobs = layers or (
         layer({"etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n", "etc/group": b"root:x:0:\n"}),
     )
@@ -52,7 +56,7 @@ def docker_archive(
             "type": "layers",
             "diff_ids": [f"sha256:{hashlib.sha256(blob).hexdigest()}" for blob in blobs],
         },
-    }
+    } | (top or {})
     body = json.dumps(described).encode()
     config_name = f"{hashlib.sha256(body).hexdigest()}.json"
     entries = {f"{number}/layer.tar": blob for number, blob in enumerate(blobs)}

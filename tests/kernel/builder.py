@@ -116,6 +116,10 @@ class Builder:
         path = docker_archive(
             self.machine.base / "base.tar", name, config={"Env": ["PATH=/bin"]} | config
         )
+        await self.load(path)
+
+    async def load(self, path: Path) -> None:
+        """Have the images of an archive."""
         await self.store.load(pieces(path.read_bytes()))
 
     async def build(
