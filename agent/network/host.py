@@ -19,7 +19,7 @@ from agent.network import addressing, host_leads, host_rules
 from agent.network.host_leads import Addresses, Lead
 from agent.network.host_ledger import Ledger, Values, ordered
 from agent.network.host_rules import Key
-from agent.network.kernel import Neighbour, Operation, Route, RouteKind, Value
+from agent.network.kernel import Address, Neighbour, Operation, Route, RouteKind, Value
 from agent.network.slots import share
 from agent.network.uplinks import Uplink
 from agent.topology import Changes
@@ -336,6 +336,9 @@ def _targets(ports: Iterable[Port], mode: PublishMode) -> dict[Key, int]:
 
 def _uplink_values(uplink: Uplink) -> Iterator[Value]:
     yield from host_rules.uplink_elements(uplink.link)
+    for gateway in uplink.gateways:
+        address = addressing.host_prefix(gateway)
+        yield Address(link=uplink.link, address=address, on_link_only=True)
     ways = {False: addressing.ROUTER_VIA, True: addressing.ROUTER_VIA6}
     for subnet in uplink.subnets:
         via = ways[addressing.is_ipv6(subnet)]

@@ -89,12 +89,14 @@ class Address(Struct, frozen=True, kw_only=True):
     """An address of a link, with its prefix length: `10.0.1.5/24`.
 
     With `has_prefix_route` the kernel adds a route to the prefix. IPv6 addresses are usable at
-    once (no duplicate address detection: who has which address is decided elsewhere).
+    once (no duplicate address detection: who has which address is decided elsewhere). One of IPv4
+    that is `on_link_only` is never chosen as the source of what goes elsewhere.
     """
 
     link: str
     address: str
     has_prefix_route: bool = False
+    on_link_only: bool = False
 
 
 class RouteKind(IntEnum):

@@ -22,6 +22,7 @@ from agent.network.addressing import (
     NODE_MARK,
     NODE_MARK_MASK,
     ROUTER_MAC,
+    ROUTER_VIA,
     TUNNEL,
     UPLINK,
     container_mac,
@@ -50,6 +51,7 @@ from agent.network.kernel import (
 )
 from agent.network.skeleton import MARKS, NODES, OWN, ZONES
 from agent.network.uplinks import Uplink
+from agent.topology import is_local
 from swarm.ids import NetworkId, TaskId
 from swarm.objects import Attachment, Network
 from swarm.specs import NetworkDriver
@@ -93,7 +95,16 @@ class Site(Struct, frozen=True, kw_only=True):
     @property
     def gateways(self) -> tuple[str, ...]:
         """The router's own addresses, the same on all nodes."""
-        return tuple(each.gateway for each in self.network.subnets)
+        found = (each.gateway for each in self.network.subnets)
+        return tuple(each for each in found if each not in self.host_gateways)
+
+    @property
+    def host_gateways(self) -> tuple[str, ...]:
+        """The addresses that containers know their host by."""
+        if self.network.spec.internal or not is_local(self.network.id):
+            return ()
+        found = (each.gateway for each in self.network.subnets)
+        return tuple(each for each in found if not is_ipv6(each))
 
     @property
     def uplink(self) -> Uplink | None:
@@ -106,6 +117,7 @@ class Site(Struct, frozen=True, kw_only=True):
             subnets=tuple(each.subnet for each in self.network.subnets),
             mtu=self.mtu,
             is_ingress=self.network.spec.ingress,
+            gateways=self.host_gateways,
         )
 
 
@@ -132,6 +144,11 @@ def of_site(site: Site) -> Iterator[Value]:
     yield Link(name="lo")
     for gateway in site.gateways:
         yield from _of_address("lo", gateway, 128 if is_ipv6(gateway) else 32)
+    if site.host_gateways:
+        yield Address(link="lo", address=host_prefix(ROUTER_VIA))
+    for gateway in site.host_gateways:
+        prefix = host_prefix(gateway)
+        yield Route(destination=prefix, link=UPLINK, via=HOST_VIA, is_onlink=True)
     for subnet in site.network.subnets:
         yield Route(destination=subnet.subnet, kind=RouteKind.UNREACHABLE)
     if site.uplink:

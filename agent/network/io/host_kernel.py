@@ -19,6 +19,7 @@ from agent.network.io.netlink import Socket
 from agent.network.io.nft import load
 from agent.network.kernel import (
     ROUTE_PROTOCOL,
+    Address,
     Element,
     Flow,
     Neighbour,
@@ -71,7 +72,9 @@ class HostKernel:
         self.prepare()
         links = {each.name for each in self._socket.links()}
         reachable = [
-            each for each in wanted if not isinstance(each, Route | Neighbour) or each.link in links
+            each
+            for each in wanted
+            if not isinstance(each, Address | Route | Neighbour) or each.link in links
         ]
         operations = mend(reachable, [*self._found_on_links(), *self.elements()], is_all=is_all)
         self._socket.apply(operations)
@@ -152,7 +155,8 @@ class HostKernel:
     def _found_on_links(self) -> list[Value]:
         routes = [each for each in self._socket.routes() if is_uplink(each.link)]
         known = [each for each in self._socket.neighbours() if is_uplink(each.link)]
-        return [*routes, *known]
+        own = [each for each in self._socket.addresses() if is_uplink(each.link)]
+        return [*routes, *known, *own]
 
     def _listed(self, *words: str) -> str:
         with entered(self.netns):

@@ -27,6 +27,7 @@ DELETE_ADDRESS: Final = 21
 GET_ADDRESS: Final = 22
 
 _HEAD: Final = struct.Struct("=BBBBI")  # struct ifaddrmsg
+_LINK_SCOPE: Final = 253  # RT_SCOPE_LINK
 _ADDRESS, _LOCAL, _FLAGS, _ORIGIN = 1, 2, 8, 11
 _NO_DETECTION: Final = 0x02  # IFA_F_NODAD
 _NO_PREFIX_ROUTE: Final = 0x200
@@ -55,7 +56,7 @@ def get_all() -> Request:
 
 def decode(body: bytes, name_of: Callable[[int], str]) -> Address | None:
     """An address, None for one that the kernel gave to the link."""
-    _, length, flags, _, index = _HEAD.unpack_from(body)
+    family, length, flags, scope, index = _HEAD.unpack_from(body)
     found = decoded(body, _HEAD.size)
     address = found.get(_LOCAL) or found[_ADDRESS]
     flags = to_number(found.get(_FLAGS, bytes((flags,))))
@@ -66,10 +67,12 @@ def decode(body: bytes, name_of: Callable[[int], str]) -> Address | None:
         link=name_of(index),
         address=f"{to_address(address)}/{length}",
         has_prefix_route=not flags & _NO_PREFIX_ROUTE,
+        on_link_only=family == socket.AF_INET and scope == _LINK_SCOPE,
     )
 
 
 def _body(value: Address, index: int) -> bytes:
     address, length = split_prefix(value.address)
-    head = _HEAD.pack(family_of(value.address), length, 0, 0, index)
+    scope = _LINK_SCOPE if value.on_link_only else 0
+    head = _HEAD.pack(family_of(value.address), length, 0, scope, index)
     return head + attribute(_LOCAL, address) + attribute(_ADDRESS, address)
