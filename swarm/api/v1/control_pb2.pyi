@@ -2382,6 +2382,7 @@ class ExecStart(_message.Message):
     DETACH_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
     OUTLIVES_FIELD_NUMBER: _builtins.int
+    EXEC_ID_FIELD_NUMBER: _builtins.int
     task: _builtins.str
     workdir: _builtins.str
     user: _builtins.str
@@ -2395,6 +2396,8 @@ class ExecStart(_message.Message):
     """the node that asks; written by the manager"""
     outlives: _builtins.bool
     """a caller who goes away leaves it running; containers of this node only"""
+    exec_id: _builtins.str
+    """by which events name it; containers of this node only"""
     @_builtins.property
     def args(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -2418,10 +2421,11 @@ class ExecStart(_message.Message):
         detach: _builtins.bool = ...,
         caller: _builtins.str = ...,
         outlives: _builtins.bool = ...,
+        exec_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "caller", b"caller", "detach", b"detach", "env", b"env", "open_stdin", b"open_stdin", "outlives", b"outlives", "privileged", b"privileged", "size", b"size", "task", b"task", "tty", b"tty", "user", b"user", "workdir", b"workdir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "caller", b"caller", "detach", b"detach", "env", b"env", "exec_id", b"exec_id", "open_stdin", b"open_stdin", "outlives", b"outlives", "privileged", b"privileged", "size", b"size", "task", b"task", "tty", b"tty", "user", b"user", "workdir", b"workdir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
