@@ -8,6 +8,9 @@ The one on this host belongs to root, and to the group `docker` where there is o
 own does: whoever may use it is root in all but name. The one for the network is there whether the
 node is in a swarm or not, so that it need not be passed on later; while it is in none, nobody is
 let in.
+
+Containers that have the socket of this host mounted have this one, and not one that is made later
+in its place. So systemd keeps it while we are started again, if it has started us.
 """
 
 import asyncio
@@ -23,6 +26,7 @@ import structlog
 
 from swarm.addresses import parse_address
 from swarm.errors import Refused
+from swarmd.io import notify
 from swarmd.settings import NO_SOCKET, Settings
 
 GROUP = "docker"
@@ -49,12 +53,15 @@ class Doors:
         self._log = log
         self._sockets: dict[str, socket.socket] = {}
         self._is_watching = False
+        self._is_kept = False
 
     def open(self) -> None:
         """Listen. Raises `Refused` for an address that is somebody else's, or of nobody here."""
+        path = self._settings.docker_door
+        kept = self._kept(path)
         try:
-            if (path := self._settings.docker_door) is not None:
-                self._sockets[SOCKET_FLAG] = _listen_here(path)
+            if path is not None:
+                self._sockets[SOCKET_FLAG] = kept or self._made(path)
             if self._settings.docker_addr:
                 self._sockets[TLS_FLAG] = _listen_there(self._settings.docker_addr)
         except Refused:
@@ -70,9 +77,28 @@ class Doors:
         self._watch_no_more()
         for each in self._sockets.values():
             each.close()
-        if SOCKET_FLAG in self._sockets and (path := self._settings.docker_door) is not None:
+        path = self._settings.docker_door
+        if SOCKET_FLAG in self._sockets and path is not None and not self._is_kept:
             path.unlink(missing_ok=True)
         self._sockets.clear()
+
+    def _made(self, path: Path) -> socket.socket:
+        listener = _listen_here(path)
+        self._is_kept = notify.store(_name(path), listener)
+        return listener
+
+    def _kept(self, path: Path | None) -> socket.socket | None:
+        """The socket that is at `path`, as the last swarmd has left it to systemd for us."""
+        found: socket.socket | None = None
+        for name, each in notify.stored().items():
+            if found is None and path is not None and path.exists() and name == _name(path):
+                found = each
+                found.setblocking(False)
+                self._is_kept = True
+            else:
+                each.close()
+                notify.notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
+        return found
 
     def _look(self, flag: str) -> None:
         if flag == TLS_FLAG and not self._lets_in():
@@ -109,6 +135,12 @@ def _listen_here(path: Path) -> socket.socket:
         os.umask(before)
     listener.setblocking(False)
     return listener
+
+
+def _name(path: Path) -> str:
+    """Tells the socket at `path` from one that was there before, or will be."""
+    status = path.stat()
+    return f"docker-{status.st_dev}-{status.st_ino}"
 
 
 def _require_free(path: Path) -> None:

@@ -1,11 +1,14 @@
 """The sockets of Docker's clients: who is let in before there is an engine, and who never."""
 
 import asyncio
+import contextlib
 import grp
+import os
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from swarm.errors import Refused
 from swarm.io.log import configure
 from swarmd.io import doors as module
+from swarmd.io import notify
 from swarmd.io.doors import SOCKET_FLAG, TLS_FLAG, Doors
 from swarmd.settings import Settings
 
@@ -24,6 +28,7 @@ class World:
 
     def __init__(self, settings: Settings) -> None:
         self.calls: list[dict[str, int]] = []
+        self.path = settings.run / "docker.sock"
         self.is_member = False
         self.doors = Doors(
             settings,
@@ -199,3 +204,94 @@ def test_an_address_that_comes_later_in_the_boot_is_waited_for(tmp_path: Path) -
         assert world.calls == []
 
     within(roots(tmp_path, docker_addr="192.0.2.77:23760"), story)
+
+
+class ServiceManager:
+    """Keeps what it is given for the next process, as systemd does."""
+
+    def __init__(self, directory: Path) -> None:
+        self.address = directory / "notify"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.address))
+        self._socket.setblocking(False)
+        self.kept: dict[str, int] = {}
+
+    def hear(self) -> None:
+        """Take what was said since."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                said, descriptors, _, _ = socket.recv_fds(self._socket, 4096, 4)
+                lines = dict(line.split("=", 1) for line in said.decode().splitlines())
+                if "FDSTORE" in lines:
+                    self.kept[lines["FDNAME"]] = descriptors[0]
+                elif "FDSTOREREMOVE" in lines:
+                    os.close(self.kept.pop(lines["FDNAME"]))
+
+    def pass_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have the next process find what is kept."""
+        self.hear()
+        first = 100
+        for number, descriptor in enumerate(self.kept.values(), first):
+            os.dup2(descriptor, number)
+        monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+        monkeypatch.setenv("LISTEN_FDS", str(len(self.kept)))
+        monkeypatch.setenv("LISTEN_FDNAMES", ":".join(self.kept))
+        monkeypatch.setattr(notify, "stored", partial(notify.stored, first=first))
+
+    def close(self) -> None:
+        for each in self.kept.values():
+            os.close(each)
+        self._socket.close()
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServiceManager]:
+    found = ServiceManager(tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(found.address))
+    yield found
+    found.close()
+
+
+async def knock(world: World) -> None:
+    with knocking(world.path):
+        await world.called()
+
+
+def test_a_socket_that_a_container_has_mounted_is_the_same_after_a_restart(
+    tmp_path: Path, manager: ServiceManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd starts swarmd again, after a crash or for an upgrade."""
+    path = tmp_path / "docker.sock"
+    within(roots(tmp_path), knock)
+    before = path.stat().st_ino
+
+    manager.pass_on(monkeypatch)
+    within(roots(tmp_path), knock)
+
+    assert path.stat().st_ino == before
+    assert "LISTEN_FDS" not in os.environ, "nobody else is to find them"
+
+
+def test_a_socket_that_somebody_has_removed_is_made_anew(
+    tmp_path: Path, manager: ServiceManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within(roots(tmp_path), knock)
+    (tmp_path / "docker.sock").unlink()
+
+    manager.pass_on(monkeypatch)
+    within(roots(tmp_path), knock)
+
+    manager.hear()
+    assert len(manager.kept) == 1
+
+
+def test_a_socket_that_moves_is_given_back(
+    tmp_path: Path, manager: ServiceManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within(roots(tmp_path), knock)
+
+    manager.pass_on(monkeypatch)
+    within(roots(tmp_path, docker_socket="none"), lambda world: asyncio.sleep(0))
+
+    manager.hear()
+    assert manager.kept == {}

@@ -6,107 +6,34 @@ parts that are started and stopped. Then another swarmd starts over what is left
 """
 
 import asyncio
-import os
-import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from swarm.errors import Refused
-from swarm.specs import Availability, ClusterSpec
-from swarmd.io import files, founding
+from swarmd.io import files
 from swarmd.settings import Membership
+from tests.swarmd.io.dying import DONE, KILLED, Dying, Purge
 from tests.swarmd.io.test_node import World
 
 MOST_STEPS = 80
-KILLED, DONE = 9, 0
 
 
-class _Purge:
-    async def wait(self) -> int:
-        return 0
-
-
-class Deaths:
-    """Ends this process before its `last`-th step."""
-
-    def __init__(self, last: int) -> None:
-        self._left = last
-
-    def step(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            os._exit(KILLED)
-
-    def before(self, owner: Any, name: str) -> None:
-        """Have a function be a step."""
-        inner = getattr(owner, name)
-
-        def counted(*arguments: Any, **named: Any) -> Any:
-            self.step()
-            return inner(*arguments, **named)
-
-        setattr(owner, name, counted)
-
-
-def dying(base: Path, last: int, story: Callable[[World], Awaitable[None]]) -> int:
-    """Run the story until its `last`-th step; KILLED, or DONE if it has fewer."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            deaths = Deaths(last)
-            for owner, name in (
-                (Path, "replace"), (Path, "unlink"), (shutil, "rmtree"),
-            ):  # fmt: skip
-                deaths.before(owner, name)
-            code = asyncio.run(_told(base, deaths, story))
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-async def _told(base: Path, deaths: Deaths, story: Callable[[World], Awaitable[None]]) -> int:
-    async def store(*_: object) -> None:
-        deaths.step()
-
-    async def purge(*_: object) -> _Purge:
-        deaths.step()
-        return _Purge()
-
-    founding.Foundation.store = store  # type: ignore[method-assign, assignment]
-    asyncio.create_subprocess_exec = purge  # type: ignore[assignment]
-    world = World(base)
-    for name in ("want", "stop"):
-        deaths.before(world.supervisor, name)
-    await story(world)
-    return DONE
-
-
-async def found(world: World) -> None:
-    await world.node.resume()
-    await world.node.init(
-        ClusterSpec(),
-        advertise="127.0.0.1",
-        listen="127.0.0.1:23777",
-        availability=Availability.ACTIVE,
-    )
-
-
-async def leave(world: World) -> None:
-    await world.node.resume()
-    await world.node.leave(force=True)
+@pytest.fixture
+def dying() -> Iterator[Dying]:
+    found = Dying()
+    yield found
+    found.close()
 
 
 def next_swarmd(base: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[World, bool]:
     """Another swarmd over what is left, and whether it had to go on leaving."""
     purges: list[object] = []
 
-    async def purge(*command: object) -> _Purge:
+    async def purge(*command: object) -> Purge:
         purges.append(command)
-        return _Purge()
+        return Purge()
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", purge)
 
@@ -137,13 +64,13 @@ def check(world: World) -> None:
 
 
 def test_a_founding_that_is_killed_anywhere_has_happened_or_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dying: Dying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = set[bool]()
     for last in range(MOST_STEPS):
         base = tmp_path / str(last)
         base.mkdir()
-        code = dying(base, last, found)
+        code = dying.live(base, last, "found")
         assert code in (KILLED, DONE)
 
         world, _ = next_swarmd(base, monkeypatch)
@@ -152,7 +79,7 @@ def test_a_founding_that_is_killed_anywhere_has_happened_or_not(
         if world.node.membership is None:
             with pytest.raises(Refused):
                 world.node.require_membership()
-            assert dying(base, 10 * MOST_STEPS, found) == DONE, "another attempt succeeds"
+            assert dying.live(base, 10 * MOST_STEPS, "found") == DONE, "another attempt succeeds"
         if code == DONE:
             break
     else:
@@ -162,14 +89,14 @@ def test_a_founding_that_is_killed_anywhere_has_happened_or_not(
 
 
 def test_a_leave_that_is_killed_anywhere_is_finished_or_never_began(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dying: Dying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = set[tuple[bool, bool]]()
     for last in range(MOST_STEPS):
         base = tmp_path / str(last)
         base.mkdir()
-        assert dying(base, 10 * MOST_STEPS, found) == DONE
-        code = dying(base, last, leave)
+        assert dying.live(base, 10 * MOST_STEPS, "found") == DONE
+        code = dying.live(base, last, "leave")
         assert code in (KILLED, DONE)
 
         world, has_purged = next_swarmd(base, monkeypatch)
