@@ -52,7 +52,8 @@ class Parting(Enum):
 class Carrying:
     """One program, what is logged of it, and who goes on with it when its caller has gone.
 
-    One that `outlives` its caller goes on however he goes.
+    One that `outlives` its caller goes on however he goes. A caller who `knows` of it already is
+    not told that it has started. `told` is told its exit code, if it ends before all have gone.
     """
 
     def __init__(
@@ -63,30 +64,37 @@ class Carrying:
         log: structlog.stdlib.BoundLogger,
         ended: str,
         outlives: bool = False,
+        knows: bool = False,
+        told: Callable[[int], None] | None = None,
     ) -> None:
         self._joined = joined
         self._spawn = spawn
         self._log = log
         self._ended = ended
         self._outlives = outlives
+        self._knows = knows
+        self._told = told
 
-    async def carry(self, caller: Caller) -> None:
-        """Do so until the program has ended, or its caller is gone."""
+    async def carry(self, caller: Caller) -> Parting | None:
+        """Do so until the program has ended, or its caller is gone; then how he went."""
         began, end = time.monotonic(), dict[str, object]()
-        running = asyncio.ensure_future(_run_out(caller, self._joined))
+        running = asyncio.ensure_future(_run_out(caller, self._joined, knows=self._knows))
         feeding = asyncio.ensure_future(_feed(caller, self._joined))
         is_kept = False
         try:
             await asyncio.wait({running, feeding}, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 end["exit_code"] = code = running.result()
+                self._tell(code)
                 await caller.conclude(ended(code))
                 await asyncio.wait({feeding}, timeout=LET_GO_WITHIN_S)
-            elif feeding.result() is Parting.DETACHED:
+                return None
+            if feeding.result() is Parting.DETACHED:
                 end["reason"], is_kept = "the caller detached", True
                 await caller.conclude(ended(0))
-            else:
-                end["reason"], is_kept = "the caller left", self._outlives
+                return Parting.DETACHED
+            end["reason"], is_kept = "the caller left", self._outlives
+            return Parting.LEFT
         except (SwarmError, asyncio.CancelledError) as err:
             is_kept = self._outlives and not running.done()
             if not end:
@@ -113,6 +121,7 @@ class Carrying:
                 if self._outlives:
                     await self._joined.end_input()
             code = await running
+            self._tell(code)
             seconds = round(time.monotonic() - began, 3)
             self._log.info(self._ended, exit_code=code, seconds=seconds)
         except SwarmError as err:
@@ -120,10 +129,15 @@ class Carrying:
         finally:
             await _part(self._joined, running)
 
+    def _tell(self, code: int) -> None:
+        if self._told is not None:
+            self._told(code)
 
-async def _run_out(caller: Caller, joined: Joined) -> int:
+
+async def _run_out(caller: Caller, joined: Joined, *, knows: bool) -> int:
     """Hand on all that the program writes, until it has ended; its exit code."""
-    await caller.say(started(joined))
+    if not knows:
+        await caller.say(started(joined))
     readers = [(name, Reader(number)) for name, number in joined.outputs]
     copying = [asyncio.ensure_future(_copy(caller, name, reader)) for name, reader in readers]
     try:

@@ -178,6 +178,17 @@ class Runtime:
         """See what a running container prints from now on. Raises `Missing`."""
         return await attachment.attach(self._running(container_id).directory, manner)
 
+    async def show(self, viewer: Attachment) -> None:
+        """Attach a viewer who came when its container was being started, from now on.
+
+        He learns what is raised: `Missing`, `Unavailable`.
+        """
+        try:
+            await viewer.begin(self._running(viewer.container_id).directory)
+        except SwarmError as err:
+            viewer.fail(err)
+            raise
+
     async def pause(self, container_id: str) -> None:
         """Stop all its processes; doing it twice is fine. Raises `Missing`, `Unavailable`."""
         await pausing.pause(self._layout, self._running(container_id).group)

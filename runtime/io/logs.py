@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 from runtime import logs
@@ -53,6 +53,27 @@ async def read_logs(
             await watch.changed()
 
 
+def extent(path: Path | str) -> tuple[int, int]:
+    """The inode and the size of the file that is written to now; (0, 0) if there is none."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return 0, 0
+    return status.st_ino, status.st_size
+
+
+def read_until(path: Path | str, inode: int, size_bytes: int) -> Generator[LogLine]:
+    """The log at `path`, with what was rotated away, up to where it was once (`extent`).
+
+    If the file that was written to then is gone, so is all that came before it.
+    """
+    reader = _Reader(Path(path))
+    try:
+        yield from reader.until(inode, size_bytes)
+    finally:
+        reader.close()
+
+
 class _Reader:
     """Where we are in the files, of which any may be renamed, truncated or removed."""
 
@@ -74,6 +95,23 @@ class _Reader:
                 if files:
                     self._file = os.dup(files[0])
                     os.lseek(self._file, _end_of_lines(files[0], ends[0]), os.SEEK_SET)
+        finally:
+            for file in files:
+                os.close(file)
+
+    def until(self, inode: int, size_bytes: int) -> Iterator[LogLine]:
+        """What there was when the file `inode` had this size."""
+        files = self._open_all()
+        try:
+            inodes = [os.fstat(file).st_ino for file in files]
+            if inode not in inodes:
+                return
+            last = inodes.index(inode)
+            for file in reversed(files[last + 1 :]):
+                yield from self._enter(os.dup(file))
+            self._rest = b""
+            for block in _blocks(files[last], size_bytes):
+                yield from self._decoded(block)
         finally:
             for file in files:
                 os.close(file)
@@ -102,8 +140,11 @@ class _Reader:
             os.lseek(self._file, 0, os.SEEK_SET)  # a single file is truncated to rotate
             self._rest = b""
         while block := os.read(self._file, _BLOCK):
-            *lines, self._rest = (self._rest + block).split(b"\n")
-            yield from (line for each in lines if (line := logs.decode(each)) is not None)
+            yield from self._decoded(block)
+
+    def _decoded(self, block: bytes) -> Iterator[LogLine]:
+        *lines, self._rest = (self._rest + block).split(b"\n")
+        yield from (line for each in lines if (line := logs.decode(each)) is not None)
 
     def _newer(self) -> list[int]:
         """Files that came after the one we are in, the oldest first."""
@@ -137,6 +178,16 @@ class _Reader:
                     seen.add(_identity(file))
                     files.append(file)
             number += 1
+
+
+def _blocks(file: int, size_bytes: int) -> Iterator[bytes]:
+    offset = 0
+    while offset < size_bytes:
+        block = os.pread(file, min(_BLOCK, size_bytes - offset), offset)
+        if not block:
+            return
+        offset += len(block)
+        yield block
 
 
 def _identity(file: int) -> tuple[int, int]:

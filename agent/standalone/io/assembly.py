@@ -28,7 +28,6 @@ from agent.metrics import Metrics
 from agent.standalone import booting, making
 from agent.standalone.booting import Trace
 from agent.standalone.events import Booted
-from agent.standalone.io.absent import Absent
 from agent.standalone.io.archives import Archives
 from agent.standalone.io.commits import Commits
 from agent.standalone.io.endpoints import Endpoints
@@ -46,6 +45,7 @@ from agent.standalone.io.samples import Samples
 from agent.standalone.io.service import ContainersService, Parts
 from agent.standalone.io.showing import Showing
 from agent.standalone.io.storage import Storage
+from agent.standalone.io.streams import Streams
 from agent.standalone.io.tasks import TaskContainers
 from agent.standalone.io.tops import Tops
 from agent.standalone.io.waiting import Waiting
@@ -124,11 +124,30 @@ class Standalone:
             runtime=runtime,
             changed=world.images_changed,
         )
+        self._requests = Requests(
+            self.lives,
+            self._storage,
+            tasks=self._tasks,
+            runtime=runtime,
+            images=world.images,
+            volumes=world.volumes,
+            check=self._attaching.check,
+            renamed=self._attaching.renamed,
+            node=world.node,
+        )
+        self._streams = Streams(
+            self.lives,
+            runtime,
+            kill=self._requests.kill,
+            spawn=world.spawn,
+            log=world.log,
+        )
         self._performing = Performing(
             self.lives,
             self._storage,
             runtime=runtime,
-            run=runtime.run,
+            run=self._streams.run,
+            refuse=self._streams.refuse,
             images=world.images,
             volumes=world.volumes,
             attaching=self._attaching,
@@ -143,17 +162,7 @@ class Standalone:
     def _parts(self) -> Parts:
         world, lives = self._world, self.lives
         return Parts(
-            requests=Requests(
-                lives,
-                self._storage,
-                tasks=self._tasks,
-                runtime=world.runtime,
-                images=world.images,
-                volumes=world.volumes,
-                check=self._attaching.check,
-                renamed=self._attaching.renamed,
-                node=world.node,
-            ),
+            requests=self._requests,
             waiting=Waiting(lives, self._tasks),
             showing=Showing(
                 lives,
@@ -168,7 +177,7 @@ class Standalone:
             samples=Samples(lives, world.runtime),
             tops=Tops(lives, world.runtime, self.journal),
             journal=self.journal,
-            streams=Absent(),
+            streams=self._streams,
             archives=Archives(
                 lives, self._reaching, world.store, self._commits, writing=self._writing
             ),

@@ -109,7 +109,8 @@ class Attaching(Protocol):
 
 
 class Performing:
-    """Performs effects. `run` starts a container, with whoever wants to see all it prints.
+    """Performs effects. `run` starts a container, with whoever wants to see all it prints, and
+    `refuse` tells those that a start has come to nothing.
 
     Nobody is at work on a layer who does not hold `writing`.
     """
@@ -121,6 +122,7 @@ class Performing:
         *,
         runtime: Runtime,
         run: Run,
+        refuse: Callable[[str, SwarmError], None],
         images: Images,
         volumes: Volumes,
         attaching: Attaching,
@@ -134,6 +136,7 @@ class Performing:
         self._storage = storage
         self._runtime = runtime
         self._run = run
+        self._refuse = refuse
         self._images = images
         self._volumes = volumes
         self._attaching = attaching
@@ -211,6 +214,7 @@ class Performing:
 
     async def _not_started(self, record: Record, reason: SwarmError, code: int) -> None:
         self._metrics.start_failures.inc()
+        self._refuse(record.id, reason)
         await self._give_back(record)
         self._tell(record, StartFailed(reason=reason.message, exit_code=code), reason)
         await self._unmount(record)
