@@ -1,6 +1,6 @@
 """A container's resolver is its node's, but for what the service asks for."""
 
-from agent.resolver import embedded, resolver
+from agent.resolver import embedded, redirected, resolver
 from swarm.specs import ContainerSpec
 
 HOST = "# by hand\nnameserver 10.0.0.1\nnameserver 10.0.0.2\nsearch lan\noptions edns0\n"
@@ -68,3 +68,12 @@ def test_who_knows_about_dots_is_believed() -> None:
     assert in_its_own(host="options ndots:3\noptions timeout:1\n").endswith(
         "options ndots:3 timeout:1\n"
     )
+
+
+def test_a_container_that_runs_may_come_to_ask_the_name_service() -> None:
+    before = "search a.org\nnameserver 10.1.1.1\nnameserver 10.1.1.2\noptions rotate\n"
+
+    found = redirected(before)
+
+    assert found == "search a.org\nnameserver 127.0.0.11\noptions rotate ndots:0\n"
+    assert redirected(found) == found

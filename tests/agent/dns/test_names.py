@@ -196,6 +196,26 @@ def test_a_nickname_is_known_to_who_uses_it_and_leads_to_whoever_has_the_name_no
     assert held.nicknamed(elsewhere, "db") is None
 
 
+def test_all_there_is_of_the_nodes_own_networks_says_nothing_of_others() -> None:
+    own = "a" * 64
+    held = names(endpoint("t1", "10.0.0.5"))
+    both = asker("n1", own)
+    held.take(topology(network(own, "mine"), endpoint("c1", "172.18.0.2", name="", network_id=own)))
+    assert values(held, "c1", both) == ["172.18.0.2"]
+
+    again = topology(
+        network(own, "mine"),
+        endpoint("c2", "172.18.0.3", name="", network_id=own),
+        is_complete=True,
+    )
+    held.take(again, is_local=True)
+
+    assert values(held, "c1", both) is None
+    assert values(held, "c2", both) == ["172.18.0.3"]
+    assert values(held, "web.1", both) == ["10.0.0.5"]
+    held.check()
+
+
 def test_addresses_lead_back_to_qualified_names() -> None:
     held = names(
         network("n1", "back", subnet="10.0.0.0/24"),

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from agent.network.addressing import HOST_VIA, ROUTER_VIA, UPLINK
 from agent.network.desired import Desired
 from agent.network.kernel import (
+    Address,
     AnyLink,
     Element,
     Forward,
@@ -23,7 +25,7 @@ from agent.network.kernel import (
     identity,
 )
 from agent.network.reconcile import plan
-from agent.network.router import Attached, Site
+from agent.network.router import Attached, Site, of_site
 from agent.network.skeleton import MARKS, NODES, SLOTS, VIPS, ZONES
 from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.objects import Attachment, Network
@@ -113,6 +115,21 @@ def kinds(operations: Iterable[Operation]) -> list[str]:
     return [
         f"{type(each).__name__.lower()} {type(each.value).__name__.lower()}" for each in operations
     ]
+
+
+def test_in_networks_of_one_node_the_way_to_the_gateway_is_the_way_to_the_host() -> None:
+    here = site(driver=NetworkDriver.BRIDGE)
+    own = structs.replace(here, network=structs.replace(here.network, id=NetworkId("a" * 64)))
+    inside = structs.replace(own.network, spec=structs.replace(own.network.spec, internal=True))
+
+    values = list(of_site(own))
+
+    assert own.gateways == ("fd00::1",), "those of IPv6 stay the router's"
+    way = Route(destination="10.0.1.1/32", link=UPLINK, via=HOST_VIA, is_onlink=True)
+    assert way in values
+    assert Address(link="lo", address=f"{ROUTER_VIA}/32") in values
+    assert structs.replace(own, network=inside).gateways == ("10.0.1.1", "fd00::1")
+    assert here.gateways == ("10.0.1.1", "fd00::1"), "in the swarm's it is every node's router"
 
 
 def test_an_endpoint_is_one_route_for_each_family() -> None:

@@ -6,7 +6,17 @@ from msgspec.structs import replace
 from agent.network import addressing, fields, host_rules
 from agent.network.host import Host
 from agent.network.host_rules import Key
-from agent.network.kernel import Element, Neighbour, Put, Route, Set, Value, identity
+from agent.network.kernel import (
+    Address,
+    Element,
+    Neighbour,
+    Put,
+    Remove,
+    Route,
+    Set,
+    Value,
+    identity,
+)
 from agent.network.uplinks import Uplink
 from agent.topology import Changes
 from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
@@ -163,6 +173,41 @@ def test_a_port_of_one_address_is_apart_from_the_same_port_of_all() -> None:
     assert host_rules.port_of(led6) == Key("tcp", 8080, "2001:db8::1")
     assert backends_of(kernel, host_rules.SLOTS_AT4) == {backend("10.255.0.5")}
     assert backends_of(kernel, host_rules.SLOTS_AT6) == {backend("fd00::6")}
+
+
+def test_who_has_a_port_is_whoever_has_it_on_one_of_the_same_addresses() -> None:
+    host = Host()
+    host.follow(Changes(put=(ingress(), publication(port(8081)))))
+    host.publish(TaskId("c1"), ("172.17.0.2",), {Key("tcp", 8080, "127.0.0.1"): 80})
+
+    def beside(key: Key, owner: str = "") -> list[str]:
+        return list(host.owners_beside(key, TaskId(owner)))
+
+    assert beside(Key("tcp", 8080)) == ["c1"]
+    assert beside(Key("tcp", 8080, "127.0.0.1")) == ["c1"]
+    assert beside(Key("tcp", 8080, "10.0.0.1")) == []
+    assert beside(Key("udp", 8080)) == []
+    assert beside(Key("tcp", 8080), "c1") == []
+    assert beside(Key("tcp", 8081, "10.0.0.1")) == [WEB]
+
+
+def test_in_the_nodes_own_networks_the_host_has_the_gateways_address() -> None:
+    host = Host()
+    uplink = Uplink(
+        network_id=NetworkId("bridge"),
+        link="sw-00000001",
+        subnets=("172.17.0.0/16",),
+        mtu=1500,
+        gateways=("172.17.0.1",),
+    )
+
+    host.connect(uplink)
+    host.plan()
+
+    own = Address(link="sw-00000001", address="172.17.0.1/32", on_link_only=True)
+    assert own in list(host.wanted())
+    host.disconnect(NetworkId("bridge"))
+    assert Remove(own) in host.plan().operations
 
 
 def test_ports_of_a_node_itself_are_not_published_with_the_service() -> None:

@@ -49,6 +49,12 @@ def prefixes(draw: st.DrawFn) -> str:
             "02 18 00 00 07000000 0800 0200 0a000105 0800 0100 0a000105 0800 0800 00020000",
         ),
         (
+            addresses.put(Address(link="sw-0", address="172.17.0.1/32", on_link_only=True), 7),
+            20,
+            0x500,
+            "02 20 00 fd 07000000 0800 0200 ac110001 0800 0100 ac110001 0800 0800 00020000",
+        ),
+        (
             addresses.put(Address(link="vx0", address="fd00::5/64", has_prefix_route=True), 7),
             20,
             0x500,
@@ -182,7 +188,10 @@ def test_law_rules_are_read_as_they_were_written(rule: Rule) -> None:
         link=st.just("vx0"),
         address=interfaces(),
         has_prefix_route=st.booleans(),
-    ).filter(lambda made: made.address not in {"127.0.0.1/8", "::1/128"})
+        on_link_only=st.booleans(),
+    )
+    .filter(lambda made: made.address not in {"127.0.0.1/8", "::1/128"})
+    .filter(lambda made: ":" not in made.address or not made.on_link_only)
 )
 def test_law_addresses_are_read_as_they_were_written(address: Address) -> None:
     assert addresses.decode(addresses.put(address, 7).body, NAMES) == address
