@@ -15,7 +15,7 @@ from swarm.specs import BRIDGE, ContainerSpec, Healthcheck, MountKind
 from swarm.standalone import StandaloneSpec
 
 DRIVER = "overlay2"
-RUNTIME = "runc"
+RUNTIME = "swarm-runtime"
 
 _SHM_BYTES = 64 << 20
 _DEFAULT = ContainerSpec()

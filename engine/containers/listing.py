@@ -99,10 +99,13 @@ def write_line(
 
 
 def image_name(view: pb.ContainerView, ids: Mapping[str, str]) -> str:
-    """What a container's image is called: by its id, once its name means another one."""
+    """What a container's image is called: by its id, once its name means another one.
+
+    `ids` are what familiar names mean now.
+    """
     asked = view.spec.container.image
     try:
-        meant = ids.get(str(parse_reference(asked).with_default_tag()))
+        meant = ids.get(parse_reference(asked).with_default_tag().familiar)
     except Invalid:
         return asked
     return asked if meant in (None, view.image_id) else view.image_id
