@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from swarm.ids import NetworkId, ServiceId, TaskId
+from swarm.objects import Network
 from swarm.specs import BRIDGE
 from swarm.topology import Endpoint, Record, Topology, key_of
 
@@ -106,6 +107,11 @@ class Table:
         )
         port = self.data_path_port if self.data_path_port != before else 0
         return Changes(put=put, gone=gone, data_path_port=port)
+
+    def network(self, network_id: NetworkId) -> Network | None:
+        """A network of the swarm; None when nobody told of it."""
+        found = self._records.get(f"network/{network_id}")
+        return found if isinstance(found, Network) else None
 
     def endpoints(self, task_id: TaskId) -> Mapping[NetworkId, Endpoint]:
         """Where a task is, by network."""

@@ -164,3 +164,13 @@ def test_law_changes_lead_from_one_table_to_the_next(
             followed[key_of(each)] = each
         assert followed == model == held.records
         held.check()
+
+
+def test_a_network_is_found_by_its_id_while_it_is_known() -> None:
+    table, one = Table(), Network(id=NetworkId("n1"))
+    table.take(Topology(networks=(one,), is_complete=True))
+
+    assert table.network(NetworkId("n1")) == one
+
+    table.take(Topology(is_complete=True))
+    assert table.network(NetworkId("n1")) is None

@@ -104,7 +104,9 @@ class Standalone:
             journal=self.journal,
             log=world.log,
         )
-        self._endpoints = Endpoints(world.networks, world.connections, self.lives)
+        self._endpoints = Endpoints(
+            world.networks, world.connections, self.lives, world.tasks.assignments.topology
+        )
         self.networks_service = LocalNetworksService(
             world.networks, world.connections, self.lives, self._endpoints, self.journal
         )

@@ -15,6 +15,7 @@ from agent.standalone.io.lives import Lives
 from agent.standalone.io.local_networks import LocalNetworks, Place
 from agent.standalone.io.members import meaning
 from agent.standalone.record import Record
+from agent.topology import Table
 from swarm.api.v1 import containers_pb2 as pb
 from swarm.api.v1 import localnetworks_pb2
 from swarm.codec import to_message
@@ -23,6 +24,8 @@ from swarm.ids import NetworkId, TaskId
 from swarm.objects import Attachment
 from swarm.specs import Port
 from swarm.standalone import ContainerNetwork
+
+OVERLAY = "overlay"
 
 
 class Shown(Struct, frozen=True, kw_only=True):
@@ -34,10 +37,13 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 
 class Endpoints:
-    """Containers in networks, as users see them."""
+    """Containers in networks, as users see them. What is the swarm's is found in `table`."""
 
-    def __init__(self, networks: LocalNetworks, connections: Connections, lives: Lives) -> None:
+    def __init__(
+        self, networks: LocalNetworks, connections: Connections, lives: Lives, table: Table
+    ) -> None:
         self._networks = networks
+        self._table = table
         self._connections = connections
         self._lives = lives
 
@@ -63,7 +69,7 @@ class Endpoints:
         return tuple(
             self._connected(place, each, known, task_id)
             for each in (known.attachments if known else ())
-            if known and (place := self._networks.of(each.network_id)) is not None
+            if known and (place := self._place(each.network_id)) is not None
         )
 
     def members(self, place: Place) -> Iterator[localnetworks_pb2.LocalEndpoint]:
@@ -138,6 +144,13 @@ class Endpoints:
         """Whether its ports lead anywhere; networks without a way out have no way in."""
         places = (self._networks.of(each.network_id) for each in known.attachments)
         return any(place is None or not place.network.spec.internal for place in places)
+
+    def _place(self, network_id: NetworkId) -> Place | None:
+        """A network of this node or of the swarm."""
+        network = self._table.network(network_id)
+        if network is None:
+            return self._networks.of(network_id)
+        return Place(id=network_id, driver=OVERLAY, network=network)
 
     def _found(self, text: str) -> Place | None:
         try:
