@@ -322,11 +322,15 @@ class Performing:
         try:
             await self._lives.free(record.id)
             async with self._removes:
-                await self._runtime.delete(record.id, keep_log=True, keep_layer=True)
                 await self._give_back(record)
                 if volumes:
                     await self._remove_volumes(record)
-                await self._storage.remove(record.id)
+                # What the runtime has of a container without a directory is nobody's, so
+                # either may come first.
+                await gathered(
+                    self._runtime.delete(record.id, keep_log=True, keep_layer=True),
+                    self._storage.remove(record.id),
+                )
         except SwarmError as err:
             self._log.warning("container.not_removed", container_id=record.id, reason=err.message)
             self._tell(record, RemoveFailed(reason=err.message), err)
@@ -345,6 +349,13 @@ class Performing:
         for name in record.own_volumes:
             with contextlib.suppress(Missing, Refused):
                 await self._volumes.remove(name, force=True)
+
+
+async def gathered(*work: Coroutine[None, None, None]) -> None:
+    """Do all at once, to the end of each; the first failure is raised then."""
+    for found in await asyncio.gather(*work, return_exceptions=True):
+        if found is not None:
+            raise found
 
 
 class _Turn:
