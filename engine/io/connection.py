@@ -7,6 +7,7 @@ one that goes before lets it end, since stopping half way would help nobody.
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from email.utils import formatdate
@@ -186,6 +187,9 @@ class Connection:
         self._is_raw = self.has_begun = True
         early, _ = self._http.trailing_data
         pipe = Pipe(self._wire, bytes(early))
+        if self._wire.sock.family == socket.AF_UNIX:
+            # Over TCP nobody can tell a client that is gone from one that has no more input.
+            self.cancel_on_departure()
         await self._wire.write("\r\n".join((*lines, "", "")).encode("latin-1"))
         return pipe
 

@@ -128,6 +128,9 @@ def test_clients_that_vanish_end_their_view(tmp_path: Path) -> None:
     """Before anything was sent, while the program is silent, and while it floods them."""
 
     async def body(engine: Engine) -> None:
+        async with Client(engine.path) as client:
+            await client.upgrade(ATTACH.replace("stdin=1", "stdin=0"))
+            await client.reader.readexactly(14 - len(client.early()))
         for kind in range(3):
             async with Client(engine.path) as client:
                 if kind == 0:
@@ -228,10 +231,11 @@ def test_a_program_goes_on_when_its_client_leaves(tmp_path: Path) -> None:
         exec_id = await described(engine)
         async with Client(engine.path) as client:
             await client.upgrade(f"/exec/{exec_id}/start", {})
+            await until(lambda: agent.streams == 1)
         await until(lambda: engine.server.clients == 0)
         assert (await once(engine.path, "GET", f"/exec/{exec_id}/json")).json["Running"]
         agent.ended.set()
-        await until(lambda: agent.streams == 0)
+        await until(lambda: engine.dispatch._execs.get(exec_id).exit_code is not None)
         after = (await once(engine.path, "GET", f"/exec/{exec_id}/json")).json
         assert (after["Running"], after["ExitCode"]) == (False, 7)
 
