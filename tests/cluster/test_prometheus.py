@@ -34,6 +34,16 @@ scrape_configs:
     target_label: __address__
     replacement: "$1:9323"
   - {source_labels: [__meta_dockerswarm_node_hostname], target_label: instance}
+- job_name: by-tls
+  dockerswarm_sd_configs:
+  - host: https://HOST:2376
+    role: nodes
+    refresh_interval: 1s
+    tls_config: {ca_file: /certs/root.pem, cert_file: /certs/node.pem, key_file: /certs/node.pem}
+  relabel_configs:
+  - source_labels: [__meta_dockerswarm_node_address]
+    target_label: __address__
+    replacement: "$1:9323"
 - job_name: services
   dockerswarm_sd_configs: [{host: unix:///docker.sock, role: services, refresh_interval: 1s}]
   relabel_configs:
@@ -65,8 +75,8 @@ class Watched:
         self.manager, self.worker = lan.hosts
         self.image = "busy:1"
         archive = docker_archive(lan.base / "busy.tar", self.image)
-        for host in lan.hosts:
-            host.start()
+        self.manager.start("--docker-addr", f"{self.manager.ip}:2376")
+        self.worker.start()
         self.manager.ctl("init", "--advertise-addr", self.manager.ip)
         token = self.manager.ctl("join-token", "-q", "worker").stdout.strip()
         self.worker.ctl(
@@ -93,6 +103,7 @@ class Watched:
         """Run it, and wait until it answers."""
         binds = {"/usr/bin/prometheus": "/bin/prometheus", str(self.config): "/prometheus.yml"}
         binds |= {each: each for each in LIBRARIES}
+        binds[f"{self.manager.data_root}/certificates"] = "/certs"
         mounts = [f"type=bind,src={source},dst={target},ro" for source, target in binds.items()]
         mounts.append(f"type=bind,src={self.manager.run_root}/docker.sock,dst=/docker.sock")
         self.docker(
@@ -165,6 +176,15 @@ def test_every_node_is_found_and_scraped(watched: Watched) -> None:
     assert found["host2"]["__meta_dockerswarm_node_role"] == "worker"
     assert found["host2"]["__meta_dockerswarm_node_address"] == watched.worker.ip
     assert found["host2"]["__meta_dockerswarm_node_status"] == "ready"
+
+
+def test_the_same_is_found_from_afar_with_a_managers_certificate(watched: Watched) -> None:
+    wait_for(
+        "both nodes are up",
+        lambda: len(watched.values('up{job="by-tls"} == 1')) == 2,
+        within_s=20,
+        every_s=0.2,
+    )
 
 
 def test_a_service_is_found_and_scraped_at_its_virtual_address(watched: Watched) -> None:
