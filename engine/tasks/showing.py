@@ -5,6 +5,9 @@ A task of a job is to come to its end, where one of a service is to run.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
+
+import msgspec
 
 from engine.networks.showing import Known, attached_json
 from engine.replies import JsonObject
@@ -15,7 +18,7 @@ from engine.services.specs import write_task
 from engine.stored import described, nonzero, present
 from engine.times import stamp
 from swarm.api.v1 import control_pb2
-from swarm.codec import from_message
+from swarm.codec import from_message, unpack
 from swarm.objects import Observation, Task
 from swarm.specs import ReplicatedJob, ServiceSpec, TaskSpec
 from swarm.standalone import container_id_of
@@ -27,14 +30,13 @@ def task_json(
 ) -> JsonObject:
     """A task of `service` (None: it was removed), which is attached to some of `networks`."""
     task, seen = from_message(Task, view.task), from_message(Observation, view.observation)
-    spec = from_message(TaskSpec, view.spec)
     is_job = service is not None and service.is_job
     return {
         **described(
             task.id, version=view.version, created_at=task.created_at, updated_at=task.updated_at
         ),
         "Labels": {},
-        "Spec": write_task(spec),
+        "Spec": _template(view.spec.SerializeToString()),
         "ServiceID": task.service_id,
         **nonzero(
             Slot=task.slot - (service is not None and isinstance(service.mode, ReplicatedJob)),
@@ -54,6 +56,12 @@ def task_json(
             JobIteration={"Index": iteration_of_task(task)} if is_job else None,
         ),
     }
+
+
+@lru_cache(maxsize=1024)
+def _template(spec: bytes) -> msgspec.Raw:
+    """What a task was made from, in JSON: thousands of tasks are made from the same."""
+    return msgspec.Raw(msgspec.json.encode(write_task(unpack(TaskSpec, spec))))
 
 
 def state_word(task: Task, seen: Observation) -> str:

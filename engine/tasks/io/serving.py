@@ -1,5 +1,7 @@
 """Serve tasks: show them."""
 
+import asyncio
+
 from engine import replies
 from engine.cluster.io.managing import managing, status
 from engine.io.exchange import Exchange, Handler
@@ -13,6 +15,8 @@ from engine.tasks.showing import task_json
 from swarm.api.v1 import control_pb2
 from swarm.codec import from_message
 from swarm.objects import Service
+
+_AT_ONCE = 500
 
 
 async def list_tasks(ask: Exchange) -> Reply:
@@ -34,7 +38,11 @@ async def list_tasks(ask: Exchange) -> Reply:
         }
     chosen = choose(found.tasks, filters, services)
     networks = await _networks(ask, chosen)
-    return replies.json([_shown(each, services, networks) for each in chosen])
+    shown: list[replies.JsonObject] = []
+    for start in range(0, len(chosen), _AT_ONCE):
+        shown += [_shown(each, services, networks) for each in chosen[start : start + _AT_ONCE]]
+        await asyncio.sleep(0)  # a swarm may have a hundred thousand, and others wait
+    return replies.json(shown)
 
 
 async def inspect_task(ask: Exchange) -> Reply:
