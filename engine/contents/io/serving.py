@@ -1,4 +1,7 @@
-"""Serve secrets and configs: make, show, label and remove them."""
+"""Serve secrets and configs: make, show, label and remove them.
+
+`docker stack deploy` sends the data again with the labels: it has to be what is there.
+"""
 
 from engine import replies
 from engine.cluster.io.managing import managing
@@ -9,7 +12,7 @@ from engine.routing import Route
 from engine.services.io.serving import out_of_sequence, version_of
 from engine.wire.contents import ContentSpecJson
 from swarm.api.v1 import control_pb2
-from swarm.errors import Conflict, Invalid
+from swarm.errors import Conflict
 
 
 async def list_secrets(ask: Exchange) -> Reply:
@@ -37,11 +40,13 @@ async def create_secret(ask: Exchange) -> Reply:
 async def update_secret(ask: Exchange) -> Reply:
     """POST /secrets/{id}/update"""
     asked, version = await ask.decoded(ContentSpecJson), version_of(ask, "secret")
-    if asked.data:
-        raise Invalid("Data: only labels of a secret can be changed", hint="make another secret")
     view = await _secret(ask)
     request = control_pb2.UpdateSecretRequest(
-        secret=view.id, spec=read_secret(asked), revision=version
+        secret=view.id,
+        spec=read_secret(asked),
+        revision=version,
+        data=asked.data or None,
+        keep=True,
     )
     async with managing(ask) as control:
         try:
@@ -84,10 +89,12 @@ async def update_config(ask: Exchange) -> Reply:
     """POST /configs/{id}/update"""
     asked, version = await ask.decoded(ContentSpecJson), version_of(ask, "config")
     view = await _config(ask)
-    if asked.data and asked.data != view.data:
-        raise Invalid("Data: only labels of a config can be changed", hint="make another config")
     request = control_pb2.UpdateConfigRequest(
-        config=view.id, spec=read_config(asked), revision=version
+        config=view.id,
+        spec=read_config(asked),
+        revision=version,
+        data=asked.data or None,
+        keep=True,
     )
     async with managing(ask) as control:
         try:

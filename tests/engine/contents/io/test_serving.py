@@ -45,7 +45,7 @@ def test_labels_can_be_changed_and_nothing_else(tmp_path: Path, kind: str) -> No
         labelled = {"Name": "db", "Labels": {"a": "b"}}
         other = labelled | {"Data": b64encode(b"other").decode()}
 
-        await world.ask("POST", f"/{kind}/db/update", labelled, version=index)
+        await world.ask("POST", f"/{kind}/db/update", labelled | {"Data": DATA}, version=index)
 
         changed = await world.get(f"/{kind}/db")
         assert changed["Spec"]["Labels"] == {"a": "b"}
@@ -53,7 +53,7 @@ def test_labels_can_be_changed_and_nothing_else(tmp_path: Path, kind: str) -> No
         late = await world.refused("POST", f"/{kind}/db/update", labelled, version=index)
         assert late.endswith("update out of sequence")
         index = changed["Version"]["Index"]
-        assert "only labels" in await world.refused(
+        assert "exists with other data" in await world.refused(
             "POST", f"/{kind}/db/update", other, version=index
         )
         assert "cannot be renamed" in await world.refused(
