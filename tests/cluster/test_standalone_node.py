@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +97,20 @@ class Lone:
     def parts(self) -> set[str]:
         """What swarmd looks after."""
         return {each["Name"] for each in self.host.json("status", "--format", "json")[0]["Parts"]}
+
+    def from_afar(
+        self, *args: str, certificates: Path | None, said: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Docker's client on the other host, over TLS."""
+        shown = ("--tls",)
+        if certificates is not None:
+            pairs = {"cacert": "root.pem", "cert": "node.pem", "key": "node.pem"}
+            shown = ("--tlsverify", *(f"--tls{k}={certificates / v}" for k, v in pairs.items()))
+        return subprocess.run(
+            ["nsenter", f"--net={self.other.network}", "docker", *shown,
+             "-H", f"tcp://{self.host.ip}:2376", *args],
+            input=said, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
 
     def ping(self) -> None:
         """Ask the engine whether it is there, as Docker's clients do first; waits for its start."""
@@ -196,6 +212,29 @@ def test_founding_and_leaving_a_swarm_keep_the_container(lone: Lone) -> None:
 
 def _rules(host: Host) -> str:
     return sh("nsenter", f"--net={host.network}", "nft", "list", "ruleset").stdout
+
+
+def test_docker_is_spoken_from_afar_with_a_certificate_while_there_is_a_swarm(lone: Lone) -> None:
+    """1. The node is in no swarm: whoever connects is sent away.
+    2. It founds one: a manager's certificate opens everything, conversations that are half over
+       too; without one, nothing.
+    3. It leaves: the certificate opens nothing any more.
+    """
+    host, certificates = lone.host, lone.lan.base / "certificates"
+    assert lone.from_afar("version", certificates=None).returncode
+
+    host.ctl("init", "--advertise-addr", host.ip)
+    wait_for("ready", lambda: "Ready" in host.ctl("node", "ls", check=False).stdout, within_s=20)
+    shutil.copytree(host.data_root / "certificates", certificates)
+    shown = lone.from_afar("ps", "-q", "--no-trunc", certificates=certificates)
+    assert shown.stdout.split() == [lone.web]
+    said = lone.from_afar("exec", "-i", "web", "cat", certificates=certificates, said="hello\n")
+    assert (said.returncode, said.stdout) == (0, "hello\n")
+    assert lone.from_afar("ps", certificates=None).returncode
+
+    host.ctl("leave", "--force")
+    assert lone.from_afar("ps", certificates=certificates).returncode
+    lone.wait_answering()
 
 
 def test_a_swarmd_that_is_killed_while_it_leaves_finishes_and_keeps_the_container(
