@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -28,21 +27,13 @@ class LoneNode(TestNode):
         self.configure(node_id="", managers=[])
 
     def containers(self) -> containers_pb2_grpc.ContainersStub:
-        socket = self.run_root / "agent.sock"
-        wait_for("the agent serves containers", socket.exists)
-        self._calls = grpc.insecure_channel(f"unix:{socket}")
-        grpc.channel_ready_future(self._calls).result(10)
-        return containers_pb2_grpc.ContainersStub(self._calls)
+        return containers_of(self)
 
     def start(self) -> containers_pb2_grpc.ContainersStub:
         self.start_launcher()
         self.start_agent()
         self.load(IMAGE)
         return self.containers()
-
-    def signal(self, pid: int, number: int = signal.SIGKILL) -> None:
-        """Signal a process of a container, from outside of it."""
-        os.kill(pid, number)
 
     def close(self) -> None:
         """Remove everything; a purge would keep containers that are no tasks."""
@@ -67,6 +58,15 @@ class LoneNode(TestNode):
         (self.run_root / "agent.sock").unlink(missing_ok=True)
         self.start_agent()
         return self.containers()
+
+
+def containers_of(node: TestNode) -> containers_pb2_grpc.ContainersStub:
+    """The containers of a node, in a swarm or not."""
+    socket = node.run_root / "agent.sock"
+    wait_for("the agent serves containers", socket.exists)
+    channel = grpc.insecure_channel(f"unix:{socket}")
+    grpc.channel_ready_future(channel).result(10)
+    return containers_pb2_grpc.ContainersStub(channel)
 
 
 def spec(*args: str, mode: str = "none", image: str = IMAGE, **fields: object) -> StandaloneSpec:

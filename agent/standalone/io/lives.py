@@ -50,6 +50,10 @@ class Assigned(Protocol):
         """Those that are here, by the ids under which they are shown."""
         ...
 
+    def look(self, found: Found) -> Found:
+        """The same, with whether it is paused."""
+        ...
+
 
 class Ended(Struct, frozen=True, kw_only=True):
     """What whoever waits is told."""
@@ -119,7 +123,8 @@ class Lives:
 
     def all(self) -> list[Found]:
         """All containers, tasks' too."""
-        return [*map(self._found, self.records()), *self._assigned.found().values()]
+        tasks = map(self._assigned.look, self._assigned.found().values())
+        return [*map(self._found, self.records()), *tasks]
 
     def find(self, text: str) -> Found:
         """The container that an id, the beginning of one, or a name means; else `Missing`."""
@@ -131,7 +136,7 @@ class Lives:
         names = {each.name: each.id for each in tasks.values()} | self._names
         found = naming.meant(text, (*self._cells, *tasks), names)
         cell = self._cells.get(found)
-        return self._found(cell.record) if cell is not None else tasks[found]
+        return self._found(cell.record) if cell is not None else self._assigned.look(tasks[found])
 
     def own(self, text: str, *, to: str) -> Record:
         """The same, of a container that is no task's; `to` says what was to be done with it."""

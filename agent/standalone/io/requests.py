@@ -230,6 +230,8 @@ class Requests:
             await self._runtime.resume(found.runtime_id)
         if found.record is not None:
             self._lives.tell(found.id, Paused() if paused else Resumed())
+        else:
+            self._tasks.announce(found, "pause" if paused else "unpause")
 
     # --- being changed --------------------------------------------------------------------------
 

@@ -6,9 +6,12 @@ has none any more.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from signal import SIGKILL
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from agent.assignments import Wanted
 from agent.config import Config
@@ -32,6 +35,10 @@ class Runtime(Protocol):
 
     async def kill(self, container_id: str, signal: int) -> None:
         """Send a signal to process 1; raises `Missing`."""
+        ...
+
+    def is_paused(self, container_id: str) -> bool:
+        """Whether one that runs is paused; raises `Missing`."""
         ...
 
 
@@ -89,7 +96,7 @@ class TaskContainers:
         """Send a signal; with SIGKILL until it has ended."""
         if not found.is_running:
             raise Refused(f"container {found.id} is not running")
-        await self._runtime.kill(found.runtime_id, signal)
+        await self._signal(found, signal)
         if signal == SIGKILL:
             await self.end(found.task_id)
 
@@ -102,13 +109,24 @@ class TaskContainers:
         number = signal_number(signal or spec.stop_signal or DEFAULT_STOP_SIGNAL)
         grace_s = spec.stop_grace_s if grace_s is None else grace_s
         try:
-            await self._runtime.kill(found.runtime_id, number)
+            await self._signal(found, number)
             await asyncio.wait_for(self.end(found.task_id), grace_s if grace_s >= 0 else None)
         except TimeoutError:
             await self.kill(found, int(SIGKILL))
         except Missing:
             await self.end(found.task_id)  # its exit is on its way
+        self.announce(found, "stop")
         return True
+
+    def announce(
+        self, found: Found, action: str, attributes: Mapping[str, str] | None = None
+    ) -> None:
+        """Tell of something that was done to one."""
+        self._journal.tell_of(found, action, attributes)
+
+    async def _signal(self, found: Found, number: int) -> None:
+        await self._runtime.kill(found.runtime_id, number)
+        self.announce(found, "kill", {"signal": str(number)})
 
     async def remove(self, found: Found, *, force: bool) -> None:
         """End it: the rest is its managers' to remove, when they have seen how it ended."""
@@ -134,6 +152,13 @@ class TaskContainers:
             wanted = self._tasks.known(task_id)
             if wanted is not None and (life.seen.pid or has_ended(life)):
                 found[self._ids[task_id]] = self._found(wanted, life)
+        return found
+
+    def look(self, found: Found) -> Found:
+        """The same, once the kernel has been asked whether it stands still."""
+        with contextlib.suppress(Missing):
+            if found.is_running and self._runtime.is_paused(found.runtime_id):
+                return replace(found, is_paused=True)
         return found
 
     def of(self, task_id: TaskId) -> tuple[Wanted, Life] | None:

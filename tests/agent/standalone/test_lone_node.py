@@ -1,5 +1,7 @@
 """Containers that somebody runs on a node without a swarm, on the real kernel."""
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -9,11 +11,11 @@ import grpc
 import pytest
 
 from swarm.api.v1 import containers_pb2 as pb
-from swarm.api.v1 import volumes_pb2, volumes_pb2_grpc
+from swarm.api.v1 import containers_pb2_grpc, volumes_pb2, volumes_pb2_grpc
 from swarm.specs import Healthcheck, Limits, LogDriver, Mount, MountKind
 from swarm.standalone import ContainerRestart, Restarting
 from tests.agent.lone import LoneNode, create, lone_node, run
-from tests.agent.node import CONTROLLERS, wait_for
+from tests.agent.node import CONTROLLERS, TestNode, wait_for
 
 pytestmark = [pytest.mark.kernel, pytest.mark.cluster]
 
@@ -25,9 +27,9 @@ ON_FAILURE = ContainerRestart(condition=Restarting.ON_FAILURE, max_retries=2)
 class Calls:
     """What is asked of one node, and what there is to know about its containers."""
 
-    def __init__(self, node: LoneNode) -> None:
+    def __init__(self, node: TestNode, stub: containers_pb2_grpc.ContainersStub) -> None:
         self.node = node
-        self.stub = node.start()
+        self.stub = stub
 
     def create(self, *args: str, **fields: object) -> str:
         return create(self.stub, *args, **fields)
@@ -44,8 +46,8 @@ class Calls:
         request = pb.StopContainerRequest(container=container, **fields)
         return self.stub.StopContainer(request, timeout=30).changed
 
-    def kill(self, container: str, signal: str = "") -> None:
-        request = pb.KillContainerRequest(container=container, signal=signal)
+    def kill(self, container: str, name: str = "") -> None:
+        request = pb.KillContainerRequest(container=container, signal=name)
         self.stub.KillContainer(request, timeout=20)
 
     def pause(self, container: str, paused: bool) -> None:
@@ -106,7 +108,7 @@ def node() -> Iterator[LoneNode]:
 
 @pytest.fixture(scope="module")
 def calls(node: LoneNode) -> Calls:
-    return Calls(node)
+    return Calls(node, node.start())
 
 
 @pytest.fixture(autouse=True)
@@ -376,7 +378,7 @@ def test_policies_are_changed_while_it_runs(calls: Calls) -> None:
     calls.stub.UpdateContainer(request)
     first = calls.view(container).pid
     calls.kill(container, "SIGHUP")  # deaf to it, so it stays
-    calls.node.signal(first)
+    os.kill(first, signal.SIGKILL)
     wait_for("it is back", lambda: calls.view(container).pid not in (0, first))
     assert calls.view(container).restart_count == 1
 

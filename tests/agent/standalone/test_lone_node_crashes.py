@@ -29,7 +29,7 @@ UNLESS = ContainerRestart(condition=Restarting.UNLESS_STOPPED)
 def calls() -> Iterator[Calls]:
     with lone_node() as node:
         try:
-            yield Calls(node)
+            yield Calls(node, node.start())
         except BaseException:
             print(node.log.read_text())
             raise
