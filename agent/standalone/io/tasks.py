@@ -62,10 +62,11 @@ class TaskContainers:
         self._journal = journal
         self._ends: dict[TaskId, asyncio.Event] = {}
         self._told: dict[TaskId, Found] = {}
+        self._adopted: set[TaskId] = set()
 
     def open(self) -> None:
         """What runs by now was told of by an earlier agent."""
-        self._told = {each.task_id: each for each in self.found().values()}
+        self._adopted = set(self._tasks.strays)
 
     def changed(self, task_id: TaskId) -> None:
         """Something happened to a task: whoever waits for its end, or listens, is told."""
@@ -77,6 +78,9 @@ class TaskContainers:
                 self._journal.tell_of(before, "destroy")
             return
         now = self._found(*known)
+        if task_id in self._adopted and before is None:
+            self._adopted.discard(task_id)
+            self._told[task_id] = before = replace(now, pid=max(now.pid, 1))
         if now.is_running and before is None:
             self._told[task_id] = now
             self._journal.tell_of(now, "create")
