@@ -111,13 +111,14 @@ class Attached(Struct, frozen=True, tag="attached"):
     """From here on output is copied. With `input` the socket was sent where to write to.
 
     `log_inode` and `log_bytes` are the file of the log that was being written then, and how
-    much of it; 0 is none.
+    much of it; 0 is none. What is written later is later than `log_at`.
     """
 
     tty: bool
     input: bool
     log_inode: int = 0
     log_bytes: int = 0
+    log_at: float = 0.0
 
 
 class Dropped(Struct, frozen=True, tag="dropped"):

@@ -147,6 +147,7 @@ async def _run_out(caller: Caller, joined: Joined, *, knows: bool) -> int:
             await _drain(joined, readers, copying)
             raise
         await _drain(joined, readers, copying)
+        await joined.settled()
     finally:
         for each in copying:
             each.cancel()

@@ -4,11 +4,16 @@ Both have streams that never block, an end and perhaps a terminal; what differs 
 program is. Closing the first ends it, closing the second leaves it as it is.
 """
 
+import asyncio
+import contextlib
+from collections.abc import Awaitable
 from typing import Protocol
 
 from agent.io.streams import widen
 from runtime.io.attachment import Attachment
 from runtime.io.execution import Exec
+
+_SETTLED_WITHIN_S = 10.0
 
 
 class Signalling(Protocol):
@@ -35,6 +40,7 @@ class Joined(Protocol):
     @property
     def outputs(self) -> tuple[tuple[str, int], ...]: ...
     async def ended(self) -> int: ...
+    async def settled(self) -> None: ...
     async def end_input(self) -> None: ...
     async def signal(self, number: int) -> None: ...
     def resize(self, rows: int, columns: int) -> None: ...
@@ -64,6 +70,9 @@ class Executed:
     async def ended(self) -> int:
         return await self._program.wait()
 
+    async def settled(self) -> None:
+        """Nothing is to be done after its end."""
+
     async def end_input(self) -> None:
         self._program.close_stdin()
 
@@ -80,7 +89,8 @@ class Executed:
 class Attached:
     """A container's own program, which its caller only joins.
 
-    Where he may not end its input, no end of his does that.
+    Where he may not end its input, no end of his does that. He is told of its end when `settling`
+    is done: what else he asks then knows of it, too.
     """
 
     def __init__(
@@ -91,7 +101,9 @@ class Attached:
         may_write: bool,
         may_end: bool = True,
         pid: int = 0,
+        settling: Awaitable[object] | None = None,
     ) -> None:
+        self._settling = settling
         self._attachment = attachment
         self._runtime = runtime
         self._may_write = may_write
@@ -110,6 +122,11 @@ class Attached:
 
     async def ended(self) -> int:
         return (await self._attachment.wait()).exit_code
+
+    async def settled(self) -> None:
+        if self._settling is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._settling, _SETTLED_WITHIN_S)
 
     async def end_input(self) -> None:
         if self._may_end:

@@ -33,7 +33,7 @@ class Attachment:
     `stdout_fd` and `stderr_fd` read end of file when the program closes its ends and when we
     are dropped; with a terminal there is no `stderr_fd` (-1). `stdin_fd` is -1 where nothing
     can be written. None of them ever blocks, and `close` closes them. With `BEHIND_LOG`
-    `log_inode` and `log_bytes` say how far the log went when the view began.
+    `log_inode`, `log_bytes` and `log_at` say how far the log went when the view began.
     """
 
     def __init__(self, container_id: str, manner: Manner = Manner.PLAIN) -> None:
@@ -42,6 +42,7 @@ class Attachment:
         self.tty = False
         self.stdin_fd = self.stdout_fd = self.stderr_fd = -1
         self.log_inode = self.log_bytes = 0
+        self.log_at = 0.0
         self._theirs: list[int] = []
         self._hand: Hand | None = None
         self._is_awaited = False
@@ -174,6 +175,7 @@ class Attachment:
         """From here on the shim alone writes to our pipes, so their end is the output's."""
         self.tty = attached.tty
         self.log_inode, self.log_bytes = attached.log_inode, attached.log_bytes
+        self.log_at = attached.log_at
         if attached.input and self._hand is not None:
             self.stdin_fd = self._hand.take()
             if self.stdin_fd >= 0:

@@ -176,7 +176,9 @@ class Keeper:
         os.close(hand)
         if manner & wire.Manner.ENDS_INPUT:
             self._feeding.add(client)
-        log = self._output.catch_up(client) if manner & wire.Manner.BEHIND_LOG else (0, 0)
+        log = (0, 0, 0.0)
+        if manner & wire.Manner.BEHIND_LOG:
+            log = (*self._output.catch_up(client), time.time())
         tty = self._stdin >= 0 and self._stdin == self._process.stdout
         self._send(client, wire.encode(wire.Attached(tty, has_input, *log)))
 

@@ -7,6 +7,7 @@ is opened.
 
 import asyncio
 import contextlib
+import math
 import os
 import struct
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -62,14 +63,17 @@ def extent(path: Path | str) -> tuple[int, int]:
     return status.st_ino, status.st_size
 
 
-def read_until(path: Path | str, inode: int, size_bytes: int) -> Generator[LogLine]:
+def read_until(
+    path: Path | str, inode: int, size_bytes: int, *, at: float = math.inf
+) -> Generator[LogLine]:
     """The log at `path`, with what was rotated away, up to where it was once (`extent`).
 
-    If the file that was written to then is gone, so is all that came before it.
+    If the file that was written to then is gone, so is all that came before it. Nothing is later
+    than `at`: a file may have been begun anew, or another one may have its inode.
     """
     reader = _Reader(Path(path))
     try:
-        yield from reader.until(inode, size_bytes)
+        yield from (line for line in reader.until(inode, size_bytes) if line.time <= at)
     finally:
         reader.close()
 

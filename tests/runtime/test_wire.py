@@ -18,7 +18,7 @@ REPORTS = [
     wire.Examined(HealthChanged(container_id="c", status=HealthStatus.UNHEALTHY, failing_streak=3)),
     wire.Entered(77),
     wire.Left(143),
-    wire.Attached(tty=True, input=False, log_inode=1 << 40, log_bytes=5),
+    wire.Attached(tty=True, input=False, log_inode=1 << 40, log_bytes=5, log_at=1.5),
     wire.Dropped(),
     wire.InputEnded(),
 ]

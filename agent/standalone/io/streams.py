@@ -8,6 +8,7 @@ to see, as with Docker.
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
@@ -68,6 +69,10 @@ class Containers(Protocol):
 
     def find(self, text: str) -> Found:
         """The container that an id, the beginning of one, or a name means; else `Missing`."""
+        ...
+
+    def ending(self, container_id: str) -> Awaitable[object]:
+        """Done when a run of it has ended, and nothing of that is left."""
         ...
 
     def leaving(self, container_id: str) -> Awaitable[object]:
@@ -201,6 +206,7 @@ class Streams:
             await _show_log(caller, found, *extent(found.log_path))
             await caller.conclude(ended(0))
             return
+        settling = self._containers.ending(found.id) if found.record is not None else None
         attachment = await self._join(caller, found, wanted)
         log = self._log.bind(container_id=found.id)
         log.info("container.attach_started")
@@ -210,6 +216,7 @@ class Streams:
             may_write=wanted.may_write,
             may_end=wanted.may_end,
             pid=found.pid,
+            settling=settling,
         )
         if start.HasField("size"):
             joined.resize(start.size.rows, start.size.columns)
@@ -226,12 +233,14 @@ class Streams:
         try:
             attachment = await self._runtime.attach(found.runtime_id, wanted.manner)
         except Missing as err:
-            raise Refused(f"container {found.id} is not running") from err
+            if found.record is None:
+                raise Refused(f"container {found.id} is not running") from err
+            return await self._await_start(caller, found, wanted)  # it has just ended
         try:
             may_write = wanted.may_write and attachment.stdin_fd >= 0
             await caller.say(_joined(found, attachment.tty, may_write))
             if wanted.has_log:
-                until = attachment.log_inode, attachment.log_bytes
+                until = attachment.log_inode, attachment.log_bytes, attachment.log_at
                 await _show_log(caller, found, *until)
         except BaseException:
             attachment.close()
@@ -351,9 +360,11 @@ def _joined(found: Found, tty: bool, may_write: bool) -> control_pb2.StreamOutpu
     return control_pb2.StreamOutput(started=start)
 
 
-async def _show_log(caller: _Stream, found: Found, inode: int, size_bytes: int) -> None:
+async def _show_log(
+    caller: _Stream, found: Found, inode: int, size_bytes: int, at: float = math.inf
+) -> None:
     """All that was printed up to there."""
-    with contextlib.closing(read_until(found.log_path, inode, size_bytes)) as lines:
+    with contextlib.closing(read_until(found.log_path, inode, size_bytes, at=at)) as lines:
         for stream, data in chunks(lines):
             if stream == "stderr":
                 await caller.say(control_pb2.StreamOutput(stderr=data))

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.io.logfile import LogFile
-from runtime.io.logs import read_logs
+from runtime.io.logs import extent, read_logs, read_until
 from runtime.spec import Log
 
 NS = 1_000_000_000
@@ -127,3 +127,36 @@ def test_a_log_of_no_files_keeps_nothing(tmp_path: Path) -> None:
     write(tmp_path / "log", "one\n", "two\n", max_files=0)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_there_is_found_again_through_rotations(tmp_path: Path) -> None:
+    """A log is read up to where it was; meanwhile it has grown, and moved.
+
+    1. Some lines are written, and somebody remembers how far.
+    2. More are written, twice as much as a file holds.
+    3. What is read is what there was, as far as it is not gone.
+    """
+    path = tmp_path / "log"
+    log = LogFile(Log(path=str(path), max_bytes=400, max_files=9))
+    for number in range(12):
+        log.feed("stdout", b"line %d\n" % number, now_ns=0)
+    inode, size = extent(path)
+    assert (inode, size) == log.extent()
+    for number in range(12, 24):
+        log.feed("stdout", b"line %d\n" % number, now_ns=0)
+    log.close(now_ns=0)
+
+    found = [line.text for line in read_until(path, inode, size)]
+
+    assert found == [f"line {number}\n" for number in range(12)]
+    assert extent(tmp_path / "none") == (0, 0)
+    assert list(read_until(tmp_path / "none", 0, 0)) == []
+
+
+def test_what_was_rotated_away_is_not_there_any_more(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    write(path, "a\n")
+    inode, size = extent(path)
+    write(path, *[f"line {number}\n" for number in range(50)], max_files=2)
+
+    assert list(read_until(path, inode, size, at=0.0)) == []
