@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from agent.standalone.lending import HOST_GATEWAY
-from agent.standalone.numbering import numbers
+from agent.standalone.numbering import numbers, ranges
 from swarm import log_drivers
 from swarm.checking.basics import Problem, count
 from swarm.checking.container import container
@@ -55,9 +55,9 @@ def check_available(
         ("memory nodes", shares.cpuset_mems, nodes),
     ):
         if not numbers(asked) <= known:
-            available = ",".join(map(str, sorted(known)))
             raise Invalid(
-                f"Requested {kind} are not available - requested {asked}, available: {available}"
+                f"Requested {kind} are not available - requested {asked}, "
+                f"available: {ranges(known)}"
             )
 
 

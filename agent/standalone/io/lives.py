@@ -56,7 +56,7 @@ class Assigned(Protocol):
 
 
 class Ended(Struct, frozen=True, kw_only=True):
-    """What whoever waits is told."""
+    """What whoever waits is told; an `error` is why it could not be removed."""
 
     exit_code: int = 0
     error: str = ""
@@ -79,8 +79,7 @@ class _Cell:
 
     @property
     def outcome(self) -> Ended:
-        life = self.record.life
-        return Ended(exit_code=life.exit_code, error=life.error)
+        return Ended(exit_code=self.record.life.exit_code)
 
 
 class Lives:
@@ -316,7 +315,7 @@ class Lives:
             case StartFailed(reason=reason):
                 _fail(cell.starters, failure or Refused(reason))
             case RemoveFailed(reason=reason):
-                _fail(cell.leaving, failure or Refused(reason))
+                _settle(cell.leaving, replace(cell.outcome, error=reason))
             case _ if cell.starters and life.work is Work.NONE and not life.is_active:
                 _fail(cell.starters, Refused("container was stopped before it had started"))
             case _:

@@ -136,7 +136,12 @@ class Requests:
     def _lent(self, spec: StandaloneSpec) -> Iterable[Mount]:
         for text in spec.volumes_from:
             name, mode = mounting.lender(text)
-            yield from mounting.lent(self._lives.own(name, to="lend volumes of").mounts, mode)
+            try:
+                lender = self._lives.own(name, to="lend volumes of")
+            except Missing as err:
+                # Clients who hear that something is missing here think of the image, and pull it.
+                raise Invalid(err.message) from err
+            yield from mounting.lent(lender.mounts, mode)
 
     def _check_sources(self, record: Record) -> None:
         for each in making.placed(record, self._node(), own=self._storage.own(record.id)):
@@ -208,7 +213,7 @@ class Requests:
             return
         rest = self._lives.resting(found.id)
         event = KillRequested(signal=number, is_final=making.is_final(found.record, number))
-        with _prefixed(f"cannot kill container: {text}: "):
+        with _prefixed(f"cannot kill container: {text}: ", container_id=found.id):
             self._lives.tell(found.id, event)
         if number == signal_number("SIGKILL"):
             await asyncio.shield(rest)
@@ -300,7 +305,8 @@ class Requests:
         gone = self._lives.leaving(found.id)
         with _prefixed(f'cannot remove container "{text}": '):
             self._lives.tell(found.id, RemoveRequested(force=force, volumes=volumes))
-        await asyncio.shield(gone)
+        if (ended := await asyncio.shield(gone)).error:
+            raise Refused(f'cannot remove container "{text}": {ended.error}')
 
     async def prune(self, containers: Iterable[str]) -> tuple[tuple[str, ...], int]:
         """Remove those that do not run; gives which, and how many bytes they took."""
@@ -326,12 +332,15 @@ def _check_available(limits: Limits, shares: Shares) -> None:
 
 
 @contextlib.contextmanager
-def _prefixed(words: str) -> Generator[None, None, None]:
-    """What a state forbids is said with what was asked for."""
+def _prefixed(words: str, *, container_id: str = "") -> Generator[None, None, None]:
+    """What a state forbids is said with what was asked for, and of whom."""
     try:
         yield
     except Refused as err:
-        raise Refused(f"{words}{err.message}", hint=err.hint) from err
+        reason = err.message
+        if container_id:
+            reason = reason.replace("container is", f"container {container_id} is", 1)
+        raise Refused(f"{words}{reason}", hint=err.hint) from err
 
 
 async def to_its_end(work: Coroutine[None, None, T]) -> T:

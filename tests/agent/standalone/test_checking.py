@@ -70,7 +70,7 @@ def test_changes_are_judged_as_what_is_made() -> None:
     ("limits", "shares", "words"),
     [
         (Limits(cpu_millis=2001), Shares(), "range of CPUs is from 0.01 to 2.00"),
-        (Limits(), Shares(cpuset_cpus="1-2"), "requested 1-2, available: 0,1"),
+        (Limits(), Shares(cpuset_cpus="1-2"), "requested 1-2, available: 0-1"),
         (Limits(), Shares(cpuset_mems="1"), "memory nodes are not available"),
     ],
 )
