@@ -14,7 +14,7 @@ class Difference(IntEnum):
 
 
 class Change(Struct, frozen=True):
-    """One path of the container, absolute in its root."""
+    """One path of the container, absolute in its root, as its file system has it."""
 
-    path: str
+    path: bytes
     kind: Difference

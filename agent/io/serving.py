@@ -163,7 +163,7 @@ class Service:
         """Stop everything but the containers."""
         if self._describing is not None:
             self._describing.cancel()
-        self._standalone.close()
+        await self._standalone.close()
         await self.agent.close()
         await self._builds.close()
         await self._networking.close()

@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 
 from agent.images import index as images
-from agent.images.answers import Collecting
-from agent.images.differences import Change
 from agent.images.image import (
     Image,
     Inspected,
@@ -24,7 +22,7 @@ from agent.images.image import (
     UnpackedLayer,
 )
 from agent.images.index import Index
-from agent.images.io import distribution, loading, saving, workers
+from agent.images.io import distribution, loading, saving
 from agent.images.io.building import Building
 from agent.images.io.content import Content
 from agent.images.io.distribution import Distribution
@@ -105,10 +103,6 @@ class ImageStore:
     def building(self) -> Building:
         """What whoever makes images needs."""
         return Building(self._content)
-
-    async def compare(self, asked: Collecting) -> tuple[Change, ...]:
-        """What a directory that overlayfs wrote to changes of those below it."""
-        return await workers.compare(asked)
 
     def list(self) -> tuple[Image, ...]:
         """All images, the youngest first."""

@@ -61,7 +61,7 @@ class Comparison:
         self._around = {above for path in ignored for above in _ancestors(path)}
         self._owner = owner
         self._prune = prune
-        self._found: list[Change] = []
+        self._found: list[tuple[str, Difference]] = []
 
     def run(self, upper: int) -> list[Change]:
         """All changes, each directory before what is in it, names sorted."""
@@ -82,7 +82,7 @@ class Comparison:
         finally:
             for level in levels:
                 _close(level, keep=upper)
-        return self._found
+        return [Change(os.fsencode(path), kind) for path, kind in self._found]
 
     def _look(self, level: _Level, name: str) -> _Level | None:
         path = f"{level.path}/{name}"
@@ -98,7 +98,7 @@ class Comparison:
         lower, _ = _lookup(level.below, name, enter=False)
         if is_whiteout(status):
             if lower is not None:
-                self._found.append(Change(path, Difference.DELETED))
+                self._found.append((path, Difference.DELETED))
             else:
                 self._drop(level, name)
         elif self._is_no_change(path, status, lower):
@@ -106,7 +106,7 @@ class Comparison:
         else:
             self._clean(level, name, status)
             kind = Difference.ADDED if lower is None else Difference.MODIFIED
-            self._found.append(Change(path, kind))
+            self._found.append((path, kind))
         return None
 
     def _is_no_change(
@@ -126,7 +126,7 @@ class Comparison:
             if lower is not None:
                 inner.is_kept = self._differs(directory, lower, inner.below)
             kind = Difference.ADDED if lower is None else Difference.MODIFIED
-            self._found.append(Change(path, kind))
+            self._found.append((path, kind))
             if is_opaque(directory):
                 self._found += _hidden(path, directory, inner.below)
                 inner.is_kept = inner.is_kept or bool(inner.below)
@@ -145,7 +145,7 @@ class Comparison:
         """All of a directory has been looked at: it counts if something in it does."""
         level = levels.pop()
         parent = levels[-1] if levels else None
-        is_last = bool(self._found) and self._found[-1].path == level.path
+        is_last = bool(self._found) and self._found[-1][0] == level.path
         if level.is_pruned:
             os.utime(level.directory, ns=(level.mtime_ns, level.mtime_ns))
         _close(level, keep=level.directory if parent is None else -1)
@@ -194,13 +194,13 @@ class Comparison:
                 os.removexattr(descriptor, name)
 
 
-def _hidden(path: str, directory: int, below: list[int]) -> list[Change]:
+def _hidden(path: str, directory: int, below: list[int]) -> list[tuple[str, Difference]]:
     """What was in a directory that was removed and made anew."""
     here, there = set(os.listdir(directory)), set[str]()
     for each in below:
         there.update(os.listdir(each))  # noqa: PTH208
     gone = [name for name in there - here if _lookup(below, name, enter=False)[0] is not None]
-    return [Change(f"{path}/{name}", Difference.DELETED) for name in sorted(gone, key=os.fsencode)]
+    return [(f"{path}/{name}", Difference.DELETED) for name in sorted(gone, key=os.fsencode)]
 
 
 def _names(directory: int) -> list[str]:

@@ -3,11 +3,10 @@
     unpack SOURCE TARGET EXPECTED   make TARGET/fs and TARGET/layer.json from the layer SOURCE
     stage TARGET                    spread the archive on standard input over files in TARGET
     collect TARGET                  make TARGET/fs and TARGET/layer.json from a directory
-    compare                         say what a directory changes of those below it
     pack TREE                       write the layer that TREE is to standard output
     compress TREE|BLOB TARGET       write that layer, compressed, to the file TARGET
 
-For `collect` and `compare` standard input has a `Collecting` as JSON. The answer is one JSON line
+For `collect` standard input has a `Collecting` as JSON. The answer is one JSON line
 on standard output, or after `pack` on standard error. The process dies with the agent: whoever
 starts next finds only rubble below `tmp`, which it sweeps.
 """
@@ -28,7 +27,7 @@ import msgspec
 from agent.images.answers import MARK, TREE, Answer, Collecting, Failed, Mark, Staged
 from agent.images.archive import Member
 from agent.images.compression import MAGIC_BYTES, compression_of
-from agent.images.io.collecting import collect, compare, compress, pack
+from agent.images.io.collecting import collect, compress, pack
 from agent.images.io.unpack import (
     CHUNK_BYTES,
     Plain,
@@ -54,8 +53,6 @@ def run(arguments: list[str], stdin: BinaryIO) -> Answer:
                 return Answer(staged=_stage(stdin, Path(target)))
             case ["collect", target]:
                 return Answer(mark=collect(_asked(stdin), Path(target)))
-            case ["compare"]:
-                return Answer(changes=compare(_asked(stdin)))
             case ["pack", tree]:
                 return Answer(blob=pack(Path(tree), sys.stdout.buffer))
             case ["compress", source, target]:

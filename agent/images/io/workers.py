@@ -11,7 +11,6 @@ import msgspec
 
 import agent
 from agent.images.answers import Answer, Blob, Collecting, Mark, Staged
-from agent.images.differences import Change
 from agent.images.io.disk import refusal
 from swarm.errors import Invalid, KernelRefused, Unavailable
 
@@ -47,14 +46,6 @@ async def collect(asked: Collecting, target: Path) -> Mark:
     answer = await _finish(process, "make layer", target, msgspec.json.encode(asked))
     assert answer.mark is not None
     return answer.mark
-
-
-async def compare(asked: Collecting) -> tuple[Change, ...]:
-    """What a directory changes of those below it."""
-    process = await _start("compare")
-    answer = await _finish(process, "compare", Path(asked.upper), msgspec.json.encode(asked))
-    assert answer.changes is not None
-    return answer.changes
 
 
 async def compress(source: Path, target: Path) -> Blob:

@@ -7,30 +7,21 @@ reading for those of tasks, too.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Protocol
 
-from agent.images.answers import Collecting
-from agent.images.differences import Change
 from agent.images.io.locks import Locks
 from agent.standalone.errands import Export, Outcome, PathStat, Read, Stat, Write
 from agent.standalone.found import Found
 from agent.standalone.io.commits import Commits
+from agent.standalone.io.forking import Forking
 from agent.standalone.io.reaching import Lives, Reaching
-from agent.standalone.io.sending import done, sent
+from agent.standalone.io.sending import compared, done, sent
 from agent.standalone.record import Record
 from swarm.api.v1 import containers_pb2 as pb
 from swarm.errors import Invalid, Missing
-
-
-class Store(Protocol):
-    """Where layers are compared."""
-
-    async def compare(self, asked: Collecting) -> tuple[Change, ...]:
-        """What a directory that overlayfs wrote to changes of those below it."""
-        ...
 
 
 class Archives:
@@ -42,14 +33,14 @@ class Archives:
         self,
         lives: Lives,
         reaching: Reaching,
-        store: Store,
+        forking: Forking,
         commits: Commits,
         *,
         writing: Locks[str],
     ) -> None:
         self._lives = lives
         self._reaching = reaching
-        self._store = store
+        self._forking = forking
         self._commits = commits
         self._writing = writing
 
@@ -59,7 +50,7 @@ class Archives:
         async with (
             self._reaching.found(request.container) as found,
             self._reaching.place(found) as place,
-            sent(place, Stat(request.path)) as errand,
+            sent(self._forking, place, Stat(request.path)) as errand,
         ):
             outcome = done(await errand.outcome(), _missing(request.path, request.container))
             return pb.StatPathResponse(stat=_shown(outcome.stat))
@@ -70,7 +61,7 @@ class Archives:
         async with (
             self._reaching.found(request.container) as found,
             self._reaching.place(found) as place,
-            sent(place, Read(request.path)) as errand,
+            sent(self._forking, place, Read(request.path)) as errand,
         ):
             outcome = done(await errand.outcome(), _missing(request.path, request.container))
             yield pb.ReadArchiveResponse(stat=_shown(outcome.stat))
@@ -97,7 +88,7 @@ class Archives:
                 keeps_kinds=first.no_overwrite_dir_non_dir,
                 user=_user(found.record) if first.copy_uid_gid else "",
             )
-            async with sent(place, wanted) as errand:
+            async with sent(self._forking, place, wanted) as errand:
                 giving = asyncio.ensure_future(errand.give(_chunks(first, requests)))
                 try:
                     outcome = await _either(errand.outcome(), giving)
@@ -114,7 +105,7 @@ class Archives:
         async with (
             self._reaching.found(request.container) as found,
             self._reaching.place(found) as place,
-            sent(place, Export()) as errand,
+            sent(self._forking, place, Export()) as errand,
         ):
             done(await errand.outcome(), _missing("/", request.container))
             async with aclosing(errand.pieces()) as pieces:
@@ -127,10 +118,13 @@ class Archives:
         async with self._reaching.found(request.container) as found:
             if not Path(found.upper).is_dir():
                 return pb.DiffContainerResponse()
-            changes = await self._store.compare(await self._reaching.collecting(found))
+            asked = await self._reaching.collecting(found)
+            changes = await compared(self._forking, asked)
             return pb.DiffContainerResponse(
                 changes=[
-                    pb.PathChange(path=_text(each.path), kind=pb.ChangeKind.ValueType(each.kind))
+                    pb.PathChange(
+                        path=_text(os.fsdecode(each.path)), kind=pb.ChangeKind.ValueType(each.kind)
+                    )
                     for each in sorted(changes, key=lambda change: change.path)
                 ]
             )

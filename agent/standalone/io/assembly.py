@@ -31,6 +31,7 @@ from agent.standalone.events import Booted
 from agent.standalone.io.archives import Archives
 from agent.standalone.io.commits import Commits
 from agent.standalone.io.endpoints import Endpoints
+from agent.standalone.io.forking import Forking
 from agent.standalone.io.host_files import HostFiles
 from agent.standalone.io.journal import Journal
 from agent.standalone.io.lives import Lives
@@ -110,6 +111,7 @@ class Standalone:
         self.networks_service = LocalNetworksService(
             world.networks, world.connections, self.lives, self._endpoints, self.journal
         )
+        self._forking = Forking()
         self._writing: Locks[str] = Locks()
         self._reaching = Reaching(
             self.lives,
@@ -181,7 +183,7 @@ class Standalone:
             journal=self.journal,
             streams=self._streams,
             archives=Archives(
-                lives, self._reaching, world.store, self._commits, writing=self._writing
+                lives, self._reaching, self._forking, self._commits, writing=self._writing
             ),
             connecting=self._attaching,
         )
@@ -211,10 +213,11 @@ class Standalone:
         """What gives containers their places in networks, those of builds, too."""
         return self._attaching
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go; what runs goes on."""
         self.lives.close()
         self.journal.close()
+        await self._forking.close()
 
     @staticmethod
     def is_ours(container_id: str) -> bool:

@@ -1,17 +1,15 @@
-"""Do one errand in a container, and end: `python -m agent.standalone.io.errand PARENT`.
+"""Do one errand in a container, and end.
 
 The order comes on standard input, its length before it; what is to be unpacked follows. The
 outcome is one line of JSON on standard output, before what is packed; what goes wrong after that
 is told on standard error. Everything that is needed is loaded before the container is entered, and
-nothing can be loaded afterwards: there, a module's file would be the container's. The process
-dies with the agent, and what it mounted with it.
+nothing can be loaded afterwards: there, a module's file would be the container's. This is a fork
+(`forked.py`) that dies with the agent, and what it mounted with it.
 """
 
-import ctypes
 import errno
 import os
 import resource
-import signal
 import sys
 from typing import BinaryIO, Final
 
@@ -30,10 +28,9 @@ from agent.standalone.errands import (
     Write,
 )
 from agent.standalone.io.entering import enter
-from agent.standalone.io.looking import Looking, absent
+from agent.standalone.io.looking import Here, Looking, absent, pack
 from agent.standalone.io.putting import Putting
 from agent.standalone.paths import normal, objection
-from runtime.constants import PR_SET_PDEATHSIG
 from runtime.users import resolve
 from swarm.errors import Invalid, KernelRefused, Refused, Unavailable
 
@@ -51,13 +48,15 @@ def do(order: Order, source: BinaryIO, output: BinaryIO) -> Outcome:
     looking = Looking(root)
     match errand:
         case Stat(path=path):
-            return looking.stat(path)
+            found = looking.find(path)
+            return Done(found.stat) if isinstance(found, Here) else found
         case Read(path=path):
-            outcome = looking.stat(path)
-            if isinstance(outcome, Done):
-                _tell(output, outcome)
-                looking.read(path, output)
-            return outcome
+            found = looking.find(path)
+            if not isinstance(found, Here):
+                return found
+            _tell(output, Done(found.stat))
+            pack(found, output)
+            return Done()
         case Export():
             _tell(output, Done())
             looking.export(output)
@@ -135,15 +134,13 @@ def _exactly(source: BinaryIO, size: int) -> bytes:
     return data
 
 
-def main() -> None:
-    """Do what standard input says; the agent's process id is our argument."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(sys.argv[1]):
-        os._exit(1)
+def run() -> int:
+    """Do what standard input says; gives this process' status."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # trees may be deep
     with open(0, "rb", _BUFFER_BYTES) as source, open(1, "wb", _BUFFER_BYTES) as output:
-        os._exit(_run(source, output))
+        status = _run(source, output)
+        os._exit(status)  # what was not wanted need not be written
 
 
 def _run(source: BinaryIO, output: BinaryIO) -> int:
@@ -159,7 +156,3 @@ def _run(source: BinaryIO, output: BinaryIO) -> int:
         os.write(2, msgspec.json.encode(_failed(err)) + b"\n")
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    main()

@@ -10,8 +10,10 @@ import os
 import stat
 from typing import BinaryIO
 
+from msgspec import Struct
+
 from agent.images.io.packing import Packer
-from agent.standalone.errands import Done, Failed, Missed, Outcome, PathStat
+from agent.standalone.errands import Failed, Missed, PathStat
 from agent.standalone.paths import absolute, go_mode, shown_name, split
 from runtime.io.inside.targets import find
 from swarm.errors import Invalid
@@ -20,14 +22,22 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _LINKS = 255  # as many as Docker follows to say where a link leads
 
 
+class Here(Struct, frozen=True, kw_only=True):
+    """What was found: `name` in the open `directory`, or that itself if there is no name."""
+
+    directory: int
+    name: str
+    stat: PathStat
+
+
 class Looking:
     """Looks below `root`, an open directory."""
 
     def __init__(self, root: int) -> None:
         self._root = root
 
-    def stat(self, path: str) -> Outcome:
-        """What is at a path."""
+    def find(self, path: str) -> Here | Missed | Failed:
+        """What is at a path, to be told or packed."""
         wanted = absolute(path)
         above, name = split(wanted)
         try:
@@ -35,43 +45,26 @@ class Looking:
         except OSError as err:
             return absent(err, path)
         try:
-            status = _status(parent, name)
+            # An empty name means the directory itself.
+            status = os.stat(name or ".", dir_fd=parent, follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                entered = os.open(name or ".", _DIRECTORY, dir_fd=parent)
+                os.close(parent)
+                parent, name = entered, ""
         except OSError as err:
-            return absent(err, path)
-        finally:
             os.close(parent)
-        is_link = stat.S_ISLNK(status.st_mode)
-        return Done(
-            PathStat(
+            return absent(err, path)
+        return Here(
+            directory=parent,
+            name=name,
+            stat=PathStat(
                 name=shown_name(wanted),
                 size_bytes=status.st_size,
                 mode=go_mode(status.st_mode),
                 modified_at=status.st_mtime,
-                link_target=self.resolved(wanted) if is_link else "",
-            )
+                link_target=self.resolved(wanted) if stat.S_ISLNK(status.st_mode) else "",
+            ),
         )
-
-    def read(self, path: str, output: BinaryIO) -> None:
-        """Pack what is at a path, under the last name of it; something was there just now."""
-        packer = Packer(output.write, purpose="copy")
-        wanted = absolute(path)
-        above, name = split(wanted)
-        shown = os.fsencode(shown_name(wanted))
-        parent = find(self._root, above, os.O_PATH | os.O_DIRECTORY)
-        try:
-            if name in ("", ".") or stat.S_ISDIR(_status(parent, name).st_mode):
-                directory = os.open(name or ".", _DIRECTORY, dir_fd=parent)
-                try:
-                    below = shown.rstrip(b"/") + b"/"
-                    packer.add_directory(directory, below)
-                    packer.add_tree(directory, below)
-                finally:
-                    os.close(directory)
-            else:
-                packer.add(parent, os.fsencode(name), shown)
-        finally:
-            os.close(parent)
-        packer.finish()
 
     def export(self, output: BinaryIO) -> None:
         """Pack everything."""
@@ -111,18 +104,26 @@ class Looking:
             os.close(found)
 
 
-def absent(err: OSError, path: str) -> Outcome:
+def pack(here: Here, output: BinaryIO) -> None:
+    """Pack what was found, under the last name of its path."""
+    packer = Packer(output.write, purpose="copy")
+    shown = os.fsencode(here.stat.name)
+    if here.name:
+        packer.add(here.directory, os.fsencode(here.name), shown)
+    else:
+        below = shown.rstrip(b"/") + b"/"
+        packer.add_directory(here.directory, below)
+        packer.add_tree(here.directory, below)
+    packer.finish()
+
+
+def absent(err: OSError, path: str) -> Missed | Failed:
     """What is said of a path that cannot be reached."""
     if err.errno == errno.ENOENT:
         return Missed()
     if err.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
         return Failed(f"{path}: {os.strerror(err.errno).lower()}")
     raise err
-
-
-def _status(parent: int, name: str) -> os.stat_result:
-    """A name that is empty means the directory itself."""
-    return os.stat(name or ".", dir_fd=parent, follow_symlinks=False)
 
 
 def _names(path: str) -> list[str]:

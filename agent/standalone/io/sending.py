@@ -5,15 +5,13 @@ mounted, and nobody at work in the container.
 """
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import msgspec
 
-import agent
+from agent.images.answers import Answer, Collecting
+from agent.images.differences import Change
 from agent.standalone.errands import (
     HEAD_BYTES,
     Done,
@@ -23,10 +21,9 @@ from agent.standalone.errands import (
     Outcome,
     Place,
 )
+from agent.standalone.io.forking import Forked, Forking
 from swarm.errors import Invalid, KernelRefused, Refused, SwarmError, Unavailable
 
-_ROOT = str(Path(agent.__file__).parents[1])
-_LINE_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 18
 _OUTCOMES: msgspec.json.Decoder[Outcome] = msgspec.json.Decoder(Outcome)
 
@@ -34,39 +31,34 @@ _OUTCOMES: msgspec.json.Decoder[Outcome] = msgspec.json.Decoder(Outcome)
 class Sent:
     """A process on its errand."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, forked: Forked) -> None:
+        self._forked = forked
 
     async def outcome(self) -> Outcome:
         """What came of it, or that it goes well so far. Raises what made it give up."""
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
+        line = await self._forked.output.readline()
         if not line:
             raise await self._failure()
         return _OUTCOMES.decode(line)
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """What it packs, once the outcome is known. Raises what made it give up."""
-        assert self._process.stdout is not None
-        while piece := await self._process.stdout.read(_PIECE_BYTES):
+        while piece := await self._forked.output.read(_PIECE_BYTES):
             yield piece
-        if await self._process.wait():
+        if await self._forked.ended:
             raise await self._failure()
 
     async def give(self, pieces: AsyncIterator[bytes]) -> None:
         """Let it have what is to be unpacked; one that gave up early has its reasons."""
-        stdin = self._process.stdin
-        assert stdin is not None
-        with suppress(BrokenPipeError, ConnectionResetError):
+        with suppress(ConnectionError):
             async for piece in pieces:
-                stdin.write(piece)
-                await stdin.drain()
-        stdin.close()
+                self._forked.input.write(piece)
+                await self._forked.input.drain()
+            self._forked.input.write_eof()
 
     async def _failure(self) -> SwarmError:
-        assert self._process.stderr is not None
-        said = await self._process.stderr.read()
-        status = await self._process.wait()
+        said = await self._forked.errors.read()
+        status = await self._forked.ended
         try:
             failed = msgspec.json.decode(said, type=Failed)
         except msgspec.MsgspecError:
@@ -79,35 +71,35 @@ class Sent:
 
 
 @asynccontextmanager
-async def sent(place: Place, errand: Errand) -> AsyncGenerator[Sent]:
+async def sent(forking: Forking, place: Place, errand: Errand) -> AsyncGenerator[Sent]:
     """Have a process do `errand`; it is gone when the block ends."""
     order = msgspec.json.encode(Order(place=place, errand=errand))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "agent.standalone.io.errand",
-        str(os.getpid()),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": _ROOT},
-        limit=_LINE_BYTES,
-    )
+    forked = await forking.fork("errand")
     try:
-        assert process.stdin is not None
-        with suppress(BrokenPipeError, ConnectionResetError):
-            process.stdin.write(b"%0*d" % (HEAD_BYTES, len(order)) + order)
-            await process.stdin.drain()
-        yield Sent(process)
+        with suppress(ConnectionError):
+            forked.input.write(b"%0*d" % (HEAD_BYTES, len(order)) + order)
+            await forked.input.drain()
+        yield Sent(forked)
     finally:
-        await asyncio.shield(asyncio.ensure_future(_end(process)))
+        await asyncio.shield(asyncio.ensure_future(forked.end()))
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.kill()
-    await process.communicate()
+async def compared(forking: Forking, asked: Collecting) -> tuple[Change, ...]:
+    """What a directory that overlayfs wrote to changes of those below it."""
+    forked = await forking.fork("compare")
+    try:
+        forked.input.write(msgspec.json.encode(asked))
+        forked.input.write_eof()
+        said = await forked.output.read()
+        if not said:
+            words = (await forked.errors.read()).decode(errors="replace").strip()[-300:]
+            raise Unavailable(f"the comparison has ended without an answer: {words or 'no word'}")
+    finally:
+        await asyncio.shield(asyncio.ensure_future(forked.end()))
+    answer = msgspec.json.decode(said, type=Answer)
+    if wrong := answer.failed:
+        raise failure(Failed(wrong.message, wrong.hint, wrong.errno))
+    return answer.changes or ()
 
 
 def failure(failed: Failed) -> SwarmError:
