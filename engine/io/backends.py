@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-READY_WITHIN_S = 5.0
+READY_WITHIN_S = 15.0
 FRAME_BYTES = 1 << 20
 
 _OPTIONS = (

@@ -1,5 +1,6 @@
 """Serve networks, of this node and of the swarm, as one."""
 
+import asyncio
 import time
 
 from engine import replies
@@ -31,6 +32,9 @@ from swarm.errors import Invalid, Missing, Refused
 from swarm.ids import NetworkId
 from swarm.objects import Network
 from swarm.specs import NetworkSpec
+
+LEAVE_WITHIN_S = 60.0
+_LOOK_AGAIN_S = 0.1
 
 
 async def list_networks(ask: Exchange) -> Reply:
@@ -82,7 +86,7 @@ async def remove_network(ask: Exchange) -> Reply:
     if known.is_built_in:
         name = known.network.spec.name
         raise Denied(FORBIDDEN, f"{name} is a pre-defined network and cannot be removed")
-    await _remove(ask, known)
+    await _remove_patiently(ask, known)
     return replies.nothing()
 
 
@@ -176,6 +180,35 @@ async def _container(ask: Exchange, name: str) -> containers_pb2.ContainerView:
         raise Invalid("Container: must be given", hint="name the container that is meant")
     request = containers_pb2.InspectContainerRequest(container=name)
     return (await ask.backends.containers.InspectContainer(request)).container
+
+
+async def _remove_patiently(ask: Exchange, known: Known) -> None:
+    """Remove a network, once tasks of services that are gone have left it.
+
+    Docker removes it under them. Whoever removes a stack asks for both in one breath.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + LEAVE_WITHIN_S
+    while True:
+        try:
+            return await _remove(ask, known)
+        except Refused:
+            is_ours = known.scope == SWARM and clock() < deadline
+            if not is_ours or not await _is_being_left(ask, known):
+                raise
+        await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+async def _is_being_left(ask: Exchange, known: Known) -> bool:
+    """Whether all that is left in a network are tasks of services that there are no more."""
+    request = control_pb2.InspectNetworkRequest(network=known.network.id)
+    async with managing(ask) as control:
+        found = await control.InspectNetwork(request)
+        if found.network.services:
+            return False
+        listed = await control.ListServices(control_pb2.ListServicesRequest())
+    services = {each.service.id for each in listed.services}
+    return not any(each.tasks and each.service_id in services for each in found.services)
 
 
 async def _remove(ask: Exchange, known: Known) -> None:
