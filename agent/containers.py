@@ -227,12 +227,15 @@ def files(
     on_host: bool,
     addresses: tuple[str, ...],
     asks_us: bool = True,
+    domain: str = "",
 ) -> tuple[File, ...]:
     """The files that say what hosts are called, the container itself first.
 
-    One that has addresses asks our name service, unless it is to ask others by itself.
+    It is also called by its `domain`, but for the file of its name. One that has addresses asks
+    our name service, unless it is to ask others by itself.
     """
-    known = node.hosts if on_host else hosts.own(hostname, addresses)
+    whole = f"{hostname}.{domain}" if domain else hostname
+    known = node.hosts if on_host else hosts.own(whole, addresses)
     written = {
         "/etc/hostname": f"{hostname}\n",
         "/etc/hosts": hosts.with_extra(known, asked.hosts),

@@ -40,9 +40,7 @@ def listing(text: str, pids: Collection[int]) -> Listing:
     lines = text.split("\n")
     titles = _fields(lines[0])
     if "PID" not in titles:
-        raise Invalid(
-            "Couldn't find PID field in ps output", hint="have it print that, as -ef does"
-        )
+        raise Invalid("Couldn't find PID field in ps output")
     return Listing(titles=titles, rows=tuple(_rows(lines[1:], titles, pids)))
 
 

@@ -73,14 +73,14 @@ def made(
     )
     all_mounts = (*own_mounts, *_shared(lent, own_mounts))
     addresses = tuple(address for each in lent.attachments for address in each.addresses)
-    named = _named(hostname, record.spec.domainname)
     written = containers.files(
         replace(asked, hosts=(*lent.hosts, *_hosts(asked.hosts, lent))),
-        named,
+        hostname,
         node,
         on_host=lent.on_host,
         addresses=addresses,
         asks_us=lent.asks_us,
+        domain=record.spec.domainname,
     )
     return replace(
         spec,
@@ -242,10 +242,6 @@ def _shm_bytes(spec: StandaloneSpec, default: runtime.ContainerSpec) -> int:
     if spec.ipc_mode == NONE:
         return 0
     return spec.shm_bytes or default.shm_bytes
-
-
-def _named(hostname: str, domain: str) -> str:
-    return f"{hostname}.{domain}" if domain else hostname
 
 
 def _as_task(spec: StandaloneSpec, lent: Lent) -> TaskSpec:

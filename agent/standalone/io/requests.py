@@ -246,7 +246,7 @@ class Requests:
         plain = naming.checked(name.strip())
         if plain == record.name:
             raise Invalid("Renaming a container with the same name as its current name")
-        with self._lives.named(plain, record.id):
+        with _prefixed("Error when allocating new name: "), self._lives.named(plain, record.id):
             await to_its_end(self._lives.change(record.id, replace(record.spec, name=plain)))
         await self._renamed(record.id)
         self._lives.announce(record.id, "rename", {"oldName": f"/{record.name}"})
