@@ -1,17 +1,21 @@
 """Networks through Docker's API: this node's, and a real manager's."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.assignments import Wanted
 from swarm.api.v1 import containers_pb2
 from swarm.ids import TaskId
 from swarm.specs import NetworkDriver, NetworkSpec, Role, Subnet
 from swarm.standalone import container_id_of
+from swarm.states import TaskState
 from tests.engine.io.world import World, tell
 from tests.engine.services.io.test_serving import create, until_running
+from tests.manager.io.swarm import Agent, obedient, until
 
 OVERLAY = {"Name": "net", "Driver": "overlay"}
 
@@ -204,6 +208,38 @@ def test_what_is_used_or_every_nodes_own_stays(tmp_path: Path) -> None:
         assert sorted(found["NetworksDeleted"]) == ["idle", "mine"]
         assert {"net", "used", "bridge"} <= await names(world)
         assert await world.ask("POST", "/networks/prune") == {"NetworksDeleted": None}
+
+    tell(tmp_path, story)
+
+
+def test_a_network_goes_once_the_tasks_of_what_is_gone_have_left_it(tmp_path: Path) -> None:
+    """docker stack rm asks for a service and its network in one breath.
+
+    1. The service is removed, and its task takes its time to end.
+    2. The network is to be removed, and the answer waits.
+    3. The task ends, and with it the network.
+    """
+
+    def slow(agent: Agent, wanted: Wanted) -> TaskState | None:
+        return None if wanted.task.desired > TaskState.RUNNING else obedient(agent, wanted)
+
+    async def story(world: World) -> None:
+        net = await make(world, **OVERLAY)
+        agent = await world.swarm.join("host2", answer=slow)
+        template = {"ContainerSpec": {"Image": "app:1"}, "Networks": [{"Target": "net"}]}
+        await create(world, Mode={"Replicated": {"Replicas": 1}}, TaskTemplate=template)
+        await until_running(world, "web", 1)
+        (task_id,) = agent.tasks
+        await world.ask("DELETE", "/services/web")
+
+        removing = asyncio.ensure_future(world.ask("DELETE", "/networks/net", expects=204))
+
+        await until(lambda: agent.tasks[task_id].task.desired > TaskState.RUNNING)
+        assert net in world.swarm.view.networks
+        assert not removing.done()
+        agent.report(task_id, TaskState.SHUTDOWN)
+        await removing
+        assert net not in world.swarm.view.networks
 
     tell(tmp_path, story)
 
