@@ -3,17 +3,20 @@
 It runs as people run it: a service in the network of what it watches, with the socket mounted.
 """
 
+import contextlib
 import json
 import os
 import signal
 import tempfile
 import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.network.io import namespaces
 from tests.cluster.hosts import Host, Lan, sh, wait_for
 from tests.images import docker_archive
 
@@ -117,11 +120,15 @@ class Watched:
 
     def ask(self, path: str) -> Any:
         """What its API says; None while it does not."""
-        done = sh(
-            "nsenter", f"--net={self.manager.network}", "curl", "-sf", "-m", "2",
-            f"http://{self.manager.ip}:{PORT}/{path}", check=False,
-        )  # fmt: skip
-        return json.loads(done.stdout)["data"] if done.returncode == 0 else None
+        netns = os.open(self.manager.network, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(OSError), namespaces.entered(netns):
+                url = f"http://{self.manager.ip}:{PORT}/{path}"
+                with urllib.request.urlopen(url, timeout=2) as answer:
+                    return json.load(answer)["data"]
+        finally:
+            os.close(netns)
+        return None
 
     def values(self, query: str) -> list[dict[str, str]]:
         """The labels of every series, with its value under `value`."""
