@@ -14,6 +14,7 @@ import structlog
 from agent.build.io.building import Build
 from agent.build.io.caching import Cache
 from agent.build.io.shop import Shop
+from agent.build.io.spares import Workers
 from agent.build.request import Request
 from agent.containers import Node
 from agent.images.image import LayerProgress, RootFs
@@ -42,6 +43,11 @@ class Hearing:
     @property
     def all(self) -> str:
         return "".join(text for text, _ in self.said)
+
+    @property
+    def printed(self) -> str:
+        """Without what programs wrote as errors: the two ways do not wait for each other."""
+        return "".join(text for text, is_error in self.said if not is_error)
 
     async def text(self, text: str, is_error: bool = False) -> None:
         self.said.append((text, is_error))
@@ -101,6 +107,7 @@ class Builder:
         )
         self.shop = Shop(
             building=building,
+            workers=Workers(building.temporary, building.layers, kept_s=0),
             cache=self.cache,
             runtime=self.runtime,
             networks=self.networks,

@@ -189,10 +189,8 @@ def test_mounts_of_a_program_are_no_part_of_the_image(machine: Machine) -> None:
         _, heard = await builder.build(text, {"sub/f": "bound\n"}, tags=("made",))
         _, again = await builder.build(text, {"sub/f": "other\n"})
 
-        assert "bound\ntool\nmore\nread-only\n" in heard.all.replace(
-            "sh: can't create /src/f: Read-only file system\n", ""
-        )
-        assert "other\ntool\nmore\nmore\n" in again.all
+        assert "bound\ntool\nmore\nread-only\n" in heard.printed
+        assert "other\ntool\nmore\nmore\n" in again.printed
         assert len((await builder.rootfs("made")).layer_dirs) == 1
         with pytest.raises(Refused, match="secret s is required"):
             await builder.build("FROM busy:1\nRUN --mount=type=secret,id=s,required true\n")

@@ -13,6 +13,7 @@ from agent.build.io.caching import Cache
 from agent.build.io.running import Networks, sweep
 from agent.build.io.service import BuildsService
 from agent.build.io.shop import Shop
+from agent.build.io.spares import Workers
 from agent.config import Config
 from agent.containers import Node
 from agent.images.image import LayerProgress
@@ -20,6 +21,8 @@ from agent.images.io.store import ImageStore
 from runtime.io.client import Runtime
 from swarm.images.credentials import Credentials
 from swarm.images.platform import platform_of
+
+SPARE_S = 60.0
 
 
 class Builds:
@@ -54,8 +57,10 @@ class Builds:
             )
             changed()
 
+        self._workers = Workers(building.temporary, building.layers, kept_s=SPARE_S)
         shop = Shop(
             building=building,
+            workers=self._workers,
             cache=cache,
             runtime=self._runtime,
             networks=networks,
@@ -70,6 +75,7 @@ class Builds:
     async def close(self) -> None:
         """End the builds that are under way, and let go."""
         await self.service.close()
+        await self._workers.close()
         await self._runtime.close()
 
 

@@ -18,7 +18,7 @@ from agent.build.dockerfile import Dockerfile, Stage, needed_stages, parse, targ
 from agent.build.expansion import expand
 from agent.build.image import History, scratch, written
 from agent.build.instructions import Instruction, Label
-from agent.build.io import contexts, workers
+from agent.build.io import contexts
 from agent.build.io.layering import Layering
 from agent.build.io.origins import Begun, Origins
 from agent.build.io.shop import Say, Shop
@@ -26,7 +26,7 @@ from agent.build.io.stepping import Stepping
 from agent.build.parsing import parse_trigger
 from agent.build.request import Request, parse_platform
 from agent.build.steps import State
-from agent.images.io.disk import failing, remove_tree
+from agent.images.io.disk import remove_tree
 from agent.images.making import names_of
 from swarm.errors import Invalid, SwarmError
 from swarm.images.platform import suits
@@ -49,14 +49,12 @@ class Build:
 
     async def run(self, chunks: AsyncIterator[bytes]) -> str:
         """The id of the image that it made of the context that arrives in `chunks`."""
-        own = self._shop.building.temporary / f"build-{self._id}"
-        with failing("make build directory", own):
-            own.mkdir(mode=0o700)
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(_remove, own)
             hold = self._shop.building.hold()
             stack.callback(hold.release)
-            worker = await workers.start(own, self._shop.building.layers)
+            stack.callback(self._shop.workers.prepare)
+            own, worker = await self._shop.workers.take()
+            stack.push_async_callback(_remove, own)
             stack.push_async_callback(worker.close)
             text = await contexts.receive(self._request, worker, own, chunks)
             dockerfile = parse(text, name=self._request.dockerfile_name)

@@ -26,6 +26,7 @@ from swarm.errors import Invalid
 _SHARE = 10  # of the disk
 _MOST_BYTES = 50 << 30
 _MOST_FOUND = 5000
+_USE_S = 3600.0
 
 
 class Pruned(Struct, frozen=True):
@@ -65,6 +66,7 @@ class Cache:
         with failing("open build cache", root):
             self._volumes.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._index = self._load()
+        self._written_at = 0.0
         self._hold: Hold = building.hold(self._index.diff_ids)
 
     @property
@@ -83,14 +85,17 @@ class Cache:
         self, entries: Iterable[Entry], found: Iterable[Found], used: Iterable[str]
     ) -> None:
         """Remember what one build did, and what was of use to it; their layers are here."""
-        now = self._clock()
+        now, new, more = self._clock(), tuple(entries), tuple(found)
         async with self._turn:
             index = self._index
-            for entry in entries:
+            for entry in new:
                 index = index.with_entry(entry)
-            for each in found:
+            for each in more:
                 index = index.with_found(each)
             index = _bounded(index.used(frozenset(used), now))
+            if not new and not more and now < self._written_at + _USE_S:
+                self._index = index  # the last uses of an hour may be forgotten in a crash
+                return
             gone = cache.overdue(index, now=now, keep_bytes=self._room())
             await self._replace(index.without(gone))
 
@@ -156,7 +161,7 @@ class Cache:
         await asyncio.to_thread(
             write_atomically, self._path, cache.encode(index), temporary=self._building.temporary
         )
-        self._index = index
+        self._index, self._written_at = index, self._clock()
         hold, self._hold = self._hold, self._building.hold(index.diff_ids)
         hold.release()
         await self._building.delete_unheld(before.diff_ids - index.diff_ids)

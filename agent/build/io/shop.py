@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from agent.build.io.caching import Cache
 from agent.build.io.running import Networks
+from agent.build.io.spares import Workers
 from agent.containers import Node
 from agent.images.image import LayerProgress
 from agent.images.io.building import Building
@@ -39,6 +40,7 @@ class Shop(Struct, frozen=True, kw_only=True):
     """The node, as builds see it. `pull` brings an image; `clock` gives seconds since the epoch."""
 
     building: Building
+    workers: Workers
     cache: Cache
     runtime: Runtime
     networks: Networks

@@ -30,6 +30,11 @@ class Worker:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still be asked anything."""
+        return self._process.returncode is None
+
     async def ask(self, order: Order) -> Answer:
         """Have something done. Raises `Invalid`, `Refused`, `KernelRefused` or `Unavailable`."""
         async with self._turn:

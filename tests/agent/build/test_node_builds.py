@@ -69,7 +69,13 @@ class Calls:
             if place.is_dir()
             for each in place.iterdir()
             if not each.name.startswith(".") and (place != places[2] or each.is_dir())
+            if not _is_spare(each)
         ]
+
+
+def _is_spare(path: Path) -> bool:
+    """A worker that waits for the next build has an empty directory."""
+    return path.name.startswith("build-") and {each.name for each in path.iterdir()} <= {"root"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,89 @@
+"""Have a worker ready for the next build, for a while after the last one.
+
+Whoever builds again and again waits for no interpreter to start. A spare has a directory of its own
+like any other worker, with nothing in it yet.
+"""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+
+from agent.build.io import workers
+from agent.build.io.workers import Worker
+from agent.images.io.disk import failing, remove_tree
+from swarm.errors import SwarmError
+
+
+class Workers:
+    """Workers whose directories are below `place`, and who can read `readable`.
+
+    One that is ready is kept for `kept_s` after a build; 0 keeps none.
+    """
+
+    def __init__(self, place: Path, readable: Path, *, kept_s: float) -> None:
+        self._place = place
+        self._readable = readable
+        self._kept_s = kept_s
+        self._spare: asyncio.Task[tuple[Path, Worker]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def take(self) -> tuple[Path, Worker]:
+        """A worker and its directory, which are the caller's to close and to remove."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            with suppress(SwarmError, OSError):
+                own, worker = await spare
+                if worker.is_alive:
+                    return own, worker
+                await worker.close()
+                await asyncio.to_thread(remove_tree, own)
+        return await self._start()
+
+    def prepare(self) -> None:
+        """Have one ready, from now on for a while."""
+        if not self._kept_s:
+            return
+        if self._spare is None:
+            self._spare = asyncio.ensure_future(self._start())
+            self._spare.add_done_callback(_look_at)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._kept_s, self._drop)
+
+    async def close(self) -> None:
+        """End the one that is ready."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._drop()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def _drop(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            task = asyncio.ensure_future(_end(spare))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def _start(self) -> tuple[Path, Worker]:
+        own = self._place / f"build-{token_hex(16)}"
+        with failing("make build directory", own):
+            own.mkdir(mode=0o700)
+        try:
+            return own, await workers.start(own, self._readable)
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(remove_tree, own))
+            raise
+
+
+async def _end(spare: asyncio.Task[tuple[Path, Worker]]) -> None:
+    with suppress(SwarmError, OSError):
+        own, worker = await spare
+        await worker.close()
+        await asyncio.to_thread(remove_tree, own)
+
+
+def _look_at(spare: asyncio.Task[tuple[Path, Worker]]) -> None:
+    if not spare.cancelled():
+        spare.exception()
