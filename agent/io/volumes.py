@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.mounting import Bind, FileSystem, Mounting, mounting
-from agent.standalone.naming import ID_LENGTH, SHORT_ID
+from agent.standalone.naming import ID_LENGTH
 from agent.volumes import Placed, Source, Volume, absent, volume_path
 from runtime import constants as k
 from runtime.io import kernel
@@ -123,10 +123,7 @@ class Volumes:
                 return
             self.describe(name)
             if users := self._users().get(name):
-                raise Refused(
-                    f"volume is in use: {name} is used by {_named(users)}",
-                    hint="remove what uses it, or wait until it has ended",
-                )
+                raise _in_use(name, users)
             await asyncio.to_thread(self._unmount, name)
             if any(each.startswith(f"{_escaped(self.path(name))}/") for each in _mount_points()):
                 raise Refused(
@@ -197,12 +194,15 @@ def names(directory: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _named(users: Iterable[str]) -> str:
+def _in_use(name: str, users: Iterable[str]) -> Refused:
     """Tasks have names, and containers ids with many digits."""
-    tasks = [each for each in users if len(each) != ID_LENGTH or "." in each]
-    others = [each[:SHORT_ID] for each in users if each not in tasks]
-    words = [f"task {', '.join(tasks)}"] if tasks else []
-    return " and ".join([*words, f"container {', '.join(others)}"] if others else words)
+    others = [each for each in users if len(each) == ID_LENGTH and "." not in each]
+    if others:
+        return Refused(f"remove {name}: volume is in use - [{', '.join(others)}]")
+    return Refused(
+        f"volume is in use: {name} is used by task {', '.join(users)}",
+        hint="remove what uses it, or wait until it has ended",
+    )
 
 
 def clean(directory: Path) -> None:

@@ -14,7 +14,7 @@ from agent.standalone.lending import HOST_GATEWAY
 from agent.standalone.numbering import numbers, ranges
 from swarm import log_drivers
 from swarm.checking.basics import Problem, count
-from swarm.checking.container import container
+from swarm.checking.container import container, signal_number
 from swarm.errors import Invalid
 from swarm.specs import LEAST_MEMORY_BYTES, ContainerSpec, Limits, LogDriver
 from swarm.standalone import ContainerRestart, Restarting, Shares, StandaloneSpec
@@ -75,6 +75,8 @@ def _problems(spec: StandaloneSpec) -> Iterator[Problem]:
     yield from _log_driver(spec.log_driver)
     if spec.volume_driver not in _DRIVERS:
         yield "", f"error looking up volume plugin {spec.volume_driver}: plugin not found"
+    if spec.storage_options:
+        yield "", "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
     for rule in spec.device_cgroup_rules:
         if not _RULE.fullmatch(rule):
             yield "", f"invalid device cgroup rule format: '{rule}'"
@@ -102,6 +104,12 @@ def _container(spec: ContainerSpec) -> Iterator[Problem]:
     judged = replace(
         spec, hosts=hosts, env=tuple(each for each in env.values() if not each.startswith("="))
     )
+    if spec.stop_signal:
+        try:
+            signal_number(spec.stop_signal)
+        except Invalid:
+            yield "", f"Invalid signal: {spec.stop_signal}"
+            judged = replace(judged, stop_signal="")
     for path, text in container(judged):
         yield path.removeprefix("task."), text
 

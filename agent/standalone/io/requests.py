@@ -186,7 +186,7 @@ class Requests:
         if found.record is None:
             return await self._tasks.stop(found, signal=signal, grace_s=grace_s)
         record = found.record
-        number = signal_number(signal) if signal else making.stop_signal(record)
+        number = _signal(signal) if signal else making.stop_signal(record)
         if not record.life.is_active:
             return False
         rest = self._lives.resting(record.id)
@@ -198,7 +198,7 @@ class Requests:
     async def restart(self, text: str, *, signal: str, grace_s: float | None) -> None:
         """Have it end, and run again; if it does not run, only that."""
         record = self._lives.own(text, to="restart")
-        number = signal_number(signal) if signal else making.stop_signal(record)
+        number = _signal(signal) if signal else making.stop_signal(record)
         grace = record.spec.container.stop_grace_s if grace_s is None else grace_s
         outcome = self._lives.starting(record.id)
         self._lives.tell(record.id, RestartRequested(signal=number, grace_s=grace))
@@ -206,7 +206,7 @@ class Requests:
 
     async def kill(self, text: str, signal: str) -> None:
         """Send a signal; with SIGKILL until it has ended."""
-        number = signal_number(signal or "SIGKILL")
+        number = _signal(signal or "SIGKILL")
         found = self._lives.find(text)
         if found.record is None:
             await self._tasks.kill(found, number)
@@ -323,6 +323,13 @@ class Requests:
             removed.append(found.id)
             freed += size
         return tuple(removed), freed
+
+
+def _signal(text: str) -> int:
+    try:
+        return signal_number(text)
+    except Invalid as err:
+        raise Invalid(f"Invalid signal: {text}") from err
 
 
 def _check_available(limits: Limits, shares: Shares) -> None:

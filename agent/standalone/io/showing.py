@@ -5,7 +5,7 @@ Containers of tasks are shown in the same terms, as far as their services know t
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from posixpath import normpath
 from typing import Protocol
@@ -119,6 +119,7 @@ class Showing:
         view.created_at, view.state = record.created_at, _state(life.state)
         view.exit_code, view.error, view.oom_killed = life.exit_code, life.error, life.oom_killed
         view.started_at, view.finished_at = life.started_at, life.finished_at
+        view.has_healthcheck &= life.has_run  # until then nobody has checked anything
         view.restart_count = life.restart_count
         view.restarting = life.state is ContainerState.RESTARTING
         view.stopped_by_user = life.by_hand
@@ -199,6 +200,7 @@ def _alike(
     entrypoint, command = making.entrypoint(asked, image), making.command(asked, image)
     checked = _healthcheck(asked, image)
     options = mounting.modes(spec)
+    own = found.record.own_volumes if found.record is not None else ()
     return pb.ContainerView(
         id=found.id,
         name=found.name,
@@ -218,16 +220,18 @@ def _alike(
         healthcheck=to_message(checked),
         exposed=making.exposed(spec, image),
         volumes=making.volumes(spec, image),
-        mounts=[_mount(each, node, options.get(normpath(each.target))) for each in mounts],
+        mounts=[_mount(each, node, options.get(normpath(each.target)), own) for each in mounts],
         apparmor=asked.apparmor,
     )
 
 
-def _mount(mount: MountSpec, node: Node, mode: str | None) -> pb.ContainerMount:
+def _mount(
+    mount: MountSpec, node: Node, mode: str | None, own: Collection[str]
+) -> pb.ContainerMount:
     is_volume, is_bind = mount.kind is MountKind.VOLUME, mount.kind is MountKind.BIND
     source = volume_path(node.volumes, mount.source) if is_volume else mount.source
     shown = mode or ""
-    if is_volume and not mode and mount.source:
+    if is_volume and not mode and mount.source not in own:
         shown = "z"  # as Docker has it where SELinux is not there
     return pb.ContainerMount(
         kind=specs_pb2.MountKind.ValueType(int(mount.kind)),

@@ -43,6 +43,8 @@ def test_what_docker_takes_is_taken() -> None:
         ({"volume_driver": "odd"}, "plugin not found"),
         ({"device_cgroup_rules": ("odd",)}, "invalid device cgroup rule format"),
         ({"shm_bytes": -1}, "SHM size"),
+        ({"storage_options": {"size": "1G"}}, "--storage-opt is supported only for"),
+        ({"container": ContainerSpec(image="i", stop_signal="NO")}, "Invalid signal: NO"),
         ({"log_driver": LogDriver(name="syslog")}, "there is no log driver"),
     ],
 )
