@@ -35,8 +35,14 @@ class LogFile:
         if self._log.max_files == 0:
             return
         self._now_ns = now_ns
-        pieces, self._rest[stream] = logs.frame(self._rest.get(stream, b"") + output)
-        self._write([logs.encode(piece, stream, now_ns) for piece in pieces])
+        held = self._rest.get(stream, b"") + output
+        whole = held.rfind(b"\n") + 1
+        if whole and len(held) - whole <= logs.PIECE_BYTES and logs.are_short(held[:whole]):
+            self._rest[stream] = held[whole:]
+            self._write_lines(held[:whole], stream)
+        else:
+            pieces, self._rest[stream] = logs.frame(held)
+            self._write([logs.encode(piece, stream, now_ns) for piece in pieces])
 
     def unwritten(self) -> list[tuple[str, bytes]]:
         """What has come of each stream since its last line, which may still grow."""
@@ -60,6 +66,16 @@ class LogFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def _write_lines(self, lines: bytes, stream: str) -> None:
+        """All at once, unless the log rotates in between."""
+        with contextlib.suppress(OSError):
+            self._open()
+        records = logs.encode_lines(lines, stream, self._now_ns)
+        if 0 < self._log.max_bytes < self._size + len(records):
+            self._write(records.splitlines(keepends=True))
+        else:
+            self._append([records], count=lines.count(b"\n"))
+
     def _write(self, records: list[bytes]) -> None:
         batch: list[bytes] = []
         size = 0
@@ -72,7 +88,7 @@ class LogFile:
             size += len(record)
         self._append(batch)
 
-    def _append(self, batch: list[bytes]) -> None:
+    def _append(self, batch: list[bytes], count: int = 0) -> None:
         if not batch:
             return
         try:
@@ -80,7 +96,7 @@ class LogFile:
             self._put((self._confession() if self._lost else b"") + b"".join(batch))
             self._lost = 0
         except OSError as err:
-            self._lost += len(batch)
+            self._lost += count or len(batch)
             self._lost_because = os.strerror(err.errno or errno.EIO).lower()
 
     def _put(self, content: bytes) -> None:

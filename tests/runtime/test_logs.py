@@ -63,6 +63,29 @@ def test_law_records_can_be_read_back(output: bytes, time_ns: int) -> None:
     assert abs(line.time - time_ns / 1e9) < 1e-3
 
 
+awkward = st.sampled_from(
+    [b'"', b",", b"\\", b"n", b"\n", b"\xff", b"\xe2\x82", "€".encode(), b"\r"]
+)
+
+
+@given(st.lists(awkward | st.binary(max_size=9), max_size=40))
+def test_law_lines_are_encoded_together_as_they_would_be_alone(parts: list[bytes]) -> None:
+    lines = b"".join(parts) + b"\n"
+    pieces, rest = logs.frame(lines)
+
+    together = logs.encode_lines(lines, "stdout", 7)
+
+    assert rest == b""
+    assert together == b"".join(logs.encode(piece, "stdout", 7) for piece in pieces)
+
+
+@given(st.lists(st.integers(0, 3 * logs.PIECE_BYTES), min_size=1, max_size=6))
+def test_law_lines_are_short_if_each_is_one_piece(lengths: list[int]) -> None:
+    lines = b"".join(b"x" * length + b"\n" for length in lengths)
+
+    assert logs.are_short(lines) == (len(logs.frame(lines)[0]) == len(lengths))
+
+
 def test_a_half_written_record_is_skipped() -> None:
     assert logs.decode(b'{"log":"x","stre') is None
     assert logs.decode(b'{"log":"x","stream":"stdout","time":"yesterday"}') is None

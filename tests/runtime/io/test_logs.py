@@ -49,6 +49,31 @@ def test_a_single_file_starts_anew(tmp_path: Path) -> None:
     assert read(tmp_path / "log")[-1] == "line 49\n"
 
 
+@given(st.lists(st.sampled_from(["a", "b\n", "\n", "c" * 90, "d" * 20_000]), max_size=30))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_law_a_log_is_the_same_whether_lines_come_alone_or_together(
+    tmp_path: Path, parts: list[str]
+) -> None:
+    """What differs is when they came, and so how much fits into a file."""
+    directory = Path(tempfile.mkdtemp(dir=tmp_path))
+    write(directory / "alone", *parts, max_files=99, max_bytes=9000)
+    write(directory / "together", "".join(parts), max_files=99, max_bytes=9000)
+
+    assert "".join(read(directory / "together")) == "".join(read(directory / "alone"))
+    for path in directory.iterdir():
+        assert path.stat().st_size <= 9000 or len(path.read_text().splitlines()) == 1
+
+
+def test_a_log_that_is_gone_on_with_rotates_when_it_is_full(tmp_path: Path) -> None:
+    write(tmp_path / "log", "a\n", "b\n", "c\n")
+    before = (tmp_path / "log").stat().st_size
+
+    write(tmp_path / "log", *["d\n"] * 20, max_bytes=400)
+
+    assert 200 < before <= 400
+    assert all(path.stat().st_size <= 400 for path in tmp_path.iterdir())
+
+
 def test_since_leaves_out_what_is_older(tmp_path: Path) -> None:
     write(tmp_path / "log", "a\n", "b\n", "c\n")
 
