@@ -5,8 +5,8 @@ told to the managers, who pin services to it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from typing import TypeVar
 
 from agent.images.image import Image, LayerProgress, PushProgress
@@ -15,16 +15,26 @@ from agent.images.io.store import ImageStore
 from agent.images.removal import Use
 from swarm.api.v1 import images_pb2 as pb
 from swarm.api.v1 import images_pb2_grpc
-from swarm.errors import Invalid
+from swarm.errors import Invalid, SwarmError
 from swarm.images.credentials import parse_registry_auth
+from swarm.images.reference import parse_reference
 from swarm.io.rpc import Context
 
+Tell = Callable[[str, str, str, Mapping[str, str]], None]
 Uses = Callable[[], Awaitable[tuple[Use, ...]]]
 L = TypeVar("L", pb.LoadImageRequest, pb.ImportImageRequest)
 
 
+def _nobody(kind: str, action: str, subject: str, attributes: Mapping[str, str]) -> None:
+    """Listens."""
+
+
 class ImagesService(images_pb2_grpc.ImagesServicer):
-    """The Images service over one store. `uses` gives the images that containers need."""
+    """The Images service over one store. `uses` gives the images that containers need.
+
+    `changed` hears that there are other images or names; `tell` hears what was done, as Docker
+    tells of it.
+    """
 
     def __init__(
         self,
@@ -33,16 +43,20 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
         insecure_registries: tuple[str, ...],
         uses: Uses,
         changed: Callable[[], None],
+        tell: Tell = _nobody,
     ) -> None:
         self._store = store
         self._insecure_registries = insecure_registries
         self._uses = uses
         self._changed = changed
+        self._journal = tell
 
     async def LoadImage(
         self, request_iterator: AsyncIterator[pb.LoadImageRequest], context: Context
     ) -> pb.LoadImageResponse:
         names = await self._store.load(_chunks(request_iterator))
+        for name in names:
+            self._tell("load", name)
         self._changed()
         return pb.LoadImageResponse(references=names)
 
@@ -58,6 +72,7 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
             changes=tuple(first.changes),
             message=first.message,
         )
+        self._tell("import", image_id)
         self._changed()
         return pb.ImportImageResponse(id=image_id)
 
@@ -99,12 +114,17 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
     async def RemoveImage(
         self, request: pb.RemoveImageRequest, context: Context
     ) -> pb.RemoveImageResponse:
+        image_id = self._store.inspect(request.name).image.id
         removal = await self._store.remove(
             request.name,
             force=request.force,
             uses=await self._uses(),
             keep_parents=request.keep_parents,
         )
+        for _ in removal.untagged:
+            self._journal("image", "untag", image_id, {"name": image_id})
+        for gone in removal.deleted:
+            self._journal("image", "delete", gone, {"name": gone})
         self._changed()
         return pb.RemoveImageResponse(untagged=removal.untagged, deleted=removal.deleted)
 
@@ -112,6 +132,9 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
         self, request: pb.PruneImagesRequest, context: Context
     ) -> pb.PruneImagesResponse:
         removal, freed = await self._store.prune(request.names, uses=await self._uses())
+        for gone in removal.deleted:
+            self._journal("image", "delete", gone, {"name": gone})
+        self._journal("image", "prune", "", {"reclaimed": str(freed)})
         self._changed()
         return pb.PruneImagesResponse(
             untagged=removal.untagged, deleted=removal.deleted, reclaimed_bytes=freed
@@ -141,6 +164,8 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
         async with aclosing(self._store.save(request.names)) as chunks:
             async for chunk in chunks:
                 yield pb.SaveImagesResponse(chunk=chunk)
+        for name in request.names:
+            self._tell("save", name)
 
     async def InspectDistribution(
         self, request: pb.InspectDistributionRequest, context: Context
@@ -174,6 +199,9 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
 
     async def TagImage(self, request: pb.TagImageRequest, context: Context) -> pb.TagImageResponse:
         await self._store.tag(request.source, request.target)
+        image = self._store.inspect(request.target).image
+        familiar = parse_reference(request.target).with_default_tag().familiar
+        self._journal("image", "tag", image.id, {**self._store.labels(image), "name": familiar})
         self._changed()
         return pb.TagImageResponse()
 
@@ -189,6 +217,7 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
             )
         finally:
             notices.put_nowait(None)
+        self._moved("pull", request.reference)
         self._changed()
         return image
 
@@ -196,7 +225,7 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
         self, request: pb.PushImageRequest, notices: asyncio.Queue[PushProgress | None]
     ) -> Pushed:
         try:
-            return await self._store.push(
+            pushed = await self._store.push(
                 request.reference,
                 credentials=parse_registry_auth(request.registry_auth),
                 progress=notices.put_nowait,
@@ -204,7 +233,24 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
             )
         finally:
             notices.put_nowait(None)
-            self._changed()
+        self._moved("push", request.reference)
+        self._changed()
+        return pushed
+
+    def _tell(self, action: str, text: str) -> None:
+        """Something was done to the image that `text` means."""
+        with suppress(SwarmError):  # it may be gone again
+            image = self._store.inspect(text).image
+            told = {**self._store.labels(image), "name": text}
+            self._journal("image", action, image.id, told)
+
+    def _moved(self, action: str, text: str) -> None:
+        """It came from a registry, or went there: it is told by its name."""
+        reference = parse_reference(text).with_default_tag()
+        told = {"name": reference.familiar_name}
+        with suppress(SwarmError):
+            told = {**self._store.labels(self._store.inspect(text).image), **told}
+        self._journal("image", action, reference.familiar, told)
 
     def _shown(self, image: Image) -> pb.Image:
         return pb.Image(

@@ -301,6 +301,7 @@ class Service:
             insecure_registries=self._config.insecure_registries,
             uses=self._image_uses,
             changed=self._describe_again,
+            tell=self._standalone.journal.tell,
         )
         images_pb2_grpc.add_ImagesServicer_to_server(service, self._server)
         volumes_pb2_grpc.add_VolumesServicer_to_server(VolumesService(self._volumes), self._server)

@@ -5,7 +5,7 @@ when all of them are on disk. What it uses and what its cache remembers is held.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from msgspec import Struct, structs
@@ -13,11 +13,14 @@ from msgspec import Struct, structs
 from agent.images.answers import Collecting, Mark
 from agent.images.archive import make_manifest
 from agent.images.index import Record, find, put
+from agent.images.io import workers
 from agent.images.io.content import Content, Hold
 from agent.images.making import names_of, packed_as
 from swarm.errors import Invalid, Missing
 from swarm.images.digest import digest_of
 from swarm.images.manifest import LAYERS_LIMIT, Descriptor, Manifest, parse_document
+
+Collect = Callable[[Collecting, Path], Awaitable[Mark]]
 
 
 class Base(Struct, frozen=True, kw_only=True):
@@ -92,13 +95,15 @@ class Building:
         """What is known of a layer that is here."""
         return self._content.layers.mark(diff_id)
 
-    async def collect(self, asked: Collecting, hold: Hold) -> Mark:
+    async def collect(
+        self, asked: Collecting, hold: Hold, *, by: Collect = workers.collect
+    ) -> Mark:
         """Make a layer of a directory that overlayfs wrote to, or of any other.
 
         Nothing is mounted and nothing need stand still for it, unless what is in the layer
-        should fit together. One that is the same as another is that one.
+        should fit together. One that is the same as another is that one. `by` does the work.
         """
-        return await self._content.layers.collect(asked, hold=hold.take)
+        return await self._content.layers.collect(asked, hold=hold.take, by=by)
 
     async def adopt(self, mark: Mark, draft: Path) -> None:
         """Take a layer that is unpacked in `draft`, and on disk; hold it before."""

@@ -6,7 +6,7 @@ below them. A layer has its name only once it is whole, checked and on disk.
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -78,14 +78,20 @@ class Layers:
         """Unpack `source`, whose diff id nobody knows yet."""
         return await self._unpack(source, "")
 
-    async def collect(self, asked: Collecting, *, hold: Callable[[str], None]) -> Mark:
+    async def collect(
+        self,
+        asked: Collecting,
+        *,
+        hold: Callable[[str], None],
+        by: Callable[[Collecting, Path], Awaitable[Mark]],
+    ) -> Mark:
         """Make a layer of a directory; `hold` is told its diff id before it is there."""
         async with self._turns:
             draft = self._draft()
             with failing("make layer", draft):
                 draft.mkdir(mode=0o700)
             try:
-                mark = await workers.collect(asked, draft)
+                mark = await by(asked, draft)
                 hold(mark.diff_id)
                 async with self._locks.holding(mark.diff_id):
                     await self._keep(mark, draft)

@@ -17,8 +17,9 @@ from agent.standalone.errands import Export, Outcome, PathStat, Read, Stat, Writ
 from agent.standalone.found import Found
 from agent.standalone.io.commits import Commits
 from agent.standalone.io.forking import Forking
+from agent.standalone.io.layering import Layering
 from agent.standalone.io.reaching import Lives, Reaching
-from agent.standalone.io.sending import compared, done, sent
+from agent.standalone.io.sending import done, sent
 from agent.standalone.record import Record
 from swarm.api.v1 import containers_pb2 as pb
 from swarm.errors import Invalid, Missing
@@ -41,6 +42,7 @@ class Archives:
         self._lives = lives
         self._reaching = reaching
         self._forking = forking
+        self._layering = Layering(forking)
         self._commits = commits
         self._writing = writing
 
@@ -119,7 +121,7 @@ class Archives:
             if not Path(found.upper).is_dir():
                 return pb.DiffContainerResponse()
             asked = await self._reaching.collecting(found)
-            changes = await compared(self._forking, asked)
+            changes = await self._layering.compare(asked)
             return pb.DiffContainerResponse(
                 changes=[
                     pb.PathChange(

@@ -34,6 +34,7 @@ from agent.standalone.io.endpoints import Endpoints
 from agent.standalone.io.forking import Forking
 from agent.standalone.io.host_files import HostFiles
 from agent.standalone.io.journal import Journal
+from agent.standalone.io.layering import Layering
 from agent.standalone.io.lives import Lives
 from agent.standalone.io.local_networks import LocalNetworks
 from agent.standalone.io.logs import Logs
@@ -125,7 +126,9 @@ class Standalone:
             self.lives,
             self._reaching,
             world.store.building,
+            layering=Layering(self._forking),
             runtime=runtime,
+            tell=self.journal.tell,
             changed=world.images_changed,
         )
         self._requests = Requests(

@@ -8,7 +8,7 @@ layer tells the next agent to.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,7 @@ from agent.images.io.building import Building
 from agent.images.making import names_of
 from agent.standalone.committing import committed, document
 from agent.standalone.found import Found
+from agent.standalone.io.layering import Layering
 from agent.standalone.io.reaching import Lives, Reaching
 from swarm.api.v1 import containers_pb2 as pb
 from swarm.errors import Missing, SwarmError
@@ -38,6 +39,14 @@ class Runtime(Protocol):
         ...
 
 
+class Tell(Protocol):
+    """Whoever remembers what happened."""
+
+    def __call__(self, kind: str, action: str, subject: str, attributes: Mapping[str, str]) -> None:
+        """It happened just now."""
+        ...
+
+
 class Commits:
     """Makes images. `changed` is told when there is another one."""
 
@@ -47,13 +56,17 @@ class Commits:
         reaching: Reaching,
         building: Callable[[], Building],
         *,
+        layering: Layering,
         runtime: Runtime,
+        tell: Tell,
         changed: Callable[[], None],
     ) -> None:
         self._lives = lives
         self._reaching = reaching
         self._building = building
+        self._layering = layering
         self._runtime = runtime
+        self._tell = tell
         self._changed = changed
 
     async def recover(self, containers: Path) -> None:
@@ -72,6 +85,7 @@ class Commits:
             told = {"comment": request.message, "imageID": image_id}
             if request.reference:
                 told["imageRef"] = request.reference
+                self._tell("image", "tag", image_id, {"name": request.reference})
             self._lives.announce(found.id, "commit", told)
         self._changed()
         return image_id
@@ -87,7 +101,7 @@ class Commits:
             if not Path(found.upper).is_dir():  # it has never run
                 asked = replace(asked, upper=str(building.nothing))
             async with self._still(found, wanted=request.pause):
-                mark = await building.collect(asked, hold)
+                mark = await building.collect(asked, hold, by=self._layering.collect)
             made = document(
                 base.document,
                 run,

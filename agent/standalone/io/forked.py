@@ -19,13 +19,17 @@ from typing import Final, NoReturn
 import msgspec
 
 from agent.standalone.forks import Asked, Began, Ended
-from agent.standalone.io import comparing, errand
+from agent.standalone.io import errand, layering
 from runtime.constants import PR_SET_PDEATHSIG
 
 _IDLE_MS: Final = 60_000
 _MESSAGE_BYTES: Final = 1 << 16
 _MOST_FILES: Final = 65_536
-_PROGRAMS: Final = {"errand": errand.run, "compare": comparing.run}
+_PROGRAMS: Final = {
+    "errand": errand.run,
+    "compare": layering.compare,
+    "collect": layering.collect,
+}
 
 
 def die_with(parent: int) -> None:

@@ -46,7 +46,10 @@ class Forked:
         self.errors, self._complaining = await asyncio.open_connection(sock=errors)
 
     async def end(self) -> None:
-        """Have it end at once, and wait until it has."""
+        """Have it end at once, and wait until it has, whoever gives up waiting for that."""
+        await asyncio.shield(asyncio.ensure_future(self._end()))
+
+    async def _end(self) -> None:
         if self._descriptor >= 0:
             if not self.ended.done():
                 with suppress(ProcessLookupError):

@@ -4,14 +4,11 @@ A process that is no longer of use is killed and waited for: whoever comes next 
 mounted, and nobody at work in the container.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
-from agent.images.answers import Answer, Collecting
-from agent.images.differences import Change
 from agent.standalone.errands import (
     HEAD_BYTES,
     Done,
@@ -81,25 +78,7 @@ async def sent(forking: Forking, place: Place, errand: Errand) -> AsyncGenerator
             await forked.input.drain()
         yield Sent(forked)
     finally:
-        await asyncio.shield(asyncio.ensure_future(forked.end()))
-
-
-async def compared(forking: Forking, asked: Collecting) -> tuple[Change, ...]:
-    """What a directory that overlayfs wrote to changes of those below it."""
-    forked = await forking.fork("compare")
-    try:
-        forked.input.write(msgspec.json.encode(asked))
-        forked.input.write_eof()
-        said = await forked.output.read()
-        if not said:
-            words = (await forked.errors.read()).decode(errors="replace").strip()[-300:]
-            raise Unavailable(f"the comparison has ended without an answer: {words or 'no word'}")
-    finally:
-        await asyncio.shield(asyncio.ensure_future(forked.end()))
-    answer = msgspec.json.decode(said, type=Answer)
-    if wrong := answer.failed:
-        raise failure(Failed(wrong.message, wrong.hint, wrong.errno))
-    return answer.changes or ()
+        await forked.end()
 
 
 def failure(failed: Failed) -> SwarmError:
