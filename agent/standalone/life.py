@@ -518,8 +518,12 @@ def _vanished(life: Life, at: float) -> Result:
 
 
 def _booted(life: Life, manner: Manner) -> Result:
-    """Once per start of the host: what is to run always runs again, stopped by hand or not."""
+    """Once per start of the host: what is to run always runs again, stopped by hand or not.
+
+    What it needs may come up later than we do, so it is tried again like any restart.
+    """
     rests = life.state is ContainerState.EXITED and life.work is Work.NONE
-    if rests and restarting.comes_up(manner.restart, by_hand=life.by_hand):
-        return _begin(replace(life, restart_count=0, delay_s=0.0, by_hand=False))
-    return life, ()
+    if not rests or not restarting.comes_up(manner.restart, by_hand=life.by_hand):
+        return life, ()
+    fresh = replace(life, restart_count=0, delay_s=0.0, by_hand=False)
+    return _begin(replace(fresh, state=ContainerState.RESTARTING))

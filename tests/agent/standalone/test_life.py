@@ -328,6 +328,13 @@ def test_with_the_host_come_up_those_that_always_run(
     assert not (comes and life.by_hand)
 
 
+def test_one_that_cannot_start_yet_when_the_host_comes_up_is_tried_again() -> None:
+    ended = Life(state=ContainerState.EXITED, run=1, started_at=5.0, by_hand=True)
+    failed = StartFailed(reason="no network", exit_code=128)
+    life, effects = told(Booted(), failed, life=ended, manner=ALWAYS)
+    assert (life.state, effects) == (ContainerState.RESTARTING, (Delay(2, 0.1),))
+
+
 def test_one_that_never_ran_does_not_come_up_with_the_host() -> None:
     assert told(Booted(), manner=ALWAYS)[1] == ()
 
