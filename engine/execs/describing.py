@@ -46,6 +46,7 @@ def start_of(instance: Instance, asked: ExecStartJson) -> control_pb2.ExecStart:
         privileged=described.privileged,
         open_stdin=described.attach_stdin and not asked.detach,
         outlives=True,
+        exec_id=instance.id,
     )
     size = asked.console_size or described.console_size or ()
     if len(size) == 2:
