@@ -190,6 +190,7 @@ class Service:
             config.volumes,
             users=lambda: merged(needed(), self._standalone.volume_users()),
             needed=lambda: needed().keys() | self._standalone.volumes_mounted(),
+            tell=self._tell_of_volume,
             changed=self._describe_soon,
         )
         self._executor = Executor(
@@ -304,7 +305,12 @@ class Service:
             tell=self._standalone.journal.tell,
         )
         images_pb2_grpc.add_ImagesServicer_to_server(service, self._server)
-        volumes_pb2_grpc.add_VolumesServicer_to_server(VolumesService(self._volumes), self._server)
+        volumes_pb2_grpc.add_VolumesServicer_to_server(
+            VolumesService(
+                self._volumes, pruned=partial(self._standalone.tell_of_pruning, "volume")
+            ),
+            self._server,
+        )
         containers_pb2_grpc.add_ContainersServicer_to_server(self._standalone.service, self._server)
         localnetworks_pb2_grpc.add_LocalNetworksServicer_to_server(
             self._standalone.networks_service, self._server
@@ -485,6 +491,9 @@ class Service:
 
     def _tell(self, task_id: TaskId, event: Event) -> None:
         self.agent.tell(task_id, event)
+
+    def _tell_of_volume(self, action: str, name: str) -> None:
+        self._standalone.tell_of_volume(action, name)
 
     def _describe_again(self) -> None:
         self.agent.describe_again()

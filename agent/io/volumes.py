@@ -43,7 +43,8 @@ class Volumes:
     """The volumes below `directory`. `changed` is told when there are others than before.
 
     `users` says who keeps each volume from being removed, and `needed` which ones are to be
-    mounted now: those that have users, unless somebody knows better.
+    mounted now: those that have users, unless somebody knows better. `tell` is told what was done
+    to which volume: create or destroy.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class Volumes:
         users: Callable[[], Users],
         changed: Callable[[], None],
         needed: Callable[[], Collection[str]] | None = None,
+        tell: Callable[[str, str], None] = lambda action, name: None,
     ) -> None:
         self._directory = directory
         self._users = users
         self._needed = needed or users
         self._changed = changed
+        self._tell = tell
         self._locks: dict[str, asyncio.Lock] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -134,6 +137,7 @@ class Volumes:
             (self._directory / name).rename(gone)
             await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
         self._changed()
+        self._tell("destroy", name)
 
     async def release(self, wanted: Collection[str] | None = None) -> None:
         """Unmount those of `wanted` (of all, when it is None) that no task needs any more."""
@@ -166,6 +170,7 @@ class Volumes:
                 hint=f"look at {self._directory} on this node",
             ) from err
         self._changed()
+        self._tell("create", name)
 
     def _mounted(self) -> set[str]:
         """The volumes on which something is mounted."""

@@ -5,6 +5,7 @@ swarmd passes the calls on. What a task needs is never removed, and is named.
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.io.sizes import size_of
@@ -17,10 +18,13 @@ from swarm.volumes import ANONYMOUS, LOCAL, driver_problems
 
 
 class VolumesService(volumes_pb2_grpc.VolumesServicer):
-    """The Volumes service of volumes.proto."""
+    """The Volumes service of volumes.proto. `pruned` is told how many bytes were freed."""
 
-    def __init__(self, volumes: Volumes) -> None:
+    def __init__(
+        self, volumes: Volumes, *, pruned: Callable[[int], None] = lambda freed: None
+    ) -> None:
         self._volumes = volumes
+        self._pruned = pruned
 
     async def CreateVolume(
         self, request: pb.CreateVolumeRequest, context: Context
@@ -72,6 +76,7 @@ class VolumesService(volumes_pb2_grpc.VolumesServicer):
                 continue  # somebody was faster, or needs it by now
             response.removed.append(name)
             response.reclaimed_bytes += size
+        self._pruned(response.reclaimed_bytes)
         return response
 
     def _shown(self, found: Description) -> pb.Volume:

@@ -59,6 +59,7 @@ from swarm.errors import SwarmError
 from swarm.ids import TaskId
 from swarm.specs import Port
 from swarm.standalone import ContainerState
+from swarm.volumes import LOCAL
 
 
 class World(Struct, frozen=True, kw_only=True):
@@ -140,6 +141,7 @@ class Standalone:
             volumes=world.volumes,
             check=self._attaching.check,
             renamed=self._attaching.renamed,
+            pruned=lambda freed: self.tell_of_pruning("container", freed),
             node=world.node,
         )
         self._streams = Streams(
@@ -159,6 +161,7 @@ class Standalone:
             volumes=world.volumes,
             attaching=self._attaching,
             writing=self._writing,
+            journal=self.journal,
             node=world.node,
             spawn=world.spawn,
             metrics=world.metrics,
@@ -242,6 +245,14 @@ class Standalone:
     def examined(self, container_id: str, event: Examined) -> None:
         """A health check has found out something."""
         self.lives.tell(container_id, event)
+
+    def tell_of_volume(self, action: str, name: str) -> None:
+        """A volume was made or removed."""
+        self.journal.tell("volume", action, name, {"driver": LOCAL}, name=name)
+
+    def tell_of_pruning(self, kind: str, freed_bytes: int) -> None:
+        """What nobody used was removed."""
+        self.journal.tell(kind, "prune", "", {"reclaimed": str(freed_bytes)})
 
     def changed(self, task_id: TaskId) -> None:
         """Something happened to a task."""

@@ -46,6 +46,7 @@ from agent.standalone.events import (
     Started,
     StartFailed,
 )
+from agent.standalone.io.journal import Journal
 from agent.standalone.io.lives import Lives
 from agent.standalone.io.storage import Storage
 from agent.standalone.lending import Lent
@@ -55,7 +56,9 @@ from runtime import outcome
 from runtime import spec as runtime
 from runtime.spec import CONTAINER, HOST, ContainerSpec
 from swarm.errors import Missing, Refused, SwarmError
+from swarm.specs import MountKind
 from swarm.standalone import DeviceRate
+from swarm.volumes import LOCAL
 
 STARTS_AT_ONCE = 8
 REMOVES_AT_ONCE = 8
@@ -127,6 +130,7 @@ class Performing:
         volumes: Volumes,
         attaching: Attaching,
         writing: Locks[str],
+        journal: Journal,
         node: Callable[[], Node],
         spawn: Spawn,
         metrics: Metrics,
@@ -141,6 +145,7 @@ class Performing:
         self._volumes = volumes
         self._attaching = attaching
         self._writing = writing
+        self._journal = journal
         self._node = node
         self._spawn = spawn
         self._metrics = metrics
@@ -226,6 +231,7 @@ class Performing:
         image = await self._images.local(record.image_id)
         placed = making.placed(record, node, own=own)
         await self._volumes.provide(placed)
+        self._tell_of_volumes(record, "mount")
         lent = await self._attaching.lend(record)
         if record.life.run > 1:
             await self._runtime.delete(record.id, keep_log=True, keep_layer=True)
@@ -298,6 +304,7 @@ class Performing:
 
     async def _release(self, record: Record) -> None:
         await self._give_back(record)
+        self._tell_of_volumes(record, "unmount")
         self._tell(record, Released())
         await self._unmount(record)
 
@@ -309,6 +316,18 @@ class Performing:
             self._log.warning("container.not_released", container_id=record.id, reason=err.message)
         except Exception:
             self._log.exception("container.release_crashed", container_id=record.id)
+
+    def _tell_of_volumes(self, record: Record, action: str) -> None:
+        for each in record.mounts:
+            if each.kind is MountKind.VOLUME:
+                told = {"container": record.id, "driver": LOCAL}
+                if action == "mount":
+                    told |= {
+                        "destination": each.target,
+                        "propagation": "",
+                        "read/write": str(not each.read_only).lower(),
+                    }
+                self._journal.tell("volume", action, each.source, told, name=each.source)
 
     async def _unmount(self, record: Record) -> None:
         """Volumes that nobody needs now; nobody waits for that."""

@@ -72,7 +72,8 @@ class Runtime(Protocol):
 
 class Requests:
     """What may be asked. `check` refuses containers that could never be connected, and gives
-    warnings; `renamed` has others find a container by its new name."""
+    warnings; `renamed` has others find a container by its new name, and `pruned`
+    is told how many bytes were freed."""
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Requests:
         volumes: Volumes,
         check: Callable[[Record], tuple[str, ...]],
         renamed: Callable[[str], Awaitable[None]],
+        pruned: Callable[[int], None],
         node: Callable[[], Node],
     ) -> None:
         self._lives = lives
@@ -95,6 +97,7 @@ class Requests:
         self._volumes = volumes
         self._check = check
         self._renamed = renamed
+        self._pruned = pruned
         self._node = node
 
     # --- making ---------------------------------------------------------------------------------
@@ -322,6 +325,7 @@ class Requests:
                 continue  # it runs by now, or somebody else was faster
             removed.append(found.id)
             freed += size
+        self._pruned(freed)
         return tuple(removed), freed
 
 

@@ -433,3 +433,20 @@ def test_namespaces_are_shared_with_those_that_run(calls: Calls) -> None:
     name, processes = calls.logs(on_host).splitlines()
     assert name == socket.gethostname()
     assert int(processes) > 5
+
+
+def test_volumes_are_told_of_like_containers(calls: Calls) -> None:
+    began = time.time()
+    container = calls.run("true", binds=("told:/a:ro",))
+    calls.wait(container)
+    calls.remove(container)
+    calls.volumes().RemoveVolume(volumes_pb2.RemoveVolumeRequest(name="told"))
+    request = pb.WatchNodeEventsRequest(since=began, until=time.time())
+    events = list(calls.stub.WatchNodeEvents(request))
+    told = [each for each in events if each.kind == "volume"]
+    assert [each.action for each in told] == ["create", "mount", "unmount", "destroy"]
+    assert told[1].attributes["container"] == container
+    assert told[1].attributes["read/write"] == "false"
+    calls.stub.PruneContainers(pb.PruneContainersRequest())
+    request = pb.WatchNodeEventsRequest(since=began, until=time.time())
+    assert list(calls.stub.WatchNodeEvents(request))[-1].attributes["reclaimed"] == "0"
