@@ -308,7 +308,7 @@ def _isolate_mounts(_: Held, __: s.IsolateMounts) -> None:
 
 
 def _mount_overlay(held: Held, step: s.MountOverlay) -> None:
-    """Layers are named by descriptor where their paths are too long or hold `:` or `,`."""
+    """Layers are named by numbers of descriptors where their paths are too long, or hold `:`."""
     _overlay(step, step.lower_dirs)
     held.root = os.open(step.target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -320,19 +320,26 @@ def _overlay(step: s.MountOverlay | s.MountMappedOverlay, lower: tuple[str, ...]
     if len(plain) + len(lower) > _MOUNT_OPTIONS_MAX or any(c in plain for c in ":,\\"):
         flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
         opened = [os.open(path, flags) for path in (upper, work, *lower)]
-        upper, work, *rest = (f"/proc/self/fd/{descriptor}" for descriptor in opened)
+        upper, work, *rest = map(str, opened)
         lower = tuple(rest)
     # `volatile`: unmounting would otherwise write back the whole file system below, for
     # files that are removed a moment later.
     options = f"lowerdir={':'.join(lower)},upperdir={upper},workdir={work}"
     if step.volatile:
         options += ",volatile"
+    before = -1
     try:
+        if opened:
+            before = os.open(".", os.O_PATH | os.O_CLOEXEC)
+            os.chdir("/proc/self/fd")  # all options have to fit into one page: numbers do
         kernel.mount("overlay", step.target, "overlay", 0, options)
     except FileNotFoundError as err:
         missing = [path for path in asked if not os.path.isdir(path)]
         raise FileNotFoundError(err.errno, err.strerror, *missing[:1]) from err
     finally:
+        if before >= 0:
+            os.fchdir(before)
+            os.close(before)
         for descriptor in opened:
             os.close(descriptor)
 
