@@ -212,7 +212,8 @@ def _program(step: Run, run: RunConfig) -> tuple[tuple[str, ...], Content | None
         return (*shell_of(run), line + more), None
     first = step.heredocs[0]
     if first.content.startswith("#!"):
-        return (f"{SCRIPTS}/{first.name}",), Content(name=first.name, text=first.text)
+        name = _file_name(first.name)
+        return (f"{SCRIPTS}/{name}",), Content(name=name, text=first.text)
     return (*shell_of(run), first.text), None
 
 
@@ -281,7 +282,15 @@ def _told_flags(step: Copy, owner: str, mode: str) -> str:
 
 def _content(heredoc: Heredoc, values: Mapping[str, str]) -> Content:
     text = expand_text(heredoc.text, values) if heredoc.expands else heredoc.text
-    return Content(name=posixpath.basename(heredoc.name), text=text)
+    return Content(name=_file_name(heredoc.name), text=text)
+
+
+def _file_name(name: str) -> str:
+    """What a file is called that has the name of a here-document: never a path."""
+    found = posixpath.basename(name)
+    if found in ("", ".", "..") or "\0" in found:
+        raise Invalid(f"heredoc {name!r} is no name for a file")
+    return found
 
 
 def _is_directory(target: str) -> bool:

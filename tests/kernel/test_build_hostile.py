@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from agent.rights import Fences
+from runtime.oci.config import IdMapping
+from runtime.spec import UserNamespace
 from swarm.errors import Invalid, KernelRefused
 from swarm.specs import Limits
 from tests.kernel.builder import Builder, Hearing, tar, tell
@@ -180,5 +184,66 @@ def test_a_poisoned_context_is_refused(
             return
         with pytest.raises(Invalid, match=words):
             await builder.build(context=raw.getvalue())
+
+    tell(machine, story)
+
+
+def test_names_of_here_documents_are_no_paths(machine: Machine, tmp_path: Path) -> None:
+    async def story(builder: Builder) -> None:
+        climbing = "../" * 20 + str(tmp_path)[1:] + "/planted"
+        await builder.build(f"FROM busy:1\nRUN <<'{climbing}'\n#!/bin/sh\ntrue\n{climbing}\n")
+        await builder.build(
+            f"FROM busy:1\nCOPY <<'{climbing}' /x/\nplanted\n{climbing}\n", tags=("made",)
+        )
+        for name in ("..", "."):
+            with pytest.raises(Invalid, match="is no name for a file"):
+                await builder.build(f"FROM busy:1\nCOPY <<'{name}' /\n{name}\n")
+
+        assert not (tmp_path / "planted").exists()
+        assert await builder.read("made", "x/planted") == "planted\n"
+
+    tell(machine, story)
+
+
+def test_names_that_are_no_text_are_copied_with_their_directory(machine: Machine) -> None:
+    async def story(builder: Builder) -> None:
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode="w", encoding="utf-8", errors="surrogateescape") as it:
+            for name, text in (("Dockerfile", b"FROM busy:1\nCOPY d /d\nCOPY d/* /e/\n"),
+                               (os.fsdecode(b"d/\xff"), b"x")):  # fmt: skip
+                entry = tarfile.TarInfo(name)
+                entry.size = len(text)
+                it.addfile(entry, io.BytesIO(text))
+
+        with pytest.raises(Invalid, match="not UTF-8"):
+            await builder.build(context=raw.getvalue(), tags=("made",))
+
+    tell(machine, story)
+
+
+def test_hundreds_of_layers_are_one_image_and_too_many_are_refused(machine: Machine) -> None:
+    async def story(builder: Builder) -> None:
+        lines = "".join(f"COPY <<{number} /f/\n{number}\n" for number in range(300))
+        await builder.build(f"FROM busy:1\n{lines}RUN ls /f | wc -l\n", tags=("made",))
+
+        assert len((await builder.rootfs("made")).layer_dirs) == 301
+
+    tell(machine, story)
+
+
+def test_a_node_with_remapped_ids_builds_the_same(machine: Machine) -> None:
+    async def story(builder: Builder) -> None:
+        mapping = (IdMapping(container_id=0, host_id=200_000, size=65536),)
+        fences = Fences(user_namespace=UserNamespace(uids=mapping, gids=mapping))
+        builder.node = structs.replace(builder.node, fences=fences)
+
+        _, heard = await builder.build(
+            "FROM busy:1\nCOPY --chown=7:8 a /a\n"
+            "RUN ls -ln /a; touch /new; mkdir /d; chown 5:6 /new\n",
+            {"a": "a"}, tags=("made",),
+        )  # fmt: skip
+
+        assert " 7        8 " in heard.all
+        assert await builder.top("made") == ["d 755 0:0", "new 644 5:6"]
 
     tell(machine, story)

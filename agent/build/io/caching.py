@@ -5,7 +5,9 @@ is forgotten: then everything is built anew.
 """
 
 import asyncio
+import contextlib
 import hashlib
+import os
 import shutil
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -204,9 +206,8 @@ def _bounded(index: Index) -> Index:
 
 def _size(path: Path) -> int:
     total = 0
-    for each in path.rglob("*"):
-        try:
-            total += each.lstat().st_size
-        except OSError:
-            continue
+    for above, _, names in os.walk(path):  # follows no link
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(Path(above, name)).st_size
     return total

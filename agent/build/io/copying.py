@@ -67,7 +67,7 @@ class _Copier:
 
     def _parent(self, path: str) -> tuple[int, str]:
         above, name = posixpath.split(path.rstrip("/"))
-        if not name:
+        if name in ("", ".", ".."):
             raise Invalid(f"{path!r} is no place for a file")
         directory = self._target.make_directories(above, *(self._owner or (0, 0)))
         return directory, name

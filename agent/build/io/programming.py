@@ -117,7 +117,9 @@ class Programming:
             script = own / "script"
             script.mkdir(mode=0o755)
             path = script / program.script.name
-            path.write_text(program.script.text, errors="surrogateescape")
+            assert path.parent == script, "a name, not a path"
+            with path.open("x", errors="surrogateescape") as file:
+                file.write(program.script.text)
             path.chmod(0o755)
             found.append(
                 runtime.Mount(source=str(script), target=SCRIPTS, read_only=True, mapped=True)

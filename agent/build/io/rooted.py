@@ -131,6 +131,8 @@ def _make(parent: int, name: str, uid: int, gid: int) -> bool:
 
 def remove(parent: int, name: str) -> None:
     """Remove whatever is there, and all below it."""
+    assert name not in ("", ".", "..")
+    assert "/" not in name
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:

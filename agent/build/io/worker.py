@@ -34,6 +34,7 @@ from swarm.errors import Invalid, Missing, Refused
 _LARGEST_LINE: Final = 64 << 20
 _DOCKERFILE_BYTES: Final = 4 << 20
 _MNT_DETACH: Final = 2
+NAMES: Final = Path("/names")
 _ORDERS: Final[msgspec.json.Decoder[o.Order]] = msgspec.json.Decoder(o.Order)
 
 
@@ -47,6 +48,17 @@ def carry_out(order: o.Order, stdin: BinaryIO) -> o.Answer:
         return o.Answer(failed=o.Failed(message=err.message, hint=err.hint, is_refused=True))
     except OSError as err:
         return o.Answer(failed=o.Failed(message=_said(err), errno=err.errno or errno.EIO))
+
+
+def encoded(answer: o.Answer) -> bytes:
+    """An answer as a line; a name that is no text can be shown, but not asked for again."""
+    try:
+        return msgspec.json.encode(answer) + b"\n"
+    except UnicodeEncodeError:
+        said = answer.failed.message if answer.failed else "a name that was found is not UTF-8"
+        shown = said.encode(errors="backslashreplace").decode()
+        hint = answer.failed.hint if answer.failed else "copy the directory that it is in"
+        return msgspec.json.encode(o.Answer(failed=o.Failed(message=shown, hint=hint))) + b"\n"
 
 
 def _said(err: OSError) -> str:
@@ -206,19 +218,18 @@ def _writable(layered: o.Layered) -> Generator[Root]:
 
 def _lower(layers: tuple[str, ...], purpose: str, *, single: bool = False) -> str:
     """The layers by short names: all of them have to fit into one page."""
-    named = [_named(f"{purpose}{number}", path) for number, path in enumerate(layers)]
+    named = [_named(f"{purpose[0]}{number}", path) for number, path in enumerate(layers)]
     if not named or (len(named) == 1 and not single):
-        empty = Path("/names/empty")
-        empty.mkdir(exist_ok=True)
-        named.append(str(empty))
+        (NAMES / "empty").mkdir(exist_ok=True)
+        named.append("empty")
     return ":".join(named)
 
 
 def _named(name: str, path: str) -> str:
-    link = Path("/names") / name
+    link = NAMES / name
     link.unlink(missing_ok=True)
     link.symlink_to(path)
-    return str(link)
+    return name
 
 
 @contextmanager
@@ -239,10 +250,11 @@ def main() -> None:
     confining.die_with_parent(int(parent))
     link = socket.socket(fileno=int(control))
     confining.confine(Path(own), Path(readable))
+    os.chdir(NAMES)
     lines = link.makefile("rb")
     while line := lines.readline(_LARGEST_LINE):
         answer = carry_out(_ORDERS.decode(line), sys.stdin.buffer)
-        link.sendall(msgspec.json.encode(answer) + b"\n")
+        link.sendall(encoded(answer))
 
 
 if __name__ == "__main__":
