@@ -1,10 +1,13 @@
 """Change what a running container may use."""
 
 import asyncio
+import os
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from runtime.io.client import Runtime
 from runtime.joining import ExecSpec
 from runtime.spec import Resources
 from swarm.errors import Invalid, KernelRefused, Missing
@@ -169,3 +172,39 @@ def test_further_limits_are_set_from_the_beginning(machine: Machine) -> None:
             await runtime.delete(spec.id)
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("point", ["limits.update", "host.replace_file", "_enter", "_move"])
+def test_a_client_that_is_killed_while_it_updates_leaves_a_container_that_can_go_on(
+    machine: Machine, point: str
+) -> None:
+    """At whatever step it dies: the next one may change it again, and delete all of it."""
+
+    async def interrupted(name: str) -> None:
+        runtime = Runtime(run_root=machine.run_root, launcher_socket=machine.socket)
+        await runtime.adopt()
+        with patch(f"runtime.io.updating.{point}", side_effect=lambda *_: os.kill(os.getpid(), 9)):
+            await runtime.update(name, Resources(cpuset_cpus="0", pids_limit=9))
+
+    async def story(name: str) -> None:
+        async with machine.runtime() as runtime:
+            await runtime.adopt()
+            await runtime.update(name, Resources(cpuset_cpus="0", pids_limit=8))
+            (pid,) = await runtime.processes(name)
+            assert "Cpus_allowed_list:\t0\n" in Path(f"/proc/{pid}/status").read_text()
+            assert limit(machine, name, "pids", "pids.max", "pids.max") == "8"
+            await runtime.delete(name)
+
+    async def begin() -> str:
+        async with machine.runtime() as runtime:
+            spec = machine.spec("sleep", "99")
+            await runtime.run(spec)
+            return spec.id
+
+    name = asyncio.run(begin())
+    pid = os.fork()
+    if pid == 0:
+        asyncio.run(interrupted(name))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -9
+    asyncio.run(story(name))
