@@ -162,3 +162,4 @@ class StandaloneSpec(Struct, frozen=True, kw_only=True):
     device_rates: tuple[DeviceRate, ...] = ()
     security_options: tuple[str, ...] = ()
     port_spans: tuple[PortSpan, ...] = ()
+    isolation: str = ""

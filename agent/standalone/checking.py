@@ -73,7 +73,8 @@ def _problems(spec: StandaloneSpec) -> Iterator[Problem]:
     yield from _restart(spec.restart, auto_remove=spec.auto_remove)
     yield from _modes(spec)
     yield from _log_driver(spec.log_driver)
-    if spec.volume_driver not in _DRIVERS:
+    makes_volumes = spec.volumes or any(not each.startswith("/") for each in spec.binds)
+    if spec.volume_driver not in _DRIVERS and makes_volumes:
         yield "", f"error looking up volume plugin {spec.volume_driver}: plugin not found"
     if spec.storage_options:
         yield "", "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"

@@ -21,6 +21,7 @@ from engine.wire.containers import (
     Words,
 )
 from swarm.errors import Invalid
+from swarm.log_drivers import is_unknown
 from swarm.specs import BRIDGE, NONE, ContainerSpec, Device, LogDriver, Ulimit
 from swarm.standalone import ContainerNetwork, ContainerRestart, Restarting, StandaloneSpec
 
@@ -81,6 +82,7 @@ def read_spec(asked: CreateJson, *, name: str, version: Version) -> StandaloneSp
         console_rows=host.console_size[0] if len(host.console_size) == 2 else 0,
         console_columns=host.console_size[1] if len(host.console_size) == 2 else 0,
         runtime=host.runtime,
+        isolation=host.isolation,
     )
 
 
@@ -175,12 +177,27 @@ def _refuse(asked: CreateJson, host: HostConfigJson) -> None:
 def _problems(asked: CreateJson, host: HostConfigJson) -> Iterator[str]:
     if not asked.image:
         yield "Image: a container is made from an image: name one"
+    if is_unknown(LogDriver(name=host.log_config.type)):
+        yield f"logger: no log driver named '{host.log_config.type}' is registered"
     if host.auto_remove and host.restart_policy.name not in ("", "no"):
         yield "can't create 'AutoRemove' container with restart policy"
     if host.runtime not in RUNTIMES:
         yield f"unknown or invalid runtime name: {host.runtime}"
     if host.isolation not in ("", "default"):
         yield f"invalid isolation '{host.isolation}' on linux"
+    yield from _namespace_problems(host)
+    if not -1000 <= host.oom_score_adj <= 1000:
+        yield f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]"
+    if "" in host.annotations:
+        yield "invalid Annotations: the empty string is not permitted as an annotation key"
+    if asked.working_dir and not asked.working_dir.startswith("/"):
+        yield (
+            f"the working directory '{asked.working_dir}' is invalid, it needs to be an "
+            "absolute path"
+        )
+
+
+def _namespace_problems(host: HostConfigJson) -> Iterator[str]:
     if host.cgroup:
         yield f"HostConfig.Cgroup: {host.cgroup!r} cannot be joined"
     if host.cgroupns_mode not in ("", "private", "host"):
@@ -193,15 +210,6 @@ def _problems(asked: CreateJson, host: HostConfigJson) -> Iterator[str]:
         yield f"invalid PID mode: {host.pid_mode}"
     if not _is_mode(host.ipc_mode, ("", "none", "private", "shareable", "host")):
         yield f"invalid IPC mode: {host.ipc_mode}"
-    if not -1000 <= host.oom_score_adj <= 1000:
-        yield (f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
-    if "" in host.annotations:
-        yield "invalid Annotations: the empty string is not permitted as an annotation key"
-    if asked.working_dir and not asked.working_dir.startswith("/"):
-        yield (
-            f"the working directory '{asked.working_dir}' is invalid, it needs to be an "
-            "absolute path"
-        )
 
 
 def _is_mode(text: str, known: tuple[str, ...]) -> bool:

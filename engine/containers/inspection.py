@@ -15,7 +15,7 @@ from swarm.specs import BRIDGE, ContainerSpec, Healthcheck, MountKind
 from swarm.standalone import StandaloneSpec
 
 DRIVER = "overlay2"
-RUNTIME = "swarm-runtime"
+RUNTIME = "runc"  # what is ours is a drop-in for, and clients ask for
 
 _SHM_BYTES = 64 << 20
 _DEFAULT = ContainerSpec()
@@ -142,7 +142,7 @@ def write_host_config(spec: StandaloneSpec) -> JsonObject:
         "UsernsMode": "host" if container.host_user_namespace else "",
         "ShmSize": spec.shm_bytes or _SHM_BYTES,
         "Runtime": spec.runtime or RUNTIME,
-        "Isolation": "",
+        "Isolation": spec.isolation,
         **resources.write_resources(spec.limits, spec.shares, spec.device_rates),
         "CgroupParent": spec.cgroup_parent,
         "Devices": [

@@ -21,7 +21,10 @@ Images = Sequence[pb.Image]
 
 
 def choose(images: Images, filters: Filters, *, every: bool, now: float) -> Images:
-    """Those that are asked for; without `every` those between two others are left out."""
+    """Those that are asked for; without `every` those between two others are left out.
+
+    Of an image that was asked for by name only the names that were meant are shown.
+    """
     check(filters, KNOWN)
     least, most = 0.0, float("inf")
     for text in filters.get("since", ()):
@@ -32,15 +35,16 @@ def choose(images: Images, filters: Filters, *, every: bool, now: float) -> Imag
         most = min(most, until)
     dangling = truth(filters, "dangling")
     parents = {each.parent_id for each in images if each.parent_id}
+    patterns = filters.get("reference", ())
     return [
-        image
+        _named(image, patterns) if patterns else image
         for image in images
         if (not least or image.created_at > least)
         and image.created_at < most
         and (every or image.references or image.id not in parents)
         and (dangling is None or _is_dangling(image, parents) is dangling)
         and has_labels(image.labels, filters)
-        and _is_named(image, filters.get("reference", ()))
+        and (not patterns or _meant(image, patterns))
     ]
 
 
@@ -108,16 +112,25 @@ def _is_dangling(image: pb.Image, parents: set[str]) -> bool:
     return not image.references and image.id not in parents
 
 
-def _is_named(image: pb.Image, patterns: Sequence[str]) -> bool:
-    if not patterns:
-        return True
-    found = [parse_reference(each) for each in image.references]
-    return any(
-        _matches(text, pattern)
-        for pattern in patterns
-        for each in found
-        for text in (each.familiar, each.familiar_name, str(each), each.name)
-    )
+def _named(image: pb.Image, patterns: Sequence[str]) -> pb.Image:
+    found = pb.Image()
+    found.CopyFrom(image)
+    found.references[:] = _meant(image, patterns)
+    return found
+
+
+def _meant(image: pb.Image, patterns: Sequence[str]) -> list[str]:
+    """The names of an image that one of the patterns fits, with or without their tag."""
+    return [
+        text
+        for text in image.references
+        for each in (parse_reference(text),)
+        if any(
+            _matches(name, pattern)
+            for pattern in patterns
+            for name in (each.familiar, each.familiar_name)
+        )
+    ]
 
 
 def _matches(text: str, pattern: str) -> bool:

@@ -115,7 +115,7 @@ def write_info(found: Found, host: Host, config: Config, *, now: float) -> JsonO
         "Labels": [f"{name}={value}" for name, value in sorted(config.labels.items())],
         "ExperimentalBuild": False,
         "ServerVersion": __version__,
-        "Runtimes": {name: {"path": "swarm-runtime"} for name in (RUNTIME, "runc")},
+        "Runtimes": {name: {"path": "swarm-runtime"} for name in (RUNTIME, "swarm-runtime")},
         "DefaultRuntime": RUNTIME,
         "Swarm": _write_swarm(found),
         "LiveRestoreEnabled": True,

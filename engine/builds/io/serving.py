@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from engine import progress, replies, times
 from engine.builds.reading import read_build
-from engine.builds.telling import tell
+from engine.builds.telling import Telling
 from engine.io.backends import ending
 from engine.io.exchange import Exchange, Handler
 from engine.replies import Reply
@@ -17,7 +17,7 @@ from swarm.errors import Invalid, SwarmError
 async def build_image(ask: Exchange) -> None:
     """POST /build"""
     spec = read_build(ask.query, ask.head.headers.get("x-registry-config", ""))
-    exit_code = 0
+    exit_code, telling = 0, Telling(quiet=spec.quiet)
 
     async def requests() -> AsyncIterator[pb.BuildImageRequest]:
         yield pb.BuildImageRequest(spec=spec)
@@ -28,7 +28,7 @@ async def build_image(ask: Exchange) -> None:
         async with ending(ask.backends.builds.BuildImage(requests())) as answers:
             async for said in answers:
                 exit_code = said.exit_code or exit_code
-                for line in tell(said, quiet=spec.quiet):
+                for line in telling.tell(said):
                     if not ask.has_begun:
                         await ask.begin()
                     await ask.write_json(line)

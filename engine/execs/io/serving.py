@@ -57,21 +57,23 @@ async def start_exec(ask: Exchange) -> Reply | None:
     ask.execs.start(instance.id)
     program = ask.programs.run(instance, describing.start_of(instance, asked))
     if not asked.detach:
-        await _carry(ask, instance, program)
+        await _carry(ask, instance, program, framed=not asked.tty)
         return None
     program.leave()
     await asyncio.shield(program.started)
     return replies.nothing(200)
 
 
-async def _carry(ask: Exchange, instance: Instance, program: Program) -> None:
-    """Connect a client with its program until one of them is gone."""
-    framed = not instance.asked.tty
+async def _carry(ask: Exchange, instance: Instance, program: Program, *, framed: bool) -> None:
+    """Connect a client with its program until one of them is gone.
+
+    Whether output is `framed` is for whoever starts the program to say, terminal or not.
+    """
     try:
         pipe = await ask.take_over(content_type=content_type(framed=framed, version=ask.version))
         async with asyncio.TaskGroup() as group:
             feeding = group.create_task(_feed(pipe, instance, program))
-            showing = group.create_task(_show(pipe, instance, program))
+            showing = group.create_task(_show(pipe, instance, program, framed=framed))
             await asyncio.wait((feeding, showing), return_when=asyncio.FIRST_COMPLETED)
             has_left = feeding.done() and feeding.result() is Feeding.DETACHED
             if not has_left:
@@ -84,8 +86,7 @@ async def _carry(ask: Exchange, instance: Instance, program: Program) -> None:
         program.leave()
 
 
-async def _show(pipe: Pipe, instance: Instance, program: Program) -> None:
-    framed = not instance.asked.tty
+async def _show(pipe: Pipe, instance: Instance, program: Program, *, framed: bool) -> None:
     async for output, data in _outputs(program, instance):
         await pipe.write(frame(output, data) if framed else data)
 

@@ -40,7 +40,13 @@ async def load_images(ask: Exchange) -> None:
         async for chunk in ask.body():
             yield pb.LoadImageRequest(chunk=chunk)
 
-    loaded = await ask.backends.images.LoadImage(requests())
+    try:
+        loaded = await ask.backends.images.LoadImage(requests())
+    except (Invalid, Missing) as err:
+        # Clients look for what is wrong with an archive where they look for progress.
+        await ask.begin()
+        await ask.write_json(progress.failure(err))
+        return
     await ask.begin()
     for name in loaded.references:
         what = "Loaded image ID" if name.startswith("sha256:") else "Loaded image"

@@ -430,6 +430,7 @@ class StandaloneSpec(_message.Message):
     DEVICE_RATES_FIELD_NUMBER: _builtins.int
     SECURITY_OPTIONS_FIELD_NUMBER: _builtins.int
     PORT_SPANS_FIELD_NUMBER: _builtins.int
+    ISOLATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """empty: one is made up"""
     network_mode: _builtins.str
@@ -463,6 +464,8 @@ class StandaloneSpec(_message.Message):
     """empty: the node's own"""
     volume_driver: _builtins.str
     """of the volumes in `binds` and `volumes`"""
+    isolation: _builtins.str
+    """empty or default, which is the same"""
     @_builtins.property
     def container(self) -> _specs_pb2.ContainerSpec: ...
     @_builtins.property
@@ -570,10 +573,11 @@ class StandaloneSpec(_message.Message):
         device_rates: _abc.Iterable[Global___DeviceRate] | None = ...,
         security_options: _abc.Iterable[_builtins.str] | None = ...,
         port_spans: _abc.Iterable[Global___PortSpan] | None = ...,
+        isolation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits", "log_driver", b"log_driver", "restart", b"restart", "shares", b"shares"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "attach_stderr", b"attach_stderr", "attach_stdin", b"attach_stdin", "attach_stdout", b"attach_stdout", "auto_remove", b"auto_remove", "binds", b"binds", "cgroup_parent", b"cgroup_parent", "cgroupns_mode", b"cgroupns_mode", "console_columns", b"console_columns", "console_rows", b"console_rows", "container", b"container", "device_cgroup_rules", b"device_cgroup_rules", "device_rates", b"device_rates", "domainname", b"domainname", "exposed", b"exposed", "has_paths", b"has_paths", "ipc_mode", b"ipc_mode", "limits", b"limits", "links", b"links", "log_driver", b"log_driver", "mac_address", b"mac_address", "masked_paths", b"masked_paths", "name", b"name", "network_mode", b"network_mode", "networks", b"networks", "pid_mode", b"pid_mode", "port_spans", b"port_spans", "ports", b"ports", "publish_all", b"publish_all", "readonly_paths", b"readonly_paths", "restart", b"restart", "runtime", b"runtime", "security_options", b"security_options", "shares", b"shares", "shm_bytes", b"shm_bytes", "stdin_once", b"stdin_once", "storage_options", b"storage_options", "tmpfs", b"tmpfs", "uts_mode", b"uts_mode", "volume_driver", b"volume_driver", "volumes", b"volumes", "volumes_from", b"volumes_from"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "attach_stderr", b"attach_stderr", "attach_stdin", b"attach_stdin", "attach_stdout", b"attach_stdout", "auto_remove", b"auto_remove", "binds", b"binds", "cgroup_parent", b"cgroup_parent", "cgroupns_mode", b"cgroupns_mode", "console_columns", b"console_columns", "console_rows", b"console_rows", "container", b"container", "device_cgroup_rules", b"device_cgroup_rules", "device_rates", b"device_rates", "domainname", b"domainname", "exposed", b"exposed", "has_paths", b"has_paths", "ipc_mode", b"ipc_mode", "isolation", b"isolation", "limits", b"limits", "links", b"links", "log_driver", b"log_driver", "mac_address", b"mac_address", "masked_paths", b"masked_paths", "name", b"name", "network_mode", b"network_mode", "networks", b"networks", "pid_mode", b"pid_mode", "port_spans", b"port_spans", "ports", b"ports", "publish_all", b"publish_all", "readonly_paths", b"readonly_paths", "restart", b"restart", "runtime", b"runtime", "security_options", b"security_options", "shares", b"shares", "shm_bytes", b"shm_bytes", "stdin_once", b"stdin_once", "storage_options", b"storage_options", "tmpfs", b"tmpfs", "uts_mode", b"uts_mode", "volume_driver", b"volume_driver", "volumes", b"volumes", "volumes_from", b"volumes_from"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

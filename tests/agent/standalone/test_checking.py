@@ -40,7 +40,7 @@ def test_what_docker_takes_is_taken() -> None:
         ({"pid_mode": "odd"}, "invalid PID mode: odd"),
         ({"ipc_mode": "container:"}, "invalid IPC mode"),
         ({"uts_mode": "container:x"}, "invalid UTS mode"),
-        ({"volume_driver": "odd"}, "plugin not found"),
+        ({"volume_driver": "odd", "volumes": ("/data",)}, "plugin not found"),
         ({"device_cgroup_rules": ("odd",)}, "invalid device cgroup rule format"),
         ({"shm_bytes": -1}, "SHM size"),
         ({"storage_options": {"size": "1G"}}, "--storage-opt is supported only for"),
