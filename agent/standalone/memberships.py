@@ -114,6 +114,12 @@ def bound(each: Port) -> tuple[str, int, str]:
     return each.protocol.word, each.published, "" if each.ip in _ANYWHERE else each.ip
 
 
+def clash(one: Port, other: Port) -> bool:
+    """Whether nobody can have both, unless it is one container."""
+    first, second = bound(one), bound(other)
+    return first[:2] == second[:2] and (first[2] == second[2] or not (first[2] and second[2]))
+
+
 def check(spec: StandaloneSpec) -> tuple[str, ...]:
     """Raise `Invalid` for what could never be connected; gives warnings."""
     for text in _problems(spec):

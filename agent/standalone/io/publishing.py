@@ -23,11 +23,9 @@ def ports(record: Record, default_ip: str, why_taken: WhyTaken) -> tuple[Port, .
     found = [replace(each, ip=each.ip or default_ip) for each in asked]
     for span in record.spec.port_spans:
         first = replace(span.port, mode=PublishMode.HOST, ip=span.port.ip or default_ip)
-        own = set(map(memberships.bound, found))
-        all_of_it = (
-            replace(first, published=number) for number in range(span.port.published, span.last + 1)
-        )
-        free = (each for each in all_of_it if memberships.bound(each) not in own)
+        numbers = range(span.port.published, span.last + 1)
+        all_of_it = [replace(first, published=number) for number in numbers]
+        free = (x for x in all_of_it if not any(memberships.clash(x, y) for y in found))
         found.append(next((each for each in free if not why_taken(each)), first))
     return tuple(found)
 
