@@ -13,6 +13,8 @@ from swarm.errors import Invalid
 # TEST-NET-1 (RFC 5737): nothing is sent, the kernel only chooses the source address.
 _SOMEWHERE = ("192.0.2.1", 9)
 
+_OURS = "sw-"  # links that we make lead to containers, not to others
+
 _SIOCGIFADDR = 0x8915  # netdevice(7)
 
 
@@ -83,9 +85,25 @@ def _default_address() -> str:
         try:
             probe.connect(_SOMEWHERE)
         except OSError as err:
-            raise Invalid(
-                "this host has no default route to choose an address by",
-                hint="say which one others reach with --advertise-addr IP",
-            ) from err
+            return _only_address(err)
         address: str = probe.getsockname()[0]
         return address
+
+
+def _only_address(no_route: OSError) -> str:
+    """A host without a default route may still have one address that others could mean."""
+    from agent.network.io.netlink import Socket
+
+    with Socket() as kernel:
+        found = [
+            each.address.partition("/")[0]
+            for each in kernel.addresses()
+            if ":" not in each.address and each.link != "lo" and not each.link.startswith(_OURS)
+        ]
+    if len(found) == 1:
+        return found[0]
+    known = f"it has {', '.join(found)}" if found else "it has none"
+    raise Invalid(
+        f"this host has no default route to choose an address by, and {known}",
+        hint="say which one others reach with --advertise-addr IP",
+    ) from no_route

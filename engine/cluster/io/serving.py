@@ -1,5 +1,8 @@
 """Serve the swarm: make, join, show, change and leave it."""
 
+import asyncio
+from contextlib import suppress
+
 from engine import replies
 from engine.cluster.io.managing import managing, status
 from engine.cluster.showing import swarm_json
@@ -11,7 +14,7 @@ from engine.replies import Reply
 from engine.routing import Route
 from engine.services.io.serving import out_of_sequence, version_of
 from engine.wire.cluster import ClusterSpecJson, InitJson, JoinJson, UnlockJson
-from swarm.api.v1 import control_pb2, daemon_pb2, specs_pb2
+from swarm.api.v1 import control_pb2, daemon_pb2, objects_pb2, specs_pb2
 from swarm.codec import from_message, to_message
 from swarm.errors import Conflict, Invalid, SwarmError, Unavailable
 from swarm.objects import Cluster
@@ -26,6 +29,9 @@ LAST_MANAGER = (
     "You are attempting to leave the swarm on a node that is participating as a manager. Removing "
     "the last manager erases all current state of the swarm. Use `--force` to ignore this message."
 )
+
+SETTLED_WITHIN_S = 10.0
+SETTLED_EVERY_S = 0.05
 
 _ROLES = {
     "rotateWorkerToken": specs_pb2.ROLE_WORKER,
@@ -60,7 +66,29 @@ async def init_swarm(ask: Exchange) -> Reply:
             spec=to_message(founding.spec),
         )
     )
+    await _settled(ask, made.node_id)
     return replies.json(made.node_id)
+
+
+async def _settled(ask: Exchange, node_id: str) -> None:
+    """Wait a moment until the node has told its swarm of itself.
+
+    Who reads it next would otherwise hold a version that is old when it is used.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SETTLED_WITHIN_S):
+            while not await _is_ready(ask, node_id):  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(SETTLED_EVERY_S)
+
+
+async def _is_ready(ask: Exchange, node_id: str) -> bool:
+    request = control_pb2.ListNodesRequest(nodes=[node_id])
+    try:
+        found = await ask.backends.control.ListNodes(request)
+    except SwarmError:
+        return False  # the first leader is about to be elected
+    ready = objects_pb2.NODE_STATE_READY
+    return any(view.state == ready and view.node.description.hostname for view in found.nodes)
 
 
 async def join_swarm(ask: Exchange) -> Reply:
