@@ -128,12 +128,13 @@ def host_steps(config: Config, place: Place, extras: Extras) -> tuple[HostStep, 
     uid, gid = root_of(linux.uid_mappings), root_of(linux.gid_mappings)
     steps: list[HostStep] = []
     if extras.overlay is not None:
-        upper, work = extras.overlay.upper_dir, extras.overlay.work_dir
-        lasting = extras.overlay.lasting
+        overlay = extras.overlay
+        upper, work = overlay.upper_dir, overlay.work_dir
         parents = dict.fromkeys(path.rpartition("/")[0] for path in (upper, work))
         steps += [MakeDir(parent, 0o700, owned=False) for parent in parents]
-        steps.append(MakeDir(upper, lasting=lasting, uid=uid, gid=gid))
-        steps.append(MakeDir(work, lasting=lasting))
+        steps.append(MakeDir(upper, lasting=overlay.lasting, uid=uid, gid=gid))
+        # One that was mounted volatile cannot be mounted again.
+        steps.append(MakeDir(work, lasting=overlay.is_synced))
     if namespace_path(config, "mount") is None:
         steps.append(MarkMounts(_mark(place)))
     if not place.rootfs:
@@ -197,7 +198,7 @@ def _outside_root(
             overlay.upper_dir,
             overlay.work_dir,
             root_path(place),
-            volatile=not overlay.lasting,
+            volatile=not overlay.is_synced,
         ),
         *arranged.filled,
     ]
@@ -213,7 +214,7 @@ def _inside_root(
             overlay.upper_dir,
             overlay.work_dir,
             root_path(place),
-            volatile=not overlay.lasting,
+            volatile=not overlay.is_synced,
         )
         return [root, *arranged.filled]
     if namespace_path(config, "mount") is None:

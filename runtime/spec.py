@@ -46,14 +46,21 @@ class Overlay(Struct, frozen=True, kw_only=True):
 
     `upper_dir` and `work_dir` are made by the runtime and removed with the container; they
     belong to this container alone and lie in one file system. A `lasting` layer is there for
-    the next container, too: it may exist before, stays whatever becomes of a start, and what is
-    written to it is on disk when fsync(2) says so.
+    the next container, too: it may exist before, and stays whatever becomes of a start. What is
+    written to it is on disk when fsync(2) says so, unless it is `volatile`: then nobody will
+    want it after a crash of the host, and a container's end does not wait for disks.
     """
 
     lower_dirs: tuple[str, ...]
     upper_dir: str
     work_dir: str
     lasting: bool = False
+    volatile: bool = False
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether it outlives the host."""
+        return self.lasting and not self.volatile
 
 
 class Mount(Struct, frozen=True, kw_only=True):

@@ -85,7 +85,7 @@ def made(
     return replace(
         spec,
         args=argv(asked, record.image),
-        rootfs=replace(spec.rootfs, lasting=True),
+        rootfs=replace(spec.rootfs, lasting=True, volatile=record.spec.auto_remove),
         log=containers.log(record.spec.log_driver, spec.log.path),
         env=environment(asked, record.image, hostname, lent.env),
         hostname="" if record.spec.uts_mode == HOST else hostname,

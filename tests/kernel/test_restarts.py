@@ -58,9 +58,11 @@ def test_a_layer_that_was_not_meant_to_last_can_be_kept_all_the_same(machine: Ma
 def test_what_is_synced_to_a_lasting_layer_is_on_disk(machine: Machine) -> None:
     async def story() -> None:
         async with machine.runtime() as runtime:
+            mine = lasting(machine, "sleep", "99")
             for spec, is_written_back in (
-                (lasting(machine, "sleep", "99"), True),
+                (mine, True),
                 (machine.spec("sleep", "99"), False),
+                (replace(mine, id="v", rootfs=replace(mine.rootfs, volatile=True)), False),
             ):
                 pid = (await runtime.run(spec)).pid
                 mounts = Path(f"/proc/{pid}/mounts").read_text().splitlines()
@@ -100,6 +102,23 @@ def test_a_client_that_finds_a_container_half_made_keeps_its_layer(machine: Mach
         async with machine.runtime() as runtime:
             assert await runtime.adopt() == []
             assert not (machine.run_root / "containers" / spec.id).exists()
+            await machine.finish(runtime, spec)
+            assert machine.output(spec.id) == "1\n2\n3\n"
+            await runtime.delete(spec.id)
+
+    asyncio.run(story())
+
+
+def test_a_lasting_layer_may_be_volatile(machine: Machine) -> None:
+    async def story() -> None:
+        async with machine.runtime() as runtime:
+            spec = lasting(machine, *COUNTING)
+            spec = replace(spec, rootfs=replace(spec.rootfs, volatile=True))
+            for _ in range(2):
+                await machine.finish(runtime, spec)
+                await runtime.delete(spec.id, keep_layer=True, keep_log=True)
+            wrong = replace(spec, mounts=(Mount(source="/never-was", target="/mnt"),))
+            await failure_of(runtime.run(wrong), KernelRefused)
             await machine.finish(runtime, spec)
             assert machine.output(spec.id) == "1\n2\n3\n"
             await runtime.delete(spec.id)

@@ -97,7 +97,9 @@ def test_a_terminal_has_a_type_that_may_be_replaced() -> None:
 
 def test_its_layer_lasts_and_its_name_is_its_id_s_beginning() -> None:
     found = make(record())
-    assert found.rootfs.lasting
+    assert found.rootfs.is_synced
+    goes = make(record(auto_remove=True)).rootfs
+    assert (goes.lasting, goes.is_synced) == (True, False)
     assert (found.id, found.hostname) == ("e" * 64, "e" * 12)
     assert found.awaits_network
     assert found.annotations == {"of": "image", "swarm.container.name": "it"}
