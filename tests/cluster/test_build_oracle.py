@@ -142,7 +142,7 @@ def test_images_are_what_dockerd_makes_them(
                                     args={"WHO": "me"}, labels={"z": "y w"})  # fmt: skip
                 images[name] = await our_image(builder, name)
             words = {name: await our_failure(builder, sent, name) for name in FAILING}
-            builder.check()
+            await builder.check()
             return images, words
         finally:
             await builder.close()

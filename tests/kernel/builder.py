@@ -169,8 +169,9 @@ class Builder:
             for each in sorted(layer.rglob("*"))
         ]
 
-    def check(self) -> None:
+    async def check(self) -> None:
         """Nothing of any build is left but images and the cache."""
+        await self.shop.workers.settled()
         left = [str(each) for each in (self.data / "images" / "tmp").iterdir()]
         assert not left, left
         assert not self.networks.lent
@@ -221,7 +222,7 @@ def tell(machine: Machine, story: Story, *, data: Path | None = None) -> None:
         try:
             await builder.load_base()
             await story(builder)
-            builder.check()
+            await builder.check()
         finally:
             await builder.close()
 

@@ -7,7 +7,6 @@ of it is written to disk, moved in and remembered, so that no crash leaves half 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from secrets import token_hex
 
 from msgspec.structs import replace
@@ -26,7 +25,6 @@ from agent.build.io.stepping import Stepping
 from agent.build.parsing import parse_trigger
 from agent.build.request import Request, parse_platform
 from agent.build.steps import State
-from agent.images.io.disk import remove_tree
 from agent.images.making import names_of
 from swarm.errors import Invalid, SwarmError
 from swarm.images.platform import suits
@@ -54,8 +52,7 @@ class Build:
             stack.callback(hold.release)
             stack.callback(self._shop.workers.prepare)
             own, worker = await self._shop.workers.take()
-            stack.push_async_callback(_remove, own)
-            stack.push_async_callback(worker.close)
+            stack.push_async_callback(self._shop.workers.end, own, worker)
             text = await contexts.receive(self._request, worker, own, chunks)
             dockerfile = parse(text, name=self._request.dockerfile_name)
             layering = Layering(
@@ -230,8 +227,3 @@ async def _settled(layering: Layering) -> None:
     """Keep what was done, whatever became of the rest."""
     with suppress(SwarmError, OSError):
         await layering.settle()
-
-
-async def _remove(own: Path) -> None:
-    with suppress(SwarmError):
-        await asyncio.shield(asyncio.to_thread(remove_tree, own))

@@ -5,6 +5,8 @@ like any other worker, with nothing in it yet.
 """
 
 import asyncio
+import shutil
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -37,8 +39,7 @@ class Workers:
                 own, worker = await spare
                 if worker.is_alive:
                     return own, worker
-                await worker.close()
-                await asyncio.to_thread(remove_tree, own)
+                await self.end(own, worker)
         return await self._start()
 
     def prepare(self) -> None:
@@ -52,19 +53,36 @@ class Workers:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(self._kept_s, self._drop)
 
+    async def end(self, own: Path, worker: Worker) -> None:
+        """End a worker. Its directory may be large, so nobody waits until that is removed."""
+        await worker.close()
+        self._aside(asyncio.to_thread(shutil.rmtree, own, ignore_errors=True))
+
+    async def settled(self) -> None:
+        """Wait until nothing is left of those that have ended."""
+        while self._ending:
+            await asyncio.gather(*self._ending, return_exceptions=True)
+
     async def close(self) -> None:
         """End the one that is ready."""
         if self._timer is not None:
             self._timer.cancel()
         self._drop()
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        await self.settled()
 
     def _drop(self) -> None:
         spare, self._spare = self._spare, None
         if spare is not None:
-            task = asyncio.ensure_future(_end(spare))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            self._aside(self._end(spare))
+
+    async def _end(self, spare: asyncio.Task[tuple[Path, Worker]]) -> None:
+        with suppress(SwarmError, OSError):
+            await self.end(*await spare)
+
+    def _aside(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     async def _start(self) -> tuple[Path, Worker]:
         own = self._place / f"build-{token_hex(16)}"
@@ -75,13 +93,6 @@ class Workers:
         except BaseException:
             await asyncio.shield(asyncio.to_thread(remove_tree, own))
             raise
-
-
-async def _end(spare: asyncio.Task[tuple[Path, Worker]]) -> None:
-    with suppress(SwarmError, OSError):
-        own, worker = await spare
-        await worker.close()
-        await asyncio.to_thread(remove_tree, own)
 
 
 def _look_at(spare: asyncio.Task[tuple[Path, Worker]]) -> None:

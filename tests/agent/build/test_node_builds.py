@@ -123,7 +123,7 @@ def test_callers_see_output_and_the_image_and_errors_with_exit_codes(calls: Call
     assert "returned a non-zero code: 9" in str(caught.value.details())
     quiet = list(calls.build(f"FROM {IMAGE}\nRUN echo x\n", quiet=True))
     assert [each.text for each in quiet] == [""]
-    assert not calls.left()
+    wait_for("nothing of them is left", lambda: not calls.left())
 
 
 def test_the_cache_outlives_the_agent_and_is_pruned(calls: Calls) -> None:
@@ -184,4 +184,4 @@ def test_nobody_s_requests_end_the_agent(calls: Calls) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         list(calls.builds.BuildImage(iter([pb.BuildImageRequest(chunk=b"x")]), timeout=20))
     assert "nothing to build" in str(caught.value.details())
-    assert not calls.left()
+    wait_for("nothing of them is left", lambda: not calls.left())
