@@ -5,9 +5,10 @@ one. A change says which version it was derived from, and is refused when someon
 the service since. Only another task spec makes another version of the service: scaling it
 leaves its tasks alone. Each change is a revision in the service's history, and a rollback is a
 change like any other, but that its rollout is known to lead back. An update that changes nothing
-is none, and lets a paused rollout go on. Removal deletes the service
-with its history and frees its name; its tasks and stored specs are taken down by the planners,
-who see that their service is gone.
+is no revision, and lets a paused rollout go on; its version grows all the same, since clients of
+Docker's API tell by it that they were heard. Removal deletes the service with its history and
+frees its name; its tasks and stored specs are taken down by the planners, who see that their
+service is gone.
 """
 
 from msgspec import structs
@@ -173,10 +174,12 @@ def _unchanged(view: ClusterView, service_id: ServiceId, *, now: float) -> Commi
 
     It is no revision: one that changes nothing would make a rollback lead to nowhere.
     """
-    record = _present_rollout(view, service_id)
+    record, key = _present_rollout(view, service_id), layout.service_key(service_id)
+    again = Put(key, pack(view.services[service_id]))
+    commit = Commit((Unchanged(key, view.version(key)),), (again,))
     if record is not None and record.state in _PAUSED:
-        return _let_go_on(view, service_id, record, now=now)
-    return Commit((Unchanged(layout.service_key(service_id), known_version(view, service_id)),), ())
+        return _with_ledger(view, service_id, rollout.promoted(record, now=now), commit)
+    return commit
 
 
 def _present_rollout(view: ClusterView, service_id: ServiceId) -> Rollout | None:
