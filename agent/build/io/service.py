@@ -113,6 +113,25 @@ class BuildsService(builds_pb2_grpc.BuildsServicer):
             if not working.cancelled():
                 working.exception()
 
+    async def ListBuildCache(
+        self, request: pb.ListBuildCacheRequest, context: Context
+    ) -> pb.ListBuildCacheResponse:
+        found = sorted(self._cache.index.entries.values(), key=lambda each: -each.used_at)
+        listed = self._shop.building.listed_layers()
+        return pb.ListBuildCacheResponse(
+            records=[
+                pb.BuildCacheRecord(
+                    id=each.key,
+                    description=each.what,
+                    size_bytes=each.size_bytes,
+                    created_at=each.created,
+                    last_used_at=each.used_at,
+                    shared=each.diff_id in listed,
+                )
+                for each in found
+            ]
+        )
+
     async def PruneBuildCache(
         self, request: pb.PruneBuildCacheRequest, context: Context
     ) -> pb.PruneBuildCacheResponse:

@@ -105,6 +105,12 @@ class Building:
         """
         return await self._content.layers.collect(asked, hold=hold.take, by=by)
 
+    def listed_layers(self) -> frozenset[str]:
+        """The layers that images have."""
+        return frozenset(
+            diff_id for record in self._content.index.images for diff_id in record.diff_ids
+        )
+
     async def adopt(self, mark: Mark, draft: Path) -> None:
         """Take a layer that is unpacked in `draft`, and on disk; hold it before."""
         await self._content.layers.adopt(mark, draft)

@@ -264,6 +264,80 @@ class BuildImageResponse(_message.Message):
 Global___BuildImageResponse: _TypeAlias = BuildImageResponse  # noqa: Y015
 
 @_typing.final
+class BuildCacheRecord(_message.Message):
+    """What one step came to. One that is `shared` is a layer of an image that is here, too."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    LAST_USED_AT_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    description: _builtins.str
+    """as the history says it"""
+    size_bytes: _builtins.int
+    created_at: _builtins.float
+    last_used_at: _builtins.float
+    shared: _builtins.bool
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        description: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        created_at: _builtins.float = ...,
+        last_used_at: _builtins.float = ...,
+        shared: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "description", b"description", "id", b"id", "last_used_at", b"last_used_at", "shared", b"shared", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildCacheRecord: _TypeAlias = BuildCacheRecord  # noqa: Y015
+
+@_typing.final
+class ListBuildCacheRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBuildCacheRequest: _TypeAlias = ListBuildCacheRequest  # noqa: Y015
+
+@_typing.final
+class ListBuildCacheResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___BuildCacheRecord]:
+        """the latest used first"""
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___BuildCacheRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBuildCacheResponse: _TypeAlias = ListBuildCacheResponse  # noqa: Y015
+
+@_typing.final
 class PruneBuildCacheRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

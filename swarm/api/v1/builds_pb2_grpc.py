@@ -39,6 +39,11 @@ class BuildsStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_builds__pb2.BuildImageRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_builds__pb2.BuildImageResponse.FromString,
                 _registered_method=True)
+        self.ListBuildCache = channel.unary_unary(
+                '/swarm.api.v1.Builds/ListBuildCache',
+                request_serializer=swarm_dot_api_dot_v1_dot_builds__pb2.ListBuildCacheRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_builds__pb2.ListBuildCacheResponse.FromString,
+                _registered_method=True)
         self.PruneBuildCache = channel.unary_unary(
                 '/swarm.api.v1.Builds/PruneBuildCache',
                 request_serializer=swarm_dot_api_dot_v1_dot_builds__pb2.PruneBuildCacheRequest.SerializeToString,
@@ -57,6 +62,12 @@ class BuildsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBuildCache(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PruneBuildCache(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -70,6 +81,11 @@ def add_BuildsServicer_to_server(servicer, server):
                     servicer.BuildImage,
                     request_deserializer=swarm_dot_api_dot_v1_dot_builds__pb2.BuildImageRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_builds__pb2.BuildImageResponse.SerializeToString,
+            ),
+            'ListBuildCache': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBuildCache,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_builds__pb2.ListBuildCacheRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_builds__pb2.ListBuildCacheResponse.SerializeToString,
             ),
             'PruneBuildCache': grpc.unary_unary_rpc_method_handler(
                     servicer.PruneBuildCache,
@@ -104,6 +120,33 @@ class Builds:
             '/swarm.api.v1.Builds/BuildImage',
             swarm_dot_api_dot_v1_dot_builds__pb2.BuildImageRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_builds__pb2.BuildImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBuildCache(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Builds/ListBuildCache',
+            swarm_dot_api_dot_v1_dot_builds__pb2.ListBuildCacheRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_builds__pb2.ListBuildCacheResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,7 @@ class BuildsStub:
     """The first message describes, all may carry a piece of the context: a tar, plain or compressed.
     Cancelling the call ends the build.
     """
+    ListBuildCache: _grpc.UnaryUnaryMultiCallable[_builds_pb2.ListBuildCacheRequest, _builds_pb2.ListBuildCacheResponse]
     PruneBuildCache: _grpc.UnaryUnaryMultiCallable[_builds_pb2.PruneBuildCacheRequest, _builds_pb2.PruneBuildCacheResponse]
 
 @_typing.type_check_only
@@ -44,6 +45,7 @@ class BuildsAsyncStub(BuildsStub):
     """The first message describes, all may carry a piece of the context: a tar, plain or compressed.
     Cancelling the call ends the build.
     """
+    ListBuildCache: _aio.UnaryUnaryMultiCallable[_builds_pb2.ListBuildCacheRequest, _builds_pb2.ListBuildCacheResponse]  # type: ignore[assignment]
     PruneBuildCache: _aio.UnaryUnaryMultiCallable[_builds_pb2.PruneBuildCacheRequest, _builds_pb2.PruneBuildCacheResponse]  # type: ignore[assignment]
 
 class BuildsServicer(metaclass=_abc_1.ABCMeta):
@@ -56,6 +58,13 @@ class BuildsServicer(metaclass=_abc_1.ABCMeta):
         """The first message describes, all may carry a piece of the context: a tar, plain or compressed.
         Cancelling the call ends the build.
         """
+
+    @_abc_1.abstractmethod
+    def ListBuildCache(
+        self,
+        request: _builds_pb2.ListBuildCacheRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_builds_pb2.ListBuildCacheResponse, _abc.Awaitable[_builds_pb2.ListBuildCacheResponse]]: ...
 
     @_abc_1.abstractmethod
     def PruneBuildCache(

@@ -132,12 +132,15 @@ def test_the_cache_outlives_the_agent_and_is_pruned(calls: Calls) -> None:
     calls.restart(signal.SIGTERM)
 
     again = list(calls.build(text))
+    listed = calls.builds.ListBuildCache(pb.ListBuildCacheRequest(), timeout=10).records
     pruned = calls.builds.PruneBuildCache(pb.PruneBuildCacheRequest(all=True), timeout=10)
     anew = list(calls.build(text))
 
     assert "Using cache" in text_of(again)
     assert again[-1].image_id == first
-    assert pruned.removed
+    assert listed[0].description == "/bin/sh -c echo x > /x"
+    assert (listed[0].size_bytes, listed[0].shared) == (2, True)
+    assert set(pruned.removed) == {each.id for each in listed}
     assert "Using cache" not in text_of(anew)
 
 
