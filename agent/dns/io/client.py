@@ -72,6 +72,7 @@ class Names:
         self._has_heard = is_alone
         self._has_reconciled = False
         self._knows_local = False
+        self._opening = asyncio.Lock()
         self._containers: dict[TaskId, _Container] = {}
         self._answered: dict[TaskId, Asker] = {}  # by the service, since an earlier agent
         self._said: set[TaskId] = set()  # over this connection
@@ -201,14 +202,16 @@ class Names:
     async def _say_all(self, connection: Connection) -> None:
         """Have every container answered that is not.
 
-        Opening sockets where both an agent and the service died takes the kernel a while.
+        Opening sockets where both an agent and the service died takes the kernel a while. Nobody
+        else may do so meanwhile: questions are led to those that were opened last.
         """
-        for task_id, container in list(self._containers.items()):
-            if container.listening is None and self._answered.get(task_id) != container.asker:
-                try:
-                    await container.open()
-                except KernelRefused as err:
-                    self._log.warning("names.refused", task_id=task_id, error=err.message)
+        async with self._opening:
+            for task_id, container in list(self._containers.items()):
+                if container.listening is None and self._answered.get(task_id) != container.asker:
+                    try:
+                        await container.open()
+                    except KernelRefused as err:
+                        self._log.warning("names.refused", task_id=task_id, error=err.message)
         if self._connection is connection:  # else the next one is told all of it
             for container in self._containers.values():
                 self._say_serve(connection, container)
