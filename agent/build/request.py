@@ -17,6 +17,7 @@ class Request(Struct, frozen=True, kw_only=True):
     dockerfile: str = ""
     tags: tuple[str, ...] = ()
     args: dict[str, str] = {}
+    unset_args: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     target: str = ""
     no_cache: bool = False

@@ -105,7 +105,8 @@ class Build:
             origins.finish(stage, state, begun)
         assert state is not None
         assert begun is not None
-        if names := unused(self._request.args, frozenset(self._declared)):
+        given = {**dict.fromkeys(self._request.unset_args, ""), **self._request.args}
+        if names := unused(given, frozenset(self._declared)):
             await self._say.text(wording.unused(names))
         return state, begun
 

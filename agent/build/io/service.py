@@ -161,6 +161,7 @@ def request_of(spec: pb.BuildSpec) -> Request:
         dockerfile=spec.dockerfile,
         tags=tuple(spec.tags),
         args=dict(spec.args),
+        unset_args=tuple(spec.unset_args),
         labels=dict(spec.labels),
         target=spec.target,
         no_cache=spec.no_cache,
