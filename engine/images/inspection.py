@@ -4,7 +4,7 @@ import msgspec
 
 from engine import times
 from engine.images import names
-from engine.images.history import read_history
+from engine.images.history import Step, read_history
 from engine.replies import JsonObject
 from engine.versions import Version
 from swarm.api.v1 import images_pb2 as pb
@@ -70,37 +70,37 @@ def write_inspection(found: pb.InspectImageResponse, *, version: Version) -> Jso
 
 
 def write_history(found: pb.InspectImageResponse) -> list[JsonObject]:
-    """How an image came about, the newest step first; only the last one is an image here."""
-    sizes = iter(found.layer_bytes)
-    shown: list[JsonObject] = []
-    for step in read_history(found.config_json):
-        shown.append(
-            {
-                "Id": "<missing>",
-                "Created": int(parse_time(step.created)),
-                "CreatedBy": step.created_by,
-                "Tags": None,
-                "Size": 0 if step.empty_layer else next(sizes, 0),
-                "Comment": step.comment,
-            }
-        )
-    # Layers of which nobody tells.
-    created = int(found.image.created_at)
+    """How an image came about, the newest step first; only the last one is an image here.
+
+    The lowest layers are of images that may not have told how they came about.
+    """
+    steps = read_history(found.config_json)
+    told = sum(not step.empty_layer for step in steps)
+    untold = max(0, len(found.layer_bytes) - told)
+    sizes = iter(found.layer_bytes[untold:])
+    shown = [
+        _write_step(Step(), size, int(found.image.created_at))
+        for size in found.layer_bytes[:untold]
+    ]
     shown += [
-        {
-            "Id": "<missing>",
-            "Created": created,
-            "CreatedBy": "",
-            "Tags": None,
-            "Size": size,
-            "Comment": "",
-        }
-        for size in sizes
+        _write_step(step, 0 if step.empty_layer else next(sizes, 0), int(parse_time(step.created)))
+        for step in steps
     ]
     shown.reverse()
     if shown:
         shown[0] |= {"Id": found.image.id, "Tags": names.tags(found.image) or None}
     return shown
+
+
+def _write_step(step: Step, size: int, created: int) -> JsonObject:
+    return {
+        "Id": "<missing>",
+        "Created": created,
+        "CreatedBy": step.created_by,
+        "Tags": None,
+        "Size": size,
+        "Comment": step.comment,
+    }
 
 
 def write_distribution(found: pb.InspectDistributionResponse) -> JsonObject:

@@ -15,7 +15,6 @@ from engine.execs.instance import Execs, Instance
 from engine.execs.outcomes import exit_code_of
 from engine.io.backends import Backends, ending
 from engine.io.lines import Line
-from engine.refusals import words_of
 from swarm.api.v1 import control_pb2
 from swarm.errors import SwarmError
 
@@ -100,8 +99,8 @@ class Programs:
                         case _:
                             await program.show(answer)
         except SwarmError as err:
-            code = exit_code_of(words_of(err)) if not program.started.done() else code
             if not program.started.done():
+                code = exit_code_of(err, instance.command[0])
                 program.started.set_exception(err)
             else:
                 self._log.warning("exec.lost", exec_id=instance.id, reason=err.message)

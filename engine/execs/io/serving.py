@@ -13,17 +13,17 @@ from engine.detaching import KeyWatch
 from engine.execs import describing
 from engine.execs.instance import Instance, write_instance
 from engine.execs.io.programs import Program
+from engine.execs.outcomes import explain
 from engine.framing import STDERR, STDOUT, frame
 from engine.io.connection import Pipe
 from engine.io.exchange import Exchange, Handler
 from engine.io.feeding import Feeding, feed
-from engine.refusals import words_of
 from engine.replies import Reply
 from engine.routing import Route
 from engine.wire.containers import ExecJson, ExecStartJson
 from swarm.api.v1 import containers_pb2 as pb
 from swarm.api.v1 import control_pb2
-from swarm.errors import SwarmError
+from swarm.errors import Invalid, KernelRefused, SwarmError
 
 
 async def create_exec(ask: Exchange) -> Reply:
@@ -60,7 +60,10 @@ async def start_exec(ask: Exchange) -> Reply | None:
         await _carry(ask, instance, program, framed=not asked.tty)
         return None
     program.leave()
-    await asyncio.shield(program.started)
+    try:
+        await asyncio.shield(program.started)
+    except KernelRefused as err:
+        raise Invalid(explain(err, instance.command[0])) from err
     return replies.nothing(200)
 
 
@@ -104,7 +107,7 @@ async def _outputs(program: Program, instance: Instance) -> AsyncIterator[tuple[
     try:
         await program.started
     except SwarmError as err:
-        yield STDOUT, f"{words_of(err)}\r\n".encode()
+        yield STDOUT, f"{explain(err, instance.command[0])}\r\n".encode()
 
 
 async def _feed(pipe: Pipe, instance: Instance, program: Program) -> Feeding:

@@ -273,7 +273,7 @@ def test_a_program_that_cannot_run_says_why_where_it_would_have_written(tmp_path
         assert (after["Running"], after["ExitCode"]) == (False, 127)
         other = await described(engine)
         refused = await once(engine.path, "POST", f"/exec/{other}/start", {"Detach": True})
-        assert refused.status == 500
+        assert refused.status == 400
 
     run(agent, body, tmp_path)
 
