@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from swarm.errors import Invalid, Unavailable
 from tests.kernel.builder import Builder, tar, tell
@@ -59,19 +60,29 @@ def test_owners_modes_and_parents(machine: Machine) -> None:
     tell(machine, story)
 
 
-@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
-def test_archives_are_added_unpacked_and_copied_whole(machine: Machine, mode: str) -> None:
+def test_archives_are_added_unpacked_and_copied_whole(machine: Machine) -> None:
     async def story(builder: Builder) -> None:
-        inner = tar({"in/f": "f", "in/link": "-> f"}, mode=mode)
-        outer = tar(
-            {"Dockerfile": "FROM busy:1\nADD a.tar /added\nCOPY a.tar /copied\n", "a.tar": inner},
-            mode=mode,
+        inner = {mode: tar({"in/f": mode, "in/link": "-> f"}, mode=f"w:{mode}") for mode in
+                 ("", "gz", "bz2", "xz")}  # fmt: skip
+        inner["zst"] = zstandard.compress(tar({"in/f": "zst", "in/link": "-> f"}))
+        text = "FROM busy:1\n" + "".join(
+            f"ADD a.{mode} /added/{mode}\nCOPY a.{mode} /copied/\n" for mode in inner
         )
-        await builder.build(context=outer, tags=("made",))
+        files = {f"a.{mode}": content for mode, content in inner.items()}
+        outer = tar({"Dockerfile": text, **files})
+        for mode in ("", "gz", "bz2", "xz"):
+            again = tar({"Dockerfile": text, **files}, mode=f"w:{mode}")
+            await builder.build(context=again, tags=("made",))
+        _, heard = await builder.build(context=zstandard.compress(outer), tags=("made",))
 
-        assert await builder.read("made", "added/in/f") == "f"
-        assert await builder.read("made", "added/in/link") == "f"
-        assert (await builder.rootfs("made")).layer_dirs[0].joinpath("copied").read_bytes() == inner
+        assert heard.all.count("Using cache") == 2 * len(inner)
+        layers = [each for each in (await builder.rootfs("made")).layer_dirs]
+        copied = [each / "copied" for each in layers if (each / "copied").exists()]
+        for mode, content in inner.items():
+            assert await builder.read("made", f"added/{mode}/in/f") == mode
+            assert await builder.read("made", f"added/{mode}/in/link") == "f"
+            (whole,) = [each / f"a.{mode}" for each in copied if (each / f"a.{mode}").exists()]
+            assert whole.read_bytes() == content
 
     tell(machine, story)
 

@@ -150,41 +150,33 @@ def test_a_context_may_hold_what_no_image_can_be_led_out_by(
     tell(machine, story)
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "fields", "words"),
-    [
-        ("../../evil", tarfile.REGTYPE, {}, "leaves the archive"),
-        ("dev", tarfile.CHRTYPE, {"devmajor": 1, "devminor": 5}, "is a device"),
-        ("disk", tarfile.BLKTYPE, {"devmajor": 8, "devminor": 0}, "is a device"),
-        ("hard", tarfile.LNKTYPE, {"linkname": "/etc/shadow"}, "hard link"),
-        ("hard", tarfile.LNKTYPE, {"linkname": "../etc/shadow"}, "leaves the archive"),
-        ("n" * 300, tarfile.REGTYPE, {}, "too long"),
-        ("huge", tarfile.REGTYPE, {"size": 1 << 62}, "larger than the disk"),
-        ("owner", tarfile.DIRTYPE, {}, ""),
-    ],
+POISONED: tuple[tuple[str, bytes, dict[str, object], str], ...] = (
+    ("../../evil", tarfile.REGTYPE, {}, "leaves the archive"),
+    ("dev", tarfile.CHRTYPE, {"devmajor": 1, "devminor": 5}, "is a device"),
+    ("disk", tarfile.BLKTYPE, {"devmajor": 8, "devminor": 0}, "is a device"),
+    ("hard", tarfile.LNKTYPE, {"linkname": "/etc/shadow"}, "hard link"),
+    ("hard", tarfile.LNKTYPE, {"linkname": "../etc/shadow"}, "leaves the archive"),
+    ("n" * 300, tarfile.REGTYPE, {}, "too long"),
+    ("huge", tarfile.REGTYPE, {"size": 1 << 62}, "larger than the disk"),
 )
-def test_a_poisoned_context_is_refused(
-    machine: Machine, name: str, kind: bytes, fields: dict[str, object], words: str
-) -> None:
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        entry = tarfile.TarInfo(name)
-        entry.type = kind
-        for field, value in fields.items():
-            setattr(entry, field, value)
-        raw_entry = entry.tobuf(tarfile.GNU_FORMAT)
-        archive.fileobj.write(raw_entry)
-        text = b"FROM busy:1\n"
-        last = tarfile.TarInfo("Dockerfile")
-        last.size = len(text)
-        archive.addfile(last, io.BytesIO(text))
 
+
+def poisoned(name: str, kind: bytes, fields: dict[str, object]) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.type = kind
+    for field, value in fields.items():
+        setattr(entry, field, value)
+    return entry.tobuf(tarfile.GNU_FORMAT) + tar({"Dockerfile": "FROM busy:1\n"})
+
+
+def test_a_poisoned_context_is_refused(machine: Machine) -> None:
     async def story(builder: Builder) -> None:
-        if not words:
-            await builder.build(context=raw.getvalue())
-            return
-        with pytest.raises(Invalid, match=words):
-            await builder.build(context=raw.getvalue())
+        for name, kind, fields, words in POISONED:
+            with pytest.raises(Invalid, match=words):
+                await builder.build(context=poisoned(name, kind, fields))
+            await builder.check()
+        with pytest.raises(Invalid, match=r"not a whole tar archive|damaged|ends too early"):
+            await builder.build(context=tar({"Dockerfile": "FROM busy:1\n"}, mode="w:gz")[:-20])
 
     tell(machine, story)
 
@@ -222,12 +214,12 @@ def test_names_that_are_no_text_are_copied_with_their_directory(machine: Machine
     tell(machine, story)
 
 
-def test_hundreds_of_layers_are_one_image_and_too_many_are_refused(machine: Machine) -> None:
+def test_hundreds_of_layers_are_one_image(machine: Machine) -> None:
     async def story(builder: Builder) -> None:
-        lines = "".join(f"COPY <<{number} /f/\n{number}\n" for number in range(300))
+        lines = "".join(f"COPY <<{number} /f/\n{number}\n" for number in range(240))
         await builder.build(f"FROM busy:1\n{lines}RUN ls /f | wc -l\n", tags=("made",))
 
-        assert len((await builder.rootfs("made")).layer_dirs) == 301
+        assert len((await builder.rootfs("made")).layer_dirs) == 241
 
     tell(machine, story)
 
