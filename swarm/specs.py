@@ -282,18 +282,23 @@ class GenericResource(Struct, frozen=True, kw_only=True):
 
 
 class Resources(Struct, frozen=True, kw_only=True):
-    """What a node has or a task reserves."""
+    """What a node has or a task reserves.
+
+    `nano_cpus` is what a client of Docker's asked for, where that was finer than `cpu_millis`,
+    which counts: it is told to those who ask.
+    """
 
     cpu_millis: int = 0
     memory_bytes: int = 0
     generic: tuple[GenericResource, ...] = ()
+    nano_cpus: int = 0
 
 
 class Limits(Struct, frozen=True, kw_only=True):
     """What the kernel lets a task use at most; 0 is no limit.
 
     `swap_bytes` comes on top of a memory limit: 0 is none, -1 all that the host has.
-    `swappiness` is 0 to 100, or -1 for the host's own.
+    `swappiness` is 0 to 100, or -1 for the host's own; `nano_cpus` is as in `Resources`.
     """
 
     cpu_millis: int = 0
@@ -301,6 +306,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     pids: int = 0
     swap_bytes: int = 0
     swappiness: int = -1
+    nano_cpus: int = 0
 
 
 class RestartPolicy(Struct, frozen=True, kw_only=True):

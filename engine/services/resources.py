@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import structs
 
-from engine.services.words import cpu_millis, nanocpus
+from engine.services.words import read_cpus, write_cpus
 from engine.wire.services import (
     DiscreteResourceJson,
     GenericResourceJson,
@@ -13,21 +13,23 @@ from engine.wire.services import (
     ReservationJson,
     ResourcesJson,
 )
-from swarm.specs import GenericResource, Limits, Resources, TaskSpec
+from swarm.specs import LEAST_CPU_MILLIS, GenericResource, Limits, Resources, TaskSpec
 
 _UNSET = Limits()
 
 
-def read_resources(path: str, asked: ResourcesJson, before: TaskSpec) -> TaskSpec:
+def read_resources(asked: ResourcesJson, before: TaskSpec) -> TaskSpec:
     """`before` with the limits and reservations that a client asks for.
 
     Without a limit of memory there is no swap on top of it.
     """
     limit, reservation = asked.limits or LimitJson(), asked.reservations or ReservationJson()
     swap, swappiness = asked.swap_bytes, asked.memory_swappiness
+    millis, nanos = read_cpus(limit.nano_cpus, least=LEAST_CPU_MILLIS)
     limits = structs.replace(
         before.limits,
-        cpu_millis=cpu_millis(f"{path}.Limits.NanoCPUs", limit.nano_cpus),
+        cpu_millis=millis,
+        nano_cpus=nanos,
         memory_bytes=limit.memory_bytes,
         pids=limit.pids,
     )
@@ -37,11 +39,13 @@ def read_resources(path: str, asked: ResourcesJson, before: TaskSpec) -> TaskSpe
         limits = structs.replace(limits, swap_bytes=0)
     if swappiness is not None:
         limits = structs.replace(limits, swappiness=swappiness)
+    millis, nanos = read_cpus(reservation.nano_cpus)
     return structs.replace(
         before,
         limits=limits,
         reservations=Resources(
-            cpu_millis=cpu_millis(f"{path}.Reservations.NanoCPUs", reservation.nano_cpus),
+            cpu_millis=millis,
+            nano_cpus=nanos,
             memory_bytes=reservation.memory_bytes,
             generic=tuple(_read_generic(reservation.generic_resources)),
         ),
@@ -53,7 +57,7 @@ def write_resources(task: TaskSpec) -> ResourcesJson:
     limits = task.limits
     return ResourcesJson(
         limits=LimitJson(
-            nano_cpus=nanocpus(limits.cpu_millis),
+            nano_cpus=write_cpus(limits.cpu_millis, limits.nano_cpus, least=LEAST_CPU_MILLIS),
             memory_bytes=limits.memory_bytes,
             pids=limits.pids,
         ),
@@ -66,7 +70,7 @@ def write_resources(task: TaskSpec) -> ResourcesJson:
 def write_amounts(resources: Resources) -> ReservationJson:
     """What is reserved, or what a node has."""
     return ReservationJson(
-        nano_cpus=nanocpus(resources.cpu_millis),
+        nano_cpus=write_cpus(resources.cpu_millis, resources.nano_cpus),
         memory_bytes=resources.memory_bytes,
         generic_resources=tuple(write_generic(resources.generic)),
     )

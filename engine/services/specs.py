@@ -96,7 +96,7 @@ def read_task(asked: TaskJson, before: TaskSpec) -> TaskSpec:
     if asked.container_spec is None:
         raise Invalid(f"{_TASK}.ContainerSpec: must be given")
     driver, priority = asked.log_driver or DriverJson(), asked.priority
-    task = read_resources(f"{_TASK}.Resources", asked.resources or ResourcesJson(), before)
+    task = read_resources(asked.resources or ResourcesJson(), before)
     return structs.replace(
         task,
         container=read_container(f"{_TASK}.ContainerSpec", asked.container_spec, before.container),

@@ -1,8 +1,8 @@
 """Translate words, durations and shares of cores between Docker's writing and ours.
 
 Docker counts time in nanoseconds and cores in billionths. Our seconds are floats, which hold
-fifty days of nanoseconds exactly; our cores are counted in thousandths, so a finer share is refused
-rather than rounded.
+fifty days of nanoseconds exactly. Our cores are counted in thousandths: a finer share counts as the
+next one up, and what was asked for is kept beside it.
 """
 
 from collections.abc import Mapping
@@ -47,20 +47,17 @@ def nanoseconds(duration_s: float) -> int:
     return round(duration_s * NANOSECONDS)
 
 
-def cpu_millis(path: str, nanocpus: int) -> int:
-    """Billionths of a core in thousandths; `Invalid` when they are finer."""
-    millis, rest = divmod(nanocpus, _NANOCPUS_OF_A_MILLI)
-    if rest:
-        raise Invalid(
-            f"{path}: {nanocpus} is finer than a thousandth of a core",
-            hint=f"give a multiple of {_NANOCPUS_OF_A_MILLI}",
-        )
-    return millis
+def read_cpus(nano_cpus: int, *, least: int = 0) -> tuple[int, int]:
+    """Thousandths of a core, of which there are at `least` some; what was asked for if finer."""
+    millis = -(-nano_cpus // _NANOCPUS_OF_A_MILLI)
+    counted = max(millis, least) if nano_cpus else 0
+    return counted, 0 if counted * _NANOCPUS_OF_A_MILLI == nano_cpus else nano_cpus
 
 
-def nanocpus(millis: int) -> int:
-    """Thousandths of a core in billionths."""
-    return millis * _NANOCPUS_OF_A_MILLI
+def write_cpus(millis: int, nano_cpus: int, *, least: int = 0) -> int:
+    """Billionths of a core: as asked for, unless somebody has changed what counts since."""
+    is_present = bool(nano_cpus) and read_cpus(nano_cpus, least=least)[0] == millis
+    return nano_cpus if is_present else millis * _NANOCPUS_OF_A_MILLI
 
 
 def ordered(entries: Mapping[str, str]) -> dict[str, str]:

@@ -759,8 +759,11 @@ class Resources(_message.Message):
     CPU_MILLIS_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     GENERIC_FIELD_NUMBER: _builtins.int
+    NANO_CPUS_FIELD_NUMBER: _builtins.int
     cpu_millis: _builtins.int
     memory_bytes: _builtins.int
+    nano_cpus: _builtins.int
+    """what Docker's client asked for, where that was finer than `cpu_millis`"""
     @_builtins.property
     def generic(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenericResource]: ...
     def __init__(
@@ -769,10 +772,11 @@ class Resources(_message.Message):
         cpu_millis: _builtins.int = ...,
         memory_bytes: _builtins.int = ...,
         generic: _abc.Iterable[Global___GenericResource] | None = ...,
+        nano_cpus: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_millis", b"cpu_millis", "generic", b"generic", "memory_bytes", b"memory_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_millis", b"cpu_millis", "generic", b"generic", "memory_bytes", b"memory_bytes", "nano_cpus", b"nano_cpus"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -787,6 +791,7 @@ class Limits(_message.Message):
     PIDS_FIELD_NUMBER: _builtins.int
     SWAP_BYTES_FIELD_NUMBER: _builtins.int
     SWAPPINESS_FIELD_NUMBER: _builtins.int
+    NANO_CPUS_FIELD_NUMBER: _builtins.int
     cpu_millis: _builtins.int
     memory_bytes: _builtins.int
     pids: _builtins.int
@@ -794,6 +799,8 @@ class Limits(_message.Message):
     """besides memory: 0 none, -1 all there is"""
     swappiness: _builtins.int
     """0 to 100; -1 is the host's"""
+    nano_cpus: _builtins.int
+    """as in Resources"""
     def __init__(
         self,
         *,
@@ -802,10 +809,11 @@ class Limits(_message.Message):
         pids: _builtins.int = ...,
         swap_bytes: _builtins.int = ...,
         swappiness: _builtins.int = ...,
+        nano_cpus: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_millis", b"cpu_millis", "memory_bytes", b"memory_bytes", "pids", b"pids", "swap_bytes", b"swap_bytes", "swappiness", b"swappiness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_millis", b"cpu_millis", "memory_bytes", b"memory_bytes", "nano_cpus", b"nano_cpus", "pids", b"pids", "swap_bytes", b"swap_bytes", "swappiness", b"swappiness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

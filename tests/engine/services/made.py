@@ -145,14 +145,15 @@ generics = several(
     st.builds(GenericResource, kind=words, count=st.integers(1, 2**31 - 1)),
     lambda each: each.kind,
 )
+shares = st.just(0) | st.integers(10, 2**31 - 1)
 limits = st.builds(
     Limits,
-    cpu_millis=counts,
+    cpu_millis=shares,
     memory_bytes=st.integers(1, 2**62),
     pids=st.integers(0, 2**22),
     swap_bytes=st.integers(-1, 2**62),
     swappiness=st.integers(-1, 100),
-) | st.builds(Limits, cpu_millis=counts, swappiness=st.integers(-1, 100))
+) | st.builds(Limits, cpu_millis=shares, swappiness=st.integers(-1, 100))
 restarts = st.builds(
     RestartPolicy,
     condition=st.sampled_from(RestartCondition),
