@@ -7,7 +7,11 @@ one that goes before lets it end, since stopping half way would help nobody.
 """
 
 import asyncio
+import contextlib
+import fcntl
 import socket
+import sys
+import termios
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from email.utils import formatdate
@@ -31,6 +35,9 @@ HEAD_WITHIN_S = 60.0
 DOCUMENT_WITHIN_S = 120.0
 # What a client had on its way when we closed must be taken, or it loses our last words with it.
 LINGER_S = 30.0
+# How long the head of a raw stream may take to be read, and how often that is looked at; and over
+# TCP, where it cannot be seen, how long it gets.
+TAKEN_WITHIN_S, TAKEN_EVERY_S, TAKEN_AFTER_S = 0.5, 0.0003, 0.01
 
 _HEAD_CHUNK_BYTES = 1 << 14
 _COMMON = (
@@ -191,6 +198,7 @@ class Connection:
             # Over TCP nobody can tell a client that is gone from one that has no more input.
             self.cancel_on_departure()
         await self._wire.write("\r\n".join((*lines, "", "")).encode("latin-1"))
+        await _taken(self._wire.sock)
         return pipe
 
     def cancel_on_departure(self) -> None:
@@ -303,3 +311,24 @@ class Connection:
 def _response(status: int, headers: list[tuple[str, str]]) -> h11.Response:
     phrase = HTTPStatus(status).phrase.encode()
     return h11.Response(status_code=status, headers=headers, reason=phrase)
+
+
+async def _taken(sock: socket.socket) -> None:
+    """Wait until the client has read the head, as far as that can be known, and not for long.
+
+    Some clients read it into a buffer of theirs and then turn to the bare socket: what has come
+    with the head is lost to them. Docker's daemon is never quick enough for that to be noticed.
+    """
+    if sock.family != socket.AF_UNIX:
+        await asyncio.sleep(TAKEN_AFTER_S)  # that it has arrived says nothing of who has read it
+        return
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(TAKEN_WITHIN_S):
+            while _waiting_bytes(sock):  # noqa: ASYNC110 - the kernel tells nobody
+                await asyncio.sleep(TAKEN_EVERY_S)
+
+
+def _waiting_bytes(sock: socket.socket) -> int:
+    """What was sent and has not been read on the other side; see unix(7), SIOCOUTQ."""
+    answer = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(answer, sys.byteorder)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -267,6 +268,54 @@ def test_a_client_that_vanishes_ends_what_was_done_for_it(tmp_path: Path) -> Non
                 await client.chunk()
 
     run(body, tmp_path, Route("GET", "/flood", flood))
+
+
+async def speak(ask: Exchange) -> None:
+    """Becomes a raw stream, and has something to say at once."""
+    pipe = await ask.take_over(content_type="application/octet-stream")
+    await pipe.write(b"at once")
+    await pipe.end()
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.02])
+def test_what_a_raw_stream_says_does_not_come_with_its_head(tmp_path: Path, delay_s: float) -> None:
+    """A client that reads heads into a buffer, and then the bare socket, misses nothing."""
+
+    async def body(engine: Engine) -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, engine.path)
+            await loop.sock_sendall(client, b"POST /speak HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.sleep(delay_s)
+
+            head = await loop.sock_recv(client, 8192)
+            rest = await loop.sock_recv(client, 8192)
+
+            assert head.endswith(b"\r\n\r\n")
+            assert rest == b"at once"
+
+    run(body, tmp_path, Route("POST", "/speak", speak))
+
+
+def test_a_client_that_does_not_read_the_head_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TAKEN_WITHIN_S", 0.01)
+    said = asyncio.Event()
+
+    async def speak_and_tell(ask: Exchange) -> None:
+        await speak(ask)
+        said.set()
+
+    async def body(engine: Engine) -> None:
+        _, writer = await asyncio.open_unix_connection(engine.path, limit=1)
+        writer.transport.pause_reading()
+        writer.write(b"POST /speak HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(said.wait(), 5)
+        writer.close()
+
+    run(body, tmp_path, Route("POST", "/speak", speak_and_tell))
 
 
 def test_bodies_are_moved_fast_and_not_kept(tmp_path: Path) -> None:
