@@ -119,6 +119,7 @@ class Connections:
         self._followed.set()
         self._settled = asyncio.Event()
         self._departed: list[TaskId] = []
+        self._adopting = asyncio.Lock()
         self._ready_here = asyncio.Event()
         self._ready = asyncio.Event()
 
@@ -133,7 +134,7 @@ class Connections:
         await self._catch_up()  # if there is nothing, that has to be heard, too
         for task_id in self._departed:
             await self._detach(task_id)
-        is_sound = await self._mend(self._adopted_now())
+        is_sound = await self._mend_adopted(is_all=True)
         self._ready.set()
         while True:
             await self._follow_for(MEND_S if is_sound else MEND_SOON_S)
@@ -141,9 +142,7 @@ class Connections:
 
     async def _mend_here(self) -> None:
         """Care for the node's own networks alone, until a manager has said what else there is."""
-        is_sound, running = True, self._adopted_now()
-        if running:
-            is_sound = await self._mend(running, is_all=False)
+        is_sound = not self._adopted or await self._mend_adopted(is_all=False)
         self._ready_here.set()
         while not await self._settles_within(MEND_S if is_sound else MEND_SOON_S):
             is_sound = await self._mend(is_all=False)
@@ -282,7 +281,8 @@ class Connections:
         known = self._known.pop(task_id, None)
         if known is not None:
             await (self._ready_here if known.is_standalone else self._ready).wait()
-            await self._detach(task_id)
+            async with self._adopting:
+                await self._detach(task_id)
         self._forget(task_id)
 
     async def _detach(self, task_id: TaskId) -> None:
@@ -334,6 +334,11 @@ class Connections:
         finally:
             followed.set()
         return True
+
+    async def _mend_adopted(self, *, is_all: bool) -> bool:
+        """Give containers what an earlier agent gave them; one that ends now is let go after."""
+        async with self._adopting:
+            return await self._mend(self._adopted_now(), is_all=is_all)
 
     async def _mend(
         self, running: Mapping[TaskId, Running] | None = None, *, is_all: bool = True

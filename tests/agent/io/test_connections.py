@@ -35,6 +35,7 @@ class FakeNetworks:
     """Writes down what it is told, in order; `refusal` is the answer to the next of it."""
 
     def __init__(self) -> None:
+        self.begun: list[object] = []
         self.done: list[object] = []
         self.applied: list[Changes] = []
         self.gate = asyncio.Event()
@@ -66,6 +67,7 @@ class FakeNetworks:
         await self._do(what if is_all else ("here", what))
 
     async def _do(self, what: object) -> None:
+        self.begun.append(what)
         await self.gate.wait()
         self.done.append(what)
         if (refusal := self.refusal) is not None:
@@ -253,6 +255,38 @@ def test_the_nodes_own_networks_wait_for_no_manager(tmp_path: Path) -> None:
         ]  # fmt: skip
         assert not (world.directory / ID).exists()
         assert (world.directory / other).exists()
+
+    within(tmp_path, first, second)
+
+
+def test_one_that_ends_while_it_is_taken_over_is_let_go_of_after(tmp_path: Path) -> None:
+    """Else its ports would be given to it again once it is gone, and be nobody's to take back."""
+    own = TaskId("c1")
+
+    async def first(world: World) -> None:
+        world.start()
+        world.connections.settled(())
+        await world.connections.attach(own, 5, standalone(own))
+
+    async def second(world: World) -> None:
+        world.start({own: 43})
+        await world.until(lambda: world.networks.done)
+        world.networks.gate.clear()
+        world.connections.settled(())
+        world.networks.gate.set()
+        await world.until(lambda: ("apply", 0) in world.networks.done)
+        world.networks.gate.clear()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        releasing = asyncio.ensure_future(world.connections.release(own))
+        await world.until(lambda: ("take over", own) in world.networks.begun)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert ("detach", own) not in world.networks.begun
+        world.networks.gate.set()
+        await releasing
+
+        assert world.networks.done[2:] == [("take over", own), ("detach", own)]
 
     within(tmp_path, first, second)
 
