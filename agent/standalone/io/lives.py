@@ -233,8 +233,10 @@ class Lives:
 
     def announce(self, container_id: str, action: str, attributes: Mapping[str, str]) -> None:
         """Tell of something that was done to it."""
-        if (record := self.record(container_id)) is not None:
-            self._journal.tell_of(self._found(record), action, attributes)
+        record = self.record(container_id)
+        found = self._found(record) if record else self._assigned.found().get(container_id)
+        if found is not None:
+            self._journal.tell_of(found, action, attributes)
 
     # --- living ---------------------------------------------------------------------------------
 
