@@ -8,6 +8,7 @@ were wanted or observed differently, or vanished. `assigned` names, for each nod
 whose wanted side changed, which is what its agent has to hear. `contents` are the ids of secrets
 and configs that changed. `networks` and `endpoints` are other than they were, the latter those
 of services, and so are `peers`: what other nodes reach a node by. `network_keys` came or went.
+`guests` came, went, or were given addresses.
 """
 
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ class Applied(Struct, frozen=True, kw_only=True):
     endpoints: frozenset[ServiceId] = frozenset()
     peers: frozenset[NodeId] = frozenset()
     network_keys: bool = False
+    guests: frozenset[tuple[TaskId, NetworkId]] = frozenset()
     cluster: bool = False
     events: tuple[Event, ...] = ()
     unreadable: tuple[str, ...] = ()
@@ -57,6 +59,7 @@ class Notes:
         self.endpoints: set[ServiceId] = set()
         self.peers: set[NodeId] = set()
         self.network_keys = False
+        self.guests: set[tuple[TaskId, NetworkId]] = set()
         self.cluster = False
         self.freed = False
         self._tasks: dict[TaskId, None] = {}
@@ -107,6 +110,7 @@ class Notes:
             endpoints=frozenset(self.endpoints),
             peers=frozenset(self.peers),
             network_keys=self.network_keys,
+            guests=frozenset(self.guests),
             cluster=self.cluster,
             events=() if silently else tuple(self._events),
             unreadable=tuple(self._unreadable),

@@ -26,7 +26,7 @@ from manager.store import (
 )
 from manager.view import ClusterView
 from swarm.codec import pack
-from swarm.ids import NodeId, ServiceId, TaskId
+from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.objects import (
     Attachment,
     Ledger,
@@ -144,6 +144,22 @@ class NumberNode(Struct, frozen=True):
     number: int
 
 
+class PlaceGuest(Struct, frozen=True):
+    """Give a guest its addresses in a network, or say in a message why it has none."""
+
+    container_id: TaskId
+    network_id: NetworkId
+    addresses: tuple[str, ...] = ()
+    message: str = ""
+
+
+class RemoveGuest(Struct, frozen=True):
+    """Forget a guest of which nothing is left."""
+
+    container_id: TaskId
+    network_id: NetworkId
+
+
 class RemoveObserved(Struct, frozen=True):
     """Forget a report of a task that does not exist."""
 
@@ -165,6 +181,8 @@ Decision = (
     | WriteService
     | WriteEndpoint
     | RemoveEndpoint
+    | PlaceGuest
+    | RemoveGuest
     | RemoveObserved
     | NumberNode
 )
@@ -201,6 +219,8 @@ _ORDER = (
     RemoveVersion,
     RemoveLedger,
     RemoveEndpoint,
+    PlaceGuest,
+    RemoveGuest,
     RemoveObserved,
     NumberNode,
 )
@@ -294,6 +314,8 @@ def _relied_on(view: ClusterView, decision: Decision) -> Iterator[Compare]:
         case RemoveEndpoint(frees=frees):
             for name in frees:
                 yield _expected(view, layout.name_key(layout.PORT_NAMES, name))
+        case PlaceGuest() | RemoveGuest():
+            yield _expected(view, _guest_key(decision))
         case NumberNode(node_id=node_id, number=number):
             yield _expected(view, layout.node_key(node_id))
             yield _expected(view, number_key(number))
@@ -338,8 +360,8 @@ def _operations(
             yield _put(structs.replace(task, eviction=reason, updated_at=now))
         case WriteLedger(ledger=ledger), _:
             yield Put(layout.ledger_key(ledger.service_id), pack(ledger))
-        case RemoveLedger(service_id=service_id), _:
-            yield Delete(layout.ledger_key(service_id))
+        case RemoveLedger() | RemoveVersion() | RemoveObserved() | RemoveGuest(), _:
+            yield Delete(_forgotten(decision))
         case WriteEndpoint() | RemoveEndpoint(), _:
             yield from _endpoint_writes(decision)
         case WriteService(service=service, revision=revision), _:
@@ -350,10 +372,8 @@ def _operations(
             yield Delete(layout.task_key(task.service_id, task.id))
             if task.node_id:
                 yield Delete(layout.observed_key(task.node_id, task.id))
-        case RemoveVersion(service_id=service_id, version=version), _:
-            yield Delete(layout.version_key(service_id, version))
-        case RemoveObserved(node_id=node_id, task_id=task_id), _:
-            yield Delete(layout.observed_key(node_id, task_id))
+        case PlaceGuest(), _:
+            yield _placed(view, decision, now)
         case NumberNode(node_id=node_id, number=number), _:
             numbered = structs.replace(view.nodes[node_id], number=number)
             yield Put(layout.node_key(node_id), pack(numbered))
@@ -373,6 +393,33 @@ def _assigned(decision: AssignTask | AttachTask, task: Task, now: float) -> Task
         message="",
         updated_at=now,
     )
+
+
+def _forgotten(decision: RemoveLedger | RemoveVersion | RemoveObserved | RemoveGuest) -> str:
+    """The key of what there is to be no more."""
+    match decision:
+        case RemoveLedger(service_id=service_id):
+            return layout.ledger_key(service_id)
+        case RemoveVersion(service_id=service_id, version=version):
+            return layout.version_key(service_id, version)
+        case RemoveObserved(node_id=node_id, task_id=task_id):
+            return layout.observed_key(node_id, task_id)
+        case RemoveGuest():
+            return _guest_key(decision)
+
+
+def _placed(view: ClusterView, decision: PlaceGuest, now: float) -> Operation:
+    guest = structs.replace(
+        view.guests[decision.container_id, decision.network_id],
+        addresses=decision.addresses,
+        message=decision.message,
+        updated_at=now,
+    )
+    return Put(_guest_key(decision), pack(guest))
+
+
+def _guest_key(decision: PlaceGuest | RemoveGuest) -> str:
+    return layout.guest_key(decision.container_id, decision.network_id)
 
 
 def _endpoint_writes(decision: WriteEndpoint | RemoveEndpoint) -> Iterator[Operation]:

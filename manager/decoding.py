@@ -13,6 +13,7 @@ from swarm.ids import ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId
 from swarm.objects import (
     Cluster,
     Config,
+    Guest,
     Ledger,
     Network,
     Node,
@@ -39,9 +40,11 @@ Stored = (
     | Config
     | Network
     | ServiceEndpoint
+    | Guest
     | Sealed
 )
 Value = Stored | str
+GuestKey = tuple[TaskId, NetworkId]
 
 
 class Key(Struct, frozen=True):
@@ -76,6 +79,11 @@ class Key(Struct, frozen=True):
         return NetworkId(self.path[0])
 
     @property
+    def guest(self) -> GuestKey:
+        """The container and the network that a guest's key speaks of."""
+        return TaskId(self.path[0]), NetworkId(self.path[1])
+
+    @property
     def number(self) -> int:
         """The number that a key of `layout.KEYS` ends with."""
         return int(self.path[0])
@@ -98,6 +106,7 @@ _KINDS: dict[str, tuple[int, type[Struct] | None]] = {
     layout.CONFIGS: (1, Config),
     layout.NETWORKS: (1, Network),
     layout.ENDPOINTS: (1, ServiceEndpoint),
+    layout.GUESTS: (2, Guest),
     layout.KEYS: (1, Sealed),
     layout.NAMES: (2, None),
     layout.MANAGERS: (1, None),

@@ -1,10 +1,11 @@
 """Lay the cluster's state out in etcd: which key holds what, and who writes it.
 
-One writer per key, but for one. The leader writes everything but `observed/<node>/` and
+One writer per key, but for two kinds. The leader writes everything but `observed/<node>/` and
 `sessions/<node>`, which belong to the manager that holds the node's session, and
 `managers/<node>`, which is that manager's own; the leader only deletes those, together with
 the task or node they speak of. A node's object has two: the leader writes its spec, and the
-manager that holds its session the description. Both put the whole object and compare the
+manager that holds its session the description. So has a guest: the manager that its node asks
+writes what it wants, and the leader what it gets. All of them put the whole object and compare the
 revision they read, so the later one reads again. All keys of a swarm share one prefix, so
 that an external etcd can hold several swarms.
 
@@ -27,6 +28,7 @@ that an external etcd can hold several swarms.
     configs/<config>                Config, likewise
     networks/<network>              Network
     endpoints/<service>             ServiceEndpoint: the service's own addresses and ports
+    guests/<container>/<network>    Guest: a container of a node, and no task, in a network
     keys/<number>                   Sealed: what encrypted networks derive their keys from
     sessions/<node>                 Session, bound to the lease of the manager that holds it
     managers/<node>                 a manager's presence, bound to the same lease: sessions that
@@ -50,6 +52,7 @@ SECRETS = "secrets/"
 CONFIGS = "configs/"
 NETWORKS = "networks/"
 ENDPOINTS = "endpoints/"
+GUESTS = "guests/"
 KEYS = "keys/"
 SESSIONS = "sessions/"
 MANAGERS = "managers/"
@@ -99,6 +102,11 @@ def network_key(network_id: NetworkId) -> str:
 def endpoint_key(service_id: ServiceId) -> str:
     """Where a service's own addresses and ports live."""
     return f"{ENDPOINTS}{service_id}"
+
+
+def guest_key(container_id: TaskId, network_id: NetworkId) -> str:
+    """Where a container that is no task's is said to be in a network."""
+    return f"{GUESTS}{container_id}/{network_id}"
 
 
 def network_secret_key(number: int) -> str:

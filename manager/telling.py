@@ -18,8 +18,10 @@ from manager.decisions import (
     Decision,
     Evict,
     NumberNode,
+    PlaceGuest,
     Plan,
     RemoveEndpoint,
+    RemoveGuest,
     RemoveLedger,
     RemoveObserved,
     RemoveTask,
@@ -96,9 +98,11 @@ def told(decision: Decision) -> tuple[str, Fields]:  # one case a kind
             return "task.removed", _plain(decision)
         case WriteEndpoint(endpoint=endpoint):
             return "endpoint.written", _of_endpoint(endpoint)
+        case PlaceGuest(message=message):
+            return "guest.refused" if message else "guest.placed", _plain(decision)
         case NumberNode():
             return "node.numbered", _plain(decision)
-        case RemoveVersion() | RemoveLedger() | RemoveEndpoint() | RemoveObserved():
+        case RemoveVersion() | RemoveLedger() | RemoveEndpoint() | RemoveGuest() | RemoveObserved():
             return _REMOVED[type(decision)], _plain(decision)
         case _:
             assert_never(decision)
@@ -108,6 +112,7 @@ _REMOVED: dict[type, str] = {
     RemoveVersion: "version.removed",
     RemoveLedger: "ledger.removed",
     RemoveEndpoint: "endpoint.removed",
+    RemoveGuest: "guest.removed",
     RemoveObserved: "report.removed",
 }
 

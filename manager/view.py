@@ -16,7 +16,7 @@ from typing import Protocol
 
 from manager import layout
 from manager.applied import Applied, Notes
-from manager.decoding import Value, read_key, read_value
+from manager.decoding import GuestKey, Value, read_key, read_value
 from manager.events import (
     node_state_event,
 )
@@ -28,6 +28,7 @@ from swarm.errors import Invalid
 from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.objects import (
     Cluster,
+    Guest,
     Network,
     Observation,
     Sealed,
@@ -62,6 +63,7 @@ class ClusterView:
         self.tasks = known.tasks
         self.networks = known.register.networks
         self.endpoints = known.register.endpoints
+        self.guests = known.register.roll.of
         self.sessions = known.sessions
         self.names = known.names
         self.managers = known.managers
@@ -246,6 +248,22 @@ class ClusterView:
     def members(self, network_id: NetworkId) -> Iterable[ServiceId]:
         """The services of which a version is in the network, those that are removed included."""
         return self._known.register.members(network_id)
+
+    def guests_on(self, node_id: NodeId) -> Mapping[GuestKey, Guest]:
+        """The containers of a node that are no tasks and in the swarm's networks."""
+        return self._known.register.roll.on(node_id)
+
+    def guests_in(self, network_id: NetworkId) -> Mapping[GuestKey, Guest]:
+        """Those in a network."""
+        return self._known.register.roll.within(network_id)
+
+    def stays_of(self, container_id: TaskId) -> tuple[Guest, ...]:
+        """Where a container that is no task's is, in order of the networks."""
+        return self._known.register.roll.stays(container_id)
+
+    def hosts(self) -> Iterable[NodeId]:
+        """The nodes that have guests, or had when they left the swarm."""
+        return self._known.register.roll.nodes()
 
     def port_holders(self, protocol: specs.Protocol, port: int) -> Mapping[str, ServiceId]:
         """Who publishes a port on every node, by address; on all addresses it is the empty one."""

@@ -68,6 +68,8 @@ ALLOWED: Access = {
     "/swarm.api.v1.Dispatcher/Session": NODES,
     "/swarm.api.v1.Dispatcher/PublishLogs": NODES,
     "/swarm.api.v1.Dispatcher/Converse": NODES,
+    "/swarm.api.v1.Dispatcher/AttachGuest": NODES,
+    "/swarm.api.v1.Dispatcher/ReleaseGuest": NODES,
     **{f"/swarm.api.v1.Control/{method}": MANAGERS for method in _CONTROL},
 }
 

@@ -302,6 +302,25 @@ class ServiceEndpoint(Struct, frozen=True, kw_only=True):
     ports: tuple[Port, ...] = ()
 
 
+class Guest(Struct, frozen=True, kw_only=True):
+    """A container of one node, and no task, in an attachable network of the swarm.
+
+    It asks for `wanted` addresses, or for any; the leader gives it some, or says in `message` why
+    not. Its `id` has 64 digits, so it is no task's.
+    """
+
+    id: TaskId
+    node_id: NodeId
+    network_id: NetworkId
+    name: str = ""
+    aliases: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    message: str = ""
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+
 class Sealed(Struct, frozen=True, kw_only=True):
     """A secret encrypted with the cluster's data key."""
 

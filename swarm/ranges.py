@@ -7,7 +7,7 @@ takes no more memory than its holders do.
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from swarm.specs import Subnet
 from swarm.subnets import bounds, kept, room_in
@@ -82,6 +82,16 @@ class Range:
     def text(self, address: int) -> str:
         """An address as people write it."""
         return str(self._make(address))
+
+    def may_be(self, text: str) -> bool:
+        """Whether an address lies in the subnet, be it in the range that is given from or not."""
+        number = self.number(text)
+        whole = ip_network(self.subnet.subnet)
+        return number is not None and self._make(number) in whole
+
+    def is_anybodys(self, text: str) -> bool:
+        """Whether somebody may hold it: it is not the gateway's, and not set aside."""
+        return self.number(text) not in self._kept
 
     def copied(self) -> "Range":
         """The same, apart."""

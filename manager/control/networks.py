@@ -21,7 +21,7 @@ from manager.view import ClusterView
 from swarm.checking.networks import BUILT_IN, check_network
 from swarm.codec import pack
 from swarm.errors import Invalid, Refused
-from swarm.ids import NetworkId, ServiceId
+from swarm.ids import NetworkId, NodeId, ServiceId
 from swarm.objects import Network, Service, SpecVersion, Task
 from swarm.specs import NetworkSpec, ServiceSpec
 from swarm.states import TaskState
@@ -33,15 +33,17 @@ _SHOWN = 5
 class Users(Struct, frozen=True, kw_only=True):
     """What keeps a network from being removed: names of services, and tasks with addresses.
 
-    Services that are only about to leave it, by their present specs, are `leaving`.
+    Services that are only about to leave it, by their present specs, are `leaving`; `guests` are
+    containers that are no tasks, each with its node.
     """
 
     services: tuple[str, ...] = ()
     leaving: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
+    guests: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.services or self.tasks)
+        return bool(self.services or self.tasks or self.guests)
 
 
 def check_new(view: ClusterView, spec: NetworkSpec) -> None:
@@ -134,7 +136,14 @@ def users(view: ClusterView, network_id: NetworkId, tasks: Sequence[Task] | None
         services=tuple(sorted(each.spec.name for each in services)),
         leaving=tuple(sorted(leaving)),
         tasks=tuple(tasks) if tasks is not None else () if services else tasks_in(view, network_id),
+        guests=guests_in(view, network_id),
     )
+
+
+def guests_in(view: ClusterView, network_id: NetworkId) -> tuple[str, ...]:
+    """The containers that are no tasks and hold addresses in a network, each with its node."""
+    found = [each for each in view.guests_in(network_id).values() if not each.message]
+    return tuple(sorted(f"{each.name} on {_hostname(view, each.node_id)}" for each in found))
 
 
 def tasks_in(view: ClusterView, network_id: NetworkId) -> tuple[Task, ...]:
@@ -300,6 +309,14 @@ def _used(network: Network, found: Users) -> Refused:
             f"service{'s' if len(found.services) > 1 else ''}: {shown}",
             hint=wait if found.leaving == found.services else take,
         )
+    if not found.tasks:
+        rest = len(found.guests) - _SHOWN
+        names = ", ".join(found.guests[:_SHOWN])
+        return Refused(
+            f"network {name} has active endpoints: container{'s' if len(found.guests) > 1 else ''} "
+            f"{names}{f' and {rest} more' if rest > 0 else ''}",
+            hint="stop them, or disconnect them on their nodes",
+        )
     rest = len(found.tasks) - _SHOWN
     names = ", ".join(f"{_task_name(each)}" for each in found.tasks[:_SHOWN])
     return Refused(
@@ -314,6 +331,11 @@ def _task_name(task: Task) -> str:
     return (
         f"{task.service_name or ServiceId(task.service_id)}.{task.slot or task.node_id}.{task.id}"
     )
+
+
+def _hostname(view: ClusterView, node_id: NodeId) -> str:
+    node = view.nodes.get(node_id)
+    return (node.description.hostname if node is not None else "") or node_id
 
 
 def _nearest(view: ClusterView, name: str) -> str:

@@ -7,22 +7,24 @@ change costs as much as there are nodes that follow it, and finding them takes n
 with a task that is published follow all nodes, for each may pass callers on to them.
 
 A task answers for its service while it is to run and does, is not unhealthy, and its node is not
-known to be down. Tasks without networks cost one look at an empty field.
+known to be down. Tasks without networks cost one look at an empty field. Guests, which are
+containers of nodes and no tasks, are told of in the same way, and have a name instead of a service.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
 from manager.applied import Applied
+from manager.decoding import GuestKey
 from manager.dispatch.bulletins import Bulletin
 from manager.events import task_name
 from manager.networks.attaching import networks_of_version
 from manager.networks.reaching import data_path_ports
 from manager.view import ClusterView
 from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
-from swarm.objects import Node, Sealed, Service, SpecVersion, Task
+from swarm.objects import Guest, Node, Sealed, Service, SpecVersion, Task
 from swarm.specs import ClusterSpec, EndpointMode, NetworkDriver, PublishMode
 from swarm.states import HealthState, NodeState, TaskState
 from swarm.topology import (
@@ -88,6 +90,7 @@ class Networks:
             tasks=tuple(view.tasks),
             cluster=True,
             network_keys=True,
+            guests=frozenset(view.guests),
         )
         found.take(view, everything)
         return found
@@ -120,13 +123,17 @@ class Networks:
             for task in view.tasks_on(node_id).values():
                 if task.attachments:
                     self._put_task(view, task.id, task)
+            self._put_guests(view, view.guests_on(node_id))
+        self._put_guests(view, applied.guests)
         for task_id in applied.tasks:
             known = view.tasks.get(task_id)
             if (known is not None and known.attachments) or task_id in self._tasks:
                 self._put_task(view, task_id, known)
         for node_id in applied.nodes:
             for task_id in tuple(self._on_node.get(node_id, ())):
-                self._put_task(view, task_id, view.tasks.get(task_id))
+                if not view.stays_of(task_id):
+                    self._put_task(view, task_id, view.tasks.get(task_id))
+            self._put_guests(view, view.guests_on(node_id))
         for service_id in sorted(applied.endpoints):
             self._put_service(view, service_id)
         if applied.cluster:
@@ -180,9 +187,23 @@ class Networks:
         if self._ingress is not None:
             self._touched.add(self._ingress)
 
+    def _put_guests(self, view: ClusterView, keys: Iterable[GuestKey]) -> None:
+        for container_id in sorted({container_id for container_id, _ in keys}):
+            after = [
+                _guest(each, is_serving=view.node_state(each.node_id) is not NodeState.DOWN)
+                for each in view.stays_of(container_id)
+                if each.addresses and each.node_id in view.nodes
+            ]
+            self._put_endpoints(view, container_id, tuple(after))
+
     def _put_task(self, view: ClusterView, task_id: TaskId, task: Task | None) -> None:
-        before = self._tasks.pop(task_id, ())
         after = tuple(_endpoints(view, task)) if task is not None else ()
+        self._put_endpoints(view, task_id, after)
+
+    def _put_endpoints(
+        self, view: ClusterView, task_id: TaskId, after: tuple[Endpoint, ...]
+    ) -> None:
+        before = self._tasks.pop(task_id, ())
         if after:
             self._tasks[task_id] = after
         if after == before:
@@ -358,6 +379,18 @@ def _endpoints(view: ClusterView, task: Task) -> Iterator[Endpoint]:
             aliases=each.aliases,
             is_serving=is_serving,
         )
+
+
+def _guest(guest: Guest, *, is_serving: bool) -> Endpoint:
+    return Endpoint(
+        network_id=guest.network_id,
+        task_id=guest.id,
+        task_name=guest.name,
+        node_id=guest.node_id,
+        addresses=guest.addresses,
+        aliases=guest.aliases,
+        is_serving=is_serving,
+    )
 
 
 def _is_serving(view: ClusterView, task: Task, state: TaskState) -> bool:

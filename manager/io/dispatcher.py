@@ -24,6 +24,7 @@ from manager.dispatch.pace import Pace
 from manager.dispatch.sessions import LISTENED_S, Sessions, heartbeat_period
 from manager.dispatch.topology import Surroundings
 from manager.io.conversations import Conversations
+from manager.io.guests import Guests
 from manager.io.line import Line
 from manager.io.logs import LogBroker
 from manager.io.mirror import Mirror
@@ -81,6 +82,7 @@ class Dispatcher:
         self.preflights = Preflights(self.send)
         self.logs = LogBroker(mirror, self.send, self.connected)
         self.conversations = Conversations(self.send, self.connected)
+        self.guests = Guests(mirror)
         self._mirror = mirror
         self._presence = presence
         self._data_key = data_key

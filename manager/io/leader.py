@@ -23,13 +23,14 @@ from manager import layout
 from manager.agenda import Agenda, Due, priorities
 from manager.applied import Applied
 from manager.decisions import Plan, commits_for
-from manager.decoding import read_key
+from manager.decoding import GuestKey, read_key
 from manager.dispatch.sessions import SILENT_PERIODS, heartbeat_period
 from manager.election import Deposed, Elected, Followed, Holder, News
 from manager.groups import split
 from manager.io.mirror import Mirror
 from manager.liveness import Liveness
 from manager.networks.addresses import Addresses
+from manager.networks.guests import plan_guest
 from manager.orchestrator.planning import plan_service
 from manager.orchestrator.reaping import plan_node
 from manager.scheduler.fleet import Fleet
@@ -151,7 +152,8 @@ class Leader:
         for item in versions.items:
             if (key := read_key(item.key)) is not None:
                 term.agenda.add((key.service_id,))
-        term.nodes.update(dict.fromkeys(sorted(view.nodes)))
+        term.nodes.update(dict.fromkeys(sorted({*view.nodes, *view.hosts()})))
+        term.guests.update(dict.fromkeys(sorted(view.guests)))
         self._term = term
         self._mirror.metrics.leader.set(1)
         self._stir()
@@ -164,9 +166,11 @@ class Leader:
         now = self._mirror.clock()
         if over := term.liveness.expired(now=now):
             self._mirror.tell(self._mirror.view.give_up(over, now=now))
-        due = term.agenda.next(now=now)
+        due = term.agenda.next(now=now) if not term.guests else None
         try:
-            if due is not None:
+            if term.guests:  # somebody waits for each, and is quickly answered
+                await self._place(term, next(iter(term.guests)))
+            elif due is not None:
                 await self._plan(term, due)
             elif term.nodes:
                 node_id = next(iter(term.nodes))
@@ -222,6 +226,17 @@ class Leader:
             await self._commit(term, plan)
         except SwarmError:
             term.agenda.add((service_id,))
+            raise
+
+    async def _place(self, term: "_Term", key: GuestKey) -> None:
+        """Give a guest its addresses, or say why not."""
+        del term.guests[key]
+        term.addresses.begin()
+        decision = plan_guest(self._mirror.view, key, term.addresses)
+        try:
+            await self._commit(term, Plan(decisions=(decision,) if decision is not None else ()))
+        except SwarmError:
+            term.guests[key] = None
             raise
 
     async def _tidy(self, term: "_Term", node_id: NodeId) -> None:
@@ -281,7 +296,8 @@ class Leader:
         term.liveness.observe(view, applied, now=self._mirror.clock())
         term.agenda.note(applied)
         term.nodes.update(dict.fromkeys(sorted(applied.nodes)))
-        if applied.services or applied.nodes:
+        term.guests.update(dict.fromkeys(sorted(applied.guests)))
+        if applied.services or applied.nodes or applied.guests:
             self._stir()
 
     def _present(self) -> "_Term":
@@ -302,7 +318,7 @@ class Leader:
 class _Term(Struct, kw_only=True, eq=False):
     """What belongs to one term. `nodes` may hold reports of tasks that are no more.
 
-    `stretch` fences plans; None while nobody knows what became of one.
+    `guests` came or changed. `stretch` fences plans; None while nobody knows what became of one.
     """
 
     fence: Fence
@@ -312,4 +328,5 @@ class _Term(Struct, kw_only=True, eq=False):
     liveness: Liveness
     agenda: Agenda
     nodes: dict[NodeId, None] = {}
+    guests: dict[GuestKey, None] = {}
     conflicts: int = 0

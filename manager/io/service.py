@@ -33,3 +33,15 @@ class DispatcherService(dispatch_pb2_grpc.DispatcherServicer):
         """What an agent was called back for."""
         conversations = self._dispatcher.conversations
         await conversations.serve(peer().node_id, request_iterator, context)
+
+    async def AttachGuest(
+        self, request: dispatch_pb2.AttachGuestRequest, context: Any
+    ) -> dispatch_pb2.AttachGuestResponse:
+        """Have one of its containers be in a network."""
+        return await self._dispatcher.guests.attach(peer().node_id, request)
+
+    async def ReleaseGuest(
+        self, request: dispatch_pb2.ReleaseGuestRequest, context: Any
+    ) -> dispatch_pb2.ReleaseGuestResponse:
+        """Have one of its containers be there no more."""
+        return await self._dispatcher.guests.release(peer().node_id, request)

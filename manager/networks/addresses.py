@@ -5,7 +5,8 @@ its node until it is observed to have ended, is removed, or its node has left th
 is wanted of it, and by a service as long as its endpoint says so. What a plan was given and
 nobody holds when the next plan begins is free again: by then it is known what became of the plan.
 
-A task gets an address of each family in each of its networks, or none at all and waits.
+A task gets an address of each family in each of its networks, or none at all and waits. A guest
+(`manager.networks.guests`) holds what it was given until its key is gone, or its node.
 """
 
 from collections import Counter
@@ -14,12 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from manager.applied import Applied
+from manager.decoding import GuestKey
 from manager.view import ClusterView
 from swarm.ids import NetworkId, ServiceId, TaskId
 from swarm.objects import Attachment, Network, Task, VirtualAddress
 from swarm.ranges import Range
 
 PLENTY = 1 << 62
+_GUEST = "container "
 
 
 class Shortage(Struct, frozen=True):
@@ -62,19 +65,19 @@ class _Pool:
     def shortage(self) -> Shortage | None:
         """Why there is nothing to give; None when there is."""
         full = next((each for each in self.ranges if each.left <= 0), None)
-        return None if full is None else self._without(full)
+        return None if full is None else self.without(full)
 
     def scarcest(self) -> tuple[int, Shortage]:
         """How many more can be given, and what to say to those beyond."""
         least = min(self.ranges, key=lambda each: each.left)
-        return least.left, self._without(least)
+        return least.left, self.without(least)
 
-    def _without(self, full: Range) -> Shortage:
+    def without(self, full: Range) -> Shortage:
         told = f"network {self.network.spec.name} ({full.subnet.ip_range or full.subnet.subnet})"
         used, counts = f"{full.size} in use", self.by_service + self.promised
         if counts:
             name, count = min(counts.items(), key=lambda each: (-each[1], each[0]))
-            used += f", {count} by service {name}"
+            used += f", {count} by {name if name.startswith(_GUEST) else f'service {name}'}"
         return Shortage(f"{told} has no free address: {used}")
 
     def give(self, name: str, given: list[tuple[Range, int]]) -> tuple[str, ...] | Shortage:
@@ -83,11 +86,23 @@ class _Pool:
         for each in self.ranges:
             address = each.give()
             if address is None:
-                return self._without(each)
+                return self.without(each)
             given.append((each, address))
             found.append(each.text(address))
         self.promised[name] += 1
         return tuple(found)
+
+    def refusal(self, wanted: Iterable[str]) -> Shortage | None:
+        """Why somebody cannot have just these; None when he can."""
+        name = self.network.spec.name
+        for text in wanted:
+            found = [each for each in self.ranges if each.may_be(text)]
+            if not found:
+                return Shortage(f"address {text} is not in a subnet of network {name}")
+            number = found[0].number(text)
+            if number in found[0].held or not found[0].is_anybodys(text):
+                return Shortage(f"address {text} of network {name} is in use")
+        return None
 
     def copied(self) -> "_Pool":
         copy = _Pool(self.network)
@@ -110,6 +125,7 @@ class Addresses:
         self._pools: dict[NetworkId, _Pool] = {}
         self._tasks: dict[TaskId, _Held] = {}
         self._services: dict[ServiceId, _Held] = {}
+        self._guests: dict[GuestKey, _Held] = {}
         self._given: list[tuple[Range, int]] = []
 
     @classmethod
@@ -127,6 +143,8 @@ class Addresses:
             each.begin_after(address)
         for service_id in view.endpoints:
             found._put_service(view, service_id)
+        for key in view.guests:
+            found._put_guest(view, key)
         return found
 
     def sync(self, view: ClusterView, applied: Applied) -> None:
@@ -137,6 +155,10 @@ class Addresses:
             for task in view.tasks_on(node_id).values():
                 if task.attachments:
                     self._put_task(view, task)
+            for key in view.guests_on(node_id):
+                self._put_guest(view, key)
+        for key in sorted(applied.guests):
+            self._put_guest(view, key)
         for task_id in applied.tasks:
             known = view.tasks.get(task_id)
             if known is not None and known.attachments:
@@ -155,6 +177,8 @@ class Addresses:
                 copy._tasks[task_id] = copy._within(held)
         for service_id, held in self._services.items() if copy._pools else ():
             copy._services[service_id] = copy._within(held)
+        for key, held in self._guests.items() if copy._pools else ():
+            copy._guests[key] = copy._within(held)
         return copy
 
     # -- giving --------------------------------------------------------------------------
@@ -208,6 +232,30 @@ class Addresses:
             return found
         return VirtualAddress(network_id=network_id, addresses=found[0].addresses)
 
+    def admit(
+        self, network_id: NetworkId, name: str, wanted: Iterable[str]
+    ) -> tuple[str, ...] | Shortage:
+        """Addresses for one guest: those that are `wanted`, and others of other families."""
+        pool = self._pools.get(network_id)
+        if pool is None:
+            return Shortage(f"network {network_id} does not exist any more")
+        asked = tuple(wanted)
+        if (refusal := pool.refusal(asked)) is not None:
+            return refusal
+        mark, found = len(self._given), list[str]()
+        for each in pool.ranges:
+            number = next((n for text in asked if (n := each.number(text)) is not None), None)
+            if number is None and (number := each.give()) is None:
+                self._take_back(mark)
+                return pool.without(each)
+            if number in each.held:  # it was given to somebody in this very plan
+                self._take_back(mark)
+                return pool.without(each)
+            self._given.append((each, number))
+            found.append(each.text(number))
+        pool.promised[f"{_GUEST}{name}"] += 1
+        return tuple(found)
+
     def _take_back(self, mark: int) -> None:
         for each, address in self._given[mark:]:
             each.give_back(address)
@@ -225,6 +273,14 @@ class Addresses:
         elif known.addresses != _of_task(task).addresses:
             self._release(known)
             self._tasks[task.id] = self._hold(_of_task(task))
+
+    def _put_guest(self, view: ClusterView, key: GuestKey) -> None:
+        guest, known = view.guests.get(key), self._guests.pop(key, None)
+        if guest is not None and guest.addresses and guest.node_id in view.nodes:
+            held = _Held(f"{_GUEST}{guest.name}", ((guest.network_id, guest.addresses),))
+            self._guests[key] = self._hold(held)
+        if known is not None:
+            self._release(known)
 
     def _put_service(self, view: ClusterView, service_id: ServiceId) -> None:
         endpoint, service = view.endpoints.get(service_id), view.services.get(service_id)
@@ -245,10 +301,15 @@ class Addresses:
             pool.network = network
         else:
             pool = self._pools[network_id] = _Pool(network)
-            for held in (*self._tasks.values(), *self._services.values()):
+            for held in self._all_held():
                 for each, addresses in held.addresses:
                     if each == network_id:
                         pool.hold(held.name, addresses)
+
+    def _all_held(self) -> Iterator[_Held]:
+        yield from self._tasks.values()
+        yield from self._services.values()
+        yield from self._guests.values()
 
     def _hold(self, held: _Held) -> _Held:
         for network_id, addresses in held.addresses:
@@ -275,12 +336,11 @@ class Addresses:
         fresh = Addresses.of(view)
         assert self._tasks == fresh._tasks
         assert self._services.keys() == fresh._services.keys()
+        assert self._guests == fresh._guests
         assert self._pools.keys() == fresh._pools.keys()
         for network_id, pool in self._pools.items():
             assert sum(pool.by_service.values()) == sum(
-                each == network_id
-                for held in (*self._tasks.values(), *self._services.values())
-                for each, _ in held.addresses
+                each == network_id for held in self._all_held() for each, _ in held.addresses
             )
             for mine, its in zip(pool.ranges, fresh._pools[network_id].ranges, strict=True):
                 mine.check(address for address, n in its.held.items() for _ in range(n))

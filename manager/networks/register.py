@@ -16,13 +16,14 @@ from manager.applied import Notes
 from manager.decoding import Key, Value
 from manager.events import network_event
 from manager.networks.attaching import ingress_of, networks_of_version, publishes_everywhere
+from manager.networks.roll import Roll
 from swarm.ids import NetworkId, ServiceId
-from swarm.objects import Network, Sealed, Service, ServiceEndpoint, SpecVersion
+from swarm.objects import Guest, Network, Sealed, Service, ServiceEndpoint, SpecVersion
 from swarm.specs import EndpointMode, Protocol, PublishMode
 
 INGRESS = NetworkId("ingress")
 """Whichever network carries what is published everywhere. No network has it for an id."""
-KINDS = frozenset({layout.NETWORKS, layout.ENDPOINTS, layout.POOLS, layout.KEYS})
+KINDS = frozenset({layout.NETWORKS, layout.ENDPOINTS, layout.POOLS, layout.KEYS, layout.GUESTS})
 
 
 class Asked(Struct, frozen=True):
@@ -43,7 +44,8 @@ class Register:
     """The networks. `pools` is where the search for a subnet goes on (`manager.networks.pools`).
 
     `ports` says who publishes a port on every node, by address: the empty one stands for all.
-    `keys` are the sealed secrets that encrypted networks derive theirs from, by number.
+    `keys` are the sealed secrets that encrypted networks derive theirs from, by number; `roll`
+    has the guests.
     """
 
     def __init__(self) -> None:
@@ -53,6 +55,7 @@ class Register:
         self.ports: dict[tuple[Protocol, int], dict[str, ServiceId]] = {}
         self.ingress: NetworkId | None = None
         self.keys: dict[int, Sealed] = {}
+        self.roll = Roll()
         self._members: dict[NetworkId, set[ServiceId]] = {}
         self._joined: dict[ServiceId, set[NetworkId]] = {}
         self._asked: dict[ServiceId, Asked] = {}
@@ -69,6 +72,9 @@ class Register:
                 self._reconsider(key.service_id)
                 notes.endpoints.add(key.service_id)
                 notes.progressed.add(key.service_id)
+            case Guest():
+                self.roll.put(key.guest, value)
+                notes.guests.add(key.guest)
             case Sealed():
                 self.keys[key.number] = value
                 notes.network_keys = True
@@ -88,6 +94,10 @@ class Register:
             self.endpoints.pop(key.service_id, None)
             self._reconsider(key.service_id)
             notes.endpoints.add(key.service_id)
+            notes.freed = True
+        elif key.kind == layout.GUESTS:
+            self.roll.drop(key.guest)
+            notes.guests.add(key.guest)
             notes.freed = True
         elif key.kind == layout.KEYS:
             self.keys.pop(key.number, None)
@@ -166,6 +176,7 @@ class Register:
         assert self.unreached <= self._asked.keys()
         assert self.ingress == ingress_of(self.networks.values())
         assert all(self.ports.values())
+        self.roll.check()
 
 
 def _asked_by(service: Service) -> Asked:

@@ -10,6 +10,7 @@ goes when it has ended or when its node is down or gone.
 from collections.abc import Iterable, Sequence
 
 from manager.decisions import Decision, NumberNode, Plan, RemoveObserved
+from manager.networks.guests import forgotten
 from manager.networks.numbers import free_number
 from manager.orchestrator.attempts import Attempt, Phase
 from manager.orchestrator.draft import Draft
@@ -104,9 +105,11 @@ def forget_versions(
 
 
 def plan_node(view: ClusterView, node_id: NodeId) -> Plan:
-    """Forget what a node reported of tasks that do not exist any more; number it if need be."""
+    """Forget what a node reported of tasks that do not exist any more, and guests of which
+    nothing is left; number the node if need be."""
     strays = sorted(view.observations_on(node_id).keys() - view.tasks.keys())
     decisions: list[Decision] = [RemoveObserved(node_id, task_id) for task_id in strays]
+    decisions += forgotten(view, node_id)
     node = view.nodes.get(node_id)
     if node is not None and not node.number:
         decisions.append(NumberNode(node_id, free_number(view)))

@@ -13,6 +13,7 @@ from swarm.codec import pack
 from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.objects import (
     Cluster,
+    Guest,
     Network,
     Node,
     NodeDescription,
@@ -229,12 +230,19 @@ class World:
         subnet6: str = "",
         ingress: bool = False,
         encrypted: bool = False,
+        attachable: bool = False,
     ) -> NetworkId:
         """Create a network as the control API does; its id is its name with an `n-` before."""
         given = [Subnet(subnet=subnet), *([Subnet(subnet=subnet6)] if subnet6 else [])]
         network = Network(
             id=NetworkId(f"n-{name}"),
-            spec=NetworkSpec(name=name, ipv6=bool(subnet6), ingress=ingress, encrypted=encrypted),
+            spec=NetworkSpec(
+                name=name,
+                ipv6=bool(subnet6),
+                ingress=ingress,
+                encrypted=encrypted,
+                attachable=attachable,
+            ),
             vni=4097 + len(self.view.networks),
             subnets=tuple(structs.replace(each, gateway=str(gateway_of(each))) for each in given),
             created_at=self.now,
@@ -244,6 +252,20 @@ class World:
             (layout.name_key(layout.NETWORK_NAMES, name), network.id),
         )
         return network.id
+
+    def guest(
+        self, container: str, network_id: NetworkId, *addresses: str, node_id: str = "a"
+    ) -> Guest:
+        """Write a container of a node that is in a network, or is to be without addresses."""
+        guest = Guest(
+            id=TaskId(container),
+            node_id=NodeId(node_id),
+            network_id=network_id,
+            name=f"name-of-{container}",
+            addresses=addresses,
+        )
+        self.write((layout.guest_key(guest.id, network_id), guest))
+        return guest
 
     def task(self, task: Task) -> Applied:
         """Write a task as the leader does."""

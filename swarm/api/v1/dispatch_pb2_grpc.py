@@ -49,6 +49,16 @@ class DispatcherStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.Answer.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.Question.FromString,
                 _registered_method=True)
+        self.AttachGuest = channel.unary_unary(
+                '/swarm.api.v1.Dispatcher/AttachGuest',
+                request_serializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.AttachGuestRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.AttachGuestResponse.FromString,
+                _registered_method=True)
+        self.ReleaseGuest = channel.unary_unary(
+                '/swarm.api.v1.Dispatcher/ReleaseGuest',
+                request_serializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.ReleaseGuestRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.ReleaseGuestResponse.FromString,
+                _registered_method=True)
 
 
 class DispatcherServicer:
@@ -75,6 +85,21 @@ class DispatcherServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AttachGuest(self, request, context):
+        """Have a container of this node, which is no task, be in an attachable network: once it has
+        addresses there, or never. Asking again gives the same ones. Whoever asks speaks for himself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseGuest(self, request, context):
+        """It is there no more; content when it never was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DispatcherServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +117,16 @@ def add_DispatcherServicer_to_server(servicer, server):
                     servicer.Converse,
                     request_deserializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.Answer.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.Question.SerializeToString,
+            ),
+            'AttachGuest': grpc.unary_unary_rpc_method_handler(
+                    servicer.AttachGuest,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.AttachGuestRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.AttachGuestResponse.SerializeToString,
+            ),
+            'ReleaseGuest': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseGuest,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.ReleaseGuestRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_dispatch__pb2.ReleaseGuestResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +210,60 @@ class Dispatcher:
             '/swarm.api.v1.Dispatcher/Converse',
             swarm_dot_api_dot_v1_dot_dispatch__pb2.Answer.SerializeToString,
             swarm_dot_api_dot_v1_dot_dispatch__pb2.Question.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttachGuest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Dispatcher/AttachGuest',
+            swarm_dot_api_dot_v1_dot_dispatch__pb2.AttachGuestRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_dispatch__pb2.AttachGuestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseGuest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Dispatcher/ReleaseGuest',
+            swarm_dot_api_dot_v1_dot_dispatch__pb2.ReleaseGuestRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_dispatch__pb2.ReleaseGuestResponse.FromString,
             options,
             channel_credentials,
             insecure,

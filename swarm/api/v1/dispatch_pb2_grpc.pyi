@@ -38,6 +38,12 @@ class DispatcherStub:
     """The agent's answer to a CallBack, with its id in the first message. The manager asks one
     question on it; either side ends it by ending the call.
     """
+    AttachGuest: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.AttachGuestRequest, _dispatch_pb2.AttachGuestResponse]
+    """Have a container of this node, which is no task, be in an attachable network: once it has
+    addresses there, or never. Asking again gives the same ones. Whoever asks speaks for himself.
+    """
+    ReleaseGuest: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.ReleaseGuestRequest, _dispatch_pb2.ReleaseGuestResponse]
+    """It is there no more; content when it never was."""
 
 @_typing.type_check_only
 class DispatcherAsyncStub(DispatcherStub):
@@ -49,6 +55,12 @@ class DispatcherAsyncStub(DispatcherStub):
     """The agent's answer to a CallBack, with its id in the first message. The manager asks one
     question on it; either side ends it by ending the call.
     """
+    AttachGuest: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.AttachGuestRequest, _dispatch_pb2.AttachGuestResponse]  # type: ignore[assignment]
+    """Have a container of this node, which is no task, be in an attachable network: once it has
+    addresses there, or never. Asking again gives the same ones. Whoever asks speaks for himself.
+    """
+    ReleaseGuest: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.ReleaseGuestRequest, _dispatch_pb2.ReleaseGuestResponse]  # type: ignore[assignment]
+    """It is there no more; content when it never was."""
 
 class DispatcherServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -75,5 +87,23 @@ class DispatcherServicer(metaclass=_abc_1.ABCMeta):
         """The agent's answer to a CallBack, with its id in the first message. The manager asks one
         question on it; either side ends it by ending the call.
         """
+
+    @_abc_1.abstractmethod
+    def AttachGuest(
+        self,
+        request: _dispatch_pb2.AttachGuestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_pb2.AttachGuestResponse, _abc.Awaitable[_dispatch_pb2.AttachGuestResponse]]:
+        """Have a container of this node, which is no task, be in an attachable network: once it has
+        addresses there, or never. Asking again gives the same ones. Whoever asks speaks for himself.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseGuest(
+        self,
+        request: _dispatch_pb2.ReleaseGuestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_pb2.ReleaseGuestResponse, _abc.Awaitable[_dispatch_pb2.ReleaseGuestResponse]]:
+        """It is there no more; content when it never was."""
 
 def add_DispatcherServicer_to_server(servicer: DispatcherServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -410,6 +410,37 @@ def test_of_a_network_that_ends_at_its_nodes_each_knows_its_own_tasks() -> None:
     assert world.there(A) == world.there(B) == {"network": 1, "peer": 1, "endpoint": 1}
 
 
+def test_a_guest_is_told_of_like_a_task_and_follows_its_network() -> None:
+    world = make()
+    task = world.start("t1", A, NET)
+    world.guest("c1", NET, node_id=B)
+    world.catch_up()
+    assert world.there(B)["network"] == 0, "without addresses it is nowhere yet"
+
+    world.guest("c1", NET, "10.9.0.9", node_id=B)
+    assert {A, B} <= world.audience.nodes
+    world.catch_up()
+
+    assert world.tables[A].endpoints(TaskId("c1"))[NET] == Endpoint(
+        network_id=NET,
+        task_id=TaskId("c1"),
+        task_name="name-of-c1",
+        node_id=B,
+        addresses=("10.9.0.9",),
+        is_serving=True,
+    )
+    assert world.endpoint(B, task).addresses == ("n-net-t1",)
+    assert world.there(B)["network"] == 1
+
+    world.disconnect(B)
+    world.catch_up()
+    assert not world.tables[A].endpoints(TaskId("c1"))[NET].is_serving
+    world.write((layout.guest_key(TaskId("c1"), NET), None))
+    world.catch_up()
+    assert not world.tables[A].endpoints(TaskId("c1"))
+    assert world.there(B)["network"] == 0
+
+
 def test_keys_go_to_nodes_with_encrypted_networks_only() -> None:
     world = make()
     network = world.view.networks[OTHER]
@@ -472,6 +503,7 @@ def test_a_session_that_fell_too_far_behind_begins_anew() -> None:
 
 TASKS = ("start", "run", "sick", "end", "stop", "remove")
 SERVICES = ("service", "unservice", "endpoint", "unendpoint")
+GUESTS = ("guest", "unguest")
 NODES = ("lose", "back", "leave", "join")
 NETWORKS = ("network", "unnetwork", "key")
 
@@ -534,6 +566,16 @@ def happens_to_nodes(world: Told, what: str, step: int, data: st.DataObject) -> 
             world.write((layout.node_key(node_id), Node(id=node_id, number=step, description=told)))
 
 
+def happens_to_guests(world: Told, what: str, step: int, data: st.DataObject) -> None:
+    name, network = f"c{step % 3}", data.draw(st.sampled_from([NET, OTHER]))
+    if what == "unguest":
+        world.write((layout.guest_key(TaskId(name), network), None))
+        return
+    addresses = data.draw(st.sampled_from([(), (f"{network}-{name}",)]))
+    node_id = data.draw(st.sampled_from([A, B, C]))
+    world.guest(name, network, *addresses, node_id=node_id)
+
+
 def happens_to_networks(world: Told, what: str, step: int, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["net", "other", "ingress"]))
     match what:
@@ -553,7 +595,7 @@ def test_law_who_hears_when_called_knows_exactly_what_the_view_says(data: st.Dat
     """
     world, lagging = make(), set[NodeId]()
     kinds = {TASKS: happens_to_tasks, SERVICES: happens_to_services}
-    kinds |= {NODES: happens_to_nodes, NETWORKS: happens_to_networks}
+    kinds |= {NODES: happens_to_nodes, NETWORKS: happens_to_networks, GUESTS: happens_to_guests}
     whats = [(what, happen) for names, happen in kinds.items() for what in names]
     for step in range(data.draw(st.integers(1, 30))):
         world.audience = Audience()

@@ -12,6 +12,11 @@ from swarm.states import TaskState
 from tests.manager.world import World
 
 WEB = ServiceId("s-web")
+WHATS = ["start", "start", "waste", "end", "forget", "lead", "admit", "release"]
+WISHES = st.one_of(
+    st.just(()),
+    st.tuples(st.sampled_from([f"10.{net}.0.{at}" for net in (8, 9) for at in range(9)])),
+)
 
 
 class Followed(World):
@@ -49,6 +54,15 @@ class Followed(World):
         )
         self.task(task)
         return task
+
+    def admit(self, network_id: NetworkId, *wanted: str) -> tuple[str, ...] | Shortage:
+        """Let a container in, as a plan does that is committed."""
+        self.addresses.begin()
+        self.count += 1
+        found = self.addresses.admit(network_id, f"c{self.count}", wanted)
+        if not isinstance(found, Shortage):
+            self.guest(f"c{self.count}", network_id, *found)
+        return found
 
 
 def started(found: Task | Shortage) -> Task:
@@ -123,6 +137,42 @@ def test_exhaustion_says_who_has_how_many() -> None:
     )
 
 
+def test_a_guest_gets_what_it_wants_or_hears_why_not() -> None:
+    world = Followed()
+    net = world.network("back", subnet="10.9.0.0/29", subnet6="fd00::/64")
+    started(world.start(net))
+
+    assert world.admit(net, "fd00::77", "10.9.0.5") == ("10.9.0.5", "fd00::77")
+    assert world.admit(net) == ("10.9.0.3", "fd00::3")
+    for text, words in (
+        ("10.9.0.2", "is in use"),
+        ("10.9.0.5", "is in use"),
+        ("10.9.0.1", "is in use"),
+        ("10.9.0.0", "is in use"),
+        ("10.8.0.1", "is not in a subnet"),
+    ):
+        refused = world.admit(net, text)
+        assert isinstance(refused, Shortage)
+        assert text in refused.reason
+        assert words in refused.reason
+    assert addresses_of(world.start(net))[0] == "10.9.0.4"
+    world.write((layout.guest_key(TaskId("c2"), net), None))
+    assert world.admit(net, "10.9.0.5") == ("10.9.0.5", "fd00::5"), "it is free again"
+
+
+def test_guests_count_when_a_network_is_full_and_go_with_their_node() -> None:
+    world = Followed()
+    net = world.network("back", subnet="10.9.0.0/30")
+    world.node("b")
+    world.guest("c1", net, "10.9.0.2", node_id="b")
+
+    assert world.start(net) == Shortage(
+        "network back (10.9.0.0/30) has no free address: 1 in use, 1 by container name-of-c1"
+    )
+    world.write((layout.node_key(NodeId("b")), None))
+    assert addresses_of(world.start(net)) == ["10.9.0.2"]
+
+
 def test_what_the_present_plan_was_given_counts_as_in_use() -> None:
     world = Followed()
     net = world.network("back", subnet="10.9.0.0/29")
@@ -193,10 +243,15 @@ def test_law_no_address_has_two_holders(data: st.DataObject) -> None:
     nets = [world.network("a", subnet="10.9.0.0/29"), world.network("b", subnet="10.8.0.0/29")]
     tasks: list[Task] = []
     for _ in range(data.draw(st.integers(1, 40))):
-        match data.draw(st.sampled_from(["start", "start", "waste", "end", "forget", "lead"])):
+        match data.draw(st.sampled_from(WHATS)):
             case "start":
                 found = world.start(*data.draw(st.sampled_from([nets, nets[:1], nets[1:]])))
                 tasks += [found] if isinstance(found, Task) else []
+            case "admit":
+                world.admit(data.draw(st.sampled_from(nets)), *data.draw(WISHES))
+            case "release" if world.view.guests:
+                key = data.draw(st.sampled_from(sorted(world.view.guests)))
+                world.write((layout.guest_key(*key), None))
             case "waste":
                 world.addresses.begin()
                 world.addresses.attach(dict.fromkeys(nets, ()), "web")
@@ -208,9 +263,11 @@ def test_law_no_address_has_two_holders(data: st.DataObject) -> None:
             case _:
                 world.addresses = Addresses.of(world.view)
         held = [text for task in tasks for text in addresses_of(task)]
+        held += [text for guest in world.view.guests.values() for text in guest.addresses]
         assert len(held) == len(set(held))
     world.addresses.begin()
     for net in nets:
         left = 5 - sum(each.network_id == net for task in tasks for each in task.attachments)
+        left -= len(world.view.guests_in(net))
         found = [world.addresses.attach({net: ()}, "web") for _ in range(left + 1)]
         assert [isinstance(each, Shortage) for each in found] == [*[False] * left, True]
