@@ -179,6 +179,8 @@ def test_a_client_that_is_killed_while_it_updates_leaves_a_container_that_can_go
     machine: Machine, point: str
 ) -> None:
     """At whatever step it dies: the next one may change it again, and delete all of it."""
+    if point == "_move" and "cpuset" not in machine.layout.v1:
+        pytest.skip("every container is in the one hierarchy of this host")
 
     async def interrupted(name: str) -> None:
         runtime = Runtime(run_root=machine.run_root, launcher_socket=machine.socket)
