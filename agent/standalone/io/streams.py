@@ -257,6 +257,8 @@ class Streams:
             if wanted.has_log:  # nothing is added before its start, and of that we see all
                 await _show_log(caller, found, *extent(found.log_path))
             seeing = asyncio.ensure_future(viewer.attached())
+            # A caller who goes away closes the viewer, and nobody hears that it then fails.
+            seeing.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.wait({seeing, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not seeing.done():
                 seeing.cancel()

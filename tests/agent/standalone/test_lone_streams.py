@@ -318,6 +318,23 @@ def test_whoever_waits_for_a_start_hears_that_there_will_be_none(tell: Tell) -> 
     tell(story)
 
 
+def test_whoever_leaves_before_the_start_is_not_missed(node: LoneNode, tell: Tell) -> None:
+    """A view that nobody waits for any more fails unheard, and is no bug of the agent's."""
+    agent = node.agent
+
+    async def story(calls: Calls) -> None:
+        for number in range(10):
+            container = await calls.create("true")
+            async with calls.attached(container):
+                if number % 2:
+                    await calls.start(container)
+            if not number % 2:
+                await calls.start(container)
+
+    tell(story)
+    assert agent.poll() is None
+
+
 def test_one_that_is_paused_is_not_joined(tell: Tell) -> None:
     async def story(calls: Calls) -> None:
         container = await calls.run("sleep", "99")
