@@ -69,10 +69,10 @@ class Pull:
             document = None if reference.digest else await self._source.document()
             digest = document.digest if document else reference.digest
             if known := self._known(hold, digest):
-                await self._finish(known)
+                await self._finish(known, digest)
                 return digest
             record = await self._bring(hold, document or await self._source.document())
-            await self._finish(record)
+            await self._finish(record, record.digest)
             return record.digest
 
     def _known(self, hold: Hold, digest: str) -> Record | None:
@@ -83,10 +83,14 @@ class Pull:
                 return record if whole else None
         return None
 
-    async def _finish(self, record: Record) -> None:
-        asked = self._source.reference.digest
-        digest = asked if asked in record.pushed else record.digest
-        names = (name_of(self._source.reference, digest),)
+    async def _finish(self, record: Record, resolved: str) -> None:
+        """Give the image its name; the registry knows it as `resolved`."""
+        reference = self._source.reference
+        digest = reference.digest if reference.digest in record.pushed else record.digest
+        names = (name_of(reference, digest),)
+        if record.local and not reference.digest:
+            # Nobody could tell otherwise that a registry has what was made here.
+            names += (str(reference.untagged().with_digest(resolved)),)
         named = structs.replace(record, names=names, tagged_at=self._now)
         await self._content.commit(lambda index: put(index, named))
 

@@ -98,6 +98,23 @@ def test_what_was_loaded_is_compressed_and_known_by_its_new_digest(tmp_path: Pat
     tell(tmp_path / "store", story)
 
 
+def test_what_was_pushed_and_pulled_again_is_known_by_its_digest(tmp_path: Path) -> None:
+    """Its name at the registry was given up in between; the image was here all the time."""
+
+    async def story(fake: FakeRegistry, store: ImageStore) -> None:
+        name = f"{fake.address}/web:1"
+        await store.load(chunks(archive(tmp_path, name, "web:1")))
+        pushed = await store.push(name)
+        await store.remove(name)
+
+        image = await store.pull(name)
+
+        assert f"{fake.address}/web@{pushed.digest}" in image.references
+        assert name in image.references
+
+    tell(tmp_path / "store", story)
+
+
 def test_two_nodes_that_push_the_same_image_agree_on_its_digest(tmp_path: Path) -> None:
     digests = []
 
