@@ -122,11 +122,15 @@ class Service:
         adopted = {each.container_id: each for each in await self._runtime.adopt()}
         strays = [await self._stray(each, known) for each in adopted.values()]
         tasks = Tasks(each for each in strays if not Standalone.is_ours(each.task_id))
+
+        def pid_of(task_id: TaskId) -> int:
+            return _pid_of(tasks, task_id) or self._standalone.pid_of(task_id)
+
         self._networking = Networking(
             config,
             tasks.assignments.topology,
             spawn=self.crew.spawn,
-            pid_of=lambda task_id: _pid_of(tasks, task_id) or self._standalone.pid_of(task_id),
+            pid_of=pid_of,
             described=self._describe_soon,
             metrics=self._metrics,
             log=self._log,
