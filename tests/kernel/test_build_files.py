@@ -151,3 +151,18 @@ def test_files_and_contexts_are_downloaded(machine: Machine, tmp_path: Path) -> 
                 await builder.build(remote="https://example.com/x.git")
 
         tell(machine, story)
+
+
+def test_links_that_dangle_are_nothing_to_copy(machine: Machine) -> None:
+    async def story(builder: Builder) -> None:
+        files = {"a": "a", "dangling": "-> /etc/passwd", "good": "-> a"}
+
+        await builder.build("FROM busy:1\nCOPY g* /in/\nCOPY . /all/\n", files, tags=("made",))
+        for pattern in ("*", "dangling"):
+            with pytest.raises(Invalid, match="stat dangling: file does not exist"):
+                await builder.build(f"FROM busy:1\nCOPY {pattern} /in/\n", files)
+
+        assert await builder.read("made", "in/good") == "a"
+        assert await builder.read("made", "all/dangling") == "/etc/passwd"
+
+    tell(machine, story)

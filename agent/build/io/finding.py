@@ -38,14 +38,6 @@ def find(root: Root, order: Find) -> tuple[Source, ...]:
 def _matching(root: Root, pattern: str, excluded: Ignored, order: Find) -> Iterator[str]:
     path = clean(pattern)
     if not has_wildcards(path):
-        status = root.status(unescaped(path))
-        if status is None:
-            raise Missing(
-                "file not found in build context or excluded by .dockerignore: "
-                f"stat {path}: file does not exist"
-                if order.origin.directory
-                else f"stat {path}: file does not exist"
-            )
         if not is_excluded(excluded, path, path):
             yield unescaped(path)
         return
@@ -82,6 +74,15 @@ def _source(root: Root, path: str, pattern: str, excluded: Ignored, order: Find)
         digest=seen.hexdigest(),
         below=_below(path, pattern, is_directory=is_directory) if order.keeps_parents else "",
     )
+
+
+def _found(root: Root, path: str, order: Find) -> os.stat_result:
+    """What a source leads to; `Missing` when that is nothing, as of a link that dangles."""
+    status = root.status(path)
+    if status is None:
+        where = "file not found in build context or excluded by .dockerignore: "
+        raise Missing(f"{where if order.origin.directory else ''}stat {path}: file does not exist")
+    return status
 
 
 def _below(path: str, pattern: str, *, is_directory: bool) -> str:
@@ -146,8 +147,7 @@ def _told(root: Root, path: str, order: Find, *, follows: bool = False) -> bytes
     """Everything of one file that counts."""
     above, name = posixpath.split(path)
     if follows:
-        status = root.status(path)
-        assert status is not None
+        status = _found(root, path, order)
     else:
         parent = root.directory(above)
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
