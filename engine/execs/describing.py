@@ -47,7 +47,6 @@ def start_of(instance: Instance, asked: ExecStartJson) -> control_pb2.ExecStart:
         open_stdin=described.attach_stdin and not asked.detach,
         outlives=True,
         exec_id=instance.id,
-        exec_id=instance.id,
     )
     size = asked.console_size or described.console_size or ()
     if len(size) == 2:

@@ -6,7 +6,8 @@ from unittest.mock import patch
 
 import pytest
 
-from agent.images.changes import apply_changes
+from agent.build.changes import changed
+from agent.build.image import RunConfig
 from agent.images.index import Index, Record
 from agent.images.removal import Removal, remove
 from agent.io.volumes import Volumes
@@ -139,7 +140,8 @@ def _change(lab: Lab, flag: str) -> None:
         ran = lab.run("image", "import", *words, lab.file("root.tar", "tar"), "box:1")
         assert ran.status == 0, ran.err
         changes = tuple(lab.sent(images_pb2.ImportImageRequest).changes)
-        config = apply_changes(ImageConfig(cmd=("sh",)), changes)
+        run = changed(RunConfig(cmd=("sh",)), changes)
+        config = ImageConfig(cmd=run.cmd or ())
         process = kernel(lab.created(image="box:1"), image=config).config.process
         assert process is not None
         return process.args
