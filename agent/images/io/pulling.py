@@ -87,7 +87,7 @@ class Pull:
         """Give the image its name; the registry knows it as `resolved`."""
         reference = self._source.reference
         digest = reference.digest if reference.digest in record.pushed else record.digest
-        names = (name_of(reference, digest),)
+        names: tuple[str, ...] = (name_of(reference, digest),)
         if record.local and not reference.digest:
             # Nobody could tell otherwise that a registry has what was made here.
             names += (str(reference.untagged().with_digest(resolved)),)
