@@ -1,4 +1,4 @@
-"""Whatever clients send of containers becomes what the agent can judge, or is refused with words."""
+"""Whatever clients send of containers becomes what the agent can judge, or words of refusal."""
 
 from collections.abc import Callable
 from typing import Any
@@ -76,10 +76,33 @@ def test_law_whatever_is_sent_is_judged_or_refused(kind: type[Struct], data: st.
 
 
 PARAMETERS = (
-    "dockerfile t extrahosts remote q nocache cachefrom pull rm forcerm memory memswap cpushares "
-    "cpusetcpus cpuperiod cpuquota buildargs shmsize squash labels networkmode platform target "
-    "outputs version ulimits"
-).split()
+    "dockerfile",
+    "t",
+    "extrahosts",
+    "remote",
+    "q",
+    "nocache",
+    "cachefrom",
+    "pull",
+    "rm",
+    "forcerm",
+    "memory",
+    "memswap",
+    "cpushares",
+    "cpusetcpus",
+    "cpuperiod",
+    "cpuquota",
+    "buildargs",
+    "shmsize",
+    "squash",
+    "labels",
+    "networkmode",
+    "platform",
+    "target",
+    "outputs",
+    "version",
+    "ulimits",
+)
 ODD = st.text(max_size=6) | st.sampled_from(
     ["1", "-1", "9" * 30, "null", "[]", "{}", '{"a":null}', '{"a":1}', '["x",null]', "\0", "a:b"]
 )
