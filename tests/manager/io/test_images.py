@@ -120,16 +120,16 @@ def test_what_was_stored_unpinned_is_pinned_when_it_is_asked_for_again(tell: Tel
         async with serving(registry):
             image = f"{registry.address}/app:v1"
             task = TaskSpec(container=ContainerSpec(image=image))
-            created = await swarm.create(structs.replace(service(), task=task))
+            stored = (await swarm.create(structs.replace(service(), task=task))).service
             (service_id,) = swarm.view.services
             for looks_up, expected in ((False, image), (True, f"{image}@{digest}")):
                 message = control_pb2.UpdateServiceRequest(
                     service_id=service_id,
-                    version=created.service.version,
-                    spec=created.service.service.spec,
+                    version=stored.version,
+                    spec=stored.service.spec,
                     resolve_image=looks_up,
                 )
-                await swarm.call("UpdateService", message)
+                stored = (await swarm.call("UpdateService", message)).service
                 assert swarm.view.services[service_id].spec.task.container.image == expected
 
     tell(story)
