@@ -1,11 +1,12 @@
 """Keep the names of one network, and who owns them.
 
 Many tasks may own a name together (`tasks.web`, a slot during a rollout), so owners are counted.
+Containers that are no tasks have names, too; where a service has one of these, it is the service's.
 A name of a service stands for its virtual addresses, or for its tasks that serve where it has
 none; a task that bears a name of its service, as an alias, leaves it to the service.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from enum import Enum
 from ipaddress import ip_address, ip_network
 from typing import TypeVar
@@ -92,12 +93,13 @@ class Zone:
         return changed
 
     def owners(self, name: str) -> list[Owner]:
-        """Who has a name."""
+        """Who has a name: a service before its tasks, and before containers that have none."""
         found = self.names.get(name, {})
+        has_service = any(part is Part.SERVICE for part, _ in found)
         return [
             (part, owner)
             for part, owner in found
-            if part is not Part.TASK or (Part.SERVICE, self._service_of(owner)) not in found
+            if part is not Part.TASK or not (has_service and self._yields(owner, found))
         ]
 
     def values(self, owner: Owner) -> tuple[str, ...]:
@@ -130,6 +132,10 @@ class Zone:
         if (service := self.services.get(record.service_id)) is not None:
             changed |= {name for name, _ in _names(service)}
         return changed
+
+    def _yields(self, task_id: str, owners: Container[Owner]) -> bool:
+        service_id = self._service_of(task_id)
+        return not service_id or (Part.SERVICE, service_id) in owners
 
     def _service_of(self, task_id: str) -> str:
         endpoint = self.endpoints.get(TaskId(task_id))

@@ -20,6 +20,7 @@ from agent.io.link import Link
 from agent.metrics import Metrics
 from agent.session import Session
 from agent.tasks import Tasks
+from swarm.api.v1 import dispatch_pb2_grpc
 from swarm.certificates import Identity
 from swarm.dispatch import (
     CallBack,
@@ -156,6 +157,13 @@ class Agent:
         if described != self._told:
             self._told = described
             self._say(described)
+
+    @property
+    def dispatcher(self) -> "dispatch_pb2_grpc.DispatcherAsyncStub | None":
+        """How the manager of the present session is asked something; None without one."""
+        if self._link is None or not self._link.is_welcome or not self._session.is_live:
+            return None
+        return self._link.dispatcher
 
     @property
     def _is_speaking(self) -> bool:

@@ -115,6 +115,7 @@ class Connections:
         self._backlog = Backlog()
         self._has_changed = asyncio.Event()
         self._changed_at = 0.0
+        self._news = asyncio.Event()
         self._followed = asyncio.Event()
         self._followed.set()
         self._settled = asyncio.Event()
@@ -198,6 +199,7 @@ class Connections:
                 asker=known.asker,
                 ports=known.ports,
                 macs=known.macs,
+                is_standalone=known.is_standalone,
             )
             for task_id, pid in self._adopted.items()
             if (known := self._known.get(task_id)) is not None
@@ -312,10 +314,17 @@ class Connections:
     def follow(self, changes: Changes) -> None:
         """Have the networks follow, together with whatever else changed before they do."""
         self._backlog.add(changes)
+        self._news.set()
+        self._news = asyncio.Event()
         if not self._has_changed.is_set():
             self._has_changed.set()
             self._changed_at = asyncio.get_running_loop().time()
             self._followed = asyncio.Event()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until the topology says something."""
+        while not holds():
+            await self._news.wait()
 
     async def follow_here(self, changes: Changes) -> None:
         """Have the networks follow what changed in those of this node alone."""

@@ -84,6 +84,7 @@ class Networking:
             bridge=self.bridge,
             mtu=mtu,
             others=self._others,
+            swarm=self._of_swarm,
             random=SystemRandom(),
         )
         self._networks = Networks(
@@ -163,15 +164,17 @@ class Networking:
             return f"service {record.service_name}"
         return f"task {owner}"
 
+    def _of_swarm(self) -> Iterator[Network]:
+        return (each for each in self._table.records.values() if isinstance(each, Network))
+
     def _others(self) -> Iterator[Taken]:
         """Where the host goes itself, and the swarm's networks that are known here."""
         for way in self._host.reached():
             yield Taken(prefix=way.prefix, whose=f"a route of this host by {way.link}")
-        for record in self._table.records.values():
-            if isinstance(record, Network):
-                for each in record.subnets:
-                    whose = f"the swarm's network {record.spec.name}"
-                    yield Taken(prefix=each.subnet, whose=whose)
+        for network in self._of_swarm():
+            for each in network.subnets:
+                whose = f"the swarm's network {network.spec.name}"
+                yield Taken(prefix=each.subnet, whose=whose)
 
     async def close(self, *, removes: bool = False, kept: Collection[TaskId] = ()) -> None:
         """Let go of everything; `removes` also takes it away, but for what `kept` containers need.

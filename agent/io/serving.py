@@ -224,6 +224,7 @@ class Service:
                 connections=self._networking.connections,
                 networks=self._networking.local,
                 why_taken=self._networking.why_taken,
+                dispatcher=lambda: self.agent.dispatcher,
                 node=lambda: host.node(config),
                 image_id=self._executor.image_id,
                 spawn=spawn,

@@ -16,7 +16,7 @@ known before a manager has spoken, and nothing of it is touched until then.
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -58,6 +58,7 @@ class Running(Struct, frozen=True, kw_only=True):
     asker: Asker
     ports: tuple[Port, ...] = ()
     macs: dict[NetworkId, str] = {}
+    is_standalone: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -428,7 +429,7 @@ class Networks:
             for network_id in self._attached[task_id]:
                 is_missing = network_id not in routers and network_id not in self._routers
                 if is_missing and (is_all or is_local(network_id)):
-                    with problems.noted():
+                    with problems.noted(), _forgotten_by_the_swarm(each):
                         routers[network_id] = self._router(network_id)
         sites = {network_id: router.desired.site for network_id, router in routers.items()}
         for task_id, each in running.items():
@@ -496,6 +497,11 @@ def _moves(changes: Changes, node_id: NodeId) -> bool:
         isinstance(each, Network) or (isinstance(each, Peer) and each.node_id == node_id)
         for each in changes.put
     )
+
+
+def _forgotten_by_the_swarm(container: Running) -> AbstractContextManager[None]:
+    """A container that is no task may be left where a network of the swarm was."""
+    return suppress(Missing) if container.is_standalone else nullcontext()
 
 
 def _guards(changes: Changes) -> Changes:

@@ -32,6 +32,7 @@ from agent.standalone.io.archives import Archives
 from agent.standalone.io.commits import Commits
 from agent.standalone.io.endpoints import Endpoints
 from agent.standalone.io.forking import Forking
+from agent.standalone.io.guests import Dispatcher, Guests
 from agent.standalone.io.host_files import HostFiles
 from agent.standalone.io.journal import Journal
 from agent.standalone.io.layering import Layering
@@ -76,6 +77,7 @@ class World(Struct, frozen=True, kw_only=True):
     connections: Connections
     networks: LocalNetworks
     why_taken: Callable[[Port], str]
+    dispatcher: Dispatcher
     node: Callable[[], Node]
     image_id: Callable[[TaskId], str]
     spawn: Spawn
@@ -97,10 +99,18 @@ class Standalone:
         self.lives = Lives(
             self._storage, journal=self.journal, assigned=self._tasks, random=SystemRandom()
         )
+        self._guests = Guests(
+            world.tasks.assignments.topology,
+            world.connections,
+            node_id=config.node_id,
+            dispatcher=world.dispatcher,
+            log=world.log,
+        )
         self._attaching = Attaching(
             world.networks,
             world.connections,
             self.lives,
+            guests=self._guests,
             node_id=config.node_id,
             files=HostFiles(config.run_root),
             why_taken=world.why_taken,
@@ -212,7 +222,11 @@ class Standalone:
         if self._is_first():
             for record in records:
                 self.lives.tell(record.id, Booted())
+        known = (self._world.connections.connection(TaskId(each.id)) for each in records)
+        self._guests.adopt(each for each in known if each is not None)
         self._world.spawn(self._attaching.resume())
+        if not self._world.config.is_alone:
+            self._world.spawn(self._guests.run())
 
     @property
     def attaching(self) -> Attaching:

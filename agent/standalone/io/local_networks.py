@@ -97,8 +97,8 @@ def load(directory: Path, log: structlog.stdlib.BoundLogger) -> list[Network]:
 class LocalNetworks:
     """The networks of this node. `made` are those that somebody made, kept in `directory`.
 
-    `others` gives the addresses that anybody else has. With `mtu` go packets of networks for
-    which no size was chosen.
+    `others` gives the addresses that anybody else has, and `swarm` those of the swarm's networks
+    that managers have told of. With `mtu` go packets of networks for which no size was chosen.
     """
 
     def __init__(
@@ -109,12 +109,14 @@ class LocalNetworks:
         bridge: Bridge,
         mtu: int,
         others: Callable[[], Iterable[Taken]],
+        swarm: Callable[[], Iterable[Network]],
         random: Random,
     ) -> None:
         self._directory = directory
         self._bridge = bridge
         self._mtu = mtu
         self._others = others
+        self._swarm = swarm
         self._random = random
         self._made: dict[NetworkId, Network] = {}
         self._addresses: dict[NetworkId, Addresses] = {}
@@ -143,7 +145,10 @@ class LocalNetworks:
         return [*map(self._place_of, (BRIDGE, HOST, NONE)), *map(_made, made)]
 
     def find(self, text: str) -> Place:
-        """The network that an id, a name, or the beginning of an id means; else `Missing`."""
+        """The network that an id, a name, or the beginning of an id means; else `Missing`.
+
+        Those of this node come first; of the swarm's only those are found that are known here.
+        """
         name = BRIDGE if text == DEFAULT else text
         places = self.all()
         by_id = {str(each.id): each for each in places}
@@ -156,6 +161,8 @@ class LocalNetworks:
                 f"network {text} is ambiguous ({len(found)} matches found based on ID prefix)"
             )
         if not found:
+            found = [_made(each) for each in self._swarm() if text in (each.id, each.spec.name)]
+        if not found:
             raise Missing(f"network {text} not found")
         return found[0]
 
@@ -163,8 +170,9 @@ class LocalNetworks:
         """The network that packets go by under this id."""
         if network_id in (BRIDGE, HOST, NONE):
             return self._place_of(network_id)
-        network = self._made.get(network_id)
-        return _made(network) if network is not None else None
+        if (network := self._made.get(network_id)) is not None:
+            return _made(network)
+        return next((_made(each) for each in self._swarm() if each.id == network_id), None)
 
     # --- making ---------------------------------------------------------------------------------
 

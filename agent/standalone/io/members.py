@@ -17,30 +17,31 @@ class Member(Struct, frozen=True, kw_only=True):
     asked: ContainerNetwork
 
 
-def members(networks: LocalNetworks, spec: StandaloneSpec) -> list[Member]:
-    """The networks that it is to be in; `Missing` if one of them is not there."""
-    return [
-        Member(place=networks.find(each.network), asked=each)
-        for each in memberships.memberships(spec)
-    ]
-
-
 def found_members(networks: LocalNetworks, spec: StandaloneSpec) -> Iterator[Member]:
-    """The same, without those that are not there."""
+    """The networks that it is to be in, without those that are not known here."""
     for each in memberships.memberships(spec):
-        try:
-            yield Member(place=networks.find(each.network), asked=each)
-        except SwarmError:
-            continue
+        if (place := found(networks, each.network)) is not None:
+            yield Member(place=place, asked=each)
 
 
-def meaning(networks: LocalNetworks, place: Place) -> Callable[[str], bool]:
-    """Whether a text that somebody wrote into a description means this network."""
+def found(networks: LocalNetworks, text: str) -> Place | None:
+    """What a text means; None where that is not known here."""
+    try:
+        return networks.find(text)
+    except SwarmError:
+        return None
+
+
+def meaning(networks: LocalNetworks, named: Place | str) -> Callable[[str], bool]:
+    """Whether a text that somebody wrote into a description means this network.
+
+    One that is not known here is what it was called by.
+    """
 
     def means(text: str) -> bool:
-        try:
-            return networks.find(text).id == place.id
-        except SwarmError:
-            return False
+        if isinstance(named, str):
+            return text == named
+        place = found(networks, text)
+        return place is not None and place.id == named.id
 
     return means

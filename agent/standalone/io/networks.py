@@ -4,6 +4,9 @@
 waits between its namespaces and its program (`attach`), and takes all back when its run has
 ended (`release`). `connect` and `disconnect` change what a container is to have, write that down,
 and have what runs follow: whatever of it was not done when we were killed, the next agent does.
+
+Networks of this node are known here, and so are those of the swarm that something of this node is
+in. Of others only the managers know, who are asked as soon as a container is to be in one.
 """
 
 import asyncio
@@ -21,21 +24,22 @@ from agent.network.problems import PortTaken
 from agent.standalone import links, memberships
 from agent.standalone.found import Found
 from agent.standalone.io.endpoints import endpoint_id
+from agent.standalone.io.guests import Guests
 from agent.standalone.io.host_files import SHARED, HostFiles
 from agent.standalone.io.journal import Journal
 from agent.standalone.io.linking import Linking
 from agent.standalone.io.lives import Lives
 from agent.standalone.io.local_networks import LocalNetworks, Place
-from agent.standalone.io.members import Member, found_members, meaning, members
+from agent.standalone.io.members import Member, found, found_members, meaning
 from agent.standalone.io.publishing import WhyTaken, ports, refusal
 from agent.standalone.lending import Lent
 from agent.standalone.networks import has_chosen_subnet, host_ip
 from agent.standalone.record import Record
-from agent.topology import Changes
+from agent.topology import Changes, is_local
 from swarm.api.v1 import containers_pb2 as pb
 from swarm.codec import from_message
 from swarm.errors import Missing, Refused, SwarmError
-from swarm.ids import NodeId, TaskId
+from swarm.ids import NetworkId, NodeId, TaskId
 from swarm.objects import Attachment
 from swarm.specs import BRIDGE, HOST, NONE
 from swarm.standalone import ContainerNetwork, ContainerState
@@ -56,6 +60,7 @@ class Attaching:
         connections: Connections,
         lives: Lives,
         *,
+        guests: Guests,
         node_id: NodeId,
         files: HostFiles,
         why_taken: WhyTaken,
@@ -65,6 +70,7 @@ class Attaching:
         self._networks = networks
         self._connections = connections
         self._lives = lives
+        self._guests = guests
         self._node_id = node_id
         self._files = files
         self._why_taken = why_taken
@@ -91,16 +97,17 @@ class Attaching:
         if memberships.is_apart(record.spec):
             return Lent(on_host=memberships.mode(record.spec) == HOST, asks_us=False)
         self._starting[record.id] = asyncio.Event()
-        found = members(self._networks, record.spec)
-        attachments = tuple(self._lend(record, each) for each in found)
+        wanted = memberships.memberships(record.spec)
+        attachments = tuple([await self._lend(record, each) for each in wanted])
         linked = self._linking.linked(record)
-        has_names = any(each.place.has_names for each in found)
+        around = list(found_members(self._networks, record.spec))
+        has_names = any(each.place.has_names for each in around)
         return Lent(
             attachments=attachments,
             hosts=tuple(extra for each in linked for extra in links.extras(each)),
             env=tuple(links.environment(record.name, linked)),
             asks_us=has_names or not record.spec.container.dns_servers,
-            gateway=next((_gateway(each.place) for each in found), ""),
+            gateway=next((_gateway(each.place) for each in around), ""),
         )
 
     async def attach(self, record: Record, lent: Lent, netns: int) -> None:
@@ -126,6 +133,7 @@ class Attaching:
         async with self._turn(container_id):
             known = self._connections.connection(task_id)
             await self._connections.release(task_id)
+            self._guests.leave(task_id)
             self._networks.give_all_back(task_id, forgets=is_gone)
             if known is not None:
                 await self._connections.follow_here(Changes(gone=endpoints(known, self._node_id)))
@@ -139,10 +147,15 @@ class Attaching:
         task_id = TaskId(container_id)
         async with self._turn(container_id):
             record, known = self._lives.record(container_id), self._connections.connection(task_id)
-            if record is not None and known is not None:
-                new = replace(known, name=record.name)
-                self._connections.note(task_id, new)
-                await self._connections.follow_here(Changes(put=endpoints(new, self._node_id)))
+            if record is None or known is None:
+                return
+            new = replace(known, name=record.name)
+            self._connections.note(task_id, new)
+            await self._connections.follow_here(Changes(put=endpoints(new, self._node_id)))
+            for each in found_members(self._networks, record.spec):
+                if not is_local(each.place.network.id):
+                    with contextlib.suppress(SwarmError):  # managers hear of it the next time
+                        await self._guests.attach(record, each.asked)
 
     async def resume(self) -> None:
         """Have what runs be where it is to be, whatever the last agent left undone."""
@@ -165,12 +178,13 @@ class Attaching:
         memberships.check_membership(asked)
         async with self._turn(container_id):
             record = self._lives.own(container_id, to="connect")
-            place = self._networks.find(asked.network)
-            self._check_connectable(record, place)
-            member = Member(place=place, asked=replace(asked, network=place.name))
-            _check_wishes(member)
-            before, means = record.spec, meaning(self._networks, place)
-            after = memberships.connected(before, member.asked, means=means)
+            place = found(self._networks, asked.network)
+            self._check_connectable(record, place or asked.network)
+            if place is not None:
+                asked = replace(asked, network=place.name)
+                _check_wishes(Member(place=place, asked=asked))
+            before, means = record.spec, meaning(self._networks, place or asked.network)
+            after = memberships.connected(before, asked, means=means)
             await self._lives.change(container_id, after)
             try:
                 await self._settle(container_id)
@@ -185,12 +199,13 @@ class Attaching:
         container_id = self._lives.own(request.container, to="disconnect").id
         async with self._turn(container_id):
             record = self._lives.own(container_id, to="disconnect")
-            place = self._networks.find(request.network)
-            if place.network.id == HOST:
+            place = found(self._networks, request.network)
+            if place is not None and place.network.id == HOST:
                 raise Refused(_HOST)
-            means = meaning(self._networks, place)
+            means = meaning(self._networks, place or request.network)
             if not any(means(each.network) for each in memberships.memberships(record.spec)):
-                raise Refused(f"container {record.id} is not connected to network {place.name}")
+                name = self._networks.find(request.network).name
+                raise Refused(f"container {record.id} is not connected to network {name}")
             after = memberships.disconnected(record.spec, means=means)
             await self._lives.change(container_id, after)
             await self._settle(container_id)
@@ -203,26 +218,36 @@ class Attaching:
         if record is None or not record.life.is_up:
             return
         known = self._connections.connection(TaskId(container_id)) or self._connection(record, ())
-        found = members(self._networks, record.spec)
-        wanted = {each.place.network.id for each in found}
         there = {each.network_id for each in known.attachments}
-        gone = tuple(each for each in known.attachments if each.network_id not in wanted)
-        missing = [each for each in found if each.place.network.id not in there]
+        wanted, missing, unknown = set[NetworkId](), list[ContainerNetwork](), 0
+        for each in memberships.memberships(record.spec):
+            place = found(self._networks, each.network)
+            unknown += place is None
+            if place is not None:
+                wanted.add(place.network.id)
+            if place is None or place.network.id not in there:
+                missing.append(each)
+        gone = [each for each in known.attachments if each.network_id not in wanted]
+        if unknown and not all(is_local(each.network_id) for each in gone):
+            # No manager has spoken yet: those that we do not know by name may be where it is.
+            gone = [each for each in gone if is_local(each.network_id)]
+            missing = [each for each in missing if found(self._networks, each.network)]
         if gone or missing:
-            await self._move(record, known, gone, missing)
+            await self._move(record, known, tuple(gone), missing)
 
     async def _move(
         self,
         record: Record,
         known: Connection,
         gone: tuple[Attachment, ...],
-        missing: Sequence[Member],
+        missing: Sequence[ContainerNetwork],
     ) -> None:
         task_id, new = TaskId(record.id), list[Attachment]()
         kept = tuple(each for each in known.attachments if each not in gone)
         left = endpoints(replace(known, attachments=gone), self._node_id)
         try:
-            new += [self._lend(record, each) for each in missing]
+            for each in missing:
+                new.append(await self._lend(record, each))
             wanted = replace(self._connection(record, (*kept, *new)), ports=known.ports)
             named = Changes(put=endpoints(wanted, self._node_id), gone=left)
             await self._connections.follow_here(named)
@@ -231,23 +256,31 @@ class Attaching:
         except BaseException as err:
             undone = replace(known, attachments=tuple(new))
             await self._connections.follow_here(Changes(gone=endpoints(undone, self._node_id)))
-            for each in new:
-                self._networks.give_back(task_id, each.network_id)
-            if isinstance(err, Missing):
+            self._give_back(task_id, new)
+            now = self._lives.record(record.id)
+            if isinstance(err, Missing) and (now is None or now.life.pid != record.life.pid):
                 return  # it has ended meanwhile
             raise
-        for each in gone:
-            self._networks.give_back(task_id, each.network_id)
+        self._give_back(task_id, gone)
         self._linking.has_moved(record.id, gone, new)
         self._tell(record, new, "connect")
         self._tell(record, gone, "disconnect")
 
     # --- parts ----------------------------------------------------------------------------------
 
-    def _lend(self, record: Record, member: Member) -> Attachment:
-        _check_wishes(member)
-        promised = self._promised(record, member.place)
-        return self._networks.lend(member.place, TaskId(record.id), member.asked, promised)
+    async def _lend(self, record: Record, asked: ContainerNetwork) -> Attachment:
+        place = found(self._networks, asked.network)
+        if place is None or (not is_local(place.network.id) and place.has_addresses):
+            return await self._guests.attach(record, asked)
+        _check_wishes(Member(place=place, asked=asked))
+        promised = self._promised(record, place)
+        return self._networks.lend(place, TaskId(record.id), asked, promised)
+
+    def _give_back(self, task_id: TaskId, attachments: Iterable[Attachment]) -> None:
+        for each in attachments:
+            self._networks.give_back(task_id, each.network_id)
+            if not is_local(each.network_id):
+                self._guests.leave(task_id, each.network_id)
 
     def _promised(self, record: Record, place: Place) -> set[str]:
         """The addresses that others ask for there, whether they run or not."""
@@ -261,14 +294,14 @@ class Attaching:
         }
 
     def _connection(self, record: Record, attachments: Iterable[Attachment]) -> Connection:
-        spec, found = record.spec, tuple(attachments)
+        spec, held = record.spec, tuple(attachments)
         around = list(found_members(self._networks, spec))
         named = {each.asked.network: each.place for each in around if each.place.has_names}
         return Connection(
-            attachments=found,
+            attachments=held,
             asker=Asker(
                 task_id=TaskId(record.id),
-                networks=tuple(each.network_id for each in found),
+                networks=tuple(each.network_id for each in held),
                 hostname=spec.container.hostname or record.id[:SHORT_ID],
                 servers=spec.container.dns_servers,
                 nicknames=tuple(
@@ -295,18 +328,17 @@ class Attaching:
             asks_us=False,
         )
 
-    def _check_connectable(self, record: Record, place: Place) -> None:
-        if place.network.id == HOST:
+    def _check_connectable(self, record: Record, place: Place | str) -> None:
+        name = place if isinstance(place, str) else place.name
+        if name == HOST:
             raise Refused(_HOST)
         memberships.refuse_apart(record.spec)
-        if place.network.id == NONE:
+        if name == NONE:
             raise Refused(_NONE)
         means = meaning(self._networks, place)
         there = memberships.memberships(record.spec) if record.life.is_active else ()
         if any(means(each.network) for each in there):
-            raise Refused(
-                f"endpoint with name {record.name} already exists in network {place.name}"
-            )
+            raise Refused(f"endpoint with name {record.name} already exists in network {name}")
 
     @contextlib.contextmanager
     def _refusing(
@@ -334,6 +366,9 @@ class Attaching:
 
 
 def _check_wishes(member: Member) -> None:
+    """Of the swarm's networks their managers judge."""
+    if not is_local(member.place.network.id):
+        return
     memberships.check_address(
         member.asked,
         may_choose=has_chosen_subnet(member.place.network),

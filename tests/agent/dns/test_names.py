@@ -133,6 +133,18 @@ def test_a_container_without_service_has_its_name_and_aliases() -> None:
     assert values(held, "tasks.") is None
 
 
+def test_what_a_service_is_called_no_container_of_that_name_stands_for() -> None:
+    held = names(
+        service("db", "10.0.0.2", aliases=("data",)),
+        endpoint("t1", "10.0.0.5", name="db"),
+        endpoint("db", "10.0.0.66", name="", aliases=("data", "mine")),
+    )
+
+    assert values(held, "db") == ["10.0.0.2"]
+    assert values(held, "data") == ["10.0.0.2"]
+    assert values(held, "mine") == ["10.0.0.66"]
+
+
 def test_what_carries_published_ports_names_nobody() -> None:
     held = names(
         network("in", ingress=True),
