@@ -147,7 +147,8 @@ def network_detail(
             task.task_id: _container(task, network)
             for service in answer.services
             for task in service.tasks
-        },
+        }
+        | {each.id: _guest(each, network) for each in answer.guests},
         "Options": _options(network),
         "Labels": ordered(spec.labels),
         "Peers": [_peer(each) for each in answer.peers],
@@ -228,6 +229,14 @@ def _options(network: objects_pb2.Network) -> Object:
     if spec.encrypted:
         found["encrypted"] = ""
     return found | ordered(spec.options)
+
+
+def _guest(guest: objects_pb2.Guest, network: objects_pb2.Network) -> Value:
+    """A container of one host, and no task."""
+    task = control_pb2.NetworkTask(
+        task_id=guest.id, name=guest.name, addresses=guest.addresses, aliases=guest.aliases
+    )
+    return _container(task, network)
 
 
 def _container(task: control_pb2.NetworkTask, network: objects_pb2.Network) -> Value:

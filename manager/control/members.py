@@ -13,7 +13,7 @@ from manager.control.targets import full_name
 from manager.networks.attaching import networks_of_version
 from manager.view import ClusterView
 from swarm.ids import NetworkId, NodeId, ServiceId
-from swarm.objects import Attachment, Network, Service, SpecVersion, Task
+from swarm.objects import Attachment, Guest, Network, Service, SpecVersion, Task
 from swarm.specs import EndpointMode, Port, Subnet
 from swarm.states import HealthState, NodeState, TaskState
 from swarm.subnets import room_in
@@ -58,6 +58,7 @@ class Members(Struct, frozen=True, kw_only=True):
     """All that is in a network; `capacity` says how much room its subnets have."""
 
     services: tuple[ServiceMember, ...] = ()
+    guests: tuple[Guest, ...] = ()
     peers: tuple[PeerMember, ...] = ()
     capacity: str = ""
 
@@ -73,6 +74,7 @@ def members_of(view: ClusterView, network_id: NetworkId, tasks: Sequence[Task]) 
     services = [_service(view, network_id, each, of) for each, of in by_service.items()]
     return Members(
         services=tuple(sorted(services, key=lambda each: (each.name, each.service_id))),
+        guests=tuple(_guests(view, network_id)),
         peers=tuple(peers_of(view, tasks)),
         capacity=_capacity(view, network, tasks),
     )
@@ -159,6 +161,12 @@ def _names(view: ClusterView, service: Service, network_id: NetworkId) -> bool:
     return network_id in networks_of_version(SpecVersion.of(service), ingress)
 
 
+def _guests(view: ClusterView, network_id: NetworkId) -> list[Guest]:
+    """The containers that are no tasks, in order of their names."""
+    found = (each for each in view.guests_in(network_id).values() if each.addresses)
+    return sorted(found, key=lambda each: (each.name, each.id))
+
+
 def _capacity(view: ClusterView, network: Network, tasks: Iterable[Task]) -> str:
     """`10.0.1.0/24: 3 of 253 addresses taken`, for each subnet."""
     held = [
@@ -168,6 +176,7 @@ def _capacity(view: ClusterView, network: Network, tasks: Iterable[Task]) -> str
         if each.network_id == network.id
         for address in each.addresses
     ]
+    held += [address for each in _guests(view, network.id) for address in each.addresses]
     held += [
         address
         for endpoint in view.endpoints.values()

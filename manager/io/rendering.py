@@ -77,7 +77,8 @@ def network_view(view: ClusterView, network_id: NetworkId, used: Users) -> contr
 
 def members_message(view: ClusterView, members: Members) -> control_pb2.InspectNetworkResponse:
     """Who is in a network."""
-    answer = control_pb2.InspectNetworkResponse(capacity=members.capacity)
+    guests = map(to_message, members.guests)
+    answer = control_pb2.InspectNetworkResponse(capacity=members.capacity, guests=guests)
     for service in members.services:
         message = answer.services.add(
             service_id=service.service_id,

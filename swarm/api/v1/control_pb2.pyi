@@ -1685,6 +1685,7 @@ class InspectNetworkResponse(_message.Message):
     SERVICES_FIELD_NUMBER: _builtins.int
     PEERS_FIELD_NUMBER: _builtins.int
     CAPACITY_FIELD_NUMBER: _builtins.int
+    GUESTS_FIELD_NUMBER: _builtins.int
     capacity: _builtins.str
     """how many addresses there are, and are taken, of each family"""
     @_builtins.property
@@ -1693,6 +1694,8 @@ class InspectNetworkResponse(_message.Message):
     def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkService]: ...
     @_builtins.property
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkPeer]: ...
+    @_builtins.property
+    def guests(self) -> _containers.RepeatedCompositeFieldContainer[_objects_pb2.Guest]: ...
     def __init__(
         self,
         *,
@@ -1700,10 +1703,11 @@ class InspectNetworkResponse(_message.Message):
         services: _abc.Iterable[Global___NetworkService] | None = ...,
         peers: _abc.Iterable[Global___NetworkPeer] | None = ...,
         capacity: _builtins.str = ...,
+        guests: _abc.Iterable[_objects_pb2.Guest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["network", b"network"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "network", b"network", "peers", b"peers", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "guests", b"guests", "network", b"network", "peers", b"peers", "services", b"services"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -77,6 +77,9 @@ def test_a_container_comes_in_is_known_to_all_and_goes(tell: Tell) -> None:
             )
             assert found.node_id == here.node_id
             assert back in known.endpoints(task.id), "and it knows whom it may reach"
+        told = await swarm.call("InspectNetwork", control_pb2.InspectNetworkRequest(network="back"))
+        assert [(each.name, list(each.addresses)) for each in told.guests] == [("c1", given)]
+        assert told.capacity == "10.9.0.0/29: 3 of 5 addresses taken"
         with pytest.raises(Refused, match="in use"):
             await swarm.call("RemoveNetwork", control_pb2.RemoveNetworkRequest(network="back"))
         await release(here, ONE, back)
