@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from agent.dns.asking import Nickname
 from swarm.checking.basics import is_hostname
-from swarm.errors import Invalid, Refused
+from swarm.errors import Invalid, Missing, Refused
 from swarm.ids import NetworkId
 from swarm.specs import BRIDGE, HOST, NONE, Port, Protocol, PublishMode
 from swarm.standalone import ContainerNetwork, PortSpan, StandaloneSpec
@@ -78,6 +78,18 @@ def nicknames(spec: StandaloneSpec, networks: Mapping[str, NetworkId]) -> Iterat
         for text in (*each.links, *spec.links) if each.network in networks else ():
             name, alias = link(text)
             yield Nickname(network_id=networks[each.network], alias=alias, name=name)
+
+
+def unlinked(spec: StandaloneSpec, alias: str) -> StandaloneSpec:
+    """The same without its links by that name; raises `Missing` when it has none."""
+    kept = tuple(text for text in spec.links if link(text)[1] != alias)
+    networks = tuple(
+        replace(each, links=tuple(text for text in each.links if link(text)[1] != alias))
+        for each in spec.networks
+    )
+    if (kept, networks) == (spec.links, spec.networks):
+        raise Missing(f"Cannot get child: {spec.name} has no link {alias}")
+    return replace(spec, links=kept, networks=networks)
 
 
 def bridge_links(spec: StandaloneSpec) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ KNOWN = (
 )
 _STATES = tuple(each.word for each in ContainerState)
 _HEALTHS = ("none", "starting", "healthy", "unhealthy")
+_SHORT = 12
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
 
 Views = Sequence[pb.ContainerView]
@@ -69,13 +70,37 @@ def find(views: Views, text: str) -> pb.ContainerView:
     return begin[0]
 
 
+def linked_names(views: Views) -> Mapping[str, list[str]]:
+    """What containers are called by those that are linked to them, by id: `/web/db`."""
+    ids = {name: view.id for view in views for name in (view.name, view.id, view.id[:_SHORT])}
+    found: dict[str, list[str]] = {}
+    for view in views:
+        for text in (*view.spec.links, *(x for each in view.endpoints for x in each.asked.links)):
+            name, _, alias = text.partition(":")
+            name = name.rpartition("/")[2]
+            if (meant := ids.get(name)) is not None:
+                found.setdefault(meant, []).append(
+                    f"/{view.name}/{alias.rpartition('/')[2] or name}"
+                )
+    return found
+
+
 def write_line(
-    view: pb.ContainerView, *, image: str, sized: bool, now: float, version: Version
+    view: pb.ContainerView,
+    *,
+    image: str,
+    also: Iterable[str] = (),
+    sized: bool,
+    now: float,
+    version: Version,
 ) -> JsonObject:
-    """One container as lists have it; `image` is what its image is called now."""
+    """One container as lists have it.
+
+    `image` is what its image is called now, and `also` what others call the container.
+    """
     shown: JsonObject = {
         "Id": view.id,
-        "Names": [f"/{view.name}"],
+        "Names": list(dict.fromkeys((f"/{view.name}", *also))),
         "Image": image,
         "ImageID": view.image_id,
         "Command": _command(view.args),

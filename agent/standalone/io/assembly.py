@@ -151,6 +151,7 @@ class Standalone:
             volumes=world.volumes,
             check=self._attaching.check,
             renamed=self._attaching.renamed,
+            unlinked=self._attaching.unlinked,
             pruned=lambda freed: self.tell_of_pruning("container", freed),
             node=world.node,
         )

@@ -66,6 +66,10 @@ class Linking:
         if any(each.network_id != BRIDGE for each in new):
             self._change(container_id, RESOLV_CONF, resolver.redirected)
 
+    def unlink(self, container_id: str, alias: str) -> None:
+        """Have one that runs forget what it called somebody."""
+        self._change(container_id, HOSTS, lambda x: hosts.linked(x, alias, ()))
+
     def _linked(self, record: Record, name: str, alias: str) -> Linked:
         other = self._lives.find(name)
         if not other.is_running or other.record is None:

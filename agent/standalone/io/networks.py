@@ -142,6 +142,10 @@ class Attaching:
         if is_gone:
             self._turns.pop(container_id, None)
 
+    def unlinked(self, container_id: str, alias: str) -> None:
+        """It is linked to somebody no longer."""
+        self._linking.unlink(container_id, alias)
+
     async def renamed(self, container_id: str) -> None:
         """Others are to find it by its new name."""
         task_id = TaskId(container_id)

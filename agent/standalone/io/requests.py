@@ -20,7 +20,7 @@ from agent.images.image import RootFs
 from agent.io import devices
 from agent.io.sizes import size_of
 from agent.io.volumes import Volumes
-from agent.standalone import checking, making, naming
+from agent.standalone import checking, making, memberships, naming
 from agent.standalone import mounts as mounting
 from agent.standalone.events import (
     KillRequested,
@@ -72,8 +72,8 @@ class Runtime(Protocol):
 
 class Requests:
     """What may be asked. `check` refuses containers that could never be connected, and gives
-    warnings; `renamed` has others find a container by its new name, and `pruned`
-    is told how many bytes were freed."""
+    warnings; `renamed` has others find a container by its new name, `unlinked` has it forget what
+    it called somebody, and `pruned` is told how many bytes were freed."""
 
     def __init__(
         self,
@@ -86,6 +86,7 @@ class Requests:
         volumes: Volumes,
         check: Callable[[Record], tuple[str, ...]],
         renamed: Callable[[str], Awaitable[None]],
+        unlinked: Callable[[str, str], None],
         pruned: Callable[[int], None],
         node: Callable[[], Node],
     ) -> None:
@@ -97,6 +98,7 @@ class Requests:
         self._volumes = volumes
         self._check = check
         self._renamed = renamed
+        self._unlinked = unlinked
         self._pruned = pruned
         self._node = node
 
@@ -253,6 +255,13 @@ class Requests:
             await to_its_end(self._lives.change(record.id, replace(record.spec, name=plain)))
         await self._renamed(record.id)
         self._lives.announce(record.id, "rename", {"oldName": f"/{record.name}"})
+
+    async def unlink(self, text: str, alias: str) -> None:
+        """Have it be linked no longer to whom it calls `alias`."""
+        record = self._lives.own(text, to="change")
+        changed = memberships.unlinked(record.spec, alias)
+        await to_its_end(self._lives.change(record.id, changed))
+        self._unlinked(record.id, alias)
 
     async def update(
         self,

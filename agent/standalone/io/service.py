@@ -171,6 +171,10 @@ class ContainersService(containers_pb2_grpc.ContainersServicer):
         self, request: pb.UpdateContainerRequest, context: Context
     ) -> pb.UpdateContainerResponse:
         has = request.HasField
+        for alias in request.unlinked:
+            await self._do.requests.unlink(request.container, alias)
+        if not (has("limits") or has("shares") or has("restart")):
+            return pb.UpdateContainerResponse()
         warnings = await self._do.requests.update(
             request.container,
             limits=from_message(Limits, request.limits) if has("limits") else None,

@@ -27,11 +27,12 @@ async def list_containers(ask: Exchange) -> Reply:
     ancestors = await _descendants(ask, views, wanted)
     chosen = listing.choose(views, asked, ancestors=ancestors)
     ids = await image_ids(ask)
-    now = time.time()
+    now, linked = time.time(), listing.linked_names(views)
     return replies.json(
         [
             listing.write_line(
                 view,
+                also=linked.get(view.id, ()),
                 image=listing.image_name(view, ids),
                 sized=sized,
                 now=now,

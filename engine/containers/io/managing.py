@@ -135,11 +135,21 @@ async def wait_for_container(ask: Exchange) -> None:
 async def remove_container(ask: Exchange) -> Reply:
     """DELETE /containers/{name}"""
     if ask.query.flag("link"):
-        raise Invalid("link: links end with their containers", hint="remove the container")
+        return await _unlink(ask)
     request = pb.RemoveContainerRequest(
         container=ask.params["name"], force=ask.query.flag("force"), volumes=ask.query.flag("v")
     )
     await ask.backends.containers.RemoveContainer(request)
+    return replies.nothing()
+
+
+async def _unlink(ask: Exchange) -> Reply:
+    """Have one container forget another, which it calls by the last piece of the path."""
+    container, _, alias = ask.params["name"].strip("/").rpartition("/")
+    if not container:
+        raise Invalid(f"Invalid link path {ask.params['name']}", hint="write CONTAINER/ALIAS")
+    request = pb.UpdateContainerRequest(container=container, unlinked=[alias])
+    await ask.backends.containers.UpdateContainer(request)
     return replies.nothing()
 
 
@@ -194,5 +204,5 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("POST", "/containers/{name}/rename", rename_container),
     Route("POST", "/containers/{name}/update", update_container),
     Route("POST", "/containers/{name}/wait", wait_for_container),
-    Route("DELETE", "/containers/{name}", remove_container),
+    Route("DELETE", "/containers/{name:path}", remove_container),
 )

@@ -1184,6 +1184,7 @@ class UpdateContainerRequest(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     SHARES_FIELD_NUMBER: _builtins.int
     RESTART_FIELD_NUMBER: _builtins.int
+    UNLINKED_FIELD_NUMBER: _builtins.int
     container: _builtins.str
     @_builtins.property
     def limits(self) -> _specs_pb2.Limits: ...
@@ -1191,6 +1192,10 @@ class UpdateContainerRequest(_message.Message):
     def shares(self) -> Global___Shares: ...
     @_builtins.property
     def restart(self) -> Global___ContainerRestart: ...
+    @_builtins.property
+    def unlinked(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """what it calls containers that it is linked to no longer"""
+
     def __init__(
         self,
         *,
@@ -1198,10 +1203,11 @@ class UpdateContainerRequest(_message.Message):
         limits: _specs_pb2.Limits | None = ...,
         shares: Global___Shares | None = ...,
         restart: Global___ContainerRestart | None = ...,
+        unlinked: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "restart", b"restart", "shares", b"shares"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits", "restart", b"restart", "shares", b"shares"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits", "restart", b"restart", "shares", b"shares", "unlinked", b"unlinked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.standalone import memberships
-from swarm.errors import Invalid, Refused
+from swarm.errors import Invalid, Missing, Refused
 from swarm.ids import NetworkId
 from swarm.specs import ContainerSpec, Port, Protocol, PublishMode
 from swarm.standalone import ContainerNetwork, PortSpan, StandaloneSpec
@@ -187,3 +187,12 @@ def test_what_has_no_network_of_its_own_is_not_connected() -> None:
         with pytest.raises(Refused, match=words):
             memberships.refuse_apart(spec(mode))
     memberships.refuse_apart(spec("front"))
+
+
+def test_a_link_is_forgotten_by_what_it_was_called_and_no_other() -> None:
+    linked = StandaloneSpec(name="web", links=("db", "cache:store", "x:y"))
+
+    assert memberships.unlinked(linked, "store").links == ("db", "x:y")
+    assert memberships.unlinked(linked, "db").links == ("cache:store", "x:y")
+    with pytest.raises(Missing, match="no link cache"):
+        memberships.unlinked(linked, "cache")

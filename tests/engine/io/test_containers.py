@@ -310,3 +310,20 @@ def test_an_agent_that_stays_away_is_unavailable(
         await engine.close()
 
     asyncio.run(main())
+
+
+def test_a_link_is_removed_by_whose_it_is_and_what_it_is_called(tmp_path: Path) -> None:
+    linked = view("b" * 64, "db")
+    web = view()
+    web.spec.links.append("db:store")
+    agent = Agent(web, linked)
+
+    async def body(engine: Engine) -> None:
+        async with Client(engine.path) as client:
+            listed = (await client.ask("GET", "/containers/json")).json
+            assert [each["Names"] for each in listed] == [["/web"], ["/db", "/web/store"]]
+            assert (await client.ask("DELETE", "/containers/web/store?link=1")).status == 204
+            assert (await client.ask("DELETE", "/containers/web?link=1")).status == 400
+
+    run(agent, body, tmp_path)
+    assert agent.asked[-1] == pb.UpdateContainerRequest(container="web", unlinked=["store"])
