@@ -39,8 +39,9 @@ class _Level(Struct):
     directory: int
     path: str
     names: list[str]
-    below: list[int]  # the same directory in the layers that show there, the topmost first
+    below: list[int]  # the same directory in the layers below, the topmost first
     is_kept: bool  # it is a change whatever is in it
+    hides: bool = False  # nothing of those shows through
     is_pruned: bool = False
     mtime_ns: int = 0
 
@@ -127,12 +128,10 @@ class Comparison:
                 inner.is_kept = self._differs(directory, lower, inner.below)
             kind = Difference.ADDED if lower is None else Difference.MODIFIED
             self._found.append((path, kind))
-            if is_opaque(directory):
+            inner.hides = level.hides or is_opaque(directory)
+            if inner.hides and inner.below:
                 self._found += _hidden(path, directory, inner.below)
-                inner.is_kept = inner.is_kept or bool(inner.below)
-                for each in inner.below:
-                    os.close(each)
-                inner.below = []
+                inner.is_kept = True
             self._strip(directory)
             inner.names = _names(directory)
             inner.mtime_ns = os.fstat(directory).st_mtime_ns

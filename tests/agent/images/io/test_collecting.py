@@ -61,7 +61,7 @@ class Overlay:
     def collected(self, name: str = "layer", **fields: object) -> tuple[Path, Mark]:
         target = self.base / name
         target.mkdir()
-        mark = collect(self.asked(**fields), target)
+        mark = collect(self.asked(**fields), target, is_durable=False)
         return target / TREE, mark
 
 
@@ -76,9 +76,9 @@ def packed(tree: Path) -> bytes:
     return raw.getvalue()
 
 
-def shown(root: Path) -> dict[str, object]:
+def shown(root: Path) -> dict[str, tuple[int, int, object]]:
     """Everything below `root`, as far as an image can tell it."""
-    found: dict[str, object] = {}
+    found: dict[str, tuple[int, int, object]] = {}
     for directory, directories, files in os.walk(root):
         for name in (*directories, *files):
             path = Path(directory, name)
@@ -92,24 +92,12 @@ def shown(root: Path) -> dict[str, object]:
     return found
 
 
-NAMES = ("a", "b", "c")
-paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)
+PATHS = ("a", "a/a", "a/b", "a/b/c", "b", "c", "c/a", "c/a/b", "c/b")
+KINDS = ("write", "make", "renew", "remove", "rename", "chmod", "symlink", "link", "fifo")
+paths = st.sampled_from(PATHS)
 steps = st.lists(
     st.tuples(
-        st.sampled_from(
-            [
-                "write",
-                "write",
-                "make",
-                "make",
-                "remove",
-                "rename",
-                "chmod",
-                "symlink",
-                "link",
-                "fifo",
-            ]
-        ),
+        st.sampled_from(KINDS),
         paths,
         paths,
     ),
@@ -127,6 +115,9 @@ def do(root: Path, step: tuple[str, str, str]) -> None:
                 with path.open("ab") as file:
                     file.write(other.encode())
             case "make":
+                path.mkdir()
+            case "renew" if not path.is_symlink():
+                shutil.rmtree(path)
                 path.mkdir()
             case "remove" if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -150,12 +141,16 @@ def test_law_a_layer_says_what_a_container_did(
     before: list[tuple[str, str, str]], during: list[tuple[str, str, str]]
 ) -> None:
     """1. A container does anything to a layer.
-    2. Its layer, on top of that one, shows what it saw in the end.
-    3. The difference names all that is another than before, and what it says is gone is gone.
-    4. Copied or moved, packed, unpacked and packed again it is the same layer.
+    2. The difference names all that is another than before, and what it says is gone is gone.
+    3. Copied or moved, packed, unpacked and packed again it is the same layer.
+    4. That layer, on top of the first one, shows what the container saw in the end.
     """
-    with tempfile.TemporaryDirectory() as directory:
-        overlay = Overlay(Path(directory))
+    with tempfile.TemporaryDirectory() as base:
+        overlay = Overlay(Path(base))
+        for name in ("a/b", "c/a"):
+            (overlay.lower / name).mkdir(parents=True)
+        for file in ("a/a", "a/b/c", "b", "c/a/b"):
+            (overlay.lower / file).write_text("before")
         for step in before:
             do(overlay.lower, step)
         was = shown(overlay.lower)
@@ -168,33 +163,55 @@ def test_law_a_layer_says_what_a_container_did(
         tree, mark = overlay.collected()
         again, same = overlay.collected("again", take=True)
 
-        for name in ("upper", "work"):
-            shutil.rmtree(overlay.base / name, ignore_errors=True)
-            (overlay.base / name).mkdir()
-        with overlay.mounted(tree, overlay.lower) as merged:
-            assert shown(merged) == now
         told = {line[2:].removeprefix("/"): line[0] for line in changes}
+        gone = was.keys() - now.keys()
         assert {path for path in now if now[path] != was.get(path)} <= told.keys()
-        assert {path for path, kind in told.items() if kind == "D"} <= was.keys() - now.keys()
+        assert {path for path, kind in told.items() if kind == "D"} <= gone
+        assert {path for path in gone if _is_in_a_directory(path, now)} <= told.keys()
         assert {path for path, kind in told.items() if kind == "A"} <= now.keys() - was.keys()
         assert same == mark
         assert len(packed(tree)) == mark.tar_bytes
         assert packed(again) == packed(tree)
-        assert _repacked(overlay.base, packed(tree)) == packed(tree)
+        unpacked = _unpacked(overlay.base, packed(tree))
+        assert packed(unpacked) == packed(tree)
+        for name in ("upper", "work"):
+            shutil.rmtree(overlay.base / name, ignore_errors=True)
+            (overlay.base / name).mkdir()
+        with overlay.mounted(unpacked, overlay.lower) as merged:
+            assert shown(merged) == now
 
 
-def _repacked(base: Path, layer: bytes) -> bytes:
-    mask = os.umask(0)
+def _is_in_a_directory(path: str, now: dict[str, tuple[int, int, object]]) -> bool:
+    above = path.rpartition("/")[0]
+    return not above or (above in now and stat.S_ISDIR(now[above][0]))
+
+
+def _unpacked(base: Path, layer: bytes) -> Path:
+    tree = base / "unpacked"
+    tree.mkdir()
+    mask, root = os.umask(0), os.open(tree, os.O_RDONLY)
     try:
-        (base / "unpacked").mkdir()
-        root = os.open(base / "unpacked", os.O_RDONLY)
-        try:
-            unpack(io.BytesIO(layer), root)
-        finally:
-            os.close(root)
+        unpack(io.BytesIO(layer), root)
     finally:
+        os.close(root)
         os.umask(mask)
-    return packed(base / "unpacked")
+    return tree
+
+
+def test_a_directory_that_was_made_anew_hides_what_it_held(overlay: Overlay) -> None:
+    (overlay.lower / "d/deep").mkdir(parents=True)
+    (overlay.lower / "d/old").write_text("")
+    (overlay.lower / "d/same").write_text("")
+    with overlay.mounted() as merged:
+        shutil.rmtree(merged / "d")
+        (merged / "d").mkdir()
+        (merged / "d/same").write_text("anew")
+
+    assert overlay.changes() == ["C /d", "D /d/deep", "D /d/old", "C /d/same"]
+    tree, _ = overlay.collected()
+    assert set(shown(_unpacked(overlay.base, packed(tree)))) == {"d", "d/same"}
+    with tarfile.open(fileobj=io.BytesIO(packed(tree))) as found:
+        assert found.getnames() == ["d", "d/.wh..wh..opq", "d/same"]
 
 
 def test_what_the_runtime_put_there_is_no_change(overlay: Overlay) -> None:
