@@ -20,7 +20,9 @@ from engine.wire.containers import (
     RestartPolicyJson,
     Words,
 )
-from swarm.errors import Invalid
+from swarm.capabilities import parse_capability
+from swarm.errors import Invalid, Missing
+from swarm.images.reference import parse_reference
 from swarm.log_drivers import is_unknown
 from swarm.specs import BRIDGE, NONE, ContainerSpec, Device, LogDriver, Ulimit
 from swarm.standalone import ContainerNetwork, ContainerRestart, Restarting, StandaloneSpec
@@ -86,6 +88,16 @@ def read_spec(asked: CreateJson, *, name: str, version: Version) -> StandaloneSp
     )
 
 
+def absent(error: Missing, image: str) -> Missing:
+    """What a client is told when its image is not here: the tag too that it did not name."""
+    if error.message != f"No such image: {image}":
+        return error
+    try:
+        return Missing(f"No such image: {parse_reference(image).with_default_tag().familiar}")
+    except Invalid:
+        return error
+
+
 def read_restart(asked: RestartPolicyJson) -> ContainerRestart:
     """What follows when the program ends."""
     condition = _POLICIES.get(asked.name)
@@ -145,8 +157,8 @@ def _container(asked: CreateJson, host: HostConfigJson) -> ContainerSpec:
         ulimits=tuple(_ulimits(host)),
         hosts=tuple(_hosts(host.extra_hosts)),
         oom_score_adj=host.oom_score_adj,
-        cap_add=words(host.cap_add),
-        cap_drop=words(host.cap_drop),
+        cap_add=_capabilities("CapAdd", words(host.cap_add)),
+        cap_drop=_capabilities("CapDrop", words(host.cap_drop)),
         privileged=host.privileged,
         devices=tuple(
             Device(
@@ -214,6 +226,13 @@ def _namespace_problems(host: HostConfigJson) -> Iterator[str]:
 
 def _is_mode(text: str, known: tuple[str, ...]) -> bool:
     return text in known or (text.startswith("container:") and len(text) > len("container:"))
+
+
+def _capabilities(name: str, asked: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(dict.fromkeys(map(parse_capability, asked)))
+    except Invalid as err:
+        raise Invalid(f"invalid {name}: {err.message}", hint=err.hint) from err
 
 
 def _entrypoint(asked: Words) -> tuple[str, ...]:

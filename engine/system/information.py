@@ -82,7 +82,6 @@ def write_info(found: Found, host: Host, config: Config, *, now: float) -> JsonO
         "Driver": DRIVER,
         "DriverStatus": [],
         "DockerRootDir": config.data_root,
-        "SystemStatus": None,
         "Plugins": {
             "Volume": ["local"],
             "Network": ["bridge", "host", "null", "overlay"],
@@ -157,14 +156,14 @@ def _write_limits(host: Host) -> JsonObject:
 
 def _write_registries(insecure: Iterable[str]) -> JsonObject:
     return {
-        "AllowNondistributableArtifactsCIDRs": None,
-        "AllowNondistributableArtifactsHostnames": None,
-        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
+        "AllowNondistributableArtifactsCIDRs": [],
+        "AllowNondistributableArtifactsHostnames": [],
+        "InsecureRegistryCIDRs": ["127.0.0.0/8"],
         "IndexConfigs": {
             "docker.io": _write_index("docker.io", secure=True, official=True),
             **{name: _write_index(name, secure=False, official=False) for name in insecure},
         },
-        "Mirrors": None,
+        "Mirrors": [],
     }
 
 

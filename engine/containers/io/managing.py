@@ -33,9 +33,12 @@ async def create_container(ask: Exchange) -> Reply:
     spec = creating.read_spec(asked, name=ask.query.text("name"), version=ask.version)
     if platform := ask.query.text("platform"):
         await _check_platform(ask, asked.image, platform)
-    made = await ask.backends.containers.CreateContainer(
-        pb.CreateContainerRequest(spec=to_message(spec))
-    )
+    try:
+        made = await ask.backends.containers.CreateContainer(
+            pb.CreateContainerRequest(spec=to_message(spec))
+        )
+    except Missing as err:
+        raise creating.absent(err, asked.image) from err
     warnings = [*resources.warnings_of(asked.host_config), *made.warnings]
     return replies.json({"Id": made.id, "Warnings": warnings}, status=201)
 
@@ -67,8 +70,12 @@ async def restart_container(ask: Exchange) -> Reply:
 
 async def kill_container(ask: Exchange) -> Reply:
     """POST /containers/{name}/kill"""
-    request = pb.KillContainerRequest(container=ask.params["name"], signal=ask.query.text("signal"))
-    await ask.backends.containers.KillContainer(request)
+    name = ask.params["name"]
+    request = pb.KillContainerRequest(container=name, signal=ask.query.text("signal"))
+    try:
+        await ask.backends.containers.KillContainer(request)
+    except Missing as err:
+        raise Missing(f"cannot kill container: {name}: {err.message}") from err
     return replies.nothing()
 
 
