@@ -116,7 +116,7 @@ def do(root: Path, step: tuple[str, str, str]) -> None:
                     file.write(other.encode())
             case "make":
                 path.mkdir()
-            case "renew" if not path.is_symlink():
+            case "renew" if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
                 path.mkdir()
             case "remove" if path.is_dir() and not path.is_symlink():
