@@ -22,6 +22,8 @@ from runtime.joining import ExecSpec, check
 from runtime.layout import ContainerDir
 from swarm.errors import Invalid, KernelRefused, Missing, SwarmError, Unavailable
 
+_MOST_CHARACTERS = 0xFFFF
+
 
 class Exec:
     """A program that runs in a container, until `close`.
@@ -185,11 +187,10 @@ async def start(directory: ContainerDir, spec: ExecSpec) -> Exec:
 
 
 def set_size(terminal: int, rows: int, columns: int) -> None:
-    """Tell a terminal its size; one that is gone does not mind."""
+    """Tell a terminal its size, at most the largest; one that is gone does not mind."""
+    size = struct.pack("4H", min(rows, _MOST_CHARACTERS), min(columns, _MOST_CHARACTERS), 0, 0)
     with contextlib.suppress(OSError):
-        fcntl.ioctl(
-            terminal, termios.TIOCSWINSZ, array.array("b", struct.pack("4H", rows, columns, 0, 0))
-        )
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, array.array("b", size))
 
 
 def _close_all(descriptors: list[int]) -> None:

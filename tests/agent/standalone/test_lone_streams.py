@@ -365,6 +365,10 @@ def test_a_terminal_is_told_its_size_by_its_viewer_and_by_others(tell: Tell) -> 
                 pb.ResizeContainerRequest(container=container, size=size)
             )
             await joined.until(b"33 44")
+            for rows in (1 << 31, 5):  # what no terminal can have does no harm
+                size = control_pb2.TerminalSize(rows=rows, columns=7)
+                await joined.say(Input(size=size))
+            await joined.until(b"5 7")
         await calls.remove(container)
         with pytest.raises(grpc.aio.AioRpcError, match=r"No such container|not found"):
             await calls.stub.ResizeContainer(
