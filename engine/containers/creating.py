@@ -21,8 +21,7 @@ from engine.wire.containers import (
     Words,
 )
 from swarm.capabilities import parse_capability
-from swarm.errors import Invalid, Missing
-from swarm.images.reference import parse_reference
+from swarm.errors import Invalid
 from swarm.log_drivers import is_unknown
 from swarm.specs import BRIDGE, NONE, ContainerSpec, Device, LogDriver, Ulimit
 from swarm.standalone import ContainerNetwork, ContainerRestart, Restarting, StandaloneSpec
@@ -86,16 +85,6 @@ def read_spec(asked: CreateJson, *, name: str, version: Version) -> StandaloneSp
         runtime=host.runtime,
         isolation=host.isolation,
     )
-
-
-def absent(error: Missing, image: str) -> Missing:
-    """What a client is told when its image is not here: the tag too that it did not name."""
-    if error.message != f"No such image: {image}":
-        return error
-    try:
-        return Missing(f"No such image: {parse_reference(image).with_default_tag().familiar}")
-    except Invalid:
-        return error
 
 
 def read_restart(asked: RestartPolicyJson) -> ContainerRestart:

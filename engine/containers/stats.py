@@ -16,7 +16,7 @@ def write_stats(stats: pb.ContainerStats) -> JsonObject:
     shown: JsonObject = {
         "name": f"/{stats.name}",
         "id": stats.id,
-        "read": times.stamp(stats.at),
+        "read": times.stamp(stats.at if stats.is_running else 0),
         "preread": times.stamp(stats.before_at),
         "num_procs": 0,
         "pids_stats": _write_pids(stats),

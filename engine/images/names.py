@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from engine.versions import Version
 from swarm.api.v1 import images_pb2 as pb
-from swarm.errors import Invalid
+from swarm.errors import Invalid, Missing
 from swarm.images.reference import Reference, parse_reference
 
 _NAMELESS_UNTIL = Version(1, 43)
@@ -44,6 +44,14 @@ def asked(repository: str, tag: str) -> Reference:
     if tag.startswith("sha256:"):
         return parse_reference(f"{repository}@{tag}")
     return parse_reference(f"{repository}:{tag}" if tag else repository).with_default_tag()
+
+
+def absent(name: str) -> Missing:
+    """What is said of an image that is not here, with the tag that nobody wrote."""
+    try:
+        return Missing(f"No such image: {parse_reference(name).with_default_tag().familiar}")
+    except Invalid:
+        return Missing(f"No such image: {name}")
 
 
 def _references(texts: Iterable[str]) -> list[Reference]:

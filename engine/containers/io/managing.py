@@ -6,6 +6,7 @@ from engine import replies
 from engine.containers import creating, pruning, resources
 from engine.containers.io.looking import inspected
 from engine.filters import Filters
+from engine.images.names import absent
 from engine.io.backends import ending
 from engine.io.exchange import Exchange, Handler
 from engine.replies import Reply
@@ -38,7 +39,9 @@ async def create_container(ask: Exchange) -> Reply:
             pb.CreateContainerRequest(spec=to_message(spec))
         )
     except Missing as err:
-        raise creating.absent(err, asked.image) from err
+        if err.message == f"No such image: {asked.image}":
+            raise absent(asked.image) from err
+        raise
     warnings = [*resources.warnings_of(asked.host_config), *made.warnings]
     return replies.json({"Id": made.id, "Warnings": warnings}, status=201)
 

@@ -161,7 +161,7 @@ async def _save(ask: Exchange, wanted: tuple[str, ...]) -> None:
 
 async def _require(ask: Exchange, name: str) -> None:
     if not await _image_id(ask, name):
-        raise Missing(f"No such image: {name}")
+        raise names.absent(name)
 
 
 async def _image_id(ask: Exchange, name: str) -> str:

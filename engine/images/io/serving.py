@@ -56,7 +56,7 @@ async def remove_image(ask: Exchange) -> Reply:
     try:
         removed = await ask.backends.images.RemoveImage(request)
     except Missing as err:
-        raise Missing(f"No such image: {ask.params['name']}") from err
+        raise names.absent(ask.params["name"]) from err
     return replies.json(_removal(list(removed.untagged), list(removed.deleted)))
 
 
@@ -96,7 +96,7 @@ async def _inspected(ask: Exchange) -> pb.InspectImageResponse:
     try:
         return await ask.backends.images.InspectImage(pb.InspectImageRequest(name=name))
     except Missing as err:
-        raise Missing(f"No such image: {name}") from err
+        raise names.absent(name) from err
 
 
 def _removal(untagged: list[str], deleted: list[str]) -> list[replies.JsonObject]:
