@@ -89,6 +89,10 @@ _UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_l
 class Service:
     """The running agent. Make it inside a loop; `start`, and `close` in the end."""
 
+    # Both are made by `start`, and refer to each other.
+    agent: Agent
+    _standalone: Standalone
+
     def __init__(self, config: Config, log: structlog.stdlib.BoundLogger) -> None:
         self._config = config
         self._log = log
