@@ -9,7 +9,6 @@ import errno
 import hashlib
 import os
 import resource
-import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from agent.images.io.copying import Copier
 from agent.images.io.packing import Packed, Packer
 from agent.images.io.unpack import CHUNK_BYTES, sync_filesystem
 from agent.images.io.upper import Comparison
+from runtime.io import host
 from runtime.oci.config import IdMapping
 
 GZIP_LEVEL = 6
@@ -35,7 +35,7 @@ Owner = Callable[[int, int], tuple[int, int]]
 
 def compare(asked: Collecting) -> tuple[Change, ...]:
     """What the directory changes of those below it."""
-    _open_many_files()
+    open_many_files()
     upper = _opened(Path(asked.upper))
     try:
         comparison = Comparison(asked.below, ignored=asked.ignored, owner=owner(asked))
@@ -49,7 +49,7 @@ def collect(asked: Collecting, target: Path, *, is_durable: bool = True) -> Mark
 
     Whoever makes many of them at once has them written to disk together, and says so.
     """
-    _open_many_files()
+    open_many_files()
     tree = target / TREE
     if not (asked.take and not asked.uids and _moved(Path(asked.upper), tree)):
         _copy(asked, tree)
@@ -73,13 +73,13 @@ def collect(asked: Collecting, target: Path, *, is_durable: bool = True) -> Mark
     finally:
         os.close(root)
     if asked.take and Path(asked.upper).exists():
-        shutil.rmtree(asked.upper)
+        host.remove_tree(asked.upper)
     return mark
 
 
 def pack(tree: Path, output: BinaryIO) -> Blob:
     """Write the layer that is unpacked at `tree`."""
-    _open_many_files()
+    open_many_files()
     seen = hashlib.sha256()
 
     def write(data: bytes) -> None:
@@ -97,7 +97,7 @@ def pack(tree: Path, output: BinaryIO) -> Blob:
 
 def compress(source: Path, target: Path) -> Blob:
     """Write the layer `source`, a blob or an unpacked tree, as gzip to the new file `target`."""
-    _open_many_files()
+    open_many_files()
     with target.open("xb", buffering=CHUNK_BYTES) as file:
         squeezed = _Gzip(file)
         if source.is_dir():
@@ -195,7 +195,7 @@ def _opened(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def _open_many_files() -> None:
+def open_many_files() -> None:
     """One for each directory on the way down, in each layer, and trees may be deep."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -9,7 +9,6 @@ nothing else tells its content from garbage.
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -23,6 +22,7 @@ from agent.images.io.disk import failing, write_atomically
 from agent.images.io.layers import Layers
 from agent.images.io.locks import Locks
 from agent.images.stacking import stack
+from runtime.io import host
 from swarm.errors import Invalid, Missing, Refused, SwarmError
 from swarm.images.config import parse_config
 from swarm.images.manifest import Manifest, parse_document
@@ -59,7 +59,8 @@ class Content:
         self.temporary = root / "tmp"
         with failing("open image store", root):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            shutil.rmtree(self.temporary, ignore_errors=True)
+            with suppress(OSError):
+                host.remove_tree(str(self.temporary))
             self.temporary.mkdir(exist_ok=True)
             self.blobs = Blobs(root, temporary=self.temporary)
             self.layers = Layers(root, temporary=self.temporary, parallel=PARALLEL_UNPACKS)

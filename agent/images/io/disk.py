@@ -2,12 +2,12 @@
 
 import os
 import secrets
-import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
+from runtime.io import host
 from swarm.errors import KernelRefused
 
 FULL = (ENOSPC, EDQUOT)
@@ -63,7 +63,4 @@ def sync_directory(path: Path) -> None:
 def remove_tree(path: Path) -> None:
     """Delete `path` and all below it; nothing happens when it is gone already."""
     with failing("delete directory", path):
-        try:
-            shutil.rmtree(path)
-        except FileNotFoundError:
-            return
+        host.remove_tree(str(path))

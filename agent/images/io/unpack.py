@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from agent.images.answers import Mark
 from agent.images.compression import MAGIC_BYTES, Decompressor, compression_of
+from agent.images.io.removing import remove_below
 from agent.images.layer import (
     Cover,
     Describe,
@@ -262,7 +263,7 @@ class _Tree:
     def _remove(self, path: str) -> None:
         parent, name = self._parent(path)
         if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-            shutil.rmtree(name, dir_fd=parent)
+            remove_below(parent, name)
         else:
             os.unlink(name, dir_fd=parent)
         self.close()

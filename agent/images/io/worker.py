@@ -27,7 +27,7 @@ import msgspec
 from agent.images.answers import MARK, TREE, Answer, Collecting, Failed, Mark, Staged
 from agent.images.archive import Member
 from agent.images.compression import MAGIC_BYTES, compression_of
-from agent.images.io.collecting import collect, compress, pack
+from agent.images.io.collecting import collect, compress, open_many_files, pack
 from agent.images.io.unpack import (
     CHUNK_BYTES,
     Plain,
@@ -138,6 +138,7 @@ def _die_with_parent(parent: int) -> None:
 def main() -> None:
     """Run one command; the agent's process id comes first."""
     _die_with_parent(int(sys.argv[1]))
+    open_many_files()
     answer = run(sys.argv[2:], sys.stdin.buffer)
     output = sys.stderr.buffer if sys.argv[2] == "pack" else sys.stdout.buffer
     output.write(msgspec.json.encode(answer) + b"\n")

@@ -13,9 +13,10 @@ import stat
 import tarfile
 from typing import BinaryIO
 
-from agent.build.io.rooted import NEW_FILE, Root, remove
+from agent.build.io.rooted import NEW_FILE, Root
 from agent.build.io.streams import CHUNK_BYTES, Stream, entries_of, reading
 from agent.images.io.packing import kept_xattrs
+from agent.images.io.removing import remove_below
 from agent.standalone.paths import normal
 from swarm.errors import Invalid
 
@@ -107,7 +108,10 @@ class Putting:
             raise Invalid(
                 f'cannot overwrite non-directory "{path}" with directory "{self._directory}"'
             )
-        remove(parent, name)
+        if is_dir:
+            remove_below(parent, name)
+        else:
+            os.unlink(name, dir_fd=parent)
         if is_dir or stat.S_ISLNK(status.st_mode):
             self._root.forget()
         return False

@@ -258,6 +258,20 @@ def test_kinds_are_kept_only_if_that_is_asked(world: World) -> None:
     assert world.files.stat(container, "/tmp/x").mode & DIRECTORY
 
 
+def test_a_tree_that_is_replaced_goes_however_deep_it_is(world: World) -> None:
+    """Of the image and of the container, which overlayfs would not let anybody move away."""
+    container = world.shell(
+        "cd /var; i=0; while [ $i -lt 1500 ]; do mkdir d; cd d; i=$((i+1)); done"
+    )
+
+    world.files.write(container, "/", tar(("var", b"a file")))
+
+    assert world.files.content(container, "/var") == b"a file"
+    assert "C /var" in world.files.diff(container)
+    with refused("FAILED_PRECONDITION", "device or resource busy"):  # files are mounted there
+        world.files.write(container, "/", tar(("etc", b"a file")))
+
+
 def test_a_directory_is_filled_and_described_and_the_one_that_is_named_stays_as_it_is(
     world: World,
 ) -> None:
