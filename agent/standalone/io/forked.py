@@ -2,9 +2,9 @@
 
 An interpreter takes a tenth of a second to start and to load what an errand needs. This process has
 done that once, and every errand is a fork of it. Requests come over the socket that is standard
-input, one message each, with the two sockets that the errand talks over; it is told who was
-forked, and later how that ended. Whoever is forked dies with this process, and this one with
-the agent, or once nobody has asked it for anything for a while.
+input, one message each, with the sockets that are to be the errand's standard streams; it is told
+who was forked, and later how that ended. Whoever is forked dies with this process, and this one
+with the agent, or once nobody has asked it for anything for a while.
 """
 
 import ctypes
@@ -56,7 +56,7 @@ def serve(link: socket.socket) -> None:
                 os.close(descriptor)
                 link.send(msgspec.json.encode(Ended(number, status)))
                 continue
-            said, streams, _, _ = socket.recv_fds(link, _MESSAGE_BYTES, 2)
+            said, streams, _, _ = socket.recv_fds(link, _MESSAGE_BYTES, 3)
             if not said:
                 return
             asked = msgspec.json.decode(said, type=Asked)
@@ -81,10 +81,8 @@ def _become(program: str, streams: list[int], parent: int) -> NoReturn:
     status = 1
     try:
         die_with(parent)
-        talk, errors = streams
-        os.dup2(talk, 0)
-        os.dup2(talk, 1)
-        os.dup2(errors, 2)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
         os.closerange(3, _MOST_FILES)
         status = _PROGRAMS[program]()
     except BaseException as bug:

@@ -36,14 +36,18 @@ class Forked:
         self.input: asyncio.StreamWriter
         self.output: asyncio.StreamReader
         self.errors: asyncio.StreamReader
-        self._complaining: asyncio.StreamWriter
+        self._open: list[asyncio.StreamWriter] = []
         self._descriptor = -1
 
-    async def connect(self, talk: socket.socket, errors: socket.socket) -> None:
-        """Take our ends of its sockets, once it is there. Raises `ConnectionError`."""
+    async def connect(self, ours: list[socket.socket]) -> None:
+        """Take our ends of its standard streams, once it is there. Raises `ConnectionError`.
+
+        Each has a socket of its own: what it did not read must not harm what it has said.
+        """
         self._descriptor = await self.began
-        self.output, self.input = await asyncio.open_connection(sock=talk, limit=_LINE_BYTES)
-        self.errors, self._complaining = await asyncio.open_connection(sock=errors)
+        streams = [await asyncio.open_connection(sock=each, limit=_LINE_BYTES) for each in ours]
+        (_, self.input), (self.output, _), (self.errors, _) = streams
+        self._open = [writer for _, writer in streams]
 
     async def end(self) -> None:
         """Have it end at once, and wait until it has, whoever gives up waiting for that."""
@@ -57,7 +61,7 @@ class Forked:
             os.close(self._descriptor)
             self._descriptor = -1
             await self.ended
-        for each in (self.input, self._complaining):
+        for each in self._open:
             each.close()
             with suppress(ConnectionError):
                 await each.wait_closed()
@@ -101,29 +105,35 @@ class Forking:
             link = self._link or await self._start()
         self._number += 1
         number, forked = self._number, Forked()
-        talk, errors = socket.socketpair(), socket.socketpair()
+        pairs = [socket.socketpair() for _ in range(3)]
+        ours, theirs = [each for each, _ in pairs], [each for _, each in pairs]
         self._forked[number] = forked
         try:
             asked = msgspec.json.encode(Asked(number, program))
-            with talk[1], errors[1]:
-                socket.send_fds(link, [asked], [talk[1].fileno(), errors[1].fileno()])
-            await forked.connect(talk[0], errors[0])
+            socket.send_fds(link, [asked], [each.fileno() for each in theirs])
+            for each in theirs:
+                each.close()
+            await forked.connect(ours)
         except BaseException:
             self._forked.pop(number, None)
-            talk[0].close()
-            errors[0].close()
+            for each in (*ours, *theirs):
+                each.close()
             raise
         return forked
 
     async def _start(self) -> socket.socket:
         await self.close()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._server = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "agent.standalone.io.forked", str(os.getpid()),
-                stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": _ROOT},
-            )  # fmt: skip
+        try:
+            with theirs:
+                self._server = await asyncio.create_subprocess_exec(
+                    sys.executable, "-P", "-m", "agent.standalone.io.forked", str(os.getpid()),
+                    stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL,
+                    env={**os.environ, "PYTHONPATH": _ROOT},
+                )  # fmt: skip
+        except BaseException:
+            ours.close()  # which ends whoever has been started nevertheless
+            raise
         ours.setblocking(False)
         self._link = ours
         asyncio.get_running_loop().add_reader(ours, self._hear, ours)

@@ -652,6 +652,33 @@ def test_an_agent_that_dies_over_a_commit_leaves_nobody_held_still(world: World)
     assert not list((world.node.data_root / "agent/images/tmp").iterdir())
 
 
+def test_an_agent_that_is_killed_leaves_nobody_in_a_container(world: World) -> None:
+    """Neither processes nor mounts, whoever was reading or writing at that moment."""
+    container = world.create()
+    world.files.put(container, "/tmp", big=os.urandom(8_000_000))
+    reading = world.stub.ReadArchive(pb.ReadArchiveRequest(container=container, path="/tmp"))
+    next(reading)
+    (pid,) = errands(world)
+    namespace = Path(f"/proc/{pid}/ns/mnt").readlink()
+
+    world.stub = world.node.restart_agent(9)
+    world.files = Files(world.stub)
+
+    wait_for("it has ended", lambda: not Path(f"/proc/{pid}").exists())
+    found = {_namespace(each) for each in Path("/proc").iterdir() if each.name.isdecimal()}
+    assert namespace not in found
+    assert world.files.stat(container, "/tmp/big").size_bytes == 8_000_000
+    world.start(container)
+    assert world.files.stat(container, "/tmp/big").size_bytes == 8_000_000
+
+
+def _namespace(process: Path) -> Path | None:
+    try:
+        return (process / "ns/mnt").readlink()
+    except OSError:
+        return None
+
+
 def test_whoever_is_slow_to_read_is_ended_with_his_call(world: World) -> None:
     container = world.create()
     world.files.put(container, "/tmp", big=os.urandom(8_000_000))
@@ -674,6 +701,15 @@ def test_whoever_stops_writing_is_not_waited_for(world: World) -> None:
     with refused("NOT_FOUND"):
         world.stub.WriteArchive(requests(), timeout=10)
     hold.set()
+
+
+def test_much_that_nobody_wants_is_refused_in_words(world: World) -> None:
+    """The errand ends long before all of it has been sent."""
+    container = world.create(name="files")
+
+    for _ in range(5):
+        with refused("NOT_FOUND", "Could not find the file /nowhere in container"):
+            world.files.put(container, "/nowhere", big=bytes(30_000_000))
 
 
 def test_a_start_waits_for_who_writes_to_the_layer(world: World) -> None:
