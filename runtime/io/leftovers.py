@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from runtime import health, logs
+from runtime.allotting import to_resources
 from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
 from runtime.io import cgroups, freezing, host, usage
@@ -23,7 +24,7 @@ from runtime.layout import HEALTH_RESULTS, ContainerDir, containers_dir, unclaim
 from runtime.outcome import ContainerState, Exited, HealthRecord, KeptResult
 from runtime.spec import ContainerSpec, Log
 from runtime.steps import RemoveTree, own, undo
-from runtime.translation import container_steps, group_path, to_resources
+from runtime.translation import container_steps, group_path
 from swarm.errors import KernelRefused
 
 _DYING_S = 10.0

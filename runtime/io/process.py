@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from runtime import constants as k
+from runtime.allotting import to_resources
 from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
 from runtime.io import host, kernel, sockets
@@ -35,7 +36,7 @@ from runtime.outcome import ContainerState
 from runtime.plan import Plan
 from runtime.spec import ContainerSpec, File, Log, Mount, Overlay
 from runtime.steps import RemoveCgroup
-from runtime.translation import group_path, to_resources
+from runtime.translation import group_path
 from runtime.wire import MOST_VIEWERS, Claimed, Offered, Refused, encode
 from swarm.errors import KernelRefused
 

@@ -12,13 +12,14 @@ import contextlib
 import msgspec
 from msgspec.structs import replace
 
+from runtime.allotting import to_change, to_resources
 from runtime.cgroups import groups
 from runtime.cgroups.layout import Layout
 from runtime.io import cgroups, host, limits, usage
 from runtime.layout import ContainerDir
 from runtime.spec import ContainerSpec, Resources
 from runtime.steps import HostStep, JoinCgroup, own, undo
-from runtime.translation import group_path, to_change, to_resources
+from runtime.translation import group_path
 
 _LOOKS = 20
 
