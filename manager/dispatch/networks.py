@@ -246,7 +246,7 @@ class Networks:
             del self._there[network_id]
         if not networks:
             del self._networks_of[node_id]
-        if endpoint.task_id not in self._tasks:
+        if all(each.node_id != node_id for each in self._tasks.get(endpoint.task_id, ())):
             self._on_node.get(node_id, {}).pop(endpoint.task_id, None)
             if not self._on_node.get(node_id, True):
                 del self._on_node[node_id]

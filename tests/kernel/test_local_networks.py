@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import grpc
@@ -531,7 +531,7 @@ def is_free(lab: Lab, port: int) -> bool:
 
 
 @contextlib.contextmanager
-def listening(lab: Lab, port: int) -> Iterator[None]:
+def listening(lab: Lab, port: int) -> Generator[None]:
     """A program of the host's that takes connections."""
     netns = netns_of(lab.land.path)
     try:

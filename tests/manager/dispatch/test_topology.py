@@ -441,6 +441,30 @@ def test_a_guest_is_told_of_like_a_task_and_follows_its_network() -> None:
     assert world.there(B)["network"] == 0
 
 
+def test_a_guest_whose_node_joined_anew_is_told_of_at_the_new_one_alone() -> None:
+    world = make()
+    world.guest("c1", NET, "10.9.0.9", node_id=B)
+    world.write((layout.node_key(B), None))
+
+    world.guest("c1", NET, "10.9.0.9", node_id=C)
+    world.catch_up()
+
+    assert world.there(B)["network"] == 0
+    assert world.tables[C].endpoints(TaskId("c1"))[NET].node_id == C
+    world.networks.check(world.view)
+
+
+def test_a_guest_that_moves_leaves_nothing_where_it_was() -> None:
+    world = make()
+    world.guest("c1", NET, "10.9.0.9", node_id=B)
+
+    world.guest("c1", NET, "10.9.0.9", node_id=C)
+    world.catch_up()
+
+    assert world.there(B)["network"] == 0
+    world.networks.check(world.view)
+
+
 def test_keys_go_to_nodes_with_encrypted_networks_only() -> None:
     world = make()
     network = world.view.networks[OTHER]
