@@ -97,8 +97,22 @@ async def list_plugins(ask: Exchange) -> Reply:
 
 
 async def refuse_plugins(ask: Exchange) -> Reply:
-    """All else of plugins."""
+    """Whatever would make one."""
     raise Denied(NOT_IMPLEMENTED, "plugins: there are none here, and none can be installed")
+
+
+async def miss_plugin(ask: Exchange) -> Reply:
+    """Whatever is done to one."""
+    raise Missing(f'plugin "{ask.params["name"]}" not found')
+
+
+async def refuse_buildkit(ask: Exchange) -> Reply:
+    """POST /session and /grpc: how BuildKit's clients begin."""
+    raise Denied(
+        NOT_IMPLEMENTED,
+        "there is no BuildKit here",
+        hint="use the classic builder: set DOCKER_BUILDKIT=0",
+    )
 
 
 async def _ask_managers(ask: Exchange, found: Found) -> None:
@@ -124,4 +138,12 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("GET", "/plugins/privileges", refuse_plugins),
     Route("POST", "/plugins/pull", refuse_plugins),
     Route("POST", "/plugins/create", refuse_plugins),
+    Route("GET", "/plugins/{name:path}/json", miss_plugin),
+    Route("DELETE", "/plugins/{name:path}", miss_plugin),
+    *(
+        Route("POST", f"/plugins/{{name:path}}/{verb}", miss_plugin)
+        for verb in ("enable", "disable", "set", "push", "upgrade")
+    ),
+    Route("POST", "/session", refuse_buildkit),
+    Route("POST", "/grpc", refuse_buildkit),
 )

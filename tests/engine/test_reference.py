@@ -1,0 +1,15 @@
+"""The reference names every endpoint, and no other."""
+
+import re
+from pathlib import Path
+
+from engine.io.routes import ROUTES
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "docker-api.md"
+ENDPOINT = re.compile(r"`(GET|HEAD|POST|PUT|DELETE) (/[^`]+)`")
+
+
+def test_the_reference_names_every_endpoint_and_no_other() -> None:
+    named = ENDPOINT.findall(PAGE.read_text())
+
+    assert sorted(named) == sorted((route.method, route.template) for route in ROUTES)
