@@ -90,7 +90,7 @@ class Carrying:
                 await asyncio.wait({feeding}, timeout=LET_GO_WITHIN_S)
                 return None
             if feeding.result() is Parting.DETACHED:
-                end["reason"], is_kept = "the caller detached", True
+                end["reason"], is_kept = "the caller detached", self._joined.is_owned
                 await caller.conclude(ended(0))
                 return Parting.DETACHED
             end["reason"], is_kept = "the caller left", self._outlives

@@ -28,12 +28,14 @@ class Joined(Protocol):
     """A program and its streams, whoever started it.
 
     One that `has_last_word` ends its outputs itself; others may leave them to programs in the
-    background, for ever. `pid` is the node's number, or 0 if nobody said.
+    background, for ever. One that `is_owned` ends when it is closed. `pid` is the node's number,
+    or 0 if nobody said.
     """
 
     tty: bool
     pid: int
     has_last_word: bool
+    is_owned: bool
 
     @property
     def stdin(self) -> int: ...
@@ -55,6 +57,7 @@ class Executed:
         self.tty = program.tty
         self.pid = program.pid
         self.has_last_word = False
+        self.is_owned = True
         for each in (program.stdin_fd, program.stdout_fd):
             if each >= 0:
                 widen(each)
@@ -111,6 +114,7 @@ class Attached:
         self.tty = attachment.tty
         self.pid = pid
         self.has_last_word = True  # the container's shim has, and all the others are dead
+        self.is_owned = False
 
     @property
     def stdin(self) -> int:

@@ -18,6 +18,7 @@ import structlog
 from agent.io.carrying import Carrying, Parting, Spawn, ended, exec_spec, started
 from agent.io.joining import Attached, Executed
 from agent.standalone.found import Found
+from agent.standalone.io.lives import Ended
 from agent.standalone.viewing import Viewing, chunks, joinable, terminal, viewing
 from runtime.io.attachment import Attachment
 from runtime.io.connecting import Attach
@@ -71,7 +72,7 @@ class Containers(Protocol):
         """The container that an id, the beginning of one, or a name means; else `Missing`."""
         ...
 
-    def ending(self, container_id: str) -> Awaitable[object]:
+    def ending(self, container_id: str) -> "asyncio.Future[Ended]":
         """Done when a run of it has ended, and nothing of that is left."""
         ...
 
@@ -207,6 +208,20 @@ class Streams:
             await caller.conclude(ended(0))
             return
         settling = self._containers.ending(found.id) if found.record is not None else None
+        try:
+            await self._see(caller, found, wanted, start, settling)
+        finally:
+            if settling is not None:
+                settling.cancel()
+
+    async def _see(
+        self,
+        caller: "_Stream",
+        found: Found,
+        wanted: Viewing,
+        start: control_pb2.AttachStart,
+        settling: Awaitable[object] | None,
+    ) -> None:
         attachment = await self._join(caller, found, wanted)
         log = self._log.bind(container_id=found.id)
         log.info("container.attach_started")

@@ -470,19 +470,22 @@ def test_all_that_happens_in_it_is_told(tell: Tell) -> None:
         container = await calls.create("cat", open_stdin=True)
         told: list[str] = []
 
+        events = calls.stub.WatchNodeEvents(pb.WatchNodeEventsRequest())
+        await events.initial_metadata()  # by now we are heard
+
         async def listen() -> None:
-            async for event in calls.stub.WatchNodeEvents(pb.WatchNodeEventsRequest()):
+            async for event in events:
                 if event.kind == "container":
                     told.append(event.action)
 
         listening = asyncio.create_task(listen())
-        await asyncio.sleep(0.2)
         async with calls.attached(container, open_stdin=True) as joined:
             await calls.start(container)
             await joined.write(b"x\n")
             await joined.until(b"x\n")
             await joined.say(DETACH)
             await joined.rest()
+        await eventually("its leaving is told", lambda: "detach" in told)
         async with calls.running(container, "true", exec_id="e1") as program:
             await program.rest()
         await eventually("all is told", lambda: "exec_die" in told)
