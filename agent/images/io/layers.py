@@ -114,6 +114,8 @@ class Layers:
         home = self._directory / hex_of(mark.diff_id)
         with failing("keep layer", home):
             if self.mark(mark.diff_id) is None:
+                # Somebody may have taken apart what was here; a layer without its tree is none.
+                await asyncio.to_thread(remove_tree, home)
                 draft.rename(home)
                 await asyncio.to_thread(sync_directory, self._directory)
             elif self._marks[mark.diff_id].tar_bytes != mark.tar_bytes:
