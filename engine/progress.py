@@ -30,9 +30,10 @@ def pulling(layer: str, status: str, current: int, total: int) -> JsonObject:
     return _layer(layer, _PULL.get(status, status), current, total)
 
 
-def pushing(layer: str, status: str, current: int, total: int) -> JsonObject:
-    """How far a layer of a push is."""
-    return _layer(layer, _PUSH.get(status, status), current, total)
+def pushing(layer: str, status: str, current: int, total: int, origin: str = "") -> JsonObject:
+    """How far a layer of a push is; `origin` is the repository that it was mounted from."""
+    text = _PUSH.get(status, status)
+    return _layer(layer, f"{text} from {origin}" if origin else text, current, total)
 
 
 def status(text: str, *, subject: str = "") -> JsonObject:

@@ -35,11 +35,10 @@ def changed(run: RunConfig, changes: Iterable[str]) -> RunConfig:
             problems.append((number, change.strip(), err.message))
     if problems:
         told = tuple(f"change[{number}] {change!r}: {why}" for number, change, why in problems)
-        raise Invalid(
-            problems[0][2] if len(problems) == 1 else "; ".join(told),
-            hint=f"use one of {', '.join(KNOWN)} as in a Dockerfile",
-            problems=told,
-        )
+        hint = f"use one of {', '.join(KNOWN)} as in a Dockerfile"
+        if len(problems) == 1:
+            raise Invalid(problems[0][2], hint=hint)
+        raise Invalid("; ".join(told), hint=hint, problems=told)
     return run
 
 

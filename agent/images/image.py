@@ -74,12 +74,16 @@ class LayerProgress(Struct, frozen=True, kw_only=True):
 
 
 class PushProgress(Struct, frozen=True, kw_only=True):
-    """How far one layer of a push is; `layer` is its diff id, whatever it is sent as."""
+    """How far one layer of a push is; `layer` is its diff id, whatever it is sent as.
+
+    `origin` is the repository that it was mounted from.
+    """
 
     layer: str
     status: PushStatus
     current_bytes: int = 0
     total_bytes: int = 0
+    origin: str = ""
 
 
 Progress: TypeAlias = Callable[[LayerProgress], None]

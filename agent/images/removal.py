@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from agent.images.index import Index, Record, find
 from swarm.errors import Invalid, Missing, Refused
-from swarm.images.digest import is_digest
+from swarm.images.digest import digest_of, is_digest
 from swarm.images.reference import Reference, parse_reference
 
 _SHORT = 12
@@ -28,10 +28,14 @@ class Use(Struct, frozen=True, kw_only=True):
 
 
 class Removal(Struct, frozen=True):
-    """What was removed: familiar names, and ids of images that are gone."""
+    """What was removed: familiar names, ids of images that are gone, and layers.
+
+    These are chain ids, of layers with all that lie below them, which no image has any more.
+    """
 
     untagged: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
 
 class _Obstacle(Struct, frozen=True):
@@ -67,7 +71,7 @@ def remove(
     users = [use for use in used if use.image_id == record.id]
     if users and not force and _is_single(names):
         raise Refused(
-            f"conflict: unable to remove repository reference {text!r} (must force) - container"
+            f'conflict: unable to remove repository reference "{text}" (must force) - container'
             f" {users[0].container[:_SHORT]} is using its referenced image {_short(record.id)}",
             hint="remove the container or service first, or take only the name away with force",
         )
@@ -114,6 +118,25 @@ def _prune(index: Index, text: str, used: tuple[Use, ...]) -> tuple[Index, Remov
     if _obstacle(index, record.id, used, force=False, whatever_names=True) is not None:
         return index, Removal()
     return _delete(index, record.id, used, (), keep_parents=False)
+
+
+def chain_ids(diff_ids: Iterable[str]) -> tuple[str, ...]:
+    """The names of a layer with all below it, lowest first (OCI image specification, "ChainID")."""
+    chain: list[str] = []
+    for diff_id in diff_ids:
+        chain.append(digest_of(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
+    return tuple(chain)
+
+
+def layers_gone(before: Index, after: Index) -> tuple[str, ...]:
+    """The chain ids that only images had which are gone, the topmost first."""
+    kept = {each for record in after.images for each in chain_ids(record.diff_ids)}
+    gone: dict[str, None] = {}
+    for record in before.images:
+        for each in reversed(chain_ids(record.diff_ids)):
+            if each not in kept:
+                gone.setdefault(each)
+    return tuple(gone)
 
 
 def forget(index: Index, uses: Iterable[Use]) -> Index:

@@ -126,7 +126,9 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
         for gone in removal.deleted:
             self._journal("image", "delete", gone, {"name": gone})
         self._changed()
-        return pb.RemoveImageResponse(untagged=removal.untagged, deleted=removal.deleted)
+        return pb.RemoveImageResponse(
+            untagged=removal.untagged, deleted=(*removal.deleted, *removal.layers)
+        )
 
     async def PruneImages(
         self, request: pb.PruneImagesRequest, context: Context
@@ -137,7 +139,9 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
         self._journal("image", "prune", "", {"reclaimed": str(freed)})
         self._changed()
         return pb.PruneImagesResponse(
-            untagged=removal.untagged, deleted=removal.deleted, reclaimed_bytes=freed
+            untagged=removal.untagged,
+            deleted=(*removal.deleted, *removal.layers),
+            reclaimed_bytes=freed,
         )
 
     async def PushImage(
@@ -152,6 +156,7 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
                     status=notice.status,
                     current_bytes=notice.current_bytes,
                     total_bytes=notice.total_bytes,
+                    origin=notice.origin,
                 )
             pushed = await pushing
             yield pb.PushImageResponse(digest=pushed.digest, total_bytes=pushed.size)
@@ -186,6 +191,14 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
                 for each in found.platforms
             ],
         )
+
+    async def ListTags(self, request: pb.ListTagsRequest, context: Context) -> pb.ListTagsResponse:
+        tags = await self._store.list_tags(
+            request.reference,
+            credentials=parse_registry_auth(request.registry_auth),
+            insecure_registries=self._insecure_registries,
+        )
+        return pb.ListTagsResponse(tags=tags)
 
     async def CheckCredentials(
         self, request: pb.CheckCredentialsRequest, context: Context

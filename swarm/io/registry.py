@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from swarm.errors import Invalid
@@ -29,6 +30,7 @@ from swarm.io.web import Busy, Patience, Unanswered, translated
 if TYPE_CHECKING:
     import httpx
 
+_PAGE, _PAGES = 1000, 1000  # of tags
 _PROGRESS_BYTES = 64 << 10  # an attempt that brought less than this counts as failed
 
 
@@ -45,6 +47,10 @@ class Document(Struct, frozen=True):
     digest: str
     media_type: str
     body: bytes
+
+
+class _Tags(Struct):
+    tags: tuple[str, ...] | None = None
 
 
 class Registry:
@@ -116,6 +122,27 @@ class Registry:
                     return
             except Busy as busy:
                 await self.session.pause(busy, attempt)
+
+    async def tags(
+        self, reference: Reference, *, credentials: Credentials | None = None
+    ) -> tuple[str, ...]:
+        """All tags of the repository of `reference`, sorted."""
+        wanted, found = reading(reference, credentials), set[str]()
+        path, pages, attempt = f"{reference.repository}/tags/list?n={_PAGE}", 0, 0
+        while path and pages < _PAGES:
+            try:
+                async with self.session.ask(wanted, "GET", path, {}) as response:
+                    name = reference.familiar_name
+                    await check_status(
+                        wanted, response, what=name, missing=f"repository {name} not found"
+                    )
+                    found.update(_tags(await read(response, MANIFEST_LIMIT_BYTES), name))
+                    path = str(response.links.get("next", {}).get("url", ""))
+                pages, attempt = pages + 1, 0
+            except Busy as busy:
+                attempt += 1
+                await self.session.pause(busy, attempt)
+        return tuple(sorted(found))
 
     async def small_blob(
         self, reference: Reference, blob: Descriptor, *, credentials: Credentials | None = None
@@ -242,6 +269,13 @@ def _check_range(reference: Reference, response: httpx.Response, position: int) 
             f"registry {reference.registry} answers with range {given!r} instead of"
             f" 'bytes {position}-'"
         )
+
+
+def _tags(body: bytes, name: str) -> tuple[str, ...]:
+    try:
+        return msgspec.json.decode(body, type=_Tags).tags or ()
+    except (msgspec.MsgspecError, UnicodeDecodeError) as err:
+        raise Invalid(f"{name}: its registry's list of tags: {err}") from err
 
 
 async def _check_image(wanted: Wanted, reference: Reference, response: httpx.Response) -> None:

@@ -71,7 +71,7 @@ class Push:
             sent: dict[str, Descriptor] = {}
             wanted = dict(zip(record.diff_ids, manifest.layers, strict=True))
             for diff_id, layer in wanted.items():
-                self._tell(diff_id, "waiting", 0, layer.size)
+                self._tell(diff_id, "preparing", 0, layer.size)
             await together(
                 self._layer(record, diff_id, layer, sent) for diff_id, layer in wanted.items()
             )
@@ -93,13 +93,15 @@ class Push:
                 hold.take(*record.blobs, *record.diff_ids)
                 return record
         raise Missing(
-            f"an image does not exist locally with the tag: {self._reference.familiar}",
+            f"An image does not exist locally with the tag: {self._reference.familiar_name}",
             hint="tag an image with this name first",
         )
 
     async def _layer(
         self, record: Record, diff_id: str, layer: Descriptor, sent: dict[str, Descriptor]
     ) -> None:
+        if self._turns.locked():
+            self._tell(diff_id, "waiting", 0, layer.size)
         async with self._turns:
             if not is_to_compress(record, layer):
                 if not await self._is_there(diff_id, layer, ()):
@@ -123,12 +125,11 @@ class Push:
             return True
         for origin in origins(self._content.index, layer.digest, self._reference, known):
             if await self._uploads.mount(layer.digest, origin):
-                self._tell(diff_id, "mounted", layer.size, layer.size)
+                self._tell(diff_id, "mounted", layer.size, layer.size, origin)
                 return True
         return False
 
     async def _compress_and_send(self, diff_id: str, layer: Descriptor) -> Descriptor:
-        self._tell(diff_id, "preparing", 0, layer.size)
         blobs, path = self._content.blobs, self._content.temporary / f"blob-{secrets.token_hex(8)}"
         source = blobs.path(layer.digest)
         if not blobs.has(layer.digest):
@@ -162,9 +163,17 @@ class Push:
         known = remembered(layers.elsewhere(diff_id), sent.digest, sent.size, self._reference.name)
         layers.remember(diff_id, known)
 
-    def _tell(self, diff_id: str, status: PushStatus, position: int, total: int) -> None:
+    def _tell(
+        self, diff_id: str, status: PushStatus, position: int, total: int, origin: str = ""
+    ) -> None:
         self._progress(
-            PushProgress(layer=diff_id, status=status, current_bytes=position, total_bytes=total)
+            PushProgress(
+                layer=diff_id,
+                status=status,
+                current_bytes=position,
+                total_bytes=total,
+                origin=origin,
+            )
         )
 
 

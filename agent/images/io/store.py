@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from agent.images import index as images
 from agent.images.image import (
     Image,
@@ -29,7 +31,7 @@ from agent.images.io.distribution import Distribution
 from agent.images.io.locks import Flights
 from agent.images.io.pulling import Pull, Source
 from agent.images.io.pushing import Push, Pushed
-from agent.images.removal import Removal, Use, forget, prune, remove
+from agent.images.removal import Removal, Use, forget, layers_gone, prune, remove
 from swarm.errors import Invalid, SwarmError
 from swarm.images.config import parse_config
 from swarm.images.credentials import Credentials
@@ -173,6 +175,7 @@ class ImageStore:
             return removal, 0
         for image_id in removal.deleted:
             self._labels.pop(image_id, None)
+        removal = replace(removal, layers=layers_gone(before, self._content.index))
         return removal, await self._content.sweep_unreferenced()
 
     async def push(
@@ -211,6 +214,17 @@ class ImageStore:
         wanted = parse_reference(reference).with_default_tag()
         async with Registry(insecure=insecure_registries, ca_dir=self._ca_dir) as registry:
             return await distribution.inspect(registry, wanted, credentials)
+
+    async def list_tags(
+        self,
+        reference: str,
+        *,
+        credentials: Credentials | None = None,
+        insecure_registries: Collection[str] = (),
+    ) -> tuple[str, ...]:
+        """What tags a repository has at its registry."""
+        async with Registry(insecure=insecure_registries, ca_dir=self._ca_dir) as registry:
+            return await registry.tags(parse_reference(reference), credentials=credentials)
 
     async def check_credentials(
         self,

@@ -11,7 +11,7 @@ from engine.io.exchange import Exchange, Handler
 from engine.routing import Route
 from swarm.api.v1 import images_pb2 as pb
 from swarm.errors import Invalid, Missing, SwarmError
-from swarm.images.reference import Reference
+from swarm.images.reference import Reference, parse_reference
 
 TAR = "application/x-tar"
 
@@ -19,7 +19,9 @@ TAR = "application/x-tar"
 async def create_image(ask: Exchange) -> None:
     """POST /images/create"""
     if image := ask.query.text("fromImage"):
-        await _pull(ask, names.asked(image, ask.query.text("tag")))
+        tag = ask.query.text("tag")
+        for reference in await _wanted(ask, image, tag):
+            await _pull(ask, reference)
     elif source := ask.query.text("fromSrc"):
         await _import(ask, source)
     else:
@@ -64,6 +66,18 @@ async def save_images(ask: Exchange) -> None:
     if not wanted:
         raise Invalid("names: say which images to save")
     await _save(ask, wanted)
+
+
+async def _wanted(ask: Exchange, image: str, tag: str) -> list[Reference]:
+    """What is to be pulled: all that a repository has where nobody says a tag."""
+    named = names.asked(image, tag)
+    if tag or named.digest or parse_reference(image).tag:
+        return [named]
+    request = pb.ListTagsRequest(
+        reference=named.name, registry_auth=ask.head.headers.get("x-registry-auth", "")
+    )
+    tags = (await ask.backends.images.ListTags(request)).tags
+    return [names.asked(image, each) for each in tags]
 
 
 async def _pull(ask: Exchange, reference: Reference) -> None:
@@ -131,7 +145,11 @@ async def _push(ask: Exchange, reference: Reference) -> None:
                 if notice.layer:
                     await ask.write_json(
                         progress.pushing(
-                            notice.layer, notice.status, notice.current_bytes, notice.total_bytes
+                            notice.layer,
+                            notice.status,
+                            notice.current_bytes,
+                            notice.total_bytes,
+                            notice.origin,
                         )
                     )
                 if notice.digest:

@@ -89,6 +89,11 @@ class ImagesStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_images__pb2.InspectDistributionRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.InspectDistributionResponse.FromString,
                 _registered_method=True)
+        self.ListTags = channel.unary_unary(
+                '/swarm.api.v1.Images/ListTags',
+                request_serializer=swarm_dot_api_dot_v1_dot_images__pb2.ListTagsRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.ListTagsResponse.FromString,
+                _registered_method=True)
         self.CheckCredentials = channel.unary_unary(
                 '/swarm.api.v1.Images/CheckCredentials',
                 request_serializer=swarm_dot_api_dot_v1_dot_images__pb2.CheckCredentialsRequest.SerializeToString,
@@ -167,6 +172,13 @@ class ImagesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTags(self, request, context):
+        """What tags a repository has at its registry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckCredentials(self, request, context):
         """Have a registry judge a name and a password; raises REFUSED.
         """
@@ -231,6 +243,11 @@ def add_ImagesServicer_to_server(servicer, server):
                     servicer.InspectDistribution,
                     request_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.InspectDistributionRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_images__pb2.InspectDistributionResponse.SerializeToString,
+            ),
+            'ListTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTags,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.ListTagsRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_images__pb2.ListTagsResponse.SerializeToString,
             ),
             'CheckCredentials': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckCredentials,
@@ -535,6 +552,33 @@ class Images:
             '/swarm.api.v1.Images/InspectDistribution',
             swarm_dot_api_dot_v1_dot_images__pb2.InspectDistributionRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_images__pb2.InspectDistributionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Images/ListTags',
+            swarm_dot_api_dot_v1_dot_images__pb2.ListTagsRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_images__pb2.ListTagsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,8 @@ class ImagesStub:
     PruneImages: _grpc.UnaryUnaryMultiCallable[_images_pb2.PruneImagesRequest, _images_pb2.PruneImagesResponse]
     InspectDistribution: _grpc.UnaryUnaryMultiCallable[_images_pb2.InspectDistributionRequest, _images_pb2.InspectDistributionResponse]
     """What a tag means at its registry, without pulling anything."""
+    ListTags: _grpc.UnaryUnaryMultiCallable[_images_pb2.ListTagsRequest, _images_pb2.ListTagsResponse]
+    """What tags a repository has at its registry."""
     CheckCredentials: _grpc.UnaryUnaryMultiCallable[_images_pb2.CheckCredentialsRequest, _images_pb2.CheckCredentialsResponse]
     """Have a registry judge a name and a password; raises REFUSED."""
 
@@ -63,6 +65,8 @@ class ImagesAsyncStub(ImagesStub):
     PruneImages: _aio.UnaryUnaryMultiCallable[_images_pb2.PruneImagesRequest, _images_pb2.PruneImagesResponse]  # type: ignore[assignment]
     InspectDistribution: _aio.UnaryUnaryMultiCallable[_images_pb2.InspectDistributionRequest, _images_pb2.InspectDistributionResponse]  # type: ignore[assignment]
     """What a tag means at its registry, without pulling anything."""
+    ListTags: _aio.UnaryUnaryMultiCallable[_images_pb2.ListTagsRequest, _images_pb2.ListTagsResponse]  # type: ignore[assignment]
+    """What tags a repository has at its registry."""
     CheckCredentials: _aio.UnaryUnaryMultiCallable[_images_pb2.CheckCredentialsRequest, _images_pb2.CheckCredentialsResponse]  # type: ignore[assignment]
     """Have a registry judge a name and a password; raises REFUSED."""
 
@@ -145,6 +149,14 @@ class ImagesServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_images_pb2.InspectDistributionResponse, _abc.Awaitable[_images_pb2.InspectDistributionResponse]]:
         """What a tag means at its registry, without pulling anything."""
+
+    @_abc_1.abstractmethod
+    def ListTags(
+        self,
+        request: _images_pb2.ListTagsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_images_pb2.ListTagsResponse, _abc.Awaitable[_images_pb2.ListTagsResponse]]:
+        """What tags a repository has at its registry."""
 
     @_abc_1.abstractmethod
     def CheckCredentials(

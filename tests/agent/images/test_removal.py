@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from agent.images.index import Index, Record, find
-from agent.images.removal import Removal, Use, forget, prune, remove
+from agent.images.removal import (
+    Removal,
+    Use,
+    chain_ids,
+    forget,
+    layers_gone,
+    prune,
+    remove,
+)
 from swarm.errors import Missing, Refused
 from tests.agent.images.test_index import digest, index, record
 
@@ -55,7 +63,7 @@ def test_an_image_that_runs_stays_whatever_force() -> None:
     images, uses = index(record("a", "web:1")), used("a")
 
     with pytest.raises(
-        Refused, match=r"unable to remove repository reference 'web:1' \(must force"
+        Refused, match=r'unable to remove repository reference "web:1" \(must force'
     ):
         remove(images, "web:1", uses=uses)
     with pytest.raises(Refused, match=r"unable to delete aaaa \(cannot be forced\).*running"):
@@ -153,6 +161,23 @@ def test_pruning_takes_whatever_nobody_needs_in_whatever_order_it_is_said() -> N
     assert [each.digest for each in left.images] == [digest("e")]
     assert removal.untagged == ("x:1", "y:1")
     assert sorted(removal.deleted) == [digest(letter) for letter in "abcd"]
+
+
+def test_layers_go_with_the_last_image_that_has_them_and_all_below() -> None:
+    def layered(letter: str, layers: str) -> Record:
+        diff_ids = tuple(digest(each) for each in layers)
+        return structs.replace(record(letter), diff_ids=diff_ids)
+
+    before = Index((layered("a", "12"), layered("b", "123"), layered("c", "31")))
+    after = Index((before.images[0],))
+
+    gone = layers_gone(before, after)
+
+    assert len(gone) == 3
+    assert gone[0] == chain_ids((digest("1"), digest("2"), digest("3")))[-1]
+    assert digest("3") in gone
+    assert digest("1") not in gone
+    assert layers_gone(before, before) == ()
 
 
 letters = st.sampled_from("abcdef")

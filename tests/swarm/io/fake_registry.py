@@ -199,6 +199,8 @@ def _answer(
         return Answer(200, b"{}")
     if "/blobs/uploads/" in path:
         return _upload(registry, method, path, sent)
+    if "/tags/list" in path:
+        return _tags(registry, path)
     repository, kind, name = path.removeprefix("/v2/").rsplit("/", 2)
     if kind == "manifests" and method == "PUT":
         registry.add_manifest(repository, name, sent, headers["content-type"])
@@ -208,6 +210,19 @@ def _answer(
     if repository not in registry.homes.get(name, {repository}):
         return Answer(404, _error("BLOB_UNKNOWN", "blob unknown"))
     return _blob(registry, path, name, headers)
+
+
+def _tags(registry: FakeRegistry, path: str) -> Answer:
+    """Two at a time, however many are asked for."""
+    place, _, query = path.partition("?")
+    last = dict(part.split("=", 1) for part in query.split("&") if part).get("last", "")
+    repository = place.removeprefix("/v2/").removesuffix("/tags/list")
+    names = sorted(n for r, n in registry.manifests if r == repository and ":" not in n)
+    if not names:
+        return Answer(404, _error("NAME_UNKNOWN", "repository name not known to registry"))
+    page = [name for name in names if name > last][:2]
+    more = {"Link": f'<{place}?last={page[-1]}>; rel="next"'} if page[-1:] != names[-1:] else {}
+    return Answer(200, json.dumps({"name": repository, "tags": page}).encode(), more)
 
 
 def _upload(registry: FakeRegistry, method: str, path: str, sent: bytes) -> Answer:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from swarm.errors import Invalid, Refused, SwarmError, Unavailable
+from swarm.errors import Invalid, Missing, Refused, SwarmError, Unavailable
 from swarm.images.credentials import Credentials
 from swarm.images.manifest import Descriptor
 from swarm.images.reference import Reference, parse_reference
@@ -340,3 +340,15 @@ def test_every_failure_is_one_of_ours() -> None:
             assert refusal.value.message
 
     tell(story)
+
+
+def test_all_tags_of_a_repository_are_told_page_by_page() -> None:
+    async def story(fake: FakeRegistry, registry: Registry, name: Reference) -> None:
+        for tag in ("b", "c", "a", "latest"):
+            fake.add_image("web", tag, [LAYER])
+        fake.faults.statuses = [(503, {})]
+        assert await registry.tags(name) == ("1", "a", "b", "c", "latest")
+        with pytest.raises(Missing, match="other not found"):
+            await registry.tags(parse_reference(f"{fake.address}/other"))
+
+    assert tell(story).asked("GET", "/tags/list") == 5

@@ -145,7 +145,7 @@ def test_the_second_push_sends_and_compresses_nothing(
 
         assert second == first
         assert fake.received_bytes == sent
-        assert [notice.status for notice in heard] == ["waiting", "exists"]
+        assert [notice.status for notice in heard] == ["preparing", "exists"]
 
     tell(tmp_path / "store", story)
 
@@ -163,12 +163,13 @@ def test_another_repository_of_the_registry_shares_its_layers(tmp_path: Path) ->
 
         assert second.digest == first.digest
         assert [origin for _, origin in fake.mounts] == ["web"]
-        assert [notice.status for notice in heard] == ["waiting", "mounted"]
+        assert heard[-1].origin == "web"
+        assert [notice.status for notice in heard] == ["preparing", "mounted"]
 
     tell(tmp_path / "store", story)
 
 
-def test_each_layer_is_announced_from_waiting_to_pushed(tmp_path: Path) -> None:
+def test_each_layer_is_announced_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     heard: list[PushProgress] = []
 
     async def story(fake: FakeRegistry, store: ImageStore) -> None:
@@ -179,7 +180,7 @@ def test_each_layer_is_announced_from_waiting_to_pushed(tmp_path: Path) -> None:
     tell(tmp_path / "store", story, FakeRegistry(faults=Faults(cut_uploads=[10])))
 
     assert list(dict.fromkeys(notice.status for notice in heard)) == [
-        "waiting", "preparing", "pushing", "pushed",
+        "preparing", "pushing", "pushed",
     ]  # fmt: skip
     assert heard[-1].current_bytes == heard[-1].total_bytes > 0
 
@@ -201,7 +202,9 @@ def test_a_manifest_comes_after_all_that_it_lists(tmp_path: Path) -> None:
 
 def test_only_tags_that_are_here_are_pushed(tmp_path: Path) -> None:
     async def story(fake: FakeRegistry, store: ImageStore) -> None:
-        with pytest.raises(Missing, match=r"does not exist locally with the tag: .*/web:1$"):
+        with pytest.raises(
+            Missing, match=r"^An image does not exist locally with the tag: .*/web$"
+        ):
             await store.push(f"{fake.address}/web:1")
         with pytest.raises(Invalid, match="cannot push a digest reference"):
             await store.push(f"{fake.address}/web@{digest_of(b'')}")
@@ -229,7 +232,8 @@ def test_debians_registry_takes_what_was_made_here(tmp_path: Path, *, login: boo
             heard: list[PushProgress] = []
             pushed = await store.push(name, credentials=credentials)
             assert await store.push(other, credentials=credentials, progress=heard.append) == pushed
-            assert [notice.status for notice in heard] == ["waiting", "mounted"]
+            assert [notice.status for notice in heard] == ["preparing", "mounted"]
+            assert await store.list_tags(f"{address}/acme/web", credentials=credentials) == ("1",)
             found = await store.inspect_distribution(name, credentials=credentials)
             assert (found.digest, found.size) == (pushed.digest, pushed.size)
             assert found.platforms == (AMD64,)
