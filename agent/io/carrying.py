@@ -53,7 +53,8 @@ class Carrying:
     """One program, what is logged of it, and who goes on with it when its caller has gone.
 
     One that `outlives` its caller goes on however he goes. A caller who `knows` of it already is
-    not told that it has started. `told` is told its exit code, if it ends before all have gone.
+    not told that it has started. `told` is told its exit code, if it ends before all have gone,
+    and `detached` that its caller has left it.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Carrying:
         outlives: bool = False,
         knows: bool = False,
         told: Callable[[int], None] | None = None,
+        detached: Callable[[], None] | None = None,
     ) -> None:
         self._joined = joined
         self._spawn = spawn
@@ -74,9 +76,10 @@ class Carrying:
         self._outlives = outlives
         self._knows = knows
         self._told = told
+        self._detached = detached
 
-    async def carry(self, caller: Caller) -> Parting | None:
-        """Do so until the program has ended, or its caller is gone; then how he went."""
+    async def carry(self, caller: Caller) -> None:
+        """Do so until the program has ended, or its caller is gone."""
         began, end = time.monotonic(), dict[str, object]()
         running = asyncio.ensure_future(_run_out(caller, self._joined, knows=self._knows))
         feeding = asyncio.ensure_future(_feed(caller, self._joined))
@@ -88,13 +91,13 @@ class Carrying:
                 self._tell(code)
                 await caller.conclude(ended(code))
                 await asyncio.wait({feeding}, timeout=LET_GO_WITHIN_S)
-                return None
-            if feeding.result() is Parting.DETACHED:
+            elif feeding.result() is Parting.DETACHED:
                 end["reason"], is_kept = "the caller detached", self._joined.is_owned
+                if self._detached is not None:
+                    self._detached()
                 await caller.conclude(ended(0))
-                return Parting.DETACHED
-            end["reason"], is_kept = "the caller left", self._outlives
-            return Parting.LEFT
+            else:
+                end["reason"], is_kept = "the caller left", self._outlives
         except (SwarmError, asyncio.CancelledError) as err:
             is_kept = self._outlives and not running.done()
             if not end:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from agent.io.carrying import Carrying, Parting, Spawn, ended, exec_spec, started
+from agent.io.carrying import Carrying, Spawn, ended, exec_spec, started
 from agent.io.joining import Attached, Executed
 from agent.standalone.found import Found
 from agent.standalone.io.lives import Ended
@@ -236,10 +236,14 @@ class Streams:
         if start.HasField("size"):
             joined.resize(start.size.rows, start.size.columns)
         carrying = Carrying(
-            joined, spawn=self._spawn, log=log, ended="container.attach_ended", knows=True
+            joined,
+            spawn=self._spawn,
+            log=log,
+            ended="container.attach_ended",
+            knows=True,
+            detached=lambda: self._announce(found, "detach", {}),
         )
-        if await carrying.carry(caller) is Parting.DETACHED:
-            self._announce(found, "detach", {})
+        await carrying.carry(caller)
 
     async def _join(self, caller: "_Stream", found: Found, wanted: Viewing) -> Attachment:
         """Attach to what runs, or to what will."""
