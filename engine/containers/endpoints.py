@@ -16,18 +16,25 @@ _SHORT = 12
 
 def write_networks(view: pb.ContainerView, version: Version) -> JsonObject:
     """Each network by its name."""
-    return {each.network_name: write_endpoint(each, view.id, version) for each in view.endpoints}
+    short = view.id[:_SHORT] if view.started_at else ""
+    return {
+        each.network_name: write_endpoint(each, version, short_id=short) for each in view.endpoints
+    }
 
 
 def write_endpoint(
-    endpoint: pb.ContainerEndpoint, container_id: str, version: Version
+    endpoint: pb.ContainerEndpoint, version: Version, *, short_id: str = ""
 ) -> JsonObject:
-    """One interface, with what was asked for it."""
+    """One interface, with what was asked for it.
+
+    Older clients find the beginning of the container's id among its aliases, once it was started.
+    """
     asked = endpoint.asked
     addresses = _addresses(endpoint)
     aliases = list(asked.aliases or endpoint.aliases)
-    if version < _NAMES_APART and endpoint.network_name not in (BRIDGE, "host", "none"):
-        aliases = list(dict.fromkeys((*aliases, container_id[:_SHORT])))
+    is_named = endpoint.network_name not in (BRIDGE, "host", "none")
+    if version < _NAMES_APART and is_named and short_id:
+        aliases = list(dict.fromkeys((*aliases, short_id)))
     found: JsonObject = {
         "IPAMConfig": _asked_addresses(asked),
         "Links": list(asked.links) or None,

@@ -142,16 +142,17 @@ def test_endpoints_tell_of_addresses_of_both_families() -> None:
     endpoint.asked.aliases.append("w")
     endpoint.asked.ipv4_address = "10.0.0.2"
 
-    shown = endpoints.write_endpoint(endpoint, ID, LATEST)
+    shown = endpoints.write_endpoint(endpoint, LATEST, short_id=ID[:12])
     assert (shown["IPAddress"], shown["IPPrefixLen"], shown["Gateway"]) == (
         "10.0.0.2", 24, "10.0.0.1",
     )  # fmt: skip
     assert (shown["GlobalIPv6Address"], shown["GlobalIPv6PrefixLen"]) == ("fd00::2", 64)
     assert (shown["Aliases"], shown["DNSNames"]) == (["w"], ["web"])
     assert shown["IPAMConfig"] == {"IPv4Address": "10.0.0.2"}
-    old = endpoints.write_endpoint(endpoint, ID, Version(1, 43))
+    old = endpoints.write_endpoint(endpoint, Version(1, 43), short_id=ID[:12])
     assert old["Aliases"] == ["w", ID[:12]]
     assert "DNSNames" not in old
+    assert endpoints.write_endpoint(endpoint, Version(1, 43))["Aliases"] == ["w"]
     assert endpoints.write_settings(found, LATEST)["IPAddress"] == ""
 
 
