@@ -332,6 +332,7 @@ def test_whoever_leaves_before_the_start_is_not_missed(node: LoneNode, tell: Tel
                 await calls.start(container)
 
     tell(story)
+    assert agent is not None
     assert agent.poll() is None
 
 
