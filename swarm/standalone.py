@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from msgspec import Struct, field
 
-from swarm.ids import TaskId
+from swarm.ids import NetworkId, TaskId
 from swarm.specs import ContainerSpec, Limits, LogDriver, Port
 
 _TASKS = "swarm task "
@@ -18,6 +18,11 @@ _TASKS = "swarm task "
 def container_id_of(task_id: TaskId) -> str:
     """The id under which the container of a task is shown: 64 digits, the same to everybody."""
     return sha256(f"{_TASKS}{task_id}".encode()).hexdigest()
+
+
+def endpoint_id_of(runtime_id: str, network_id: NetworkId) -> str:
+    """What a place in a network is called: that of a task, or of a container that is none."""
+    return sha256(f"{network_id}/{runtime_id}".encode()).hexdigest()
 
 
 class ContainerState(IntEnum):

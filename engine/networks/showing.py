@@ -12,12 +12,12 @@ from engine.replies import JsonObject
 from engine.services.words import ordered
 from engine.stored import nonzero
 from engine.times import stamp
-from swarm.api.v1 import containers_pb2, control_pb2, localnetworks_pb2
+from swarm.api.v1 import containers_pb2, control_pb2, localnetworks_pb2, objects_pb2
 from swarm.codec import from_message
-from swarm.ids import TaskId
+from swarm.ids import NetworkId, TaskId
 from swarm.objects import Network
 from swarm.specs import NetworkDriver, Port, Subnet
-from swarm.standalone import container_id_of
+from swarm.standalone import container_id_of, endpoint_id_of
 
 LOCAL, SWARM = "local", "swarm"
 BUILT_IN_DRIVERS = {"bridge": "bridge", "host": "host", "none": "null"}
@@ -77,7 +77,7 @@ def swarm_network(view: control_pb2.NetworkView) -> Known:
         driver=network.spec.driver.word,
         scope=SWARM,
         version=view.version,
-        is_used=bool(view.services or view.tasks),
+        is_used=bool(view.services or view.tasks or view.guests),
     )
 
 
@@ -123,7 +123,7 @@ def members_json(
         "Containers": {
             container_id_of(TaskId(task.task_id)): {
                 "Name": task.name,
-                "EndpointID": container_id_of(TaskId(f"{network.id}.{task.task_id}")),
+                "EndpointID": endpoint_id_of(task.task_id, network.id),
                 "MacAddress": "",
                 **_addresses([with_prefix(network, each) for each in task.addresses]),
             }
@@ -137,13 +137,16 @@ def members_json(
     if verbose:
         hosts = {each.node_id: each.address for each in answer.peers}
         found["Services"] = {
-            each.name or each.service_id: _service(each, hosts) for each in answer.services
+            each.name or each.service_id: _service(each, network.id, hosts)
+            for each in answer.services
         }
+        if answer.guests:
+            found["Services"][""] = _guests(answer.guests, network.id, hosts)
     return found
 
 
 def container_json(view: containers_pb2.ContainerView, network_id: str) -> JsonObject:
-    """A container of this node that is in a network of the swarm, though no task's."""
+    """A container of this node that is in a network of the swarm."""
     endpoint = next(each for each in view.endpoints if each.network_id == network_id)
     return {
         "Name": view.name,
@@ -239,7 +242,9 @@ def _addresses(found: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _service(service: control_pb2.NetworkService, hosts: Mapping[str, str]) -> JsonObject:
+def _service(
+    service: control_pb2.NetworkService, network_id: NetworkId, hosts: Mapping[str, str]
+) -> JsonObject:
     addresses = list(service.virtual_addresses)
     return {
         "VIP": addresses[0] if addresses else "",
@@ -248,11 +253,31 @@ def _service(service: control_pb2.NetworkService, hosts: Mapping[str, str]) -> J
         "Tasks": [
             {
                 "Name": task.name,
-                "EndpointID": container_id_of(TaskId(task.task_id)),
+                "EndpointID": endpoint_id_of(task.task_id, network_id),
                 "EndpointIP": task.addresses[0] if task.addresses else "",
                 "Info": {"Host IP": hosts.get(task.node_id, "")},
             }
             for task in service.tasks
+        ],
+    }
+
+
+def _guests(
+    found: Iterable[objects_pb2.Guest], network_id: NetworkId, hosts: Mapping[str, str]
+) -> JsonObject:
+    """The containers of no task: Docker counts them among those of a service without a name."""
+    return {
+        "VIP": "<nil>",
+        "Ports": [],
+        "LocalLBIndex": 0,
+        "Tasks": [
+            {
+                "Name": each.name,
+                "EndpointID": endpoint_id_of(each.id, network_id),
+                "EndpointIP": each.addresses[0] if each.addresses else "",
+                "Info": {"Host IP": hosts.get(each.node_id, "")},
+            }
+            for each in found
         ],
     }
 

@@ -75,14 +75,14 @@ def members_of(view: ClusterView, network_id: NetworkId, tasks: Sequence[Task]) 
     return Members(
         services=tuple(sorted(services, key=lambda each: (each.name, each.service_id))),
         guests=tuple(_guests(view, network_id)),
-        peers=tuple(peers_of(view, tasks)),
+        peers=tuple(peers_of(view, network_id, tasks)),
         capacity=_capacity(view, network, tasks),
     )
 
 
-def peers_of(view: ClusterView, tasks: Iterable[Task]) -> list[PeerMember]:
-    """The nodes that have these tasks, by host name."""
-    counts = dict[NodeId, int]()
+def peers_of(view: ClusterView, network_id: NetworkId, tasks: Iterable[Task]) -> list[PeerMember]:
+    """The nodes that have these tasks of a network, or guests in it, by host name."""
+    counts = {each.node_id: 0 for each in _guests(view, network_id)}
     for task in tasks:
         if task.node_id:
             counts[task.node_id] = counts.get(task.node_id, 0) + 1

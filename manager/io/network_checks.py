@@ -33,10 +33,10 @@ class NetworkChecks:
     async def check(
         self, request: control_pb2.CheckNetworkRequest, caller: str, *, is_relayed: bool
     ) -> AsyncGenerator[control_pb2.NetworkReport]:
-        """The reports of the nodes that have tasks in the network."""
+        """The reports of the nodes that have tasks in the network, or guests."""
         view = self._mirror.view
         network_id = find_network(view, request.network)
-        peers = peers_of(view, tasks_in(view, network_id))
+        peers = peers_of(view, network_id, tasks_in(view, network_id))
         here = [each for each in peers if self._reach.conversations.is_here(each.node_id)]
         reports: asyncio.Queue[control_pb2.NetworkReport | None] = asyncio.Queue()
         asked: list[Callable[[], Awaitable[None]]] = [

@@ -72,6 +72,7 @@ def network_view(view: ClusterView, network_id: NetworkId, used: Users) -> contr
         version=view.version(layout.network_key(network_id)),
         services=used.services,
         tasks=len(used.tasks),
+        guests=len(used.guests),
     )
 
 

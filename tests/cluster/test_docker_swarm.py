@@ -15,6 +15,8 @@ from tests.cluster.conftest import SERVE
 from tests.cluster.hosts import Host, Lan, wait_for
 from tests.images import docker_archive
 
+WEB = "mkdir /www; echo served > /www/index.html; exec httpd -f -h /www"
+
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 # Watching for five seconds whether new tasks stay up is what makes docker's commands slow.
@@ -68,6 +70,16 @@ class Docker:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         return done.stdout
+
+    def reach(self, container: str, name: str) -> None:
+        """Wait until a container of this host is served by whoever has the name."""
+        ask = ("exec", container, "wget", "-qO-", f"http://{name}/")
+        wait_for(
+            f"{container} reaches {name}",
+            lambda: self.ask(*ask).stdout == "served\n",
+            within_s=15,
+            every_s=0.2,
+        )
 
 
 class World:
@@ -353,6 +365,40 @@ def test_nodes_are_looked_at_drained_and_labelled(world: World) -> None:
     docker("node", "update", "--label-rm", "zone", "--availability", "active", "host2")
     assert docker.json("node", "inspect", "host2")["Spec"]["Labels"] == {}
     docker("service", "rm", "web")
+
+
+def test_containers_and_services_find_each_other_in_an_attachable_network(world: World) -> None:
+    """1. Containers of both nodes reach a service by its name, and each other.
+
+    2. Both nodes show who is in the network, and nobody removes it before they are gone.
+    """
+    docker, worker = world.manager, world.worker
+    docker("network", "create", "-d", "overlay", "--attachable", "meeting")
+    asked = ("--init", "--network", "meeting", world.image, "sh", "-c", WEB)
+    docker("service", "create", "-d", "--name", "inn", *asked)
+    world.wait_replicas("inn", "1/1")
+    worker("run", "-d", "--name", "guest", *asked)
+    docker("run", "-d", "--name", "host", "--init", world.image, "sh", "-c", WEB)
+    docker("network", "connect", "--alias", "landlord", "meeting", "host")
+
+    for whose, name, other in ((docker, "host", "guest"), (worker, "guest", "landlord")):
+        for target in ("inn", other):
+            whose.reach(name, target)
+
+    found = docker.json("network", "inspect", "--verbose", "meeting")
+    (container,) = (each for each in found["Containers"].values() if each["Name"] == "host")
+    assert container["MacAddress"]
+    assert {each["Name"] for each in found["Services"][""]["Tasks"]} == {"host", "guest"}
+    assert len(found["Services"]["inn"]["Tasks"]) == 1
+    assert len(found["Peers"]) == 2
+    (shown,) = worker.json("inspect", "guest")["NetworkSettings"]["Networks"].items()
+    assert shown[0] == "meeting"
+    docker("service", "rm", "inn")
+    assert "active endpoints" in docker.refused("network", "rm", "meeting")
+    docker("network", "disconnect", "meeting", "host")
+    worker("rm", "-f", "guest")
+    docker("rm", "-f", "host")
+    docker("network", "rm", "meeting")
 
 
 def test_the_swarms_settings_and_tokens_are_changed(world: World) -> None:

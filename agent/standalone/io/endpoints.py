@@ -1,7 +1,6 @@
 """Show how containers are connected, and who is in a network."""
 
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 
 from msgspec import Struct
 
@@ -23,7 +22,7 @@ from swarm.errors import SwarmError
 from swarm.ids import NetworkId, TaskId
 from swarm.objects import Attachment
 from swarm.specs import Port
-from swarm.standalone import ContainerNetwork
+from swarm.standalone import ContainerNetwork, endpoint_id_of
 
 OVERLAY = "overlay"
 
@@ -80,7 +79,7 @@ class Endpoints:
                 yield localnetworks_pb2.LocalEndpoint(
                     container_id=found.id,
                     container_name=found.name,
-                    endpoint_id=endpoint_id(found.runtime_id, each.network_id),
+                    endpoint_id=endpoint_id_of(found.runtime_id, each.network_id),
                     mac_address=_mac(known, each) if known else "",
                     addresses=_with_prefixes(place, each),
                 )
@@ -124,7 +123,7 @@ class Endpoints:
         return pb.ContainerEndpoint(
             network_name=place.name,
             network_id=place.id,
-            endpoint_id=endpoint_id(task_id, held.network_id),
+            endpoint_id=endpoint_id_of(task_id, held.network_id),
             addresses=_with_prefixes(place, held),
             gateways=[each.gateway for each in place.network.subnets if has_gateway],
             mac_address=_mac(known, held),
@@ -137,7 +136,7 @@ class Endpoints:
             yield pb.ContainerEndpoint(
                 network_name=place.name,
                 network_id=place.id if is_up else "",
-                endpoint_id=endpoint_id(record.id, place.network.id) if is_up else "",
+                endpoint_id=endpoint_id_of(record.id, place.network.id) if is_up else "",
             )
 
     def _is_led(self, known: Connection) -> bool:
@@ -157,11 +156,6 @@ class Endpoints:
             return self._networks.find(text)
         except SwarmError:
             return None
-
-
-def endpoint_id(container_id: str, network_id: NetworkId) -> str:
-    """What a container's place in a network is called."""
-    return sha256(f"{network_id}/{container_id}".encode()).hexdigest()
 
 
 def _is_to_be_in(record: Record, place: Place, means: Callable[[str], bool]) -> bool:

@@ -23,7 +23,6 @@ from agent.io.connections import Connections
 from agent.network.problems import PortTaken
 from agent.standalone import links, memberships
 from agent.standalone.found import Found
-from agent.standalone.io.endpoints import endpoint_id
 from agent.standalone.io.guests import Guests
 from agent.standalone.io.host_files import SHARED, HostFiles
 from agent.standalone.io.journal import Journal
@@ -42,7 +41,7 @@ from swarm.errors import Missing, Refused, SwarmError
 from swarm.ids import NetworkId, NodeId, TaskId
 from swarm.objects import Attachment
 from swarm.specs import BRIDGE, HOST, NONE
-from swarm.standalone import ContainerNetwork, ContainerState
+from swarm.standalone import ContainerNetwork, ContainerState, endpoint_id_of
 
 _HOST = "container cannot be disconnected from host network or connected to host network"
 _NONE = (
@@ -352,7 +351,7 @@ class Attaching:
         try:
             yield
         except PortTaken as err:
-            ids = [endpoint_id(record.id, each.network_id) for each in attachments]
+            ids = [endpoint_id_of(record.id, each.network_id) for each in attachments]
             raise refusal(record, ids, err, self._why_taken) from err
 
     def _has_started(self, container_id: str) -> None:

@@ -43,13 +43,13 @@ async def by_id(ask: Exchange) -> dict[str, Known]:
 
 
 async def here(ask: Exchange, network_id: str) -> tuple[containers_pb2.ContainerView, ...]:
-    """The containers of this node that are in a network of the swarm, and of no task."""
+    """The containers of this node that are in a network of the swarm."""
     request = containers_pb2.ListContainersRequest()
     found = await ask.backends.containers.ListContainers(request)
     return tuple(
         view
         for view in found.containers
-        if not view.task_id and any(each.network_id == network_id for each in view.endpoints)
+        if any(each.network_id == network_id for each in view.endpoints)
     )
 
 

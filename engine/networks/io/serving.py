@@ -204,7 +204,7 @@ async def _is_being_left(ask: Exchange, known: Known) -> bool:
     request = control_pb2.InspectNetworkRequest(network=known.network.id)
     async with managing(ask) as control:
         found = await control.InspectNetwork(request)
-        if found.network.services:
+        if found.network.services or found.guests:
             return False
         listed = await control.ListServices(control_pb2.ListServicesRequest())
     services = {each.service.id for each in listed.services}

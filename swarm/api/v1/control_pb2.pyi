@@ -1425,9 +1425,12 @@ class NetworkView(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
+    GUESTS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     tasks: _builtins.int
     """that hold addresses in it; not counted in lists where services are"""
+    guests: _builtins.int
+    """containers that hold addresses in it, and are no tasks"""
     @_builtins.property
     def network(self) -> _objects_pb2.Network: ...
     @_builtins.property
@@ -1441,10 +1444,11 @@ class NetworkView(_message.Message):
         version: _builtins.int = ...,
         services: _abc.Iterable[_builtins.str] | None = ...,
         tasks: _builtins.int = ...,
+        guests: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["network", b"network"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["network", b"network", "services", b"services", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["guests", b"guests", "network", b"network", "services", b"services", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,6 +16,7 @@ from swarm.states import TaskState
 from tests.engine.io.world import World, tell
 from tests.engine.services.io.test_serving import create, until_running
 from tests.manager.io.swarm import Agent, obedient, until
+from tests.manager.io.test_guests import attach, release
 
 OVERLAY = {"Name": "net", "Driver": "overlay"}
 
@@ -240,6 +241,30 @@ def test_a_network_goes_once_the_tasks_of_what_is_gone_have_left_it(tmp_path: Pa
         agent.report(task_id, TaskState.SHUTDOWN)
         await removing
         assert net not in world.swarm.view.networks
+
+    tell(tmp_path, story)
+
+
+def test_containers_of_other_nodes_are_those_of_a_service_without_a_name(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        net = await make(world, **OVERLAY, Attachable=True)
+        agent = await world.swarm.join("host2")
+        assert await names(world, dangling="true") == {"net"}
+        (address,) = await attach(agent, "a" * 64, network=net, name="lonely")
+
+        shown = await world.get("/networks/net", verbose="true")
+        assert shown["Containers"] == {}
+        assert [each["Name"] for each in shown["Peers"]] == ["host2"]
+        (task,) = shown["Services"][""]["Tasks"]
+        assert (task["Name"], task["EndpointIP"]) == ("lonely", address)
+        assert task["Info"] == {"Host IP": shown["Peers"][0]["IP"]}
+        assert await names(world, dangling="true") == set()
+        assert "has active endpoints" in await world.refused("DELETE", "/networks/net")
+        assert await world.ask("POST", "/networks/prune") == {"NetworksDeleted": None}
+
+        await release(agent, "a" * 64)
+        assert await names(world, dangling="true") == {"net"}
+        await world.ask("DELETE", "/networks/net", expects=204)
 
     tell(tmp_path, story)
 
