@@ -7,9 +7,10 @@ else works without it, and `run` waits a moment for one that is being replaced.
 
 import asyncio
 import contextlib
+import errno
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from functools import partial
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM
@@ -191,11 +192,15 @@ class Runtime:
 
     async def pause(self, container_id: str) -> None:
         """Stop all its processes; doing it twice is fine. Raises `Missing`, `Unavailable`."""
-        await pausing.pause(self._layout, self._running(container_id).group)
+        container = self._running(container_id)
+        with _told_if_gone(container):
+            await pausing.pause(self._layout, container.group)
 
     async def resume(self, container_id: str) -> None:
         """Let its processes go on; one that is not paused does not mind. Raises `Missing`."""
-        freezing.ask(self._layout, self._running(container_id).group, frozen=False)
+        container = self._running(container_id)
+        with _told_if_gone(container):
+            freezing.ask(self._layout, container.group, frozen=False)
 
     def is_paused(self, container_id: str) -> bool:
         """Whether a running container is paused. Raises `Missing`."""
@@ -491,3 +496,18 @@ def _own_networks(pid: int) -> tuple[NetworkUsage, ...]:
         if Path(f"/proc/{pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink():
             return usage.read_networks(pid)
     return ()
+
+
+@contextlib.contextmanager
+def _told_if_gone(container: Container) -> Generator[None]:
+    """A group that goes under our hands is that of a container that has just ended."""
+    try:
+        yield
+    except KernelRefused as err:
+        if err.errno == errno.ENOENT and not _is_alive(container):
+            raise calling.not_running(container.id) from err
+        raise
+
+
+def _is_alive(container: Container) -> bool:
+    return container.started.done() and Path(f"/proc/{container.started.result().pid}").exists()

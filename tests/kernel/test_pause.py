@@ -170,3 +170,24 @@ def test_stats_and_processes_are_the_containers_own(machine: Machine) -> None:
             await runtime.delete(host.id)
 
     asyncio.run(story())
+
+
+def test_what_ends_while_it_is_paused_does_not_run(machine: Machine) -> None:
+    """Its group may go between the look and the hand; whoever asks hears that it has ended.
+
+    It is asked until it has, so that one of the questions meets every moment of its end.
+    """
+
+    async def story() -> None:
+        async with machine.runtime() as runtime:
+            for _ in range(10):
+                spec = machine.spec("true")
+                await runtime.run(spec)
+                with pytest.raises(Missing):
+                    while True:
+                        await runtime.pause(spec.id)
+                        await runtime.resume(spec.id)
+                        await asyncio.sleep(0)
+                await runtime.delete(spec.id)
+
+    asyncio.run(story())
