@@ -70,8 +70,8 @@ class Push:
             assert isinstance(manifest, Manifest)
             sent: dict[str, Descriptor] = {}
             wanted = dict(zip(record.diff_ids, manifest.layers, strict=True))
-            for diff_id, layer in wanted.items():
-                self._tell(diff_id, "preparing", 0, layer.size)
+            for diff_id in wanted:
+                self._tell(diff_id, "preparing", 0, 0)
             await together(
                 self._layer(record, diff_id, layer, sent) for diff_id, layer in wanted.items()
             )
@@ -101,7 +101,7 @@ class Push:
         self, record: Record, diff_id: str, layer: Descriptor, sent: dict[str, Descriptor]
     ) -> None:
         if self._turns.locked():
-            self._tell(diff_id, "waiting", 0, layer.size)
+            self._tell(diff_id, "waiting", 0, 0)
         async with self._turns:
             if not is_to_compress(record, layer):
                 if not await self._is_there(diff_id, layer, ()):
