@@ -141,7 +141,7 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("GET", "/plugins/{name:path}/json", miss_plugin),
     Route("DELETE", "/plugins/{name:path}", miss_plugin),
     *(
-        Route("POST", f"/plugins/{{name:path}}/{verb}", miss_plugin)
+        Route[Handler]("POST", f"/plugins/{{name:path}}/{verb}", miss_plugin)
         for verb in ("enable", "disable", "set", "push", "upgrade")
     ),
     Route("POST", "/session", refuse_buildkit),
