@@ -173,7 +173,7 @@ class ContainersService(containers_pb2_grpc.ContainersServicer):
         has = request.HasField
         for alias in request.unlinked:
             await self._do.requests.unlink(request.container, alias)
-        if not (has("limits") or has("shares") or has("restart")):
+        if request.unlinked and not (has("limits") or has("shares") or has("restart")):
             return pb.UpdateContainerResponse()
         warnings = await self._do.requests.update(
             request.container,
