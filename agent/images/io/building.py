@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from agent.images.answers import Collecting, Mark
 from agent.images.archive import make_manifest
-from agent.images.index import Record, find, put
+from agent.images.index import Record, find, find_used, put
 from agent.images.io import workers
 from agent.images.io.content import Content, Hold
 from agent.images.making import names_of, packed_as
@@ -75,7 +75,7 @@ class Building:
     async def base(self, text: str, hold: Hold) -> Base:
         """The image `text` with all its layers unpacked; raises `Missing`."""
         content = self._content
-        record = find(content.index, text)
+        record = find_used(content.index, text)
         hold.take(*record.blobs, *record.diff_ids)
         await content.restore(record)
         manifest = parse_document(content.blobs.read(record.manifest))

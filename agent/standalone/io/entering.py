@@ -7,19 +7,21 @@ end we are root of the container, which is not more than the container's own roo
 """
 
 # Plain strings: paths mean something else every few lines.
-# ruff: noqa: PTH101, PTH102, PTH103, PTH112, PTH116, PTH118, PTH211
+# ruff: noqa: PTH101, PTH102, PTH103, PTH110, PTH112, PTH207, PTH116, PTH118, PTH211
 
 import errno
 import os
 import select
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from glob import escape, glob
 from pathlib import Path
 
 from agent.standalone.errands import Place
 from runtime import constants as k
 from runtime.io import kernel
 from runtime.io.copying import copy_up
+from runtime.io.host import remove_tree
 from runtime.io.inside.dying import still_dying
 from runtime.io.inside.namespaces import make_user_namespace
 from runtime.io.inside.targets import find_or_make
@@ -197,10 +199,17 @@ def _bind(place: Place, mount: Mount, root: int, namespace: int) -> None:
 
 
 def _fill(place: Place, mount: Mount) -> None:
-    """A new volume has what the image has, whoever looks at it first."""
-    gathering = f"{mount.source.rstrip('/')}.filling-{place.container}"
-    mapped = place.user_namespace if mount.mapped else None
+    """A new volume has what the image has, whoever looks at it first.
+
+    It is gathered apart from what a start gathers, which may come at the same time.
+    """
+    mark = f"{mount.source.rstrip('/')}.filling-{place.container}-"
+    for path in glob(f"{escape(mark)}*"):
+        if not os.path.exists(f"/proc/{path.removeprefix(mark)}"):
+            remove_tree(path)  # of one that was killed
+    gathering = f"{mark}{os.getpid()}"
     os.makedirs(gathering, 0o755, exist_ok=True)
+    mapped = place.user_namespace if mount.mapped else None
     copy_up(
         os.path.join(place.room, _ROOT), mount.target, mount.source, gathering,
         uids=mapped.uids if mapped else (), gids=mapped.gids if mapped else (),

@@ -570,6 +570,43 @@ def test_an_image_of_a_container_has_its_changes_and_says_how_it_ran(world: Worl
     assert world.files.diff(again) == []
 
 
+def test_a_container_outlives_its_images_name_and_can_be_made_an_image(world: World) -> None:
+    images = world.node.images()
+    world.files.commit(world.create(), reference="brief:1")
+    container = world.create(image="brief:1")
+    world.files.put(container, "/tmp", x=b"kept")
+    images.RemoveImage(images_pb2.RemoveImageRequest(name="brief:1", force=True), timeout=10)
+
+    world.start(container)
+    world.files.commit(container, reference="again:1")
+
+    with refused("NOT_FOUND", "No such image: brief:1"):
+        world.inspect("brief:1")
+    assert world.files.content(world.create(image="again:1"), "/tmp/x") == b"kept"
+
+
+def test_volumes_are_filled_once_whoever_looks_at_them_first(world: World) -> None:
+    """Some look at the same time as the container starts; what one that was killed left goes."""
+    volumes = world.node.data_root / "agent/volumes"
+    for number in range(3):
+        name = f"new{number}"
+        container = world.create(mounts=(Mount(source=name, target="/etc"),))
+        rubble = volumes / name / f"_data.filling-{container}-999999999"
+        (rubble / "half").mkdir(parents=True)
+        looking = [
+            threading.Thread(target=world.files.stat, args=(container, "/etc/passwd"))
+            for _ in range(4)
+        ]
+        for each in looking:
+            each.start()
+        world.start(container)
+        for each in looking:
+            each.join()
+
+        assert sorted(path.name for path in (volumes / name).iterdir()) == ["_data", "volume.json"]
+        assert world.files.stat(container, "/etc/passwd").size_bytes > 0
+
+
 def test_a_commit_may_say_otherwise_in_dockers_own_words(world: World) -> None:
     container = world.create(env=("X=1", "Y=1"), workdir="/tmp")
     asked = {"Env": ["Y=2"], "Cmd": ["other"], "Labels": None, "Volumes": {"/v": {}}}
