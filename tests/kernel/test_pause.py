@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.io.client import Runtime
 from runtime.spec import Resources
 from swarm.errors import Missing
 from tests.kernel.joined import run
@@ -184,10 +185,14 @@ def test_what_ends_while_it_is_paused_does_not_run(machine: Machine) -> None:
                 spec = machine.spec("true")
                 await runtime.run(spec)
                 with pytest.raises(Missing):
-                    while True:
-                        await runtime.pause(spec.id)
-                        await runtime.resume(spec.id)
-                        await asyncio.sleep(0)
+                    await _pause_until_it_fails(runtime, spec.id)
                 await runtime.delete(spec.id)
 
     asyncio.run(story())
+
+
+async def _pause_until_it_fails(runtime: Runtime, container_id: str) -> None:
+    while True:
+        await runtime.pause(container_id)
+        await runtime.resume(container_id)
+        await asyncio.sleep(0)

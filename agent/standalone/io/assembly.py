@@ -32,13 +32,14 @@ from agent.standalone.io.archives import Archives
 from agent.standalone.io.commits import Commits
 from agent.standalone.io.endpoints import Endpoints
 from agent.standalone.io.forking import Forking
-from agent.standalone.io.guests import Dispatcher, Guests
+from agent.standalone.io.guests import Guests
 from agent.standalone.io.host_files import HostFiles
 from agent.standalone.io.journal import Journal
 from agent.standalone.io.layering import Layering
 from agent.standalone.io.lives import Lives
 from agent.standalone.io.local_networks import LocalNetworks
 from agent.standalone.io.logs import Logs
+from agent.standalone.io.managers import Dispatcher
 from agent.standalone.io.networks import Attaching
 from agent.standalone.io.networks_service import LocalNetworksService
 from agent.standalone.io.performing import Performing, Spawn
