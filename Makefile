@@ -82,6 +82,7 @@ bench: setup ## measure, side by side with Docker Swarm where it can be installe
 	$(BIN)/python -m benchmarks --overlay
 	$(BIN)/python -m benchmarks.overlay
 	$(BIN)/python -m benchmarks.docker_run
+	$(BIN)/python -m benchmarks.builds
 
 bench-runtime: setup ## measure the runtime beside runc and crun; ARGS="--crun PATH" names another
 	$(BIN)/python -m benchmarks.runtime $(ARGS)

@@ -90,5 +90,12 @@ class Ours:
         self.daemon.wait(30)
         if self._own:
             subprocess.run(["ip", "netns", "del", self._own], check=False)
+        self._unmount()
         shutil.rmtree(self.base, ignore_errors=True)
         self.account.close()
+
+    def _unmount(self) -> None:
+        """Networks of the node outlive swarmd, as its containers do: here they are to go."""
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for each in reversed([each for each in mounts if each.startswith(f"{self.base}/")]):
+            subprocess.run(["umount", "--lazy", each], check=True)
