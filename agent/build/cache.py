@@ -21,7 +21,7 @@ _VERSION = "1"
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """What a step came to. `diff_id` is empty when it changed no file."""
+    """What a step came to. `diff_id` is empty when it changed no file; `uses` counts builds."""
 
     key: str
     diff_id: str = ""
@@ -30,6 +30,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     created: float = 0.0
     used_at: float = 0.0
     what: str = ""
+    uses: int = 1
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -64,7 +65,7 @@ class Index(Struct, frozen=True, kw_only=True):
         return replace(
             self,
             entries={
-                key: replace(entry, used_at=now) if key in keys else entry
+                key: replace(entry, used_at=now, uses=entry.uses + 1) if key in keys else entry
                 for key, entry in self.entries.items()
             },
         )
@@ -96,11 +97,19 @@ def key_of(parent_id: str, *parts: str) -> str:
     return seen.hexdigest()
 
 
-def prune(index: Index, *, unused_since: float = 0.0, keep_bytes: int = 0) -> tuple[str, ...]:
+def prune(
+    index: Index,
+    *,
+    unused_since: float = 0.0,
+    keep_bytes: int = 0,
+    only: Collection[str] = (),
+    spared: Collection[str] = (),
+) -> tuple[str, ...]:
     """The keys of entries that go, those that were not used for longest first.
 
     Those unused since a moment (`unused_since`, 0 is any), as long as more than `keep_bytes` are
-    kept; a layer that several entries share counts once.
+    kept; a layer that several entries share counts once. Without `only` any may go, but for those
+    whose layers are `spared`.
     """
     sizes = {e.diff_id: e.size_bytes for e in index.entries.values() if e.diff_id}
     users: dict[str, int] = {}
@@ -113,6 +122,8 @@ def prune(index: Index, *, unused_since: float = 0.0, keep_bytes: int = 0) -> tu
             break
         if keep_bytes and total <= keep_bytes:
             break
+        if (only and entry.key not in only) or entry.diff_id in spared:
+            continue
         gone.append(entry.key)
         users[entry.diff_id] -= 1
         if not users[entry.diff_id]:

@@ -1,16 +1,17 @@
-"""Add up what containers, images and volumes take on this node's disk."""
+"""Add up what containers, images, volumes and builds take on this node's disk."""
 
 from collections import Counter
 from collections.abc import Mapping
 
 from msgspec import Struct, field
 
+from engine.builds.cached import own_bytes, write_records
 from engine.containers import listing as containers
 from engine.images import listing as images
 from engine.replies import JsonObject
 from engine.versions import Version
 from engine.volumes.showing import volume_json
-from swarm.api.v1 import containers_pb2, images_pb2, volumes_pb2
+from swarm.api.v1 import builds_pb2, containers_pb2, images_pb2, volumes_pb2
 from swarm.images.config import parse_config
 
 
@@ -24,6 +25,7 @@ class Everything(Struct, kw_only=True):
         default_factory=list[images_pb2.InspectImageResponse]
     )
     volumes: tuple[volumes_pb2.Volume, ...] = ()
+    cached: tuple[builds_pb2.BuildCacheRecord, ...] = ()
 
     def wants(self, kind: str) -> bool:
         """Whether it is asked for."""
@@ -62,8 +64,8 @@ def write_usage(found: Everything, *, now: float, version: Version) -> JsonObjec
     if found.wants("volume"):
         shown["Volumes"] = [volume_json(each, size_bytes=each.size_bytes) for each in found.volumes]
     if found.wants("build-cache"):
-        shown["BuildCache"] = []
-        shown["BuilderSize"] = 0
+        shown["BuildCache"] = write_records(found.cached)
+        shown["BuilderSize"] = own_bytes(found.cached)
     return shown
 
 

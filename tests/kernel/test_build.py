@@ -90,7 +90,7 @@ def test_a_pruned_cache_gives_its_layers_back_but_not_those_of_images(machine: M
         pruned = await builder.cache.prune(everything=True, unused_since=0, keep_bytes=0)
 
         assert len(pruned.removed) == 2
-        assert pruned.reclaimed_bytes == len("kept\n") + len("gone\n")
+        assert pruned.reclaimed_bytes == len("gone\n")
         assert len(list((builder.data / "images/layers").iterdir())) == before - 1
         assert await builder.read("kept", "kept") == "kept\n"
 

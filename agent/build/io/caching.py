@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -101,21 +101,35 @@ class Cache:
             gone = cache.overdue(index, now=now, keep_bytes=self._room())
             await self._replace(index.without(gone))
 
-    async def prune(self, *, everything: bool, unused_since: float, keep_bytes: int) -> Pruned:
-        """Forget what is not needed; with `everything`, directories of mounts, too."""
+    async def prune(
+        self,
+        *,
+        everything: bool,
+        unused_since: float,
+        keep_bytes: int,
+        only: Collection[str] = (),
+    ) -> Pruned:
+        """Forget what is not needed.
+
+        With `everything`, what images that are here consist of, too, which gives nothing back, and
+        directories of mounts, unless it is about `only` some.
+        """
+        listed = self._building.listed_layers()
         async with self._turn:
             before = self._index
-            gone = cache.prune(before, unused_since=unused_since, keep_bytes=keep_bytes)
-            left = before.without(gone)
-            freed = sum(
-                {
-                    entry.diff_id: entry.size_bytes
-                    for entry in before.entries.values()
-                    if entry.diff_id and entry.diff_id not in left.diff_ids
-                }.values()
+            gone = cache.prune(
+                before,
+                unused_since=unused_since,
+                keep_bytes=keep_bytes,
+                only=only,
+                spared=() if everything else listed,
             )
+            left = before.without(gone)
+            kept = left.diff_ids | listed
+            sizes = {each.diff_id: each.size_bytes for each in before.entries.values()}
+            freed = sum(size for diff_id, size in sizes.items() if diff_id not in kept)
             await self._replace(left)
-        if everything:
+        if everything and not only:
             freed += await asyncio.to_thread(self._drop_volumes)
         return Pruned(gone, freed)
 

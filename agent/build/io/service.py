@@ -117,20 +117,21 @@ class BuildsService(builds_pb2_grpc.BuildsServicer):
         self, request: pb.ListBuildCacheRequest, context: Context
     ) -> pb.ListBuildCacheResponse:
         found = sorted(self._cache.index.entries.values(), key=lambda each: -each.used_at)
-        listed = self._shop.building.listed_layers()
-        return pb.ListBuildCacheResponse(
-            records=[
-                pb.BuildCacheRecord(
-                    id=each.key,
-                    description=each.what,
-                    size_bytes=each.size_bytes,
-                    created_at=each.created,
-                    last_used_at=each.used_at,
-                    shared=each.diff_id in listed,
-                )
-                for each in found
-            ]
-        )
+        counted = set(self._shop.building.listed_layers())
+        listed = pb.ListBuildCacheResponse()
+        for each in found:
+            listed.records.add(
+                id=each.key,
+                description=each.what,
+                size_bytes=each.size_bytes,
+                created_at=each.created,
+                last_used_at=each.used_at,
+                shared=each.diff_id in counted,
+                uses=each.uses,
+            )
+            if each.diff_id:
+                counted.add(each.diff_id)
+        return listed
 
     async def PruneBuildCache(
         self, request: pb.PruneBuildCacheRequest, context: Context
@@ -139,6 +140,7 @@ class BuildsService(builds_pb2_grpc.BuildsServicer):
             everything=request.all,
             unused_since=request.unused_since,
             keep_bytes=request.keep_bytes,
+            only=frozenset(request.ids),
         )
         return pb.PruneBuildCacheResponse(
             removed=pruned.removed, reclaimed_bytes=pruned.reclaimed_bytes

@@ -3,7 +3,8 @@
 import time
 from collections.abc import AsyncIterator
 
-from engine import progress, replies, times
+from engine import progress, replies
+from engine.builds import cached
 from engine.builds.reading import read_build
 from engine.builds.telling import Telling
 from engine.io.backends import ending
@@ -11,7 +12,7 @@ from engine.io.exchange import Exchange, Handler
 from engine.replies import Reply
 from engine.routing import Route
 from swarm.api.v1 import builds_pb2 as pb
-from swarm.errors import Invalid, SwarmError
+from swarm.errors import SwarmError
 
 
 async def build_image(ask: Exchange) -> None:
@@ -43,22 +44,21 @@ async def build_image(ask: Exchange) -> None:
 async def prune_cache(ask: Exchange) -> Reply:
     """POST /build/prune"""
     query = ask.query
-    kept = query.integer("reserved-space") or query.integer("keep-storage")
+    filters = query.filters()
     request = pb.PruneBuildCacheRequest(
-        all=query.flag("all"), keep_bytes=kept, unused_since=_unused_since(ask)
+        all=query.flag("all"),
+        keep_bytes=query.integer("reserved-space") or query.integer("keep-storage"),
+        unused_since=cached.read_unused_since(filters, now=time.time()),
     )
-    pruned = await ask.backends.builds.PruneBuildCache(request)
+    pruned = pb.PruneBuildCacheResponse()
+    if cached.narrows(filters):
+        listed = await ask.backends.builds.ListBuildCache(pb.ListBuildCacheRequest())
+        request.ids.extend(cached.choose(listed.records, filters))
+    if request.ids or not cached.narrows(filters):
+        pruned = await ask.backends.builds.PruneBuildCache(request)
     return replies.json(
         {"CachesDeleted": list(pruned.removed) or None, "SpaceReclaimed": pruned.reclaimed_bytes}
     )
-
-
-def _unused_since(ask: Exchange) -> float:
-    filters = ask.query.filters()
-    values = (*filters.get("until", ()), *filters.get("unused-for", ()))
-    if len(values) > 1:
-        raise Invalid("more than one until filter specified")
-    return times.moment(values[0], now=time.time(), name="until") if values else 0.0
 
 
 ROUTES: tuple[Route[Handler], ...] = (

@@ -16,6 +16,7 @@ from engine.system.io.surveying import survey
 from engine.system.usage import Everything, write_usage
 from engine.wire.system import LoginJson
 from swarm.api.v1 import (
+    builds_pb2,
     containers_pb2,
     control_pb2,
     daemon_pb2,
@@ -88,6 +89,9 @@ async def disk_usage(ask: Exchange) -> Reply:
     if found.wants("volume"):
         volumes = await backends.volumes.ListVolumes(volumes_pb2.ListVolumesRequest(sizes=True))
         found.volumes = tuple(volumes.volumes)
+    if found.wants("build-cache"):
+        listed_cache = await backends.builds.ListBuildCache(builds_pb2.ListBuildCacheRequest())
+        found.cached = tuple(listed_cache.records)
     return replies.json(write_usage(found, now=time.time(), version=ask.version))
 
 

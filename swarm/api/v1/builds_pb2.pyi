@@ -265,7 +265,9 @@ Global___BuildImageResponse: _TypeAlias = BuildImageResponse  # noqa: Y015
 
 @_typing.final
 class BuildCacheRecord(_message.Message):
-    """What one step came to. One that is `shared` is a layer of an image that is here, too."""
+    """What one step came to. One that is `shared` takes no room of its own: its layer is one of an
+    image that is here, or of a record before it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -275,6 +277,7 @@ class BuildCacheRecord(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     LAST_USED_AT_FIELD_NUMBER: _builtins.int
     SHARED_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     description: _builtins.str
     """as the history says it"""
@@ -282,6 +285,8 @@ class BuildCacheRecord(_message.Message):
     created_at: _builtins.float
     last_used_at: _builtins.float
     shared: _builtins.bool
+    uses: _builtins.int
+    """by builds, the one that made it included"""
     def __init__(
         self,
         *,
@@ -291,10 +296,11 @@ class BuildCacheRecord(_message.Message):
         created_at: _builtins.float = ...,
         last_used_at: _builtins.float = ...,
         shared: _builtins.bool = ...,
+        uses: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "description", b"description", "id", b"id", "last_used_at", b"last_used_at", "shared", b"shared", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "description", b"description", "id", b"id", "last_used_at", b"last_used_at", "shared", b"shared", "size_bytes", b"size_bytes", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -339,25 +345,33 @@ Global___ListBuildCacheResponse: _TypeAlias = ListBuildCacheResponse  # noqa: Y0
 
 @_typing.final
 class PruneBuildCacheRequest(_message.Message):
+    """`all`: those too that are layers of images which are here, and directories of RUN --mount."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ALL_FIELD_NUMBER: _builtins.int
     UNUSED_SINCE_FIELD_NUMBER: _builtins.int
     KEEP_BYTES_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
     unused_since: _builtins.float
     """only what was not used since; 0: all"""
     keep_bytes: _builtins.int
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """only these; without any, all"""
+
     def __init__(
         self,
         *,
         all: _builtins.bool = ...,
         unused_since: _builtins.float = ...,
         keep_bytes: _builtins.int = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "keep_bytes", b"keep_bytes", "unused_since", b"unused_since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "ids", b"ids", "keep_bytes", b"keep_bytes", "unused_since", b"unused_since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -81,6 +81,19 @@ def test_all_goes_when_nothing_else_is_said() -> None:
     assert set(prune(index(entry("a"), entry("b", layer="l", size=1)))) == {"a", "b"}
 
 
+def test_only_what_is_meant_goes_and_what_images_share_stays() -> None:
+    made = index(entry("a"), entry("b", layer="l", size=1), entry("c", layer="m", size=1))
+
+    assert set(prune(made, spared=("l",))) == {"a", "c"}
+    assert prune(made, only=("b", "gone")) == ("b",)
+
+
+def test_builds_that_use_a_step_are_counted() -> None:
+    found = index(entry("a"), entry("b")).used(("a",), 5.0).entries
+
+    assert (found["a"].uses, found["a"].used_at, found["b"].uses) == (2, 5.0, 1)
+
+
 def test_what_was_not_used_for_a_month_goes_by_itself() -> None:
     made = index(entry("old"), entry("new", used_at=KEPT_S))
 

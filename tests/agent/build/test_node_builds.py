@@ -133,14 +133,17 @@ def test_the_cache_outlives_the_agent_and_is_pruned(calls: Calls) -> None:
 
     again = list(calls.build(text))
     listed = calls.builds.ListBuildCache(pb.ListBuildCacheRequest(), timeout=10).records
+    spared = calls.builds.PruneBuildCache(pb.PruneBuildCacheRequest(), timeout=10)
     pruned = calls.builds.PruneBuildCache(pb.PruneBuildCacheRequest(all=True), timeout=10)
     anew = list(calls.build(text))
 
     assert "Using cache" in text_of(again)
     assert again[-1].image_id == first
     assert listed[0].description == "/bin/sh -c echo x > /x"
-    assert (listed[0].size_bytes, listed[0].shared) == (2, True)
-    assert set(pruned.removed) == {each.id for each in listed}
+    assert (listed[0].size_bytes, listed[0].shared, listed[0].uses) == (2, True, 2)
+    assert set(spared.removed) == {each.id for each in listed if not each.shared}
+    assert set(pruned.removed) == {each.id for each in listed if each.shared}
+    assert not pruned.reclaimed_bytes
     assert "Using cache" not in text_of(anew)
 
 

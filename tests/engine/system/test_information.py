@@ -9,7 +9,15 @@ from engine.system.information import Found
 from engine.system.usage import Everything, write_usage
 from engine.versions import LATEST
 from engine.wire.system import LoginJson
-from swarm.api.v1 import containers_pb2, control_pb2, daemon_pb2, images_pb2, specs_pb2, volumes_pb2
+from swarm.api.v1 import (
+    builds_pb2,
+    containers_pb2,
+    control_pb2,
+    daemon_pb2,
+    images_pb2,
+    specs_pb2,
+    volumes_pb2,
+)
 
 HOST = Host(
     kernel="6.1", architecture="amd64", system="Debian", system_version="12", cpus=2,
@@ -96,6 +104,7 @@ def test_layers_that_images_share_are_added_once() -> None:
         containers=(containers_pb2.ContainerView(id="x", image_id="a", written_bytes=3),),
         inspected=[inspected("a", "1", "2"), inspected("b", "1")],
         volumes=(volumes_pb2.Volume(name="v", size_bytes=7, users=["x"]),),
+        cached=(builds_pb2.BuildCacheRecord(id="c", size_bytes=5),),
     )
     found.images = tuple(each.image for each in found.inspected)
 
@@ -106,6 +115,7 @@ def test_layers_that_images_share_are_added_once() -> None:
     assert [each["Containers"] for each in usage["Images"]] == [1, 0]
     assert usage["Containers"][0]["SizeRw"] == 3
     assert usage["Volumes"][0]["UsageData"] == {"Size": 7, "RefCount": 1}
+    assert ([each["ID"] for each in usage["BuildCache"]], usage["BuilderSize"]) == (["c"], 5)
 
 
 def test_only_what_was_asked_for_is_added_up() -> None:
