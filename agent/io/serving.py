@@ -144,6 +144,7 @@ class Service:
         self._log.info("agent.started", pid=os.getpid(), containers=len(strays))
         self._serve_metrics()
         await self._standalone.open(adopted)
+        self._forget_images()
         await self._serve_node()
         self.crew.spawn(self._watch_exits())
         self.crew.spawn(self._watch_healths())
@@ -224,6 +225,7 @@ class Service:
                 images=self._supply,
                 store=self._store,
                 images_changed=self._describe_again,
+                forgotten=self._forget_images,
                 volumes=self._volumes,
                 connections=self._networking.connections,
                 networks=self._networking.local,
@@ -449,6 +451,17 @@ class Service:
             if image_id:
                 found.append(Use(image_id=image_id, container=task_id))
         return (*found, *self._standalone.image_uses())
+
+    def _forget_images(self) -> None:
+        """A container is gone: an image that was removed before may have stayed for it alone."""
+        if self._store.has_removed:
+            self.crew.spawn(self._forget_unused_images())
+
+    async def _forget_unused_images(self) -> None:
+        try:
+            await self._store.forget(await self._image_uses())
+        except SwarmError as err:
+            self._log.warning("image.not_forgotten", reason=err.message)
 
     def _require(self, task_id: TaskId) -> None:
         """Refuse to touch containers of tasks that nobody assigned to us, or that ended."""

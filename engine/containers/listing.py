@@ -123,17 +123,22 @@ def write_line(
     return shown
 
 
-def image_name(view: pb.ContainerView, ids: Mapping[str, str]) -> str:
-    """What a container's image is called: by its id, once its name means another one.
+def image_name(view: pb.ContainerView, ids: Mapping[str, str] | None) -> str:
+    """What a container's image is called: by its id, once its name means another one, or none.
 
-    `ids` are what familiar names mean now.
+    `ids` are what familiar names mean now; None where that is not known.
     """
     asked = view.spec.container.image
+    if ids is None:
+        return asked
     try:
-        meant = ids.get(parse_reference(asked).with_default_tag().familiar)
+        reference = parse_reference(asked).with_default_tag()
     except Invalid:
         return asked
-    return asked if meant in (None, view.image_id) else view.image_id
+    prefix = asked.removeprefix("sha256:")
+    if reference.digest or not view.image_id or view.image_id[7:].startswith(prefix):
+        return asked
+    return asked if ids.get(reference.familiar) == view.image_id else view.image_id
 
 
 def _command(args: Iterable[str]) -> str:

@@ -107,8 +107,9 @@ class ImageStore:
         return Building(self._content)
 
     def list(self) -> tuple[Image, ...]:
-        """All images, the youngest first."""
-        found = [record.to_image() for record in self._content.index.images]
+        """All images, the youngest first; not those that stay for containers alone."""
+        here = self._content.index.images
+        found = [record.to_image() for record in here if not record.is_removed]
         return tuple(sorted(found, key=lambda image: (-image.created_at, image.id, image.digest)))
 
     def inspect(self, text: str) -> Inspected:
@@ -158,6 +159,16 @@ class ImageStore:
     async def prune(self, texts: Collection[str], *, uses: Collection[Use]) -> tuple[Removal, int]:
         """Remove those images of `texts` that nobody needs; gives the bytes that were freed."""
         return await self._take(partial(prune, texts=texts, uses=uses), uses)
+
+    @property
+    def has_removed(self) -> bool:
+        """Whether an image stays for the containers alone that were made from it."""
+        return any(record.is_removed for record in self._content.index.images)
+
+    async def forget(self, uses: Collection[Use]) -> int:
+        """Delete such images as far as no container needs them any more; gives bytes."""
+        _, freed = await self._take(lambda index: (index, Removal()), uses)
+        return freed
 
     async def _take(
         self, take: Callable[[Index], tuple[Index, Removal]], uses: Collection[Use]

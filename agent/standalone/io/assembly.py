@@ -66,7 +66,8 @@ from swarm.volumes import LOCAL
 
 class World(Struct, frozen=True, kw_only=True):
     """What containers need of the agent. `image_id` says which image a task was made from, and
-    `why_taken` whose a port of the node is, if it is somebody's."""
+    `why_taken` whose a port of the node is, if it is somebody's. `forgotten` hears that a container
+    is no more."""
 
     config: Config
     tasks: Tasks
@@ -74,6 +75,7 @@ class World(Struct, frozen=True, kw_only=True):
     images: Supply
     store: ImageStore
     images_changed: Callable[[], None]
+    forgotten: Callable[[], None]
     volumes: Volumes
     connections: Connections
     networks: LocalNetworks
@@ -98,7 +100,11 @@ class Standalone:
             config, world.tasks, runtime=runtime, image_id=world.image_id, journal=self.journal
         )
         self.lives = Lives(
-            self._storage, journal=self.journal, assigned=self._tasks, random=SystemRandom()
+            self._storage,
+            journal=self.journal,
+            assigned=self._tasks,
+            random=SystemRandom(),
+            forgotten=world.forgotten,
         )
         self._guests = Guests(
             world.tasks.assignments.topology,

@@ -83,15 +83,23 @@ class _Cell:
 
 
 class Lives:
-    """The containers of this node. `perform` does effects; see `open`."""
+    """The containers of this node. `perform` does effects; see `open`. `forgotten` hears that one
+    is no more."""
 
     def __init__(
-        self, storage: Storage, *, journal: Journal, assigned: Assigned, random: Random
+        self,
+        storage: Storage,
+        *,
+        journal: Journal,
+        assigned: Assigned,
+        random: Random,
+        forgotten: Callable[[], None] = lambda: None,
     ) -> None:
         self._storage = storage
         self._journal = journal
         self._assigned = assigned
         self._random = random
+        self._forgotten = forgotten
         self._cells: dict[str, _Cell] = {}
         self._names: dict[str, str] = {}
         self._perform: Callable[[Record, Effect], None] | None = None
@@ -306,6 +314,7 @@ class Lives:
         for waiting in (cell.resting, cell.ending, cell.leaving):
             _settle(waiting, cell.outcome)
         _fail(cell.starters, Missing(f"No such container: {record.id}"))
+        self._forgotten()
 
     def _answer(self, cell: _Cell, event: Event, failure: SwarmError | None) -> None:
         """Tell those who wait for its start, for its rest, or for its removal."""

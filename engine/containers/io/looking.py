@@ -77,12 +77,12 @@ async def inspected(ask: Exchange, *, size: bool = False) -> pb.InspectContainer
     return await ask.backends.containers.InspectContainer(request)
 
 
-async def image_ids(ask: Exchange) -> Mapping[str, str]:
-    """What each name of an image means now."""
+async def image_ids(ask: Exchange) -> Mapping[str, str] | None:
+    """What each name of an image means now; None when nobody can say."""
     try:
         found = await ask.backends.images.ListImages(images_pb2.ListImagesRequest())
     except SwarmError:
-        return {}  # what containers are made from is then called as it was
+        return None  # what containers are made from is then called as it was
     return {name: image.id for image in found.images for name in image.references}
 
 

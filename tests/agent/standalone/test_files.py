@@ -585,6 +585,25 @@ def test_a_container_outlives_its_images_name_and_can_be_made_an_image(world: Wo
     assert world.files.content(world.create(image="again:1"), "/tmp/x") == b"kept"
 
 
+def test_an_image_that_was_removed_under_a_container_goes_with_it(world: World) -> None:
+    """Its content stays for the container alone, and nobody is shown it."""
+    images, layers = world.node.images(), world.node.data_root / "agent/images/layers"
+    container = world.create()
+    world.files.put(container, "/tmp", alone=b"kept")
+    before = set(layers.iterdir())
+    gone = world.files.commit(container, reference="alone:1")
+    of_it = world.create(image="alone:1")
+    images.RemoveImage(images_pb2.RemoveImageRequest(name="alone:1", force=True), timeout=10)
+    listed = images.ListImages(images_pb2.ListImagesRequest(), timeout=10).images
+    assert gone not in {each.id for each in listed}
+    assert set(layers.iterdir()) > before
+
+    request = pb.RemoveContainerRequest(container=of_it, force=True)
+    world.stub.RemoveContainer(request, timeout=30)
+
+    wait_for("its layer is gone", lambda: set(layers.iterdir()) == before)
+
+
 def test_volumes_are_filled_once_whoever_looks_at_them_first(world: World) -> None:
     """Some look at the same time as the container starts; what one that was killed left goes."""
     volumes = world.node.data_root / "agent/volumes"

@@ -116,7 +116,15 @@ def test_a_line_has_what_clients_print() -> None:
 def test_an_image_whose_name_means_another_one_is_shown_by_its_id() -> None:
     assert listing.image_name(view(), {"busybox:latest": "sha256:1"}) == "busybox"
     assert listing.image_name(view(), {"busybox:latest": "sha256:2"}) == "sha256:1"
-    assert listing.image_name(view(), {}) == "busybox"
+    assert listing.image_name(view(), {}) == "sha256:1"
+    assert listing.image_name(view(), None) == "busybox"
+
+
+def test_an_image_that_was_asked_for_by_its_id_or_digest_is_shown_so() -> None:
+    for asked in ("1", "sha256:1", f"busybox@sha256:{'1' * 64}"):
+        found = view()
+        found.spec.container.image = asked
+        assert listing.image_name(found, {}) == asked
 
 
 def test_only_what_rests_and_is_nobodys_task_is_pruned() -> None:

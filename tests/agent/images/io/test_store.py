@@ -364,6 +364,27 @@ def test_tags_are_given_and_taken_and_the_last_takes_the_image(tmp_path: Path) -
     tell(tmp_path / "store", story)
 
 
+def test_an_image_that_was_removed_under_a_container_goes_with_it(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "a.tar", "web:1", file=b"x")
+
+    async def story(store: ImageStore) -> None:
+        await store.load(chunks(archive))
+        image_id = (await store.rootfs("web:1")).id
+        uses = (Use(image_id=image_id, container="c", is_running=False),)
+        removal = await store.remove("web:1", force=True, uses=uses)
+        assert (removal.deleted, store.list()) == ((image_id,), ())
+        assert store.has_removed
+        assert await store.forget(uses) == 0
+        assert (await store.rootfs(image_id)).layer_dirs[0].is_dir()
+
+        assert await store.forget(()) > 0
+
+        assert not store.has_removed
+        assert is_clean(tmp_path / "store")
+
+    tell(tmp_path / "store", story)
+
+
 def test_collecting_takes_nameless_images_that_no_task_uses(tmp_path: Path) -> None:
     old = archive_of(tmp_path / "old.tar", "web:1", file=b"old")
     new = archive_of(tmp_path / "new.tar", "web:1", file=b"new")
