@@ -7,7 +7,6 @@ goes wrong ends in an event, a bug included: a task must not hang in a passing s
 
 import asyncio
 import contextlib
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from pathlib import Path
@@ -57,6 +56,7 @@ from agent.rights import absent_devices
 from agent.templates import names
 from agent.topology import Changes
 from runtime import outcome
+from runtime.io import host
 from runtime.spec import ContainerSpec
 from swarm.errors import Missing, Refused, SwarmError
 from swarm.ids import TaskId
@@ -399,9 +399,9 @@ class Executor:
 async def _remove(own: Path) -> None:
     """Remove a task's own directory; anonymous volumes may be large, so they get a thread."""
     if (own / "volumes").exists():
-        await asyncio.to_thread(shutil.rmtree, own)
+        await asyncio.to_thread(host.remove_tree, str(own))
     elif own.exists():
-        shutil.rmtree(own)
+        host.remove_tree(str(own))
 
 
 def _status(pid: int) -> str:

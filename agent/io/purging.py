@@ -7,7 +7,6 @@ after a crash is fine.
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from agent.io import lock, networking
 from agent.io.contents import Contents
 from agent.io.volume_users import bound_by
 from agent.io.volumes import Volumes
-from runtime.io import leftovers
+from runtime.io import host, leftovers
 from runtime.io.client import Runtime
 from runtime.io.hierarchies import host_layout
 from swarm.dispatch import Content
@@ -79,6 +78,6 @@ async def delete_all(
 def _remove_directories(containers: Path, kept: Collection[str]) -> None:
     for each in containers.iterdir() if containers.is_dir() else ():
         if each.name not in kept:
-            shutil.rmtree(each, ignore_errors=True)
+            host.discard_tree(str(each))
     with contextlib.suppress(OSError):
         containers.rmdir()

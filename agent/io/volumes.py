@@ -10,7 +10,6 @@ which tasks need which volume now. Nothing here removes a named volume but `remo
 import asyncio
 import errno
 import os
-import shutil
 import socket
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
@@ -23,7 +22,7 @@ from agent.mounting import Bind, FileSystem, Mounting, mounting
 from agent.standalone.naming import ID_LENGTH
 from agent.volumes import Placed, Source, Volume, absent, volume_path
 from runtime import constants as k
-from runtime.io import kernel
+from runtime.io import host, kernel
 from swarm.errors import Invalid, Missing, Refused
 from swarm.volumes import name_problems
 
@@ -133,9 +132,9 @@ class Volumes:
                     f"something is mounted in volume {name}", hint="unmount it on this node first"
                 )
             gone = self._directory / f".{name}.removed"
-            shutil.rmtree(gone, ignore_errors=True)
+            host.discard_tree(str(gone))
             (self._directory / name).rename(gone)
-            await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
+            await asyncio.to_thread(host.discard_tree, str(gone))
         self._changed()
         self._tell("destroy", name)
 
@@ -213,7 +212,7 @@ def _in_use(name: str, users: Iterable[str]) -> Refused:
 def clean(directory: Path) -> None:
     """Remove what a crash left of volumes that were about to be made or to go."""
     for half in directory.glob(".*"):
-        shutil.rmtree(half, ignore_errors=True)
+        host.discard_tree(str(half))
 
 
 async def _to_its_end(work: Coroutine[None, None, None]) -> None:
@@ -249,7 +248,7 @@ def _make_directory(path: Path) -> None:
 def _make_named(home: Path, described: Description) -> None:
     home.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
     fresh = home.with_name(f".{home.name}.{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
+    host.discard_tree(str(fresh))
     (fresh / "_data").mkdir(parents=True)
     (fresh / "volume.json").write_bytes(msgspec.json.encode(described))
     fresh.rename(home)

@@ -138,6 +138,12 @@ def remove_tree(path: str) -> None:
     os.rmdir(path)
 
 
+def discard_tree(path: str) -> None:
+    """Remove it where nobody could do anything about what stays: the next sweep finds that."""
+    with contextlib.suppress(OSError):
+        remove_tree(path)
+
+
 def _remove_level(top: int, name: str) -> list[str]:
     """Remove entry `name` of `top`; the names under which its directories now lie in `top`."""
     if _removed(name, top):

@@ -181,6 +181,52 @@ def test_a_poisoned_context_is_refused(machine: Machine) -> None:
     tell(machine, story)
 
 
+SPECIAL: tuple[tuple[bytes, dict[str, str]], ...] = (
+    (tarfile.DIRTYPE, {}),
+    (tarfile.FIFOTYPE, {}),
+    (tarfile.SYMTYPE, {"linkname": "there"}),
+    (tarfile.LNKTYPE, {"linkname": "pipe"}),
+)
+
+
+def test_what_is_to_be_read_has_to_be_a_file(machine: Machine) -> None:
+    """A pipe is not waited for, and a loop of links has no end."""
+
+    async def story(builder: Builder) -> None:
+        for name in ("Dockerfile", ".dockerignore"):
+            for kind, fields in SPECIAL:
+                raw = io.BytesIO()
+                with tarfile.open(fileobj=raw, mode="w") as archive:
+                    for each, what, said in (
+                        ("pipe", tarfile.FIFOTYPE, {}),
+                        ("there", tarfile.SYMTYPE, {"linkname": name}),
+                        ("Dockerfile", tarfile.REGTYPE, {}),
+                        (name, kind, fields),
+                    ):
+                        entry = tarfile.TarInfo(each)
+                        entry.type = what
+                        for field, value in said.items():
+                            setattr(entry, field, value)
+                        archive.addfile(entry)
+                with pytest.raises(Invalid, match=f"{name} is no regular file"):
+                    await builder.build(context=raw.getvalue())
+
+    tell(machine, story)
+
+
+def test_a_context_with_a_very_deep_directory_goes_as_any_other(machine: Machine) -> None:
+    async def story(builder: Builder) -> None:
+        deep = {"Dockerfile": "FROM busy:1\nCOPY " + "d/" * 1500 + "f /f\n",
+                "d/" * 1500 + "f": "found\n"}  # fmt: skip
+
+        await builder.build(context=tar(deep), tags=("made",))
+
+        assert await builder.read("made", "f") == "found\n"
+        await builder.check()
+
+    tell(machine, story)
+
+
 def test_names_of_here_documents_are_no_paths(machine: Machine, tmp_path: Path) -> None:
     async def story(builder: Builder) -> None:
         climbing = "../" * 20 + str(tmp_path)[1:] + "/planted"

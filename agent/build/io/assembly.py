@@ -2,7 +2,6 @@
 
 import asyncio
 import platform as machine
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from agent.config import Config
 from agent.containers import Node
 from agent.images.image import LayerProgress
 from agent.images.io.store import ImageStore
+from runtime.io import host
 from runtime.io.client import Runtime
 from swarm.images.credentials import Credentials
 from swarm.images.platform import platform_of
@@ -90,4 +90,4 @@ async def remove_leftovers(config: Config, log: structlog.stdlib.BoundLogger) ->
     finally:
         await runtime.close()
     for path in (config.images / "tmp").glob("build-*"):
-        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+        await asyncio.to_thread(host.discard_tree, str(path))

@@ -5,9 +5,7 @@ is forgotten: then everything is built anew.
 """
 
 import asyncio
-import contextlib
 import hashlib
-import os
 import shutil
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
@@ -23,6 +21,7 @@ from agent.images.io.building import Building
 from agent.images.io.content import Hold
 from agent.images.io.disk import failing, remove_tree, write_atomically
 from agent.images.io.locks import Locks
+from agent.io.sizes import size_of
 from swarm.errors import Invalid
 
 _SHARE = 10  # of the disk
@@ -167,7 +166,7 @@ class Cache:
         freed = 0
         for path in self._volumes.iterdir():
             if not self._in_use.get(path.name):
-                freed += _size(path)
+                freed += size_of(path)
                 remove_tree(path)
         return freed
 
@@ -216,12 +215,3 @@ def _bounded(index: Index) -> Index:
         return index
     latest = sorted(index.found.values(), key=lambda each: -each.used_at)[:_MOST_FOUND]
     return Index(entries=index.entries, found={each.key: each for each in latest})
-
-
-def _size(path: Path) -> int:
-    total = 0
-    for above, _, names in os.walk(path):  # follows no link
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(Path(above, name)).st_size
-    return total

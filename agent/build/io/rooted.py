@@ -7,12 +7,12 @@ too, lead nowhere else. Last components are never followed where something is ma
 import errno
 import os
 import posixpath
-import shutil
 import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
+from agent.images.io.removing import remove_below
 from runtime.io import kernel
 from swarm.errors import Invalid
 
@@ -20,6 +20,7 @@ DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR)
+_NO_FILE: Final = (errno.EINVAL, errno.ELOOP, errno.ENXIO)  # a directory, a loop, a socket
 _DIRECTORIES: Final = 64
 _LINKS: Final = 40
 
@@ -108,13 +109,15 @@ class Root:
             os.close(descriptor)
 
     def read(self, path: str, largest: int) -> str | None:
-        """The text of a file, or None without one."""
+        """The text of a file, or None without one. Raises `Invalid` for what is no file."""
         try:
             with self.opened(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
                 return file.read(largest).decode(errors="replace")
         except OSError as err:
             if err.errno in _ABSENT:
                 return None
+            if err.errno in _NO_FILE:
+                raise Invalid(f"{path} is no regular file", hint="put a file in its place") from err
             raise
 
 
@@ -138,7 +141,7 @@ def remove(parent: int, name: str) -> None:
     except FileNotFoundError:
         return
     if stat.S_ISDIR(status.st_mode):
-        shutil.rmtree(name, dir_fd=parent)
+        remove_below(parent, name)
     else:
         os.unlink(name, dir_fd=parent)
 

@@ -5,7 +5,6 @@ like any other worker, with nothing in it yet.
 """
 
 import asyncio
-import shutil
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from secrets import token_hex
 from agent.build.io import workers
 from agent.build.io.workers import Worker
 from agent.images.io.disk import failing, remove_tree
+from runtime.io import host
 from swarm.errors import SwarmError
 
 
@@ -56,7 +56,7 @@ class Workers:
     async def end(self, own: Path, worker: Worker) -> None:
         """End a worker. Its directory may be large, so nobody waits until that is removed."""
         await worker.close()
-        self._aside(asyncio.to_thread(shutil.rmtree, own, ignore_errors=True))
+        self._aside(asyncio.to_thread(host.discard_tree, str(own)))
 
     async def settled(self) -> None:
         """Wait until nothing is left of those that have ended."""

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, Protocol
 
 import zstandard
 
+from agent.images.io.unpack import refuse_long_header
 from swarm.errors import Invalid
 
 CHUNK_BYTES: Final = 1 << 18
@@ -149,6 +150,12 @@ class _StrictInfo(tarfile.TarInfo):
             if tarfile.offset == 0 or type(err).__name__ in ("EOFHeaderError", "EmptyHeaderError"):
                 raise
             raise Invalid(f"the archive is damaged: {err}", hint="send it again") from err
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictInfo":
+        info = super().frombuf(buf, encoding, errors)
+        refuse_long_header(info)
+        return info
 
 
 _HEADER_ERROR = tarfile.HeaderError

@@ -7,7 +7,6 @@ all that it mounted goes with it.
 
 import errno
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Generator
@@ -28,7 +27,7 @@ from agent.build.io.unpacking import unpack
 from agent.images.io.collecting import collect
 from agent.images.io.unpack import sync_filesystem
 from runtime import constants as k
-from runtime.io import kernel
+from runtime.io import host, kernel
 from swarm.errors import Invalid, Missing, Refused
 
 _LARGEST_LINE: Final = 64 << 20
@@ -97,7 +96,7 @@ def _carry_out(order: o.Order, stdin: BinaryIO) -> o.Answer:
             _sync(directory)
             return o.Answer()
         case o.Delete(directory=directory):
-            shutil.rmtree(directory, ignore_errors=True)
+            host.discard_tree(directory)
             return o.Answer()
         case _:
             assert_never(order)
@@ -213,7 +212,7 @@ def _writable(layered: o.Layered) -> Generator[Root]:
     )
     with _mounted("write", options, 0) as root:
         yield root
-    shutil.rmtree(layered.work, ignore_errors=True)
+    host.discard_tree(layered.work)
 
 
 def _lower(layers: tuple[str, ...], purpose: str, *, single: bool = False) -> str:

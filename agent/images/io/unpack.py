@@ -108,7 +108,27 @@ class _StrictInfo(tarfile.TarInfo):
                 raise
             raise Invalid(f"the archive is damaged: {err}", hint="copy or create it again") from err
 
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictInfo":
+        info = super().frombuf(buf, encoding, errors)
+        refuse_long_header(info)
+        return info
 
+
+def refuse_long_header(info: tarfile.TarInfo) -> None:
+    """Raise `Invalid` for a header that would be read into memory, and is longer than any needs."""
+    if info.type in _HEADERS and info.size > LARGEST_HEADER_BYTES:
+        raise Invalid(
+            f"the archive has a header of {info.size} bytes; {LARGEST_HEADER_BYTES} is the most",
+            hint="leave out extended attributes or names that are that long",
+        )
+
+
+LARGEST_HEADER_BYTES = 1 << 20  # as other readers have it
+_HEADERS = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
 _HEADER_ERROR = tarfile.HeaderError
 _ENDS = ("EOFHeaderError", "EmptyHeaderError")  # what tarfile raises for a proper end
 

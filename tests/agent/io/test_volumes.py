@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,18 @@ def test_what_a_crash_left_of_a_volume_is_removed_and_volumes_stay(here: Here) -
     module.clean(here.base / "volumes")
 
     assert [each.name for each in (here.base / "volumes").iterdir()] == ["data"]
+
+
+def test_a_volume_goes_however_deep_a_program_nested_its_directories(here: Here) -> None:
+    needs = here.volume()
+    here.provide(needs)
+    for depth in range(1, 1500):
+        os.mkdir(f"{needs.path}/{'d/' * depth}")  # noqa: PTH102
+
+    asyncio.run(here.volumes.remove("data"))
+
+    assert here.volumes.names() == ()
+    assert list((here.base / "volumes").iterdir()) == []
 
 
 def test_a_source_that_is_not_there_is_refused_unless_it_is_to_be_made(here: Here) -> None:

@@ -103,3 +103,21 @@ def test_law_any_bytes_are_a_stream_or_damaged(content: bytes) -> None:
         stream = Stream(io.BytesIO(content))
         is_tar(stream.peek(512))
         stream.drain()
+
+
+def test_directories_nested_deeper_than_python_calls_itself_are_replaced(tmp_path: Path) -> None:
+    deep = "/".join(["d"] * 1500)
+    content = archive((deep, tarfile.DIRTYPE, ""), ("d", tarfile.REGTYPE, ""))
+
+    assert unpack(content, tmp_path / "deep") == 2
+
+    assert (tmp_path / "deep/d").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_is_not_read_that_no_archive_needs(tmp_path: Path, kind: bytes) -> None:
+    entry = tarfile.TarInfo("header")
+    entry.type, entry.size = kind, 1 << 40
+
+    with pytest.raises(Invalid, match="has a header of 1099511627776 bytes"):
+        unpack(entry.tobuf(tarfile.GNU_FORMAT), tmp_path / "huge")
