@@ -254,7 +254,21 @@ def test_a_container_is_connected_and_disconnected_while_it_runs(lab: Lab) -> No
     lab.connect("web", "bridge")
     assert page(HERE, lab.land.address, 8080).strip() == "web"
     lab.stop("web")
-    assert [each.network_name for each in lab.view("web").endpoints] == ["bridge"]
+    (endpoint,) = lab.view("web").endpoints
+    assert (endpoint.network_name, endpoint.endpoint_id) == ("bridge", "")
+    assert endpoint.network_id == lab.seen()["bridge"].network.id
+
+
+@pytest.mark.parametrize("mode", ["bridge", "host", "none"])
+def test_the_network_of_a_container_is_known_from_its_first_start_on(lab: Lab, mode: str) -> None:
+    made = create(lab.calls, "true", mode=mode, name="once")
+    assert lab.view("once").endpoints[0].network_id == ""
+
+    lab.start(made)
+
+    wait_for("it is over", lambda: lab.view("once").state == pb.CONTAINER_STATE_EXITED)
+    (endpoint,) = lab.view("once").endpoints
+    assert (endpoint.network_id, endpoint.endpoint_id) == (lab.seen()[mode].network.id, "")
 
 
 def test_a_stopped_container_is_connected_for_its_next_start(lab: Lab) -> None:

@@ -109,6 +109,7 @@ class Endpoints:
                 shown = self._connected(place, each, known, TaskId(record.id))
         if place is not None:
             shown.network_name = place.name
+            shown.network_id = place.id if record.life.has_run else ""
         if place is not None and place.has_names:
             shown.names.extend(dict.fromkeys((record.name, *asked.aliases, record.id[:SHORT_ID])))
         shown.mac_address = shown.mac_address or memberships.mac(asked.mac_address)
@@ -135,7 +136,7 @@ class Endpoints:
             place = self._networks.find(memberships.mode(record.spec))
             yield pb.ContainerEndpoint(
                 network_name=place.name,
-                network_id=place.id if is_up else "",
+                network_id=place.id if record.life.has_run else "",
                 endpoint_id=endpoint_id_of(record.id, place.network.id) if is_up else "",
             )
 

@@ -49,7 +49,7 @@ async def here(ask: Exchange, network_id: str) -> tuple[containers_pb2.Container
     return tuple(
         view
         for view in found.containers
-        if any(each.network_id == network_id for each in view.endpoints)
+        if any(each.network_id == network_id and each.endpoint_id for each in view.endpoints)
     )
 
 

@@ -585,7 +585,9 @@ Global___StandaloneSpec: _TypeAlias = StandaloneSpec  # noqa: Y015
 
 @_typing.final
 class ContainerEndpoint(_message.Message):
-    """An interface of a container that runs, or what it asks for while it does not."""
+    """An interface of a container that runs, or what it asks for while it does not. The network's id is
+    known once it has run, and that of its place while it runs.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -175,7 +175,9 @@ def test_members_are_those_of_this_node_and_all_when_it_is_verbose(tmp_path: Pat
         await until_running(world, "web", 2)
         view = containers_pb2.ContainerView(id="c" * 64, name="lonely")
         view.endpoints.add(network_id=net, endpoint_id="e", addresses=["10.0.0.9/24"])
-        world.containers.views.append(view)
+        stopped = containers_pb2.ContainerView(id="d" * 64, name="stopped")
+        stopped.endpoints.add(network_id=net)
+        world.containers.views += [view, stopped]
 
         plain = await world.get("/networks/net")
         verbose = await world.get("/networks/net", verbose="true")
