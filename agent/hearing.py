@@ -5,9 +5,14 @@ blocks: what would end any other process does nothing to it (pid_namespaces(7)).
 grace out for such a process helps nobody, so it is killed at once, which is what the signal
 would have done to it outside. One that explicitly ignores the signal said that it wants to
 go on, and gets its whole grace. Source of the masks: proc_pid_status(5).
+
+Whoever sits in sigwait(3) looks deaf, for the kernel takes what is waited for out of the masks
+that it shows meanwhile; it shows where the process waits, too (`wchan` in proc(5)).
 """
 
 import signal as signals
+
+_SIGWAIT = "do_sigtimedwait"  # compilers add to it: do_sigtimedwait.isra.0
 
 
 def hears(status_text: str, signal: int) -> bool:
@@ -17,11 +22,11 @@ def hears(status_text: str, signal: int) -> bool:
     return any(int(masks.get(name, "0"), 16) & bit for name in ("SigBlk", "SigIgn", "SigCgt"))
 
 
-def effective_signal(status_text: str, signal: int) -> int:
+def effective_signal(status_text: str, waits_in: str, signal: int) -> int:
     """`signal` when the first process hears it, SIGKILL when it is deaf to it.
 
     An unreadable (empty) status counts as hearing: the process is ending, or not ours to judge.
     """
-    if not status_text or hears(status_text, signal):
+    if not status_text or hears(status_text, signal) or waits_in.startswith(_SIGWAIT):
         return signal
     return int(signals.SIGKILL)

@@ -46,10 +46,10 @@ from agent.events import (
     Started,
     StartFailed,
 )
-from agent.hearing import effective_signal
 from agent.images.image import RootFs
 from agent.io import devices
 from agent.io.contents import Contents
+from agent.io.hearing import choose_signal
 from agent.io.volumes import Volumes
 from agent.metrics import Metrics
 from agent.rights import absent_devices
@@ -349,7 +349,7 @@ class Executor:
 
     async def _signal(self, task_id: TaskId) -> None:
         asked = await self._stop_signal(task_id)
-        number = effective_signal(_status(self._pid_of(task_id)), asked)
+        number = choose_signal(self._pid_of(task_id), asked)
         await self._kill(task_id, number)
 
     async def _stop_signal(self, task_id: TaskId) -> int:
@@ -402,10 +402,3 @@ async def _remove(own: Path) -> None:
         await asyncio.to_thread(host.remove_tree, str(own))
     elif own.exists():
         host.remove_tree(str(own))
-
-
-def _status(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return ""

@@ -24,20 +24,25 @@ def status(*, blocked: int = 0, ignored: int = 0, caught: int = 0) -> str:
 
 
 def test_a_process_without_a_handler_is_killed_at_once() -> None:
-    assert effective_signal(status(), signal.SIGTERM) == signal.SIGKILL
+    assert effective_signal(status(), "do_wait", signal.SIGTERM) == signal.SIGKILL
 
 
 def test_a_handler_a_block_or_an_explicit_ignore_are_respected() -> None:
     for text in (status(caught=15), status(blocked=15), status(ignored=15)):
-        assert effective_signal(text, signal.SIGTERM) == signal.SIGTERM
+        assert effective_signal(text, "0", signal.SIGTERM) == signal.SIGTERM
 
 
 def test_a_handler_of_another_signal_does_not_count() -> None:
-    assert effective_signal(status(caught=signal.SIGHUP), signal.SIGTERM) == signal.SIGKILL
+    assert effective_signal(status(caught=signal.SIGHUP), "0", signal.SIGTERM) == signal.SIGKILL
 
 
 def test_an_ending_process_gets_its_signal() -> None:
-    assert effective_signal("", signal.SIGTERM) == signal.SIGTERM
+    assert effective_signal("", "", signal.SIGTERM) == signal.SIGTERM
+
+
+def test_whoever_waits_for_signals_hears_them_whatever_its_masks_say() -> None:
+    for place in ("do_sigtimedwait", "do_sigtimedwait.isra.0"):
+        assert effective_signal(status(), place, signal.SIGTERM) == signal.SIGTERM
 
 
 def test_what_the_kernel_writes_of_ourselves_is_understood() -> None:

@@ -10,17 +10,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from pathlib import Path
 from signal import SIGKILL
 from typing import Protocol, assert_never
 
 import structlog
 
 from agent.containers import Node
-from agent.hearing import effective_signal
 from agent.images.image import RootFs
 from agent.images.io.locks import Locks
 from agent.io import devices
+from agent.io.hearing import choose_signal
 from agent.io.volumes import Volumes
 from agent.metrics import Metrics
 from agent.rights import absent_devices
@@ -285,7 +284,7 @@ class Performing:
 
     async def _signal(self, record: Record, signal: int, *, is_stop: bool = False) -> None:
         if is_stop:
-            signal = effective_signal(_status(record.life.pid), signal)
+            signal = choose_signal(record.life.pid, signal)
         with contextlib.suppress(Missing):  # it ended; its exit is on its way
             try:
                 await self._runtime.kill(record.id, signal)
@@ -407,10 +406,3 @@ def _rate(asked: DeviceRate) -> runtime.DeviceRate:
 
 def _argv(record: Record) -> tuple[str, ...]:
     return making.argv(record.spec.container, record.image)
-
-
-def _status(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return ""

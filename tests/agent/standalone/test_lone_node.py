@@ -219,6 +219,16 @@ def test_stopping_lets_it_say_goodbye(calls: Calls) -> None:
     assert calls.actions(container, began) == ["create", "start", "kill", "die", "stop"]
 
 
+def test_under_an_init_it_is_asked_too(calls: Calls) -> None:
+    container = calls.run(*POLITE, init=True)
+    wait_for("it runs", lambda: "hello" in calls.logs(container))
+
+    calls.stop(container)
+
+    assert calls.logs(container) == "hello\nbye\n"
+    assert calls.view(container).exit_code == 4
+
+
 def test_one_that_hears_nothing_is_killed(calls: Calls) -> None:
     stubborn = calls.run("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
     calls.stop(stubborn, grace_s=0.2)

@@ -1,0 +1,38 @@
+"""What the kernel shows of processes that are about to be stopped."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.io.hearing import choose_signal
+from tests.cluster.hosts import wait_for
+
+WAITING = """
+import signal
+signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+print(flush=True)
+raise SystemExit(int(signal.sigwait(signal.valid_signals()) == signal.SIGTERM))
+"""
+
+
+@pytest.mark.kernel
+def test_a_program_in_sigwait_gets_its_signal() -> None:
+    """The kernel shows it as one that neither catches nor blocks anything."""
+    argv = [sys.executable, "-c", WAITING]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        masks = Path(f"/proc/{program.pid}/status")
+        wait_for("it waits", lambda: f"SigBlk:\t{0:016x}" in masks.read_text(), within_s=5)
+
+        number = choose_signal(program.pid, signal.SIGTERM)
+        program.send_signal(number)
+
+        assert (number, program.wait(5)) == (signal.SIGTERM, 1)
+
+
+def test_one_that_is_gone_gets_what_was_asked_for() -> None:
+    assert choose_signal(0, signal.SIGTERM) == signal.SIGTERM
