@@ -65,7 +65,9 @@ def write_inspection(found: pb.InspectImageResponse, *, version: Version) -> Jso
         shown["VirtualSize"] = image.size_bytes
     if version < _CONTAINER_UNTIL:
         shown["Container"] = str(raw.get("container") or "")
-        shown["ContainerConfig"] = _SILENT | _given(raw.get("container_config"))
+    # Gone since 1.45; but docker-compose 1.29 speaks the latest there is, and looks it up here
+    # whenever it recreates a container.
+    shown["ContainerConfig"] = _SILENT | _given(raw.get("container_config"))
     return shown
 
 

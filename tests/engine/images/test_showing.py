@@ -105,6 +105,13 @@ def test_an_inspection_has_the_config_as_it_was_written() -> None:
     assert "VirtualSize" in inspection.write_inspection(inspected(), version=Version(1, 43))
 
 
+def test_compose_finds_a_container_config_whatever_it_speaks() -> None:
+    for version in (Version(1, 41), LATEST):
+        shown = inspection.write_inspection(inspected(), version=version)
+        assert shown["ContainerConfig"]["Volumes"] is None
+    assert "Container" not in shown
+
+
 def test_a_history_begins_with_layers_of_which_nobody_tells() -> None:
     shown = inspection.write_history(inspected())
 
