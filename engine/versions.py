@@ -2,6 +2,9 @@
 
 A path may begin with `/v1.43`; without it, and for every client that asked first (`/_ping`), the
 latest is meant. What differs by version asks `version >= Version(1, 44)`.
+
+Versions below 1.24 are answered as 1.24 is: skopeo and what else is made of containers/image says
+that it speaks 1.22, and never asks what we do.
 """
 
 import re
@@ -21,7 +24,7 @@ class Version(NamedTuple):
 
 
 LATEST = Version(1, 47)
-LEAST = Version(1, 24)
+LEAST = Version(1, 12)  # as Docker had it for as long as it spoke 1.41
 
 _PREFIX = re.compile(r"/v([0-9.]+)(?=/)")
 _VERSION = re.compile(r"(\d{1,9})(?:\.(\d{1,9}))?(?:\.\d+)*\.?")

@@ -28,7 +28,7 @@ def test_a_path_may_begin_with_a_version(path: str, expected: tuple[str, str]) -
 def test_versions_between_the_least_and_the_latest_are_spoken() -> None:
     assert versions.judge("") == LATEST
     assert versions.judge("1.41") == Version(1, 41)
-    for text in ("1.23", "1.48", "2.0", "0.9", ".", "1..4", "99999999999.1"):
+    for text in ("1.11", "1.48", "2.0", "0.9", ".", "1..4", "99999999999.1"):
         with pytest.raises(Invalid, match="client version"):
             versions.judge(text)
 

@@ -240,8 +240,8 @@ def test_a_bug_is_logged_and_answered_by_its_number(tmp_path: Path) -> None:
             "client version 1.48 is too new. Maximum supported API version is 1.47",
         ),
         (
-            "/v1.23/_ping", 400,
-            "client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade "
+            "/v1.11/_ping", 400,
+            "client version 1.11 is too old. Minimum supported API version is 1.12, please upgrade "
             "your client to a newer version",
         ),
         ("/v1.41/nothing", 404, "page not found"),
