@@ -12,7 +12,7 @@ from typing import TypeVar
 from agent.images.image import Image, LayerProgress, PushProgress
 from agent.images.io.pushing import Pushed
 from agent.images.io.store import ImageStore
-from agent.images.removal import Use
+from agent.images.removal import Removal, Use
 from swarm.api.v1 import images_pb2 as pb
 from swarm.api.v1 import images_pb2_grpc
 from swarm.errors import Invalid, SwarmError
@@ -72,6 +72,8 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
             changes=tuple(first.changes),
             message=first.message,
         )
+        if first.reference:
+            tell_of_name(self._store, self._journal, first.reference)
         self._tell("import", image_id)
         self._changed()
         return pb.ImportImageResponse(id=image_id)
@@ -114,17 +116,18 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
     async def RemoveImage(
         self, request: pb.RemoveImageRequest, context: Context
     ) -> pb.RemoveImageResponse:
-        image_id = self._store.inspect(request.name).image.id
+        image = self._store.inspect(request.name).image
+        told = {**self._store.labels(image), "name": image.id}
         removal = await self._store.remove(
             request.name,
             force=request.force,
             uses=await self._uses(),
             keep_parents=request.keep_parents,
         )
-        for _ in removal.untagged:
-            self._journal("image", "untag", image_id, {"name": image_id})
-        for gone in removal.deleted:
-            self._journal("image", "delete", gone, {"name": gone})
+        is_id = image.id[7:].startswith(request.name.removeprefix("sha256:"))
+        for _ in removal.untagged if is_id else removal.untagged[:1]:  # a tag takes its digests
+            self._journal("image", "untag", image.id, told)
+        self._tell_of_deletions(removal)
         self._changed()
         return pb.RemoveImageResponse(
             untagged=removal.untagged, deleted=(*removal.deleted, *removal.layers)
@@ -133,9 +136,13 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
     async def PruneImages(
         self, request: pb.PruneImagesRequest, context: Context
     ) -> pb.PruneImagesResponse:
+        named = {name: image for image in self._store.list() for name in image.references}
+        labels = {image.id: self._store.labels(image) for image in named.values()}
         removal, freed = await self._store.prune(request.names, uses=await self._uses())
-        for gone in removal.deleted:
-            self._journal("image", "delete", gone, {"name": gone})
+        tags = [each for each in removal.untagged if "@" not in each] or removal.untagged
+        for image in (named[each] for each in tags if each in named):
+            self._journal("image", "untag", image.id, {**labels[image.id], "name": image.id})
+        self._tell_of_deletions(removal)
         self._journal("image", "prune", "", {"reclaimed": str(freed)})
         self._changed()
         return pb.PruneImagesResponse(
@@ -212,9 +219,7 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
 
     async def TagImage(self, request: pb.TagImageRequest, context: Context) -> pb.TagImageResponse:
         await self._store.tag(request.source, request.target)
-        image = self._store.inspect(request.target).image
-        familiar = parse_reference(request.target).with_default_tag().familiar
-        self._journal("image", "tag", image.id, {**self._store.labels(image), "name": familiar})
+        tell_of_name(self._store, self._journal, request.target)
         self._changed()
         return pb.TagImageResponse()
 
@@ -251,11 +256,15 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
         return pushed
 
     def _tell(self, action: str, text: str) -> None:
-        """Something was done to the image that `text` means."""
+        """Something was done to the image that `text` means, which is told by its id."""
         with suppress(SwarmError):  # it may be gone again
             image = self._store.inspect(text).image
-            told = {**self._store.labels(image), "name": text}
+            told = {**self._store.labels(image), "name": image.id}
             self._journal("image", action, image.id, told)
+
+    def _tell_of_deletions(self, removal: Removal) -> None:
+        for gone in removal.deleted:
+            self._journal("image", "delete", gone, {"name": gone})
 
     def _moved(self, action: str, text: str) -> None:
         """It came from a registry, or went there: it is told by its name."""
@@ -277,6 +286,14 @@ class ImagesService(images_pb2_grpc.ImagesServicer):
             labels=self._store.labels(image),
             tagged_at=image.tagged_at,
         )
+
+
+def tell_of_name(store: ImageStore, tell: Tell, text: str) -> None:
+    """An image has just got the name `text`."""
+    with suppress(SwarmError):  # it may be gone again
+        image = store.inspect(text).image
+        familiar = parse_reference(text).with_default_tag().familiar
+        tell("image", "tag", image.id, {**store.labels(image), "name": familiar})
 
 
 async def _chunks(requests: AsyncIterator[L], first: L | None = None) -> AsyncIterator[bytes]:

@@ -34,7 +34,7 @@ from agent.io.conversations import Conversations
 from agent.io.crew import Crew
 from agent.io.examining import Examining
 from agent.io.executor import Executor
-from agent.io.images import ImagesService
+from agent.io.images import ImagesService, tell_of_name
 from agent.io.link import Link
 from agent.io.logs import Publisher
 from agent.io.looking import Looking
@@ -244,6 +244,7 @@ class Service:
             networks=self._standalone.attaching,
             node=lambda: host.node(config),
             changed=self._describe_again,
+            named=partial(tell_of_name, self._store, self._standalone.journal.tell),
             log=log,
         )
         self._publisher = Publisher(

@@ -36,6 +36,7 @@ class Builds:
         networks: Networks,
         node: Callable[[], Node],
         changed: Callable[[], None],
+        named: Callable[[str], None],
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self._runtime = Runtime(
@@ -70,7 +71,7 @@ class Builds:
             data_root=config.data,
             clock=time.time,
         )
-        self.service = BuildsService(shop, cache, changed=changed)
+        self.service = BuildsService(shop, cache, changed=changed, named=named)
 
     async def close(self) -> None:
         """End the builds that are under way, and let go."""

@@ -62,12 +62,21 @@ class Saying:
 
 
 class BuildsService(builds_pb2_grpc.BuildsServicer):
-    """The Builds service. `changed` is told when the node has another image."""
+    """The Builds service. `changed` is told when the node has another image, `named` what it is
+    called."""
 
-    def __init__(self, shop: Shop, cache: Cache, *, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        shop: Shop,
+        cache: Cache,
+        *,
+        changed: Callable[[], None],
+        named: Callable[[str], None],
+    ) -> None:
         self._shop = shop
         self._cache = cache
         self._changed = changed
+        self._named = named
         self._turns = asyncio.Semaphore(_BUILDS_AT_ONCE)
         self._working: set[asyncio.Future[str]] = set()
 
@@ -102,6 +111,8 @@ class BuildsService(builds_pb2_grpc.BuildsServicer):
             while (word := await saying.next()) is not None:
                 yield word
             image_id = await working
+            for name in asked.tags:
+                self._named(name)
             self._changed()
             yield pb.BuildImageResponse(image_id=image_id)
         finally:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
@@ -22,6 +23,7 @@ from agent.images.io.locks import Locks
 from agent.images.io.store import ImageStore
 from agent.images.removal import Use
 from agent.io.connections import Connections
+from agent.io.images import tell_of_name
 from agent.io.supply import Supply
 from agent.io.volumes import Volumes
 from agent.metrics import Metrics
@@ -146,7 +148,7 @@ class Standalone:
             world.store.building,
             layering=Layering(self._forking),
             runtime=runtime,
-            tell=self.journal.tell,
+            named=partial(tell_of_name, world.store, self.journal.tell),
             changed=world.images_changed,
         )
         self._requests = Requests(

@@ -8,7 +8,7 @@ layer tells the next agent to.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -39,16 +39,8 @@ class Runtime(Protocol):
         ...
 
 
-class Tell(Protocol):
-    """Whoever remembers what happened."""
-
-    def __call__(self, kind: str, action: str, subject: str, attributes: Mapping[str, str]) -> None:
-        """It happened just now."""
-        ...
-
-
 class Commits:
-    """Makes images. `changed` is told when there is another one."""
+    """Makes images. `changed` is told when there is another one, and `named` what it is called."""
 
     def __init__(
         self,
@@ -58,7 +50,7 @@ class Commits:
         *,
         layering: Layering,
         runtime: Runtime,
-        tell: Tell,
+        named: Callable[[str], None],
         changed: Callable[[], None],
     ) -> None:
         self._lives = lives
@@ -66,7 +58,7 @@ class Commits:
         self._building = building
         self._layering = layering
         self._runtime = runtime
-        self._tell = tell
+        self._named = named
         self._changed = changed
 
     async def recover(self, containers: Path) -> None:
@@ -85,7 +77,7 @@ class Commits:
             told = {"comment": request.message, "imageID": image_id}
             if request.reference:
                 told["imageRef"] = request.reference
-                self._tell("image", "tag", image_id, {"name": request.reference})
+                self._named(request.reference)
             self._lives.announce(found.id, "commit", told)
         self._changed()
         return image_id

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,13 @@ import grpc
 import pytest
 
 from swarm.api.v1 import builds_pb2 as pb
-from swarm.api.v1 import builds_pb2_grpc, images_pb2, images_pb2_grpc
+from swarm.api.v1 import (
+    builds_pb2_grpc,
+    containers_pb2,
+    containers_pb2_grpc,
+    images_pb2,
+    images_pb2_grpc,
+)
 from tests.agent.lone import IMAGE, LoneNode, lone_node
 from tests.agent.node import CONTROLLERS, wait_for
 from tests.kernel.builder import tar
@@ -33,6 +40,7 @@ class Calls:
         grpc.channel_ready_future(channel).result(10)
         self.builds = builds_pb2_grpc.BuildsStub(channel)
         self.images = images_pb2_grpc.ImagesStub(channel)
+        self.containers = containers_pb2_grpc.ContainersStub(channel)
 
     def build(self, text: str, **asked: object) -> Any:
         """Begin to build, in the network `none` unless another is asked for."""
@@ -124,6 +132,18 @@ def test_callers_see_output_and_the_image_and_errors_with_exit_codes(calls: Call
     quiet = list(calls.build(f"FROM {IMAGE}\nRUN echo x\n", quiet=True))
     assert [each.text for each in quiet] == [""]
     wait_for("nothing of them is left", lambda: not calls.left())
+
+
+def test_the_names_that_a_build_gives_are_told(calls: Calls) -> None:
+    text = f"FROM {IMAGE}\nLABEL of=build\n"
+
+    image_id = list(calls.build(text, tags=["told", "r:5000/told:2"]))[-1].image_id
+
+    asked = containers_pb2.WatchNodeEventsRequest(since=1.0, until=time.time())
+    told = [each for each in calls.containers.WatchNodeEvents(asked) if each.id == image_id]
+    assert [each.action for each in told] == ["tag", "tag"]
+    assert [each.attributes["name"] for each in told] == ["told:latest", "r:5000/told:2"]
+    assert {each.attributes["of"] for each in told} == {"build"}
 
 
 def test_the_cache_outlives_the_agent_and_is_pruned(calls: Calls) -> None:

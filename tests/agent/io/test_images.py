@@ -30,6 +30,7 @@ class World:
         self.base = base
         self.registry = registry
         self.told: list[tuple[str, str, str]] = []
+        self.labels: list[dict[str, str]] = []
         self.uses: tuple[Use, ...] = ()
         self.changes = 0
         store = ImageStore(base / "store", platform=Platform("linux", "amd64"))
@@ -60,6 +61,8 @@ class World:
     def _tell(self, kind: str, action: str, subject: str, attributes: Mapping[str, str]) -> None:
         assert kind == "image"
         self.told.append((action, subject, attributes.get("name", "")))
+        labels = {k: v for k, v in attributes.items() if k not in ("name", "reclaimed")}
+        self.labels.append(labels)
 
 
 def tell(tmp_path: Path, story: Callable[[World], Coroutine[None, None, None]]) -> None:
@@ -87,11 +90,12 @@ def test_every_deed_is_told_once(tmp_path: Path) -> None:
         pruned = await calls.PruneImages(pb.PruneImagesRequest(names=[image_id]), NOBODY)
 
         assert world.told == [
-            ("load", image_id, "web:1"),
+            ("load", image_id, image_id),
             ("tag", image_id, name),
             ("push", name, name.removesuffix(":1")),
             ("pull", name, name.removesuffix(":1")),
-            ("save", image_id, "web:1"),
+            ("save", image_id, image_id),
+            ("untag", image_id, image_id),
             ("untag", image_id, image_id),
             ("delete", image_id, image_id),
             ("prune", "", ""),
@@ -100,6 +104,40 @@ def test_every_deed_is_told_once(tmp_path: Path) -> None:
         assert pruned.reclaimed_bytes > 0
         assert pruned.deleted[0] == image_id
         assert len(pruned.deleted) == 2  # with its layer
+
+    tell(tmp_path, story)
+
+
+def test_names_that_go_are_told_with_the_labels_of_their_image(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        image_id = await world.load("web:1", "web:2", "web:3", Labels={"a": "b"})
+        world.told.clear()
+        world.labels.clear()
+
+        await world.calls.RemoveImage(pb.RemoveImageRequest(name="web:1"), NOBODY)
+        await world.calls.PruneImages(pb.PruneImagesRequest(names=["web:2"]), NOBODY)
+        await world.calls.RemoveImage(pb.RemoveImageRequest(name=image_id[7:19]), NOBODY)
+
+        assert [each[:2] for each in world.told] == [
+            ("untag", image_id), ("untag", image_id), ("prune", ""),
+            ("untag", image_id), ("delete", image_id),
+        ]  # fmt: skip
+        assert [each for each in world.labels if each] == [{"a": "b"}] * 3
+
+    tell(tmp_path, story)
+
+
+def test_a_tag_that_takes_its_digests_along_is_told_once(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        calls, name = world.calls, f"{world.registry.address}/web:1"
+        await world.load("other:1", name)
+        await all_of(calls.PushImage(pb.PushImageRequest(reference=name), NOBODY))
+        world.told.clear()
+
+        removed = await calls.RemoveImage(pb.RemoveImageRequest(name=name), NOBODY)
+
+        assert len(removed.untagged) == 2
+        assert [action for action, _, _ in world.told] == ["untag"]
 
     tell(tmp_path, story)
 
@@ -160,13 +198,13 @@ def test_an_image_of_a_removed_name_is_pulled_back_by_the_digest_of_its_push(
     tell(tmp_path, story)
 
 
-def test_an_import_is_told_by_its_id(tmp_path: Path) -> None:
+def test_an_import_is_told_by_its_id_after_its_name(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         async def requests() -> Any:
             yield pb.ImportImageRequest(reference="flat:1", chunk=tar(("x", b"x")))
 
         made = await world.calls.ImportImage(requests(), NOBODY)
 
-        assert world.told == [("import", made.id, made.id)]
+        assert world.told == [("tag", made.id, "flat:1"), ("import", made.id, made.id)]
 
     tell(tmp_path, story)

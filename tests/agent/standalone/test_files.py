@@ -916,15 +916,18 @@ def test_dockers_own_events_are_told(world: World) -> None:
     world.files.put(container, "/tmp", x=b"")
     world.files.packed(container, "/tmp/x")
     world.files.export(container)
-    world.files.commit(container, message="m")
+    image_id = world.files.commit(container, message="m", reference="docker.io/library/told:1")
 
     request = pb.WatchNodeEventsRequest(since=1, until=4_000_000_000)
     events = world.stub.WatchNodeEvents(request, timeout=10)
-    told = []
+    told, names = [], []
     for event in events:
+        if event.id == image_id:
+            names.append((event.action, event.attributes["name"]))
         if event.id == container:
             told.append(event.action)
         if event.action == "commit" and event.id == container:
             break
 
     assert told[-4:] == ["extract-to-dir", "archive-path", "export", "commit"]
+    assert names == [("tag", "told:1")]
