@@ -93,7 +93,7 @@ class Assignments:
                 content_id
                 for each in self.wanted.values()
                 if keeps_contents(each.task)
-                for content_id in contents_of(each.spec)
+                for content_id in contents_of(each.task, each.spec)
             }
             self.contents = {k: v for k, v in self.contents.items() if k in needed}
 

@@ -20,7 +20,7 @@ from agent.assignments import Wanted
 from runtime.oci.config import IdMapping
 from runtime.spec import Mount, UserNamespace
 from swarm import specs
-from swarm.assignments import contents_of
+from swarm.assignments import files_of
 from swarm.checking.references import CONFIGS, SECRETS
 from swarm.dispatch import Content
 from swarm.errors import Invalid
@@ -69,8 +69,8 @@ def home(contents: str, task_id: str) -> str:
 
 
 def missing(wanted: Wanted, held: Mapping[str, Content]) -> tuple[str, ...]:
-    """The ids of what a task cannot start without and this node has not been given."""
-    return tuple(each for each in contents_of(wanted.spec) if each not in held)
+    """The ids of files that a task cannot start without and this node has not been given."""
+    return tuple(each for each in files_of(wanted.spec) if each not in held)
 
 
 def described(wanted: Wanted, ids: Iterable[str]) -> Iterator[str]:

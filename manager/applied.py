@@ -6,9 +6,9 @@ more: a task that starts running as expected calls for no decision. `nodes` have
 object, session or standing, or hold observations of tasks that no longer exist. `tasks`
 were wanted or observed differently, or vanished. `assigned` names, for each node, the tasks
 whose wanted side changed, which is what its agent has to hear. `contents` are the ids of secrets
-and configs that changed. `networks` and `endpoints` are other than they were, the latter those
-of services, and so are `peers`: what other nodes reach a node by. `network_keys` came or went.
-`guests` came, went, or were given addresses.
+and configs that changed, and of services whose logins did. `networks` and `endpoints` are other
+than they were, the latter those of services, and so are `peers`: what other nodes reach a node by.
+`network_keys` came or went. `guests` came, went, or were given addresses.
 """
 
 from collections.abc import Mapping

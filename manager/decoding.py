@@ -15,6 +15,7 @@ from swarm.objects import (
     Config,
     Guest,
     Ledger,
+    Login,
     Network,
     Node,
     Observation,
@@ -38,6 +39,7 @@ Stored = (
     | Session
     | Secret
     | Config
+    | Login
     | Network
     | ServiceEndpoint
     | Guest
@@ -60,7 +62,7 @@ class Key(Struct, frozen=True):
 
     @property
     def service_id(self) -> ServiceId:
-        """The service that its own, its ledger's, version's, task's or endpoint's key speaks of."""
+        """The service that its own key speaks of, or its login's, version's, a task's and so on."""
         return ServiceId(self.path[0])
 
     @property
@@ -104,6 +106,7 @@ _KINDS: dict[str, tuple[int, type[Struct] | None]] = {
     layout.SESSIONS: (1, Session),
     layout.SECRETS: (1, Secret),
     layout.CONFIGS: (1, Config),
+    layout.LOGINS: (1, Login),
     layout.NETWORKS: (1, Network),
     layout.ENDPOINTS: (1, ServiceEndpoint),
     layout.GUESTS: (2, Guest),

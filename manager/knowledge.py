@@ -27,6 +27,7 @@ from swarm.objects import (
     Cluster,
     Config,
     Ledger,
+    Login,
     Node,
     Observation,
     Secret,
@@ -54,6 +55,7 @@ class Knowledge:
         self.ledgers: dict[ServiceId, Ledger] = {}
         self.secrets: dict[SecretId, Secret] = {}
         self.configs: dict[ConfigId, Config] = {}
+        self.logins: dict[ServiceId, Login] = {}
         self.register = Register()
         self.roster = Roster()
         self.tasks = self.roster.tasks
@@ -93,6 +95,9 @@ class Knowledge:
             case Config():
                 self.configs[value.id] = value
                 notes.contents.add(value.id)
+            case Login():
+                self.logins[value.service_id] = value
+                notes.contents.add(value.service_id)
             case SpecVersion():
                 self.versions.setdefault(key.service_id, {})[value.version] = value
                 self._follow(key.service_id)
@@ -138,9 +143,10 @@ class Knowledge:
             case layout.LEDGERS:
                 self.ledgers.pop(key.service_id, None)
                 notes.services.add(key.service_id)
-            case layout.SECRETS | layout.CONFIGS:
+            case layout.SECRETS | layout.CONFIGS | layout.LOGINS:
                 self.secrets.pop(key.secret_id, None)
                 self.configs.pop(key.config_id, None)
+                self.logins.pop(key.service_id, None)
                 notes.contents.add(key.path[0])
             case layout.MANAGERS:
                 self.managers.pop(key.node_id, None)

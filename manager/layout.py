@@ -26,6 +26,7 @@ that an external etcd can hold several swarms.
     observed/<node>/<task>          Observation
     secrets/<secret>                Secret, its data sealed
     configs/<config>                Config, likewise
+    logins/<service>                Login: what its images are fetched with, sealed as well
     networks/<network>              Network
     endpoints/<service>             ServiceEndpoint: the service's own addresses and ports
     guests/<container>/<network>    Guest: a container of a node, and no task, in a network
@@ -50,6 +51,7 @@ TASKS = "tasks/"
 OBSERVED = "observed/"
 SECRETS = "secrets/"
 CONFIGS = "configs/"
+LOGINS = "logins/"
 NETWORKS = "networks/"
 ENDPOINTS = "endpoints/"
 GUESTS = "guests/"
@@ -92,6 +94,11 @@ def secret_key(secret_id: SecretId) -> str:
 def config_key(config_id: ConfigId) -> str:
     """Where a config lives."""
     return f"{CONFIGS}{config_id}"
+
+
+def login_key(service_id: ServiceId) -> str:
+    """Where what a service's images are fetched with lives."""
+    return f"{LOGINS}{service_id}"
 
 
 def network_key(network_id: NetworkId) -> str:

@@ -60,6 +60,7 @@ class ClusterView:
         self.ledgers = known.ledgers
         self.secrets = known.secrets
         self.configs = known.configs
+        self.logins = known.logins
         self.tasks = known.tasks
         self.networks = known.register.networks
         self.endpoints = known.register.endpoints

@@ -23,7 +23,16 @@ def digest(assignments: Mapping[TaskId, int]) -> str:
     return sha256("".join(lines).encode()).hexdigest()
 
 
-def contents_of(spec: TaskSpec) -> tuple[str, ...]:
+def contents_of(task: Task, spec: TaskSpec) -> tuple[str, ...]:
+    """The ids of all that `task` of `spec` is given to start with.
+
+    That of its service stands for the login that its image is fetched with.
+    """
+    login = (task.service_id,) if spec.registry_login else ()
+    return (*login, *files_of(spec))
+
+
+def files_of(spec: TaskSpec) -> tuple[str, ...]:
     """The ids of the secrets and configs that a task of `spec` cannot start without."""
     container = spec.container
     if not container.secrets and not container.configs:

@@ -351,6 +351,14 @@ class Config(Struct, frozen=True, kw_only=True):
     updated_at: float = 0.0
 
 
+class Login(Struct, frozen=True, kw_only=True):
+    """What nodes fetch a service's images with; `version` counts changes of its data."""
+
+    service_id: ServiceId
+    data: Sealed = Sealed()
+    version: int = 1
+
+
 class Cluster(Struct, frozen=True, kw_only=True):
     """The swarm itself. `root_certificate` is PEM."""
 

@@ -400,7 +400,8 @@ class TaskSpec(Struct, frozen=True, kw_only=True):
     """All that a task is made from; a change of it makes a new version of the service.
 
     Without `networks` a task is in the node's own bridge, unless it publishes ports of the
-    swarm's.
+    swarm's. Its image is fetched with the login that the service was given, if there is a
+    `registry_login`: managers say so, whatever a client says.
     """
 
     container: ContainerSpec = ContainerSpec()
@@ -413,6 +414,7 @@ class TaskSpec(Struct, frozen=True, kw_only=True):
     log_driver: LogDriver = LogDriver()
     priority: int = 0
     depends_on: tuple[Dependency, ...] = ()
+    registry_login: bool = False
 
     @property
     def is_on_host(self) -> bool:

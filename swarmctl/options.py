@@ -54,7 +54,9 @@ def registry_flags(command: F) -> F:
         "--no-resolve-image", is_flag=True, help="Do not pin the image to its present digest"
     )
     auth = click.option(
-        "--with-registry-auth", is_flag=True, help="Use the login in ~/.docker/config.json"
+        "--with-registry-auth",
+        is_flag=True,
+        help="Give the login in ~/.docker/config.json to the nodes that pull the image",
     )
     return resolve(auth(command))
 

@@ -41,14 +41,24 @@ class Contents:
         self._arrived = asyncio.Event()
 
     def missing(self, wanted: Wanted) -> tuple[str, ...]:
-        """The ids of what a task cannot start without."""
+        """The ids of the files that a task cannot start without."""
         return missing(wanted, self._held())
 
     async def ready(self, wanted: Wanted) -> Mapping[str, Content]:
-        """All that a task needs, as soon as it is here; it may be gone a moment later."""
+        """All files that a task needs, as soon as they are here; gone a moment later, maybe."""
         while missing(wanted, self._held()):
             await self._arrived.wait()
         return self._held()
+
+    def login(self, wanted: Wanted) -> Content | None:
+        """What a task's image is to be fetched with, if it is here."""
+        return self._held().get(wanted.task.service_id)
+
+    async def login_ready(self, wanted: Wanted) -> Content:
+        """What a task's image is to be fetched with, as soon as it is here."""
+        while (content := self.login(wanted)) is None:
+            await self._arrived.wait()
+        return content
 
     def write(self, task_id: str, files: Files) -> None:
         """Have a task's files in memory; `KernelRefused` when they cannot be."""

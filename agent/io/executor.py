@@ -51,6 +51,7 @@ from agent.io import devices
 from agent.io.contents import Contents
 from agent.io.hearing import choose_signal
 from agent.io.volumes import Volumes
+from agent.logins import login_for, refused
 from agent.metrics import Metrics
 from agent.rights import absent_devices
 from agent.templates import names
@@ -61,6 +62,7 @@ from runtime.spec import ContainerSpec
 from swarm.errors import Missing, Refused, SwarmError
 from swarm.ids import TaskId
 from swarm.images.config import ImageConfig
+from swarm.images.credentials import Credentials, Unrecognized
 from swarm.objects import Attachment
 from swarm.specs import Port
 
@@ -72,7 +74,7 @@ DELETE_AGAIN_S = (0.2, 1.0, 5.0, 30.0)
 class Images(Protocol):
     """Where images come from."""
 
-    async def ready(self, reference: str) -> RootFs:
+    async def ready(self, reference: str, login: Credentials | None = None) -> RootFs:
         """The image, pulled when it is not here."""
         ...
 
@@ -250,7 +252,7 @@ class Executor:
             return Abandoned()
         self._waiting.add(task_id)
         try:
-            image = await self._images.ready(wanted.spec.container.image)
+            image = await self._image(wanted)
             layers = tuple(str(each) for each in image.layer_dirs)
             node = self._node()
             attachments = self._connections.lend(wanted)
@@ -280,6 +282,24 @@ class Executor:
         )
         self._image_ids[task_id] = image.id
         return Prepared()
+
+    async def _image(self, wanted: Wanted) -> RootFs:
+        """The image; one that is not here is pulled with the login that its service was given."""
+        login = await self._login(wanted) if wanted.spec.registry_login else None
+        try:
+            return await self._images.ready(wanted.spec.container.image, login)
+        except Unrecognized as err:
+            raise refused(err, wanted.task, login) from err
+
+    async def _login(self, wanted: Wanted) -> Credentials | None:
+        """Who an image is fetched as, once that has come; nobody waits when the image is here."""
+        reference = wanted.spec.container.image
+        with contextlib.suppress(Missing):
+            await self._images.local(reference)
+            return None
+        if self._contents.login(wanted) is None:
+            self._tell(wanted.task.id, Delayed(reason="waiting for the login of its registry"))
+        return login_for(reference, await self._contents.login_ready(wanted))
 
     async def _given(self, wanted: Wanted, made: Container, node: Node) -> given.Files:
         """The files of secrets and configs, once all of them have come."""

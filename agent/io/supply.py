@@ -2,7 +2,7 @@
 
 An image that is here is used as it is: the managers pinned its digest, so there is nothing
 newer to look for. One that is not is pulled; tasks that wait for the same image share the
-pull.
+pull, unless their services have other logins.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -13,6 +13,7 @@ import structlog
 from agent.images.image import Image, LayerProgress, Progress, RootFs
 from agent.metrics import Metrics
 from swarm.errors import Missing, SwarmError
+from swarm.images.credentials import Credentials
 from swarm.objects import LocalImage
 
 
@@ -24,7 +25,12 @@ class Store(Protocol):
         ...
 
     async def pull(
-        self, reference: str, *, progress: Progress, insecure_registries: Collection[str]
+        self,
+        reference: str,
+        *,
+        credentials: Credentials | None,
+        progress: Progress,
+        insecure_registries: Collection[str],
     ) -> Image:
         """Bring an image from its registry."""
         ...
@@ -52,15 +58,15 @@ class Supply:
         """The image if it is here; raises `Missing`."""
         return await self._store.rootfs(reference)
 
-    async def ready(self, reference: str) -> RootFs:
+    async def ready(self, reference: str, login: Credentials | None = None) -> RootFs:
         """The image, pulled when it is not here; raises what the registry answers."""
         try:
             return await self._store.rootfs(reference)
         except Missing:
-            await self._pull(reference)
+            await self._pull(reference, login)
             return await self._store.rootfs(reference)
 
-    async def _pull(self, reference: str) -> None:
+    async def _pull(self, reference: str, login: Credentials | None) -> None:
         self._log.info("image.pulling", image=reference)
         fetched: dict[str, int] = {}
 
@@ -70,7 +76,10 @@ class Supply:
 
         try:
             await self._store.pull(
-                reference, progress=progress, insecure_registries=self._insecure_registries
+                reference,
+                credentials=login,
+                progress=progress,
+                insecure_registries=self._insecure_registries,
             )
         except SwarmError as err:
             self._metrics.pulls.labels("failed").inc()

@@ -15,7 +15,7 @@ from hmac import compare_digest
 from msgspec import Struct, structs
 
 from manager import layout
-from manager.control import services
+from manager.control import logins, services
 from manager.store import Absent, Commit, Delete, Put, Unchanged
 from manager.view import ClusterView
 from swarm.codec import pack
@@ -245,6 +245,8 @@ def keeping(view: ClusterView, commit: Commit, task: TaskSpec) -> Commit:
 
 def opened(view: ClusterView, key: DataKey, content_id: str) -> Content | None:
     """What a node is given; None when there is no such thing. `Refused` for another key."""
+    if content_id in view.logins:
+        return logins.opened(view, key, ServiceId(content_id))
     content = view.secrets.get(SecretId(content_id)) or view.configs.get(ConfigId(content_id))
     if content is None:
         return None

@@ -155,7 +155,7 @@ def check_change(view: ClusterView, service_id: ServiceId, version: int, spec: S
 
 
 def remove(view: ClusterView, service_id: ServiceId) -> Commit:
-    """Delete a service with its history, whatever changed it last."""
+    """Delete a service with its history and its login, whatever changed it last."""
     service = view.services[service_id]
     key, name = layout.service_key(service_id), layout.name_key(KIND, service.spec.name)
     return Commit(
@@ -164,6 +164,7 @@ def remove(view: ClusterView, service_id: ServiceId) -> Commit:
             Delete(key),
             Delete(name),
             Delete(layout.ledger_key(service_id)),
+            Delete(layout.login_key(service_id)),
             *history_removals(service),
         ),
     )

@@ -1,5 +1,7 @@
 """Give a node the secrets and configs that its tasks start with, and no others.
 
+What a service's images are fetched with is given like them.
+
 A content is due when a task that has yet to start names it and the agent has not got it as it
 is now. A task that runs keeps the files it started with, so nothing is sent because of it.
 What the agent keeps is known by the rule that both sides follow (`swarm.assignments`), and a
@@ -12,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from manager.view import ClusterView
 from swarm.assignments import contents_of, keeps_contents
 from swarm.dispatch import Content
-from swarm.ids import ConfigId, SecretId, TaskId
+from swarm.ids import ConfigId, SecretId, ServiceId, TaskId
 from swarm.objects import Task
 from swarm.specs import TaskSpec
 from swarm.states import TaskState
@@ -39,7 +41,7 @@ class Deliveries:
 
     def hold(self, task: Task, spec: TaskSpec) -> None:
         """The agent is told of `task` as it is now."""
-        ids = contents_of(spec) if keeps_contents(task) else ()
+        ids = contents_of(task, spec) if keeps_contents(task) else ()
         if task.id in self._needs:
             self.drop(task.id)
         if ids:
@@ -89,7 +91,7 @@ class Deliveries:
             for task in held
             if keeps_contents(task)
             and (spec := view.task_spec(task.service_id, task.spec_version)) is not None
-            and (ids := contents_of(spec))
+            and (ids := contents_of(task, spec))
         }
         assert self._needs == wanted
         assert self._needed == Counter(each for ids in wanted.values() for each in ids)
@@ -106,5 +108,9 @@ class Deliveries:
 
 
 def _version(view: ClusterView, content_id: str) -> int:
-    stored = view.secrets.get(SecretId(content_id)) or view.configs.get(ConfigId(content_id))
+    stored = (
+        view.secrets.get(SecretId(content_id))
+        or view.configs.get(ConfigId(content_id))
+        or view.logins.get(ServiceId(content_id))
+    )
     return stored.version if stored is not None else 0

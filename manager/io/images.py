@@ -18,7 +18,7 @@ from manager.control.preflights import eligible_nodes, have_image
 from manager.io.mirror import Mirror
 from manager.io.preflights import Preflights
 from swarm.errors import Refused, Unavailable
-from swarm.images.credentials import Credentials, parse_registry_auth
+from swarm.images.credentials import Credentials
 from swarm.images.reference import Reference
 from swarm.specs import TaskSpec
 
@@ -43,13 +43,12 @@ class Images:
         self._stirred = asyncio.Event()
         mirror.listen(self._changed)
 
-    async def pinned(self, task: TaskSpec, *, registry_auth: str) -> Pinned:
+    async def pinned(self, task: TaskSpec, *, credentials: Credentials | None) -> Pinned:
         """The image of `task` with its digest.
 
         Raises `Missing` when its registry has no such image, and `Unavailable` or `Refused`
         when it does not say and no node has the image either.
         """
-        credentials = parse_registry_auth(registry_auth)
         found = pin(self._mirror.view, task.container.image)
         if isinstance(found, Pinned):
             return found

@@ -189,7 +189,12 @@ class Manager:
             ca_dir=Path(self.config.registry_ca_dir) if self.config.registry_ca_dir else None,
         )
         services = Services(
-            self.mirror, self.leader, self.dispatcher.preflights, images, random=self._random
+            self.mirror,
+            self.leader,
+            self.dispatcher.preflights,
+            images,
+            self._keys.data_key,
+            random=self._random,
         )
         watches = Watches(self.mirror)
         reach = Reach(

@@ -12,7 +12,7 @@ from random import Random
 
 from msgspec import structs
 
-from manager.control import contents, networks, publishing, services
+from manager.control import contents, logins, networks, publishing, services
 from manager.control.capacity import exceeded
 from manager.control.dependencies import check_dependencies
 from manager.control.preflights import (
@@ -31,7 +31,9 @@ from runtime.seccomp import profiles
 from swarm.checks import check_service
 from swarm.errors import Conflict, Invalid, Unavailable
 from swarm.ids import ServiceId, make_id
-from swarm.objects import Revision
+from swarm.images.credentials import Credentials, parse_registry_auth
+from swarm.objects import Login, Revision
+from swarm.sealing import DataKey
 from swarm.specs import ServiceSpec, TaskSpec
 
 ATTEMPTS = 8
@@ -46,6 +48,7 @@ class Services:
         leader: Leader,
         preflights: Preflights,
         images: Images,
+        data_key: DataKey,
         *,
         random: Random,
     ) -> None:
@@ -53,6 +56,7 @@ class Services:
         self._leader = leader
         self._preflights = preflights
         self._images = images
+        self._data_key = data_key
         self._random = random
 
     async def create(
@@ -64,12 +68,13 @@ class Services:
             spec, resolve_image=resolve_image, registry_auth=registry_auth
         )
         service_id = ServiceId(make_id(self._random))
+        login = self._login(service_id, accepted, registry_auth)
 
         def decide() -> Commit:
             if service_id in view.services:
                 return Commit()
             commit = services.create(view, accepted, service_id, now=self._mirror.clock())
-            return self._bound(commit, service_id, None, accepted)
+            return logins.storing(self._bound(commit, service_id, None, accepted), login)
 
         await self.commit(decide)
         return service_id, warnings
@@ -88,19 +93,22 @@ class Services:
         accepted, warnings = await self.accept_change(
             service_id, version, spec, resolve_image=resolve_image, registry_auth=registry_auth
         )
+        login = self._login(service_id, accepted, registry_auth)
         is_doubtful = False
 
         def decide() -> Commit:
             nonlocal is_doubtful
             present = view.services.get(service_id)
-            if is_doubtful and present is not None and present.spec == accepted:
+            is_stored = login is None or view.logins.get(service_id) == login
+            if is_doubtful and present is not None and present.spec == accepted and is_stored:
                 return Commit()
             is_doubtful = True
             if present is None:
                 raise Conflict(f"service {spec.name} was removed meanwhile")
             now = self._mirror.clock()
             commit = services.update(view, service_id, version, accepted, now=now)
-            return self._bound(commit, service_id, present.spec, accepted)
+            commit = self._bound(commit, service_id, present.spec, accepted)
+            return logins.storing(commit, login)
 
         await self.commit(decide)
         return warnings
@@ -115,7 +123,9 @@ class Services:
         spec = networks.resolved(view, spec)
         services.check_name_is_free(view, spec.name)
         publishing.check_ports(view, None, spec)
-        return await self._accept(None, spec, resolve_image, registry_auth)
+        given = parse_registry_auth(registry_auth)
+        spec = logins.marked(view, None, spec, given=given is not None)
+        return await self._accept(None, spec, resolve_image, given)
 
     async def accept_change(
         self,
@@ -137,7 +147,11 @@ class Services:
         before = view.services[service_id].spec
         # An image that was stored as its operator wrote it may be pinned by naming it again.
         looks_up = resolve_image and "@" not in spec.task.container.image
-        return await self._accept(before, spec, looks_up, registry_auth)
+        given = parse_registry_auth(registry_auth)
+        spec = logins.marked(view, service_id, spec, given=given is not None)
+        if looks_up and given is None:
+            given = logins.known(view, self._data_key, service_id, spec.task.container.image)
+        return await self._accept(before, spec, looks_up, given)
 
     async def rollback(
         self, service_id: ServiceId, version: int, revision: Revision | None
@@ -226,6 +240,17 @@ class Services:
         _refuse(problems)
         check_dependencies(self._mirror.view, spec)
 
+    def _login(self, service_id: ServiceId, spec: ServiceSpec, registry_auth: str) -> Login | None:
+        """What to store for the nodes' pulls; the version of the service is what it is made on."""
+        return logins.changed(
+            self._mirror.view,
+            self._data_key,
+            service_id,
+            spec.task.container.image,
+            parse_registry_auth(registry_auth),
+            random=self._random,
+        )
+
     def _bound(
         self,
         commit: Commit,
@@ -247,12 +272,12 @@ class Services:
         before: ServiceSpec | None,
         spec: ServiceSpec,
         resolve_image: bool,
-        registry_auth: str,
+        credentials: Credentials | None,
     ) -> tuple[ServiceSpec, tuple[str, ...]]:
         """Ask registries and nodes; the spec to store, and warnings."""
         warnings = tuple[str, ...]()
         if resolve_image:
-            pinned = await self._images.pinned(spec.task, registry_auth=registry_auth)
+            pinned = await self._images.pinned(spec.task, credentials=credentials)
             warnings = pinned.warnings
             container = structs.replace(spec.task.container, image=pinned.image)
             spec = structs.replace(spec, task=structs.replace(spec.task, container=container))

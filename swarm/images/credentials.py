@@ -6,7 +6,7 @@ import binascii
 import msgspec
 from msgspec import Struct
 
-from swarm.errors import Invalid
+from swarm.errors import Invalid, Refused
 
 
 class Credentials(Struct, frozen=True):
@@ -32,6 +32,10 @@ class Credentials(Struct, frozen=True):
             return ""
         pair = f"{self.username}:{self.password}".encode()
         return f"Basic {base64.b64encode(pair).decode()}"
+
+
+class Unrecognized(Refused):
+    """A registry wants a login, or another one than it was shown."""
 
 
 class _Auth(Struct):

@@ -27,7 +27,7 @@ from swarm.images.challenge import (
     token_realm,
     token_url,
 )
-from swarm.images.credentials import Credentials
+from swarm.images.credentials import Credentials, Unrecognized
 from swarm.images.endpoint import Endpoint, endpoint_of
 from swarm.images.reference import Reference
 from swarm.io.web import Busy, Content, Patience, Web, translated
@@ -165,7 +165,7 @@ class RegistrySession:
         elif "basic" in offered and credentials and credentials.basic():
             value, lifetime_s = credentials.basic(), float("inf")
         elif "basic" in offered:
-            raise Refused(
+            raise Unrecognized(
                 f"registry {wanted.registry} wants a user and a password for {wanted.what}",
                 hint="log in to it first",
             )
@@ -235,9 +235,9 @@ async def check_status(
     raise Invalid(f"registry {wanted.registry} answers {status} to {what}{words}")
 
 
-def denied(wanted: Wanted, words: str) -> Refused:
+def denied(wanted: Wanted, words: str) -> Unrecognized:
     """The registry does not let us, and says why."""
-    return Refused(
+    return Unrecognized(
         f"registry {wanted.registry} denies access to {wanted.what}{words}",
         hint="check the user, the password and the spelling: a private image looks like this too",
     )

@@ -72,7 +72,7 @@ def _update(session: Session, /, service: str, *, form: str, **flags: object) ->
         service,
         asked.change,
         resolve_image=asked.resolve_image,
-        registry_auth=asked.registry_auth,
+        with_login=asked.with_login,
         form=form,
     )
 

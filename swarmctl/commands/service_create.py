@@ -77,7 +77,7 @@ def request_of(session: Session, flags: dict[str, object]) -> "control_pb2.Creat
     from swarmctl.blame import refusal
     from swarmctl.flags import CreateFlags, ServiceFlags
     from swarmctl.io import references
-    from swarmctl.io.credentials import registry_auth
+    from swarmctl.io.credentials import given_login
     from swarmctl.io.profiles import read_profiles
     from swarmctl.names import make_name
     from swarmctl.specs import created
@@ -95,7 +95,7 @@ def request_of(session: Session, flags: dict[str, object]) -> "control_pb2.Creat
     return control_pb2.CreateServiceRequest(
         spec=to_message(spec),
         resolve_image=not flags["no_resolve_image"],
-        registry_auth=registry_auth(own.image) if flags["with_registry_auth"] else "",
+        registry_auth=given_login(session, own.image) if flags["with_registry_auth"] else "",
     )
 
 

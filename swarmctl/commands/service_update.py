@@ -49,7 +49,7 @@ def update(session: Session, /, service: str, **flags: object) -> None:
             service,
             change.change,
             resolve_image=change.resolve_image,
-            registry_auth=change.registry_auth,
+            with_login=change.with_login,
         )
         return
     else:
@@ -83,11 +83,11 @@ def _rolled_back(
 
 
 class Change(NamedTuple):
-    """What the flags make of a spec, and how its image is looked up."""
+    """What the flags make of a spec, how its image is looked up, and as whom."""
 
     change: "Callable[[ServiceSpec], ServiceSpec]"
     resolve_image: bool
-    registry_auth: str
+    with_login: bool
 
 
 def _changed(session: Session, service: str, flags: dict[str, object]) -> "control_pb2.ServiceView":
@@ -99,7 +99,7 @@ def _changed(session: Session, service: str, flags: dict[str, object]) -> "contr
         service,
         asked.change,
         resolve_image=asked.resolve_image,
-        registry_auth=asked.registry_auth,
+        with_login=asked.with_login,
         revision=msgspec.convert(flags["check_revision"], int | None),
     )
 
@@ -108,7 +108,6 @@ def change_of(session: Session, flags: dict[str, object]) -> Change:
     """What the flags ask for."""
     from swarmctl.flags import ServiceFlags, UpdateFlags
     from swarmctl.io import references
-    from swarmctl.io.credentials import registry_auth
     from swarmctl.io.profiles import read_profiles
     from swarmctl.specs import updated
 
@@ -125,7 +124,7 @@ def change_of(session: Session, flags: dict[str, object]) -> Change:
         change,
         # The digest of an unchanged image is kept: an update of its labels is no upgrade.
         resolve_image=own.image is not None and not flags["no_resolve_image"],
-        registry_auth=registry_auth(own.image or "") if flags["with_registry_auth"] else "",
+        with_login=bool(flags["with_registry_auth"]),
     )
 
 

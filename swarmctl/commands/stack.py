@@ -39,7 +39,11 @@ def _files(command: F) -> F:
     default="always",
     help="When to pin images to their present digests (default always)",
 )
-@click.option("--with-registry-auth", is_flag=True, help="Use the logins in ~/.docker/config.json")
+@click.option(
+    "--with-registry-auth",
+    is_flag=True,
+    help="Give the logins in ~/.docker/config.json to the nodes that pull the images",
+)
 @options.dry_run
 @options.waiting_flags
 @click.pass_obj

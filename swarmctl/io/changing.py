@@ -8,6 +8,7 @@ from swarm.codec import from_message, to_message
 from swarm.errors import Conflict, Invalid, Refused
 from swarm.specs import NodeSpec, ServiceSpec
 from swarmctl.blame import reblamed, refusal
+from swarmctl.io.credentials import given_login
 from swarmctl.io.session import Session
 
 ATTEMPTS = 5
@@ -19,12 +20,12 @@ def change_service(
     change: Callable[[ServiceSpec], ServiceSpec],
     *,
     resolve_image: bool = False,
-    registry_auth: str = "",
+    with_login: bool = False,
     revision: int | None = None,
 ) -> control_pb2.ServiceView:
     """Store what `change` makes of the service's spec; `Invalid` before anything is sent.
 
-    With `revision` only if the service is still at that one.
+    With `revision` only if the service is still at that one; `with_login` gives it our login.
     """
     for attempt in range(1, ATTEMPTS + 1):
         view = session.control.service(name)
@@ -37,7 +38,7 @@ def change_service(
             version=view.version,
             spec=to_message(spec),
             resolve_image=resolve_image,
-            registry_auth=registry_auth,
+            registry_auth=given_login(session, spec.task.container.image) if with_login else "",
         )
         try:
             answer = session.control.update_service(request)

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from swarm.errors import Invalid
 from swarm.images.reference import parse_reference
+from swarmctl.io.session import Session
 
 
 class Login(Struct, frozen=True, kw_only=True):
@@ -44,6 +45,16 @@ def registry_auth(image: str) -> str:
         return ""
     content, path = _read()
     return auth_for(content, parse_reference(image).registry, path=path) if content else ""
+
+
+def given_login(session: Session, image: str) -> str:
+    """`registry_auth` for an image whose nodes are to have our login; warns if there is none."""
+    found = registry_auth(image)
+    if not found:
+        _, path = _read()
+        registry = parse_reference(image).registry
+        session.warn(f"Warning: {path} has no login for {registry}: nodes pull as they did")
+    return found
 
 
 def _read() -> tuple[bytes, str]:

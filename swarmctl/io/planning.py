@@ -11,6 +11,7 @@ from swarm.errors import Invalid, Refused
 from swarm.specs import ServiceSpec
 from swarmctl.blame import reblamed, refusal
 from swarmctl.forecasts import applying, as_json, is_change, picture
+from swarmctl.io.credentials import given_login
 from swarmctl.io.session import Session
 from swarmctl.lazy import words_given
 
@@ -35,7 +36,7 @@ def plan_change(
     change: Callable[[ServiceSpec], ServiceSpec],
     *,
     resolve_image: bool = False,
-    registry_auth: str = "",
+    with_login: bool = False,
     form: str = "",
     command: str = "service update",
 ) -> bool:
@@ -48,7 +49,7 @@ def plan_change(
         service_id=view.service.id,
         spec=to_message(spec),
         resolve_image=resolve_image,
-        registry_auth=registry_auth,
+        registry_auth=given_login(session, spec.task.container.image) if with_login else "",
     )
     return _show(session, asked, form=form, command=command)
 

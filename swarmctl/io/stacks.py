@@ -141,7 +141,11 @@ class Deployment:
 
     def _attempt(self, spec: ServiceSpec) -> control_pb2.ServiceView | None:
         session, view = self._session, self._present.get(spec.name)
-        match self._decided(spec, view):
+        step = self._decided(spec, view)
+        if isinstance(step, Keep) and view is not None and self._auth(spec):
+            # Only the managers know whether the login is the one that the service has.
+            step = Change(from_message(ServiceSpec, view.service.spec), False)
+        match step:
             case Create(wanted, resolve):
                 session.say(f"Creating service {spec.name}")
                 request = control_pb2.CreateServiceRequest(

@@ -52,7 +52,11 @@ def decide(wanted: ServiceSpec, present: ServiceSpec | None, resolve: Resolve) -
     """What to do so that there is `wanted` where `present` is."""
     if present is None:
         return Create(wanted, resolve is not Resolve.NEVER)
-    task = replace(wanted.task, force_update=present.task.force_update)
+    task = replace(
+        wanted.task,
+        force_update=present.task.force_update,
+        registry_login=present.task.registry_login,
+    )
     is_same_image = present.labels.get(IMAGE) == wanted.labels[IMAGE]
     if is_same_image:
         container = replace(task.container, image=present.task.container.image)

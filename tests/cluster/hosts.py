@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.network.io import namespaces
+from tests.swarm.io.real_registry import HTPASSWD, PASSWORD, USER
 
 BIN = Path(sys.executable).parent
 CONTROLLERS = Path("/sys/fs/cgroup")
@@ -83,7 +84,8 @@ class Host:
             "--data-root", str(self.data_root), "--run-root", str(self.run_root),
             "--hostname", self.name, "--cgroup-parent", self.cgroup_parent,
             "--metrics-addr", f"{self.ip}:9323",
-            "--insecure-registry", self._lan.registry, *flags,
+            "--insecure-registry", self._lan.registry,
+            "--insecure-registry", self._lan.guarded, *flags,
         ]  # fmt: skip
         with self.log.open("ab") as log:
             self._daemon = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
@@ -214,7 +216,8 @@ class Lan:
         self.base = base
         self.switch = f"{self.prefix}sw"
         self.registry = "198.18.0.5:5000"
-        self._registry: subprocess.Popen[bytes] | None = None
+        self.guarded = "198.18.0.5:5001"
+        self._registries: list[subprocess.Popen[bytes]] = []
         self.hosts: list[Host] = []
         sh("ip", "netns", "add", self.switch)
         sh("ip", "-n", self.switch, "link", "add", "br0", "type", "bridge")
@@ -240,28 +243,37 @@ class Lan:
     def _in_registry(self) -> tuple[str, str]:
         return "nsenter", f"--net=/run/netns/{self.prefix}reg"
 
-    def start_registry(self) -> str:
-        """Start Debian's registry on this network; returns its HOST:PORT."""
-        root = self.base / "registry"
-        root.mkdir()
-        config = self.base / "registry.yml"
-        config.write_text(
-            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n"
-            f"    rootdirectory: {root}\nhttp:\n  addr: {self.registry}\n"
-        )
-        self._registry = subprocess.Popen(
-            [*self._in_registry, "docker-registry", "serve", str(config)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        return self.registry
+    def start_registry(self, *, login: bool = False) -> str:
+        """Start Debian's registry on this network; returns its HOST:PORT.
 
-    def push(self, archive: Path, name: str) -> str:
-        """Push a docker-archive into the registry; returns the reference."""
-        reference = f"{self.registry}/{name}"
+        The one with a `login` is another, and wants USER and PASSWORD.
+        """
+        address, auth = self.guarded if login else self.registry, ""
+        root = self.base / f"registry-{address}"
+        root.mkdir()
+        if login:
+            (root / "htpasswd").write_text(HTPASSWD + "\n")
+            auth = f"auth:\n  htpasswd:\n    realm: test\n    path: {root / 'htpasswd'}\n"
+        (root / "config.yml").write_text(
+            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n"
+            f"    rootdirectory: {root / 'storage'}\nhttp:\n  addr: {address}\n{auth}"
+        )
+        self._registries.append(
+            subprocess.Popen(
+                [*self._in_registry, "docker-registry", "serve", str(root / "config.yml")],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        return address
+
+    def push(self, archive: Path, name: str, *, login: bool = False) -> str:
+        """Push a docker-archive into a registry; returns the reference."""
+        reference = f"{self.guarded if login else self.registry}/{name}"
         argv = (
             *self._in_registry, "skopeo", "copy", "-q", "--insecure-policy",
-            "--dest-tls-verify=false", f"docker-archive:{archive}", f"docker://{reference}",
+            "--dest-tls-verify=false", *((f"--dest-creds={USER}:{PASSWORD}",) if login else ()),
+            f"docker-archive:{archive}", f"docker://{reference}",
         )  # fmt: skip
         wait_for("pushed", lambda: sh(*argv, check=False).returncode == 0, within_s=15, every_s=0.2)
         return reference
@@ -274,9 +286,9 @@ class Lan:
             host.kill_everything()
             host.wipe()
             remove_cgroups(host.cgroup_parent)
-        if self._registry is not None:
-            self._registry.kill()
-            self._registry.wait()
+        for registry in self._registries:
+            registry.kill()
+            registry.wait()
         for namespace in [*(x.namespace for x in self.hosts), f"{self.prefix}reg", self.switch]:
             sh("ip", "netns", "del", namespace, check=False)
         shutil.rmtree(self.base, ignore_errors=True)

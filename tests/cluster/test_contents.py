@@ -1,16 +1,20 @@
 """Secrets, configs and volumes on four real hosts: who has them, and where they stay."""
 
+import json
 import os
 import signal
 import stat
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Swarm
+from tests.cluster.conftest import SERVE, Swarm
 from tests.cluster.hosts import Host, wait_for
+from tests.images import docker_archive
+from tests.swarm.io.real_registry import PASSWORD, USER
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
@@ -121,6 +125,54 @@ def test_a_secret_is_only_where_it_is_needed_and_new_data_rolls(swarm: Swarm, se
     finally:
         remove(swarm, "keeper")
     wait_for("no memory is left", lambda: not any(map(memories, swarm.lan.hosts)), within_s=10)
+
+
+def test_nodes_pull_with_the_login_that_a_service_was_given(
+    swarm: Swarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service of an image that only who is known may have.
+
+    1. Without a login its tasks say which registry wants one, and how it gets one.
+    2. With a stale one they say that it does not do.
+    3. With the right one a worker pulls the image, and the service runs.
+    4. Nothing of the password is in any file, log or answer.
+    """
+    registry = swarm.lan.start_registry(login=True)
+    archive = docker_archive(tmp_path / "mine.tar", f"{registry}/mine:1", cmd=(*SERVE, "mine"))
+    image = swarm.lan.push(archive, "mine:1", login=True)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+    def log_in(password: str) -> str:
+        auth = b64encode(f"{USER}:{password}".encode()).decode()
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
+        return auth
+
+    def errors() -> str:
+        return swarm.manager.ctl("service", "ps", "--no-trunc", "mine").stdout
+
+    create(swarm, "-d", "--name", "mine", "--no-resolve-image", image)
+    try:
+        remedy = "swarmctl service update --with-registry-auth mine"
+        unknown = f"registry {registry} wants a user and a password for mine"
+        wait_for(
+            "the way out", lambda: f"{unknown}; " in (e := errors()) and remedy in e, within_s=9
+        )
+        log_in("stale-4711")
+        swarm.manager.ctl("service", "update", "-d", "--with-registry-auth", "mine")
+        stale = f"registry {registry} denies access to mine"
+        wait_for(
+            "another word", lambda: stale in (e := errors()) and "does not do" in e, within_s=9
+        )
+        auth = log_in(PASSWORD)
+        swarm.manager.ctl("service", "update", "-d", "--with-registry-auth", "mine")
+        swarm.wait_running("mine", 1, within_s=15)
+
+        shown = errors() + swarm.manager.ctl("service", "inspect", "mine").stdout
+        for told in (PASSWORD, "stale-4711", auth):
+            assert told not in shown
+            assert not [each for host in swarm.lan.hosts for each in traces(host, told)]
+    finally:
+        remove(swarm, "mine")
 
 
 def test_agents_and_managers_that_are_killed_lose_no_secret(swarm: Swarm, secret: str) -> None:

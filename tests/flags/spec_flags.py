@@ -51,6 +51,9 @@ def _with_auth_on_update(lab: Lab, _: str) -> None:
     assert lab.sent(pb.UpdateServiceRequest).registry_auth
     lab.updated(base, "--image", IN_REGISTRY)
     assert not lab.sent(pb.UpdateServiceRequest).registry_auth
+    base = lab.created(image=IN_REGISTRY)
+    lab.updated(base, "--with-registry-auth")  # renews the login of the image that it has
+    assert lab.sent(pb.UpdateServiceRequest).registry_auth
 
 
 def _no_resolve(lab: Lab, _: str) -> None:

@@ -7,7 +7,7 @@ from manager.decoding import read_key, read_value
 from swarm.codec import pack
 from swarm.errors import Invalid
 from swarm.ids import NodeId, ServiceId, TaskId
-from swarm.objects import Cluster, Observation, SpecVersion
+from swarm.objects import Cluster, Login, Observation, SpecVersion
 from swarm.specs import TaskSpec
 
 
@@ -21,6 +21,7 @@ from swarm.specs import TaskSpec
         (layout.version_key(ServiceId("s"), 3), layout.VERSIONS, ("s", "0000000003")),
         (layout.name_key("service", "a/b"), layout.NAMES, ("service", "a/b")),
         (layout.manager_key(NodeId("m")), layout.MANAGERS, ("m",)),
+        (layout.login_key(ServiceId("s")), layout.LOGINS, ("s",)),
     ],
 )
 def test_a_key_says_what_it_is_about(key: str, kind: str, path: tuple[str, ...]) -> None:
@@ -51,6 +52,7 @@ def test_law_any_key_is_known_or_passed_over(key: str) -> None:
             SpecVersion(service_id=ServiceId("s"), version=2, task=TaskSpec()),
         ),
         ("cluster", Cluster(id="c")),
+        ("logins/s", Login(service_id=ServiceId("s"), version=2)),
     ],
 )
 def test_a_value_is_read_as_its_key_promises(key: str, value: object) -> None:

@@ -51,7 +51,9 @@ async def create_service(ask: Exchange) -> Reply:
     async with managing(ask) as control:
         spec = await targets(ask, spec)
         request = control_pb2.CreateServiceRequest(
-            spec=to_message(spec), resolve_image=ask.version < _CLIENTS_RESOLVE
+            spec=to_message(spec),
+            resolve_image=ask.version < _CLIENTS_RESOLVE,
+            registry_auth=ask.head.headers.get("x-registry-auth", ""),
         )
         try:
             made = await control.CreateService(request)
@@ -62,7 +64,11 @@ async def create_service(ask: Exchange) -> Reply:
 
 
 async def update_service(ask: Exchange) -> Reply:
-    """POST /services/{id}/update"""
+    """POST /services/{id}/update
+
+    A service keeps its logins by registry, so each spec finds its own: `registryAuthFrom` chooses
+    nothing.
+    """
     asked, version = await _asked(ask), version_of(ask, "service")
     rollback, source = ask.query.text("rollback"), ask.query.text("registryAuthFrom")
     if rollback not in ("", "none", "previous"):
@@ -85,6 +91,7 @@ async def update_service(ask: Exchange) -> Reply:
                     version=version,
                     spec=to_message(await targets(ask, read_spec(asked, before))),
                     resolve_image=ask.version < _CLIENTS_RESOLVE,
+                    registry_auth=ask.head.headers.get("x-registry-auth", ""),
                 )
             )
         except Conflict as err:

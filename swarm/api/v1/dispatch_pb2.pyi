@@ -439,6 +439,7 @@ Global___Assignment: _TypeAlias = Assignment  # noqa: Y015
 class Content(_message.Message):
     """A secret or a config in clear, for a node that runs a task with it, and for no other. A
     later one of the same id replaces it; the agent forgets it after the last task that needs it.
+    That of a service's id is what its images are fetched with: a JSON object, by registry.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

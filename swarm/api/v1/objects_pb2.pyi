@@ -600,6 +600,34 @@ class Secret(_message.Message):
 Global___Secret: _TypeAlias = Secret  # noqa: Y015
 
 @_typing.final
+class Login(_message.Message):
+    """What nodes fetch a service's image with; `version` counts the changes of its data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    version: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Sealed: ...
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        data: Global___Sealed | None = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "service_id", b"service_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Login: _TypeAlias = Login  # noqa: Y015
+
+@_typing.final
 class Config(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1084,6 +1084,10 @@ Global___NetworkAttachment: _TypeAlias = NetworkAttachment  # noqa: Y015
 
 @_typing.final
 class TaskSpec(_message.Message):
+    """With `registry_login` nodes fetch the image with the login that its service was given; the
+    managers say so, whatever a client says.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CONTAINER_FIELD_NUMBER: _builtins.int
@@ -1096,9 +1100,11 @@ class TaskSpec(_message.Message):
     LOG_DRIVER_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
+    REGISTRY_LOGIN_FIELD_NUMBER: _builtins.int
     force_update: _builtins.int
     priority: _builtins.int
     """higher ones may take the place of lower ones"""
+    registry_login: _builtins.bool
     @_builtins.property
     def container(self) -> Global___ContainerSpec: ...
     @_builtins.property
@@ -1128,10 +1134,11 @@ class TaskSpec(_message.Message):
         log_driver: Global___LogDriver | None = ...,
         priority: _builtins.int = ...,
         depends_on: _abc.Iterable[Global___Dependency] | None = ...,
+        registry_login: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits", "log_driver", b"log_driver", "placement", b"placement", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "depends_on", b"depends_on", "force_update", b"force_update", "limits", b"limits", "log_driver", b"log_driver", "networks", b"networks", "placement", b"placement", "priority", b"priority", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "depends_on", b"depends_on", "force_update", b"force_update", "limits", b"limits", "log_driver", b"log_driver", "networks", b"networks", "placement", b"placement", "priority", b"priority", "registry_login", b"registry_login", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,10 +39,13 @@ from swarm.dispatch import Content
 from swarm.errors import KernelRefused, Missing, Refused, Unavailable
 from swarm.ids import NetworkId, NodeId, ServiceId, TaskId
 from swarm.images.config import ImageConfig
+from swarm.images.credentials import Credentials, Unrecognized
+from swarm.images.logins import pack_logins
 from swarm.objects import Attachment, Task
 from swarm.specs import FileReference, Mount, MountKind, Port, PublishMode, TaskSpec
 
 ID = TaskId("t1")
+LOGIN = Credentials("me", "swordfish")
 NETNS = 77
 NET = Attachment(network_id=NetworkId("n1"), addresses=("10.0.1.5",))
 PORT = Port(target=80, published=33000, mode=PublishMode.HOST)
@@ -88,20 +91,24 @@ class FakeRuntime:
 
 
 class FakeImages:
-    """One image under every name but `gone`; `gate` holds it back."""
+    """One image under every name but `gone`; `gate` holds it back, LOGIN gets `private`."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.gate.set()
+        self.logins: list[Credentials | None] = []
         self.config = ImageConfig(cmd=("serve",), stop_signal="SIGUSR2")
 
-    async def ready(self, reference: str) -> RootFs:
+    async def ready(self, reference: str, login: Credentials | None = None) -> RootFs:
         await self.gate.wait()
-        return await self.local(reference)
+        self.logins.append(login)
+        if reference == "private" and login != LOGIN:
+            raise Unrecognized("registry r:5000 denies access to private")
+        return await self.local("web" if reference == "private" else reference)
 
     async def local(self, reference: str) -> RootFs:
-        if reference == "gone":
-            raise Missing("image gone not found")
+        if reference in {"gone", "private"}:
+            raise Missing(f"image {reference} not found")
         return RootFs(layer_dirs=(Path("/l"),), config=self.config, id="sha256:1", digest="d")
 
 
@@ -175,12 +182,21 @@ class World:
         )
 
     def find(self, task_id: TaskId) -> Wanted | None:
-        task, spec = Task(id=task_id, service_id=ServiceId("s")), self.specs.get(task_id)
+        task = Task(id=task_id, service_id=ServiceId("s"), service_name="web")
+        spec = self.specs.get(task_id)
         return Wanted(task=task, spec=spec, revision=1) if spec else None
 
-    def want(self, task_id: TaskId = ID, image: str = "web", **asked: object) -> None:
+    def want(
+        self, task_id: TaskId = ID, image: str = "web", *, login: bool = False, **asked: object
+    ) -> None:
         container = specs.ContainerSpec(image=image, **asked)  # type: ignore[arg-type]
-        self.specs[task_id] = TaskSpec(container=container)
+        self.specs[task_id] = TaskSpec(container=container, registry_login=login)
+
+    def give_login(self, login: Credentials) -> None:
+        """What the managers send for the service of every task."""
+        data = pack_logins({"docker.io": login})
+        self.held["s"] = Content(id="s", version=1, data=data)
+        self.contents.arrived()
 
     async def until(self, done: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
@@ -418,6 +434,49 @@ def test_a_task_waits_for_its_secrets_and_starts_with_what_came(tmp_path: Path) 
         (mount,) = world.runtime.started[0].mounts
         assert (mount.target, mount.read_only) == ("/run/secrets", True)
         assert "hunter2" not in repr(world.runtime.started)
+
+    within(tmp_path, story)
+
+
+def test_an_image_is_pulled_once_its_login_has_come_and_with_that(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want(image="private", login=True)
+        delayed = await world.told_by(Prepare(ID))
+
+        world.give_login(LOGIN)
+        await world.until(lambda: len(world.told) > 1)
+
+        assert delayed == [Delayed(reason="waiting for the login of its registry")]
+        assert world.images.logins == [LOGIN]
+        assert world.told == [(ID, delayed[0]), (ID, Prepared())]
+
+    within(tmp_path, story)
+
+
+def test_nobody_waits_for_a_login_when_the_image_is_here(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want(login=True)
+
+        assert await world.told_by(Prepare(ID)) == [Prepared()]
+
+    within(tmp_path, story)
+
+
+def test_a_registry_that_lets_nobody_in_is_told_with_the_way_out(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.want(image="private")
+        (without,) = await world.told_by(Prepare(ID))
+        world.told.clear()
+        world.give_login(Credentials("me", "stale-4711"))
+        world.want(image="private", login=True)
+        (stale,) = await world.told_by(Prepare(ID))
+
+        command = "swarmctl service update --with-registry-auth web"
+        said = "registry r:5000 denies access to private"
+        assert without == PrepareFailed(
+            reason=f"{said}; service web has no login for it: {command}"
+        )
+        assert stale == PrepareFailed(reason=f"{said}; its login does not do: {command}")
 
     within(tmp_path, story)
 

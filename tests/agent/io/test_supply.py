@@ -14,6 +14,7 @@ from agent.io.supply import Supply, vouched
 from agent.metrics import Metrics
 from swarm.errors import Missing, Unavailable
 from swarm.images.config import ImageConfig
+from swarm.images.credentials import Credentials
 from swarm.objects import LocalImage
 
 
@@ -23,6 +24,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.here: set[str] = set()
         self.pulls: list[tuple[str, tuple[str, ...]]] = []
+        self.logins: list[Credentials | None] = []
         self.refusal: Exception | None = None
 
     async def rootfs(self, text: str) -> RootFs:
@@ -31,9 +33,15 @@ class FakeStore:
         return RootFs(layer_dirs=(Path("/l"),), config=ImageConfig(), id="i", digest="d")
 
     async def pull(
-        self, reference: str, *, progress: Progress, insecure_registries: Collection[str]
+        self,
+        reference: str,
+        *,
+        credentials: Credentials | None,
+        progress: Progress,
+        insecure_registries: Collection[str],
     ) -> Image:
         self.pulls.append((reference, tuple(insecure_registries)))
+        self.logins.append(credentials)
         if self.refusal is not None:
             raise self.refusal
         for layer, size in (("a", 3), ("a", 5), ("b", 7)):
@@ -83,6 +91,16 @@ def test_an_image_that_is_not_here_is_pulled_and_counted() -> None:
     assert changes == ["changed"]
     assert value(metrics, "swarm_agent_image_pulls_total", outcome="done") == 1
     assert value(metrics, "swarm_agent_image_pulled_bytes_total") == 12
+
+
+def test_an_image_is_pulled_with_the_login_of_whoever_needs_it() -> None:
+    store, me = FakeStore(), Credentials("me", "pw")
+    images = supply(store, Metrics(), [])
+
+    asyncio.run(images.ready("mine:1", me))
+    asyncio.run(images.ready("theirs:1"))
+
+    assert store.logins == [me, None]
 
 
 def test_what_the_registry_says_is_the_reason() -> None:

@@ -146,6 +146,7 @@ def test_removal_frees_the_name() -> None:
         Delete("services/s-web"),
         Delete("names/service/web"),
         Delete("ledgers/s-web"),
+        Delete("logins/s-web"),
         Delete("history/s-web/0000000001"),
     }
 

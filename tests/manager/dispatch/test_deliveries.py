@@ -8,8 +8,8 @@ from manager.dispatch.assignments import Assignments
 from manager.dispatch.deliveries import MOST_BYTES
 from manager.view import ClusterView
 from swarm.dispatch import Content, Diff
-from swarm.ids import NodeId, SecretId, TaskId
-from swarm.objects import Secret, Task
+from swarm.ids import NodeId, SecretId, ServiceId, TaskId
+from swarm.objects import Login, Secret, Task
 from swarm.specs import ContainerSpec, FileReference, SecretSpec, TaskSpec
 from swarm.states import TaskState
 from tests.manager.world import World
@@ -23,12 +23,17 @@ def secret(world: World, name: str, *, version: int = 1) -> None:
 
 
 def opened(view: ClusterView, content_id: str) -> Content | None:
-    found = view.secrets.get(SecretId(content_id))
+    found = view.secrets.get(SecretId(content_id)) or view.logins.get(ServiceId(content_id))
     if found is None:
         return None
     return Content(
         id=content_id, version=found.version, data=f"{content_id} {found.version}".encode()
     )
+
+
+def login(world: World, service: str, *, version: int = 1) -> None:
+    made = Login(service_id=ServiceId(f"s-{service}"), version=version)
+    world.write((layout.login_key(made.service_id), made))
 
 
 def needing(*names: str) -> TaskSpec:
@@ -74,6 +79,43 @@ def test_a_secret_comes_with_the_first_task_that_needs_it_and_only_once() -> Non
 
     assert given_by(first) == [("id-db", 1)]
     assert given_by(second) == []
+
+
+def test_a_login_comes_with_a_task_that_waits_for_it_and_goes_with_the_last() -> None:
+    """A login is delivered as secrets are, under its service's id.
+
+    1. A node is given a task whose service has a login, and another whose service has none.
+    2. The first runs: what it was pulled with may change, and nobody is told.
+    3. The next one is given the login as it is now.
+    4. When all are to end, the agent forgets it.
+    """
+    world, held = make_world(), Held()
+    world.service("private", task=TaskSpec(registry_login=True))
+    login(world, "private")
+    session = Assignments(N1, opened)
+    held.take(session.open(world.view, ""))
+
+    task = make_task(world, "t1", "private")
+    make_task(world, "t2", "plain")
+    first = session.diff(world.view, [TaskId("t1"), TaskId("t2")])
+    world.report(task, TaskState.RUNNING)
+    login(world, "private", version=2)
+    nothing = session.diff(world.view, (), ["s-private"])
+    make_task(world, "t3", "private")
+    second = session.diff(world.view, [TaskId("t3")])
+    for diff in (first, second):
+        held.take(diff)
+    kept = dict(held.contents)
+    for name in ("t1", "t3"):
+        make_task(world, name, "private", desired=TaskState.SHUTDOWN)
+    held.take(session.diff(world.view, [TaskId("t1"), TaskId("t3")]))
+    session.check(world.view)
+
+    assert given_by(first) == [("s-private", 1)]
+    assert nothing is None
+    assert given_by(second) == [("s-private", 2)]
+    assert kept["s-private"].version == 2
+    assert not held.contents
 
 
 def test_a_node_without_such_a_task_is_given_nothing() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 USER, PASSWORD = "swarm", "swordfish"
-_HTPASSWD = (
+HTPASSWD = (
     "swarm:$2y$04$1.NAoBOBpT3TBT5RPRQJiu3oqrP98X3pSbf8lw5HT2iK1XbqGZUyy"  # bcrypt of PASSWORD
 )
 
@@ -30,7 +30,7 @@ def real_registry(directory: Path, *, login: bool = False) -> Iterator[str]:
     port = _free_port()
     auth = ""
     if login:
-        (directory / "htpasswd").write_text(_HTPASSWD + "\n")
+        (directory / "htpasswd").write_text(HTPASSWD + "\n")
         auth = f"auth:\n  htpasswd:\n    realm: test\n    path: {directory / 'htpasswd'}\n"
     (directory / "config.yml").write_text(
         f"version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n"

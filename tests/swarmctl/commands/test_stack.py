@@ -364,6 +364,16 @@ def test_logins_are_sent_on_request(
     deploy()
     assert not any(each.registry_auth for each in swarm.asked(pb.CreateServiceRequest))
 
+    store(swarm)
+    for view in swarm.services.values():
+        view.service.spec.task.registry_login = True
+    assert deploy("--resolve-image", "changed").out.count("is unchanged") == 2
+    renewed = deploy("--resolve-image", "changed", "--with-registry-auth")
+    assert renewed.out.count("Updating service") == 2
+    asked = [*swarm.asked(pb.UpdateServiceRequest)]
+    assert [bool(each.registry_auth) for each in asked] == [True, True]
+    assert [each.spec.task.container.image for each in asked] == [PINNED, PINNED]
+
 
 def test_what_was_changed_is_waited_for(
     swarm: FakeSwarm, socket: Path, deploy: Deploy, tmp_path: Path

@@ -8,7 +8,8 @@ import pytest
 
 from swarm.errors import Invalid
 from swarm.images.credentials import Credentials, parse_registry_auth
-from swarmctl.io.credentials import auth_for, registry_auth
+from swarmctl.io.credentials import auth_for, given_login, registry_auth
+from swarmctl.io.session import Session
 
 LOGIN = b64encode(b"ann:pass:word").decode()
 
@@ -54,3 +55,18 @@ def test_the_file_is_looked_for_where_docker_keeps_it(
 
     assert parse_registry_auth(registry_auth("localhost:5000/a")) is not None
     assert registry_auth("busybox") == registry_auth("") == ""
+
+
+def test_who_has_no_login_to_give_is_warned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    auths = {"localhost:5000": {"auth": LOGIN}}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
+    session = Session("unix:///nowhere")
+
+    assert given_login(session, "localhost:5000/a") == registry_auth("localhost:5000/a")
+    assert capsys.readouterr().err == ""
+    assert given_login(session, "busybox") == ""
+    said = f"Warning: {tmp_path}/config.json has no login for docker.io: nodes pull as they did\n"
+    assert capsys.readouterr().err == said

@@ -1,5 +1,6 @@
 """Services through Docker's API, before a real manager."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,43 @@ def test_a_change_of_what_changed_meanwhile_is_out_of_sequence(tmp_path: Path) -
         assert world.swarm.view.services  # and it is as the first one wanted
         (service,) = world.swarm.view.services.values()
         assert service.spec.mode == Replicated(replicas=1)
+
+    tell(tmp_path, story)
+
+
+def test_a_services_login_comes_with_its_request_and_is_never_answered(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        def log_in(password: str) -> None:
+            login = {"username": "me", "password": password, "serveraddress": "r:5000"}
+            text = base64.urlsafe_b64encode(json.dumps(login).encode()).decode()
+            world.client.headers["X-Registry-Auth"] = text
+
+        async def update(source: str) -> int:
+            """The version of the login after an update that changes something."""
+            version = (await world.get("/services/web"))["Version"]["Index"]
+            private["Labels"]["version"] = str(version)
+            path = "/services/web/update"
+            await world.ask("POST", path, private, version=version, registryAuthFrom=source)
+            (login,) = world.swarm.view.logins.values()
+            return login.version
+
+        private = spec(TaskTemplate={"ContainerSpec": {"Image": "r:5000/app:1"}})
+        log_in("swordfish")
+        await world.ask("POST", "/services/create", private, expects=201)
+        log_in("marlin-77")
+        assert await update("spec") == 2
+        del world.client.headers["X-Registry-Auth"]
+        assert await update("previous-spec") == 2
+
+        (service,) = world.swarm.view.services.values()
+        assert service.spec.task.registry_login
+        for path in ("/services/web", "/services", "/tasks"):
+            shown = json.dumps(await world.get(path))
+            assert "swordfish" not in shown
+            assert "marlin" not in shown
+        world.client.headers["X-Registry-Auth"] = "%%%"
+        broken = await world.refused("POST", "/services/create", spec("other"))
+        assert broken.startswith("400 registry_auth: not the base64")
 
     tell(tmp_path, story)
 
