@@ -334,6 +334,24 @@ def test_ports_are_published_as_asked_for_and_refused_by_name(lab: Lab) -> None:
     wait_for("the ports are free", lambda: all(is_free(lab, x) for x in (8080, 8081, random)))
 
 
+def test_a_removed_container_leaves_its_port_at_once_whoever_talks_to_it(lab: Lab) -> None:
+    port = Port(target=80, published=8080, mode=PublishMode.HOST)
+    for number in range(3):
+        name = f"web{number}"
+        lab.serve(name, ports=(port,))  # where the last one has just been
+        assert page(HERE, lab.land.address, 8080).strip() == name
+        with calling(HERE, lab.land.address, 8080):
+            lab.calls.RemoveContainer(
+                pb.RemoveContainerRequest(container=name, force=True), timeout=20
+            )
+
+        rules = subprocess.run(
+            ("nsenter", f"--net={lab.land.path}", "nft", "list", "ruleset"),
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert ". 8080" not in rules.stdout
+
+
 def test_the_host_is_reached_by_the_gateways_address(lab: Lab) -> None:
     lab.network("front")
     lab.network("inner", internal=True)
