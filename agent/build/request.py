@@ -52,12 +52,12 @@ def parse_platform(text: str, own: Platform) -> Platform:
         return own
     parts = text.lower().split("/")
     if len(parts) > 3 or not all(parts):
-        raise Invalid(f'"{text}": unknown operating system or architecture: invalid platform')
+        raise Invalid(f'"{text}": unknown operating system or architecture: invalid argument')
     if len(parts) == 1 and parts[0] == own.architecture:
         return Platform("linux", parts[0], own.variant)
     if parts[0] not in _SYSTEMS:
         raise Invalid(
-            f'"{text}": unknown operating system or architecture: invalid platform',
+            f'"{text}": unknown operating system or architecture: invalid argument',
             hint=f"images are built for {own}",
         )
     if len(parts) == 1:

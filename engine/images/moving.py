@@ -6,8 +6,24 @@ from collections.abc import Iterable, Iterator
 from engine.images import names
 from swarm.api.v1 import images_pb2 as pb
 from swarm.errors import Invalid, Missing
+from swarm.images.credentials import parse_registry_auth
 from swarm.images.platform import platform_of
 from swarm.images.reference import Reference, parse_reference
+
+_SYSTEMS = ("linux", "windows", "darwin", "freebsd")
+
+
+def login(header: str) -> str:
+    """`X-Registry-Auth`, or nothing where it is no login.
+
+    Docker asks as nobody then, and clients count on it: there has to be such a header with a
+    push, so who has no login writes whatever comes to his mind.
+    """
+    try:
+        parse_registry_auth(header)
+    except Invalid:
+        return ""
+    return header
 
 
 def check_platform(text: str) -> None:
@@ -15,6 +31,13 @@ def check_platform(text: str) -> None:
     own = platform_of(machine.machine())
     wanted = text.lower().split("/") if text else []
     has = (own.os, own.architecture, own.variant)
+    if len(wanted) == 1 and wanted[0] == own.architecture:
+        return
+    if len(wanted) == 1 and wanted[0] not in _SYSTEMS:
+        raise Invalid(
+            f'"{text}": unknown operating system or architecture: invalid argument',
+            hint=f"this node is {own}",
+        )
     for part, mine in zip(wanted, has, strict=False):
         if part and mine and part != mine:
             raise Invalid(f"platform: images of {text} do not run here", hint=f"this node is {own}")

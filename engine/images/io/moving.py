@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from engine import progress
 from engine.images import names
 from engine.images.io.fetching import fetch
-from engine.images.moving import check_platform, newness, repository_tags
+from engine.images.moving import check_platform, login, newness, repository_tags
 from engine.io.backends import ending
 from engine.io.exchange import Exchange, Handler
 from engine.routing import Route
@@ -18,6 +18,7 @@ TAR = "application/x-tar"
 
 async def create_image(ask: Exchange) -> None:
     """POST /images/create"""
+    check_platform(ask.query.text("platform"))
     if image := ask.query.text("fromImage"):
         tag = ask.query.text("tag")
         for reference in await _wanted(ask, image, tag):
@@ -73,19 +74,14 @@ async def _wanted(ask: Exchange, image: str, tag: str) -> list[Reference]:
     named = names.asked(image, tag)
     if tag or named.digest or parse_reference(image).tag:
         return [named]
-    request = pb.ListTagsRequest(
-        reference=named.name, registry_auth=ask.head.headers.get("x-registry-auth", "")
-    )
+    request = pb.ListTagsRequest(reference=named.name, registry_auth=_login(ask))
     tags = (await ask.backends.images.ListTags(request)).tags
     return [names.asked(image, each) for each in tags]
 
 
 async def _pull(ask: Exchange, reference: Reference) -> None:
-    check_platform(ask.query.text("platform"))
     before = await _image_id(ask, str(reference))
-    request = pb.PullImageRequest(
-        reference=str(reference), registry_auth=ask.head.headers.get("x-registry-auth", "")
-    )
+    request = pb.PullImageRequest(reference=str(reference), registry_auth=_login(ask))
     try:
         async with ending(ask.backends.images.PullImage(request)) as notices:
             async for notice in notices:
@@ -113,7 +109,6 @@ async def _pull(ask: Exchange, reference: Reference) -> None:
 
 async def _import(ask: Exchange, source: str) -> None:
     repository, tag = ask.query.text("repo"), ask.query.text("tag")
-    check_platform(ask.query.text("platform"))
     first = pb.ImportImageRequest(
         reference=str(names.asked(repository, tag)) if repository else "",
         changes=[line for text in ask.query.texts("changes") for line in text.splitlines()],
@@ -132,9 +127,7 @@ async def _import(ask: Exchange, source: str) -> None:
 
 
 async def _push(ask: Exchange, reference: Reference) -> None:
-    request = pb.PushImageRequest(
-        reference=str(reference), registry_auth=ask.head.headers.get("x-registry-auth", "")
-    )
+    request = pb.PushImageRequest(reference=str(reference), registry_auth=_login(ask))
     try:
         async with ending(ask.backends.images.PushImage(request)) as notices:
             async for notice in notices:
@@ -163,6 +156,10 @@ async def _tell_pushed(ask: Exchange, reference: Reference, notice: pb.PushImage
     await ask.write_json(progress.status(f"{tag}: digest: {digest} size: {size}"))
     aux = {"Tag": tag, "Digest": digest, "Size": size}
     await ask.write_json({"progressDetail": {}, "aux": aux})
+
+
+def _login(ask: Exchange) -> str:
+    return login(ask.head.headers.get("x-registry-auth", ""))
 
 
 async def _save(ask: Exchange, wanted: tuple[str, ...]) -> None:

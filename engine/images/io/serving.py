@@ -4,6 +4,7 @@ import time
 
 from engine import replies
 from engine.images import inspection, listing, names
+from engine.images.moving import login
 from engine.io.exchange import Exchange, Handler
 from engine.refusals import NOT_IMPLEMENTED, Denied
 from engine.replies import Reply
@@ -85,7 +86,8 @@ async def search_images(ask: Exchange) -> Reply:
 async def inspect_distribution(ask: Exchange) -> Reply:
     """GET /distribution/{name}/json"""
     request = pb.InspectDistributionRequest(
-        reference=ask.params["name"], registry_auth=ask.head.headers.get("x-registry-auth", "")
+        reference=ask.params["name"],
+        registry_auth=login(ask.head.headers.get("x-registry-auth", "")),
     )
     found = await ask.backends.images.InspectDistribution(request)
     return replies.json(inspection.write_distribution(found))

@@ -1,5 +1,6 @@
 """Images as clients read them, and which of them they select."""
 
+import base64
 import json
 
 import pytest
@@ -151,6 +152,17 @@ def test_images_of_another_platform_are_refused() -> None:
     moving.check_platform("linux")
     with pytest.raises(Invalid, match="platform"):
         moving.check_platform("windows/amd64")
+    with pytest.raises(
+        Invalid, match=r"unknown operating system or architecture: invalid argument"
+    ):
+        moving.check_platform("foo")
+
+
+def test_a_header_that_is_no_login_stands_for_nobody() -> None:
+    given = base64.urlsafe_b64encode(b'{"username": "me", "password": "x"}').decode()
+    assert moving.login(given) == given
+    for text in ("", "placeholder", "123", "bnVsbA==", "é"):
+        assert moving.login(text) == ""
 
 
 def test_an_absent_image_is_named_with_its_tag() -> None:
