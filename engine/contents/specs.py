@@ -1,9 +1,12 @@
 """Translate secrets and configs between Docker's API and ours, and choose among them."""
 
+import base64
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from engine.filters import Filters, check, has_labels
+from engine.refusals import CONFLICT, Denied
 from engine.replies import JsonObject
 from engine.services.words import ordered
 from engine.stored import described
@@ -12,6 +15,11 @@ from engine.wire.services import DriverJson
 from swarm.api.v1 import control_pb2, specs_pb2
 from swarm.errors import Invalid
 
+# Clients compare what they are told with Docker's words, which begin with those of gRPC.
+_INVALID = "rpc error: code = InvalidArgument desc ="
+_EXISTS = "rpc error: code = AlreadyExists desc ="
+_BREAKS = re.compile(r"[\r\n]")
+_FOREIGN = re.compile(r"[^A-Za-z0-9+/=\r\n]")
 KNOWN = frozenset(("id", "label", "name", "names"))
 
 View = control_pb2.SecretView | control_pb2.ConfigView
@@ -32,6 +40,28 @@ def read_config(asked: ContentSpecJson) -> specs_pb2.ConfigSpec:
     )
 
 
+def read_data(asked: ContentSpecJson) -> bytes:
+    """What is kept; lines may be broken anywhere."""
+    text = _BREAKS.sub("", asked.data)
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as err:
+        found = _FOREIGN.search(asked.data)
+        at = len(asked.data) if found is None else found.start()
+        raise Invalid(f"Data: illegal base64 data at input byte {at}") from err
+
+
+def check_change(asked: ContentSpecJson, view: View) -> None:
+    """A name stays what it is; data is compared by whoever has it."""
+    if asked.name not in ("", view.spec.name):
+        raise Invalid(f"{_INVALID} only updates to Labels are allowed")
+
+
+def taken(word: str, name: str) -> Denied:
+    """What clients hear when there is one of that name."""
+    return Denied(CONFLICT, f"{_EXISTS} {word} {name} already exists")
+
+
 def content_json(view: View) -> JsonObject:
     """A secret without its data, or a config with it."""
     driver = view.spec.template_driver
@@ -45,7 +75,7 @@ def content_json(view: View) -> JsonObject:
         "Spec": ContentSpecJson(
             name=view.spec.name,
             labels=ordered(view.spec.labels),
-            data=view.data if isinstance(view, control_pb2.ConfigView) else b"",
+            data=base64.b64encode(_shown(view)).decode(),
             templating=DriverJson(name=driver) if driver else None,
         ),
     }
@@ -71,6 +101,10 @@ _TESTS: Mapping[str, Callable[[View, str], bool]] = {
     "name": lambda view, text: view.spec.name.startswith(text),
     "names": lambda view, text: view.spec.name == text,
 }
+
+
+def _shown(view: View) -> bytes:
+    return view.data if isinstance(view, control_pb2.ConfigView) else b""
 
 
 def _template_driver(asked: ContentSpecJson) -> str:

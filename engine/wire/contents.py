@@ -13,6 +13,6 @@ class ContentSpecJson(Struct, frozen=True, kw_only=True, omit_defaults=True, ren
 
     name: str = ""
     labels: dict[str, str] | None = None
-    data: bytes = b""
+    data: str = ""
     driver: DriverJson | None = None
     templating: DriverJson | None = None

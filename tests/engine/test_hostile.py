@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from engine import refusals
 from engine.cluster.specs import read_cluster, read_init
-from engine.contents.specs import read_config, read_secret
+from engine.contents.specs import read_config, read_data, read_secret
 from engine.networks.specs import read_network, scope_of
 from engine.nodes.specs import read_node
 from engine.services.specs import read_spec, write_spec
@@ -65,6 +65,7 @@ def network(asked: NetworkJson) -> None:
 def content(asked: ContentSpecJson) -> None:
     read_secret(asked)
     read_config(asked)
+    read_data(asked)
 
 
 READERS: dict[type[Struct], Callable[[Any], None]] = {

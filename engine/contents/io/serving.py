@@ -3,16 +3,27 @@
 `docker stack deploy` sends the data again with the labels: it has to be what is there.
 """
 
+from collections.abc import Iterable
+
 from engine import replies
 from engine.cluster.io.managing import managing
-from engine.contents.specs import choose, content_json, read_config, read_secret
+from engine.contents.specs import (
+    View,
+    check_change,
+    choose,
+    content_json,
+    read_config,
+    read_data,
+    read_secret,
+    taken,
+)
 from engine.io.exchange import Exchange, Handler
 from engine.replies import Reply
 from engine.routing import Route
 from engine.services.io.serving import out_of_sequence, version_of
 from engine.wire.contents import ContentSpecJson
 from swarm.api.v1 import control_pb2
-from swarm.errors import Conflict
+from swarm.errors import Conflict, Refused, SwarmError
 
 
 async def list_secrets(ask: Exchange) -> Reply:
@@ -31,9 +42,13 @@ async def inspect_secret(ask: Exchange) -> Reply:
 async def create_secret(ask: Exchange) -> Reply:
     """POST /secrets/create"""
     asked = await ask.decoded(ContentSpecJson)
-    request = control_pb2.CreateSecretRequest(spec=read_secret(asked), data=asked.data)
+    request = control_pb2.CreateSecretRequest(spec=read_secret(asked), data=read_data(asked))
     async with managing(ask) as control:
-        made = await control.CreateSecret(request)
+        try:
+            made = await control.CreateSecret(request)
+        except Refused as err:
+            found = (await control.ListSecrets(control_pb2.ListSecretsRequest())).secrets
+            raise _explained(err, "secret", asked.name, found) from err
     return replies.json({"ID": made.secret.id}, status=201)
 
 
@@ -41,11 +56,12 @@ async def update_secret(ask: Exchange) -> Reply:
     """POST /secrets/{id}/update"""
     asked, version = await ask.decoded(ContentSpecJson), version_of(ask, "secret")
     view = await _secret(ask)
+    check_change(asked, view)
     request = control_pb2.UpdateSecretRequest(
         secret=view.id,
         spec=read_secret(asked),
         revision=version,
-        data=asked.data or None,
+        data=read_data(asked) or None,
         keep=True,
     )
     async with managing(ask) as control:
@@ -79,9 +95,13 @@ async def inspect_config(ask: Exchange) -> Reply:
 async def create_config(ask: Exchange) -> Reply:
     """POST /configs/create"""
     asked = await ask.decoded(ContentSpecJson)
-    request = control_pb2.CreateConfigRequest(spec=read_config(asked), data=asked.data)
+    request = control_pb2.CreateConfigRequest(spec=read_config(asked), data=read_data(asked))
     async with managing(ask) as control:
-        made = await control.CreateConfig(request)
+        try:
+            made = await control.CreateConfig(request)
+        except Refused as err:
+            found = (await control.ListConfigs(control_pb2.ListConfigsRequest())).configs
+            raise _explained(err, "config", asked.name, found) from err
     return replies.json({"ID": made.config.id}, status=201)
 
 
@@ -89,11 +109,12 @@ async def update_config(ask: Exchange) -> Reply:
     """POST /configs/{id}/update"""
     asked, version = await ask.decoded(ContentSpecJson), version_of(ask, "config")
     view = await _config(ask)
+    check_change(asked, view)
     request = control_pb2.UpdateConfigRequest(
         config=view.id,
         spec=read_config(asked),
         revision=version,
-        data=asked.data or None,
+        data=read_data(asked) or None,
         keep=True,
     )
     async with managing(ask) as control:
@@ -109,6 +130,11 @@ async def remove_config(ask: Exchange) -> Reply:
     async with managing(ask) as control:
         await control.RemoveConfig(control_pb2.RemoveConfigRequest(config=ask.params["id"]))
     return replies.nothing()
+
+
+def _explained(err: Refused, word: str, name: str, found: Iterable[View]) -> SwarmError:
+    """`err` in Docker's words, where there is one of that name already."""
+    return taken(word, name) if any(each.spec.name == name for each in found) else err
 
 
 async def _secret(ask: Exchange) -> control_pb2.SecretView:

@@ -56,9 +56,24 @@ def test_labels_can_be_changed_and_nothing_else(tmp_path: Path, kind: str) -> No
         assert "exists with other data" in await world.refused(
             "POST", f"/{kind}/db/update", other, version=index
         )
-        assert "cannot be renamed" in await world.refused(
-            "POST", f"/{kind}/db/update", {"Name": "x"}, version=index
+        renamed = await world.refused("POST", f"/{kind}/db/update", {"Name": "x"}, version=index)
+        assert renamed == (
+            "400 rpc error: code = InvalidArgument desc = only updates to Labels are allowed"
         )
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("data", "at"), [("I'm not base64", 1), ("YQ", 2), ("YWFh\nY?==", 6), ("é", 0)]
+)
+def test_what_is_not_base64_is_pointed_at(tmp_path: Path, data: str, at: int) -> None:
+    async def story(world: World) -> None:
+        said = await world.refused("POST", "/configs/create", {"Name": "x", "Data": data})
+        assert said == f"400 Data: illegal base64 data at input byte {at}"
+        broken = f"{DATA[:4]}\r\n{DATA[4:]}"
+        await make(world, "configs", Data=broken)
+        assert (await world.get("/configs/db"))["Spec"]["Data"] == DATA
 
     tell(tmp_path, story)
 
@@ -98,7 +113,8 @@ def test_what_is_used_or_taken_is_refused(tmp_path: Path, kind: str) -> None:
             "POST", f"/{kind}/create", {"Name": "x", "Data": DATA, "Driver": {"Name": "vault"}}
         )
 
-        assert taken.startswith("409 ")
+        exists = f"rpc error: code = AlreadyExists desc = {word.lower()} db already exists"
+        assert taken == f"409 {exists}"
         assert used.startswith("409 ")
         assert "in use by the following service: web" in used
         assert driver.startswith("400 Driver: ")
