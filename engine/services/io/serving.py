@@ -6,6 +6,7 @@ from msgspec import structs
 
 from engine import replies
 from engine.cluster.io.managing import managing
+from engine.images.moving import login
 from engine.io.exchange import Exchange, Handler
 from engine.networks.io.gathering import targets
 from engine.refusals import CONFLICT, Denied
@@ -53,7 +54,7 @@ async def create_service(ask: Exchange) -> Reply:
         request = control_pb2.CreateServiceRequest(
             spec=to_message(spec),
             resolve_image=ask.version < _CLIENTS_RESOLVE,
-            registry_auth=ask.head.headers.get("x-registry-auth", ""),
+            registry_auth=_login(ask),
         )
         try:
             made = await control.CreateService(request)
@@ -91,7 +92,7 @@ async def update_service(ask: Exchange) -> Reply:
                     version=version,
                     spec=to_message(await targets(ask, read_spec(asked, before))),
                     resolve_image=ask.version < _CLIENTS_RESOLVE,
-                    registry_auth=ask.head.headers.get("x-registry-auth", ""),
+                    registry_auth=_login(ask),
                 )
             )
         except Conflict as err:
@@ -138,6 +139,10 @@ async def _explained(ask: Exchange, name: str, err: Refused) -> SwarmError:
         return err
     words = f"name conflicts with an existing object: service {name} already exists"
     return Denied(CONFLICT, words)
+
+
+def _login(ask: Exchange) -> str:
+    return login(ask.head.headers.get("x-registry-auth", ""))
 
 
 async def _asked(ask: Exchange) -> ServiceSpecJson:
