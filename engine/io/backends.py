@@ -53,6 +53,10 @@ _OPTIONS = (
 )
 
 
+class Lost(Unavailable):
+    """Who answered broke off, and said nothing of why: they may be starting again."""
+
+
 class Backends:
     """Stubs of every service that answers for us. Close it in the loop it was made in."""
 
@@ -167,7 +171,7 @@ class _Line:
 
     def _translated(self, err: grpc.aio.AioRpcError) -> SwarmError:
         if _is_lost(err):
-            return Unavailable(f"{self._name} went away: {err.details()}", hint="try again")
+            return Lost(f"{self._name} went away: {err.details()}", hint="try again")
         return failure(err)
 
 

@@ -4,6 +4,7 @@ import time
 
 from engine import replies
 from engine.containers import creating, pruning, resources
+from engine.containers.io.following import wait_for_end
 from engine.containers.io.looking import inspected
 from engine.filters import Filters
 from engine.images.names import absent
@@ -133,7 +134,7 @@ async def wait_for_container(ask: Exchange) -> None:
     if condition is None:
         raise Invalid(f'invalid condition: "{ask.query.text("condition")}"')
     request = pb.WaitContainerRequest(container=ask.params["name"], condition=condition)
-    async with ending(ask.backends.containers.WaitContainer(request)) as answers:
+    async with ending(wait_for_end(ask.backends, request)) as answers:
         async for answer in answers:
             if not ask.has_begun:
                 await ask.begin()

@@ -3,6 +3,7 @@
 import time
 
 from engine.containers import logs
+from engine.containers.io.following import follow_log
 from engine.containers.io.looking import inspected
 from engine.containers.joining import content_type
 from engine.containers.stats import write_stats
@@ -22,10 +23,10 @@ async def read_logs(ask: Exchange) -> None:
         timestamps=ask.query.flag("timestamps"),
         details=ask.query.flag("details"),
     )
-    async with ending(ask.backends.containers.ReadContainerLogs(request)) as batches:
+    async with ending(follow_log(ask.backends, request)) as batches:
         await ask.begin(content_type=content_type(framed=framed, version=ask.version))
-        async for batch in batches:
-            await ask.write(logs.write_lines(list(batch.lines), reading))
+        async for lines in batches:
+            await ask.write(logs.write_lines(lines, reading))
 
 
 async def watch_stats(ask: Exchange) -> None:

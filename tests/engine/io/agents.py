@@ -134,12 +134,11 @@ class Agent(containers_pb2_grpc.ContainersServicer, images_pb2_grpc.ImagesServic
 
     async def ReadContainerLogs(self, request: Any, context: Any) -> AsyncIterator[Any]:
         self.asked.append(request)
-        yield control_pb2.LogBatch(
-            lines=[
-                control_pb2.LogLine(at=1_700_000_000.5, data=b"out\n"),
-                control_pb2.LogLine(at=1_700_000_001.5, data=b"err\n", stderr=True),
-            ]
+        lines = (
+            control_pb2.LogLine(at=1_700_000_000.5, data=b"out\n"),
+            control_pb2.LogLine(at=1_700_000_001.5, data=b"err\n", stderr=True),
         )
+        yield control_pb2.LogBatch(lines=[each for each in lines if each.at >= request.since])
         if request.follow:
             await self._hold()
 

@@ -9,7 +9,7 @@ import pytest
 
 from swarm.api.v1 import containers_pb2 as pb
 from swarm.errors import Conflict, Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
-from tests.engine.io.agents import Agent, Engine, listening, serving, view
+from tests.engine.io.agents import Agent, Engine, listening, serving, until, view
 from tests.engine.io.clients import Client, once
 
 ID = "a" * 64
@@ -291,6 +291,40 @@ def test_an_agent_that_starts_again_is_waited_for(tmp_path: Path) -> None:
             await asyncio.wait((asking,), timeout=0.1)
             async with listening(Agent(view()), engine.agent_path):
                 assert (await asking).status == 200
+        await engine.close()
+
+    asyncio.run(main())
+
+
+def test_logs_and_waits_go_on_with_the_next_agent(tmp_path: Path) -> None:
+    """1. Both have begun. 2. The agent ends. 3. The next one has the same log, and tells the end.
+
+    The container is removed at last, with which its log ends.
+    """
+
+    async def main() -> None:
+        engine = Engine(tmp_path)
+        engine.listen()
+        async with Client(engine.path) as waiting, Client(engine.path) as reading:
+            async with listening(Agent(view()), engine.agent_path):
+                await waiting.send("POST", "/v1.47/containers/web/wait?condition=next-exit")
+                assert (await waiting.head()).status == 200
+                await reading.send("GET", "/v1.47/containers/web/logs?follow=1&stdout=1&stderr=1")
+                assert (await reading.head()).status == 200
+                assert b"out\n" in await reading.chunk()
+            following = Agent(view())
+            following.ended.set()
+            async with listening(following, engine.agent_path):
+                assert await waiting.chunk() == b'{"StatusCode":3}\n'
+                await until(lambda: following.streams == 1)
+                (asked,) = (
+                    each
+                    for each in following.asked
+                    if isinstance(each, pb.ReadContainerLogsRequest)
+                )
+                assert (asked.since, asked.tail) == (1_700_000_001.5, -1)
+            async with listening(Agent(), engine.agent_path):
+                assert await reading.chunk() == b""  # nothing is told twice
         await engine.close()
 
     asyncio.run(main())
