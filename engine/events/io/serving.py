@@ -32,7 +32,7 @@ async def watch_events(ask: Exchange) -> None:
     async with asyncio.TaskGroup() as group:
         has_swarm = choice.wants(SWARM) and await _is_manager(ask)
         sources = [group.create_task(_watch_node(ask, queue, since=since, until=until))]
-        if has_swarm:
+        if has_swarm or (choice.wants(SWARM) and not until):
             sources.append(group.create_task(_watch_swarm(ask, queue, since=since)))
         if until:
             finishing = group.create_task(
@@ -71,13 +71,15 @@ async def _watch_node(ask: Exchange, queue: Queue, *, since: float, until: float
 
 
 async def _watch_swarm(ask: Exchange, queue: Queue, *, since: float) -> None:
+    """Events of the swarm, for as long as this node is a manager of one."""
     while True:
         request = control_pb2.WatchEventsRequest(since=since)
-        with contextlib.suppress(SwarmError):
-            async for event in _each(ask.backends.control.WatchEvents(request)):
-                if (shown := of_swarm(event)) is not None:
-                    await queue.put((SWARM, shown))
-                since = event.at + 1e-6
+        if await _is_manager(ask):
+            with contextlib.suppress(SwarmError):
+                async for event in _each(ask.backends.control.WatchEvents(request)):
+                    if (shown := of_swarm(event)) is not None:
+                        await queue.put((SWARM, shown))
+                    since = event.at + 1e-6
         since = since or time.time()
         await asyncio.sleep(_AGAIN_S)
 

@@ -52,8 +52,10 @@ class Daemon(daemon_pb2_grpc.DaemonServicer):
         self.role: Role | None = Role.MANAGER
         self.asked: list[Any] = []
         self.silent: set[str] = set()
+        self.looks = 0
 
     async def GetStatus(self, request: Any, context: Any) -> daemon_pb2.GetStatusResponse:
+        self.looks += 1
         if self.role is None:
             return daemon_pb2.GetStatusResponse()
         return daemon_pb2.GetStatusResponse(
