@@ -138,6 +138,13 @@ ROOT = Branch(
                 "tag": Leaf("swarmctl.commands.image:tag", "Give an image another name"),
             },
         ),
+        "builder": Branch(
+            "What the builder of this host remembers",
+            {
+                "ls": Leaf("swarmctl.commands.builder:ls", "List what it remembers"),
+                "prune": Leaf("swarmctl.commands.builder:prune", "Have it forget"),
+            },
+        ),
         "network": Branch(
             "What services reach each other through",
             {

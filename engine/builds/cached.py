@@ -24,6 +24,7 @@ _TESTS: Mapping[str, Test[pb.BuildCacheRecord]] = {
 }
 _SWITCHES = ("inuse", "shared", "private")
 _AGES = ("until", "unused-for")
+_LEAST = 1e-6  # 0 is no bound, and not 1970
 
 
 def write_records(records: Iterable[pb.BuildCacheRecord]) -> list[JsonObject]:
@@ -54,7 +55,7 @@ def read_unused_since(filters: Filters, *, now: float) -> float:
     values = [value for key in _AGES for value in filters.get(key, ())]
     if len(values) > 1:
         raise Invalid("more than one until filter specified")
-    return times.moment(values[0], now=now, name="until") if values else 0.0
+    return max(times.moment(values[0], now=now, name="until"), _LEAST) if values else 0.0
 
 
 def narrows(filters: Filters) -> bool:

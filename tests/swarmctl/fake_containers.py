@@ -42,6 +42,7 @@ class FakeContainers(
         self.written = b""
         self.local_networks: list[localnetworks_pb2.LocalNetwork] = []
         self.built: list[builds_pb2.BuildImageResponse] = []
+        self.cached: list[builds_pb2.BuildCacheRecord] = []
         self.context = b""
         self.pushes: list[images_pb2.PushImageResponse] = []
         self.is_image_here = True
@@ -226,6 +227,15 @@ class FakeContainers(
         self.context = b"".join(each.chunk for each in requests)
         yield from self.built
         yield builds_pb2.BuildImageResponse(image_id="sha256:" + "b" * 64)
+
+    def ListBuildCache(self, request: Any, context: Any) -> Any:
+        self._take("ListBuildCache", request, context)
+        return builds_pb2.ListBuildCacheResponse(records=self.cached)
+
+    def PruneBuildCache(self, request: Any, context: Any) -> Any:
+        self._take("PruneBuildCache", request, context)
+        gone = [each.id for each in self.cached]
+        return builds_pb2.PruneBuildCacheResponse(removed=gone, reclaimed_bytes=5000)
 
     def PushImage(self, request: Any, context: Any) -> Iterator[Any]:
         self._take("PushImage", request, context)

@@ -52,6 +52,7 @@ def test_a_filter_that_says_nothing_to_us_is_refused(filters: Filters) -> None:
 def test_ages_are_read_once() -> None:
     assert cached.read_unused_since({"until": ("10s",)}, now=100.0) == 90.0
     assert cached.read_unused_since({}, now=100.0) == 0.0
+    assert cached.read_unused_since({"until": ("0",)}, now=100.0) > 0.0  # nothing is that old
     with pytest.raises(Invalid, match="more than one until"):
         cached.read_unused_since({"until": ("1s",), "unused-for": ("1s",)}, now=0.0)
 
