@@ -121,11 +121,11 @@ def workdir(run: RunConfig, path: str) -> str:
 
 
 def _env(run: RunConfig, pairs: tuple[tuple[str, str], ...]) -> Applied:
-    for name, value in pairs:
-        if not name:
-            raise Invalid("ENV names can not be blank")
-        run = run.with_env(name, value)
-    return Applied(run=run, comment="ENV " + " ".join(f"{n}={v}" for n, v in pairs))
+    if not all(name for name, _ in pairs):
+        raise Invalid("ENV names can not be blank")
+    return Applied(
+        run=run.with_env(dict(pairs)), comment="ENV " + " ".join(f"{n}={v}" for n, v in pairs)
+    )
 
 
 def _label(run: RunConfig, step: Label, fill: Fill) -> Applied:

@@ -30,9 +30,9 @@ class Arguments(Struct, frozen=True, kw_only=True):
     inherited: Mapping[str, str] = {}
     ours: Mapping[str, str] = {}
 
-    def declare(self, name: str, default: str | None) -> "Arguments":
-        """With one name more, or another default."""
-        return replace(self, declared={**self.declared, name: default})
+    def declare(self, defaults: Mapping[str, str | None]) -> "Arguments":
+        """With more names, or other defaults."""
+        return replace(self, declared={**self.declared, **defaults})
 
     def value(self, name: str) -> str | None:
         """What a declared name stands for; None is nothing at all."""

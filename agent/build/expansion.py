@@ -4,20 +4,39 @@ It is not the POSIX shell: a value is never split into words (but where `expand_
 for), an unknown name is empty, and a backslash in double quotes stays unless it hides a quote, a
 dollar or itself. `${NAME:-x}`, `:+` and `:?` are known, without the colon too, and `#`, `##`, `%`,
 `%%`, `/` and `//`.
+
+A few lines can ask for more than any memory holds, each variable some times in the next one. What
+comes out is bounded, and so is the work that patterns make.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from agent.build.globbing import prefixes, suffixes
 from swarm.errors import Invalid
 
 ESCAPE = "\\"
+LARGEST = 4 << 20  # characters, of all that one instruction becomes
+_MOST_WORK = 1 << 24  # characters that patterns are compared with
 _SPECIAL = "@*#?-$!0"
 
 
 def expand(word: str, values: Mapping[str, str], *, escape: str = ESCAPE) -> str:
     """`word` without its quotes and with its variables filled in; `Invalid` says what is wrong."""
     return _Scanner(word, values, escape).result()
+
+
+def filler(values: Mapping[str, str], escape: str) -> Callable[[str], str]:
+    """What expands the words of one instruction, as long as that does not grow beyond `LARGEST`."""
+    total = 0
+
+    def fill(word: str) -> str:
+        nonlocal total
+        found = expand(word, values, escape=escape)
+        total += len(found)
+        _bound(total)
+        return found
+
+    return fill
 
 
 def expand_words(text: str, values: Mapping[str, str], *, escape: str = ESCAPE) -> tuple[str, ...]:
@@ -55,29 +74,36 @@ class _Scanner:
         self._keeps_quotes = keeps_quotes
 
     def result(self) -> str:
-        return "".join(text for text, _ in self._all())
+        return self._joined(self._all())
 
     def words(self) -> tuple[str, ...]:
         """Pieces that may be split are split; quoted blanks hold a word together."""
-        found: list[str] = []
-        word, is_word = "", False
-        for text, is_fixed in self._all():
+        found, word = list[str](), list[str]()
+        pieces = self._all()
+        _bound(sum(len(text) for text, _ in pieces))
+        for text, is_fixed in pieces:
             if is_fixed:
-                word, is_word = word + text, True
+                word.append(text)
                 continue
             for each in text:
                 if not each.isspace():
-                    word, is_word = word + each, True
-                elif is_word:
-                    found += [word] if word else []
-                    word, is_word = "", False
-        return tuple([*found, word] if word else found)
+                    word.append(each)
+                elif word:
+                    found.append("".join(word))
+                    word.clear()
+        return tuple(each for each in (*found, "".join(word)) if each)
 
     def _all(self) -> list[tuple[str, bool]]:
         try:
             return self._until("", is_raw=self._is_raw)
         except Invalid as err:
             raise Invalid(f'failed to process "{self._text}": {err.message}') from err
+
+    @staticmethod
+    def _joined(pieces: Iterable[tuple[str, bool]]) -> str:
+        texts = [text for text, _ in pieces]
+        _bound(sum(map(len, texts)))
+        return "".join(texts)
 
     def _peek(self) -> str:
         return self._text[self._at : self._at + 1]
@@ -140,6 +166,7 @@ class _Scanner:
                 raise Invalid("unexpected end of statement while looking for matching double-quote")
             if each == "$":
                 found += self._dollar()
+                _bound(len(found))
                 continue
             self._next()
             if each == self._escape:
@@ -221,17 +248,19 @@ class _Scanner:
 
     def _rest(self, stop: str, *, is_raw: bool) -> str:
         try:
-            return "".join(text for text, _ in self._until(stop, is_raw=is_raw))
+            pieces = self._until(stop, is_raw=is_raw)
         except Invalid:
             if self._peek():
                 raise
             raise Invalid(f"syntax error: missing '{stop}'") from None
+        return self._joined(pieces)
 
 
 def _trimmed(operator: str, word: str, value: str) -> str:
     """`value` without its shortest (`#`, `%`) or longest (doubled) matching beginning or end."""
     is_longest = word.startswith(operator)
     pattern = word[is_longest:]
+    _bound_work(len(value) * len(pattern))
     found = prefixes(pattern, value) if operator == "#" else suffixes(pattern, value)
     if not found:
         return value
@@ -241,14 +270,32 @@ def _trimmed(operator: str, word: str, value: str) -> str:
 
 def _replace(value: str, pattern: str, replacement: str, *, is_all: bool) -> str:
     """Replace the longest match at the first place that has one, or at every one."""
+    if pattern and not set(pattern) & set("*?\\"):
+        count = value.count(pattern) if is_all else 1
+        _bound(len(value) + count * len(replacement))
+        return value.replace(pattern, replacement, -1 if is_all else 1)
+    _bound_work(len(value) ** 2 * len(pattern))
     found, at = "", 0
     while at <= len(value):
         lengths = prefixes(pattern, value[at:])
         longest = max(lengths, default=0)
         if longest:
             found, at = found + replacement, at + longest
+            _bound(len(found))
             if not is_all:
                 break
         else:
             found, at = found + value[at : at + 1], at + 1
     return found + value[at:]
+
+
+def _bound(length: int) -> None:
+    if length > LARGEST:
+        raise Invalid(
+            f"its variables make it longer than {LARGEST >> 20} MiB", hint="use shorter values"
+        )
+
+
+def _bound_work(length: int) -> None:
+    if length > _MOST_WORK:
+        raise Invalid("a value is too long for a pattern", hint="use a shorter one")

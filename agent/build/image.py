@@ -4,6 +4,7 @@ It is Docker's, field by field; what its base has is kept where no instruction s
 The document's digest is the image's id, so equal content and history make equal ids.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from swarm.errors import Invalid
 from swarm.images.digest import digest_of
+from swarm.images.manifest import MANIFEST_LIMIT_BYTES
 from swarm.images.platform import Platform
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -56,14 +58,13 @@ class RunConfig(Struct, frozen=True, kw_only=True, rename="pascal", omit_default
         split = (entry.partition("=") for entry in self.env or ())
         return {name: value for name, _, value in split}
 
-    def with_env(self, name: str, value: str) -> "RunConfig":
-        """With a variable, where it was if it was there."""
-        entry, known = f"{name}={value}", self.env or ()
-        if any(each.partition("=")[0] == name for each in known):
-            return replace(
-                self, env=tuple(entry if e.partition("=")[0] == name else e for e in known)
-            )
-        return replace(self, env=(*known, entry))
+    def with_env(self, values: Mapping[str, str]) -> "RunConfig":
+        """With these variables, each where it was if it was there."""
+        known = [(entry.partition("=")[0], entry) for entry in self.env or ()]
+        kept = [f"{n}={values[n]}" if n in values else entry for n, entry in known]
+        names = {name for name, _ in known}
+        added = [f"{name}={value}" for name, value in values.items() if name not in names]
+        return replace(self, env=(*kept, *added))
 
 
 class History(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,8 +116,15 @@ class ImageDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return (self.rootfs.diff_ids if self.rootfs else None) or ()
 
     def encode(self) -> bytes:
-        """The document."""
-        return msgspec.json.encode(_with_rootfs(self))
+        """The document. Raises `Invalid` when no registry would take one that long."""
+        found = msgspec.json.encode(_with_rootfs(self))
+        if len(found) > MANIFEST_LIMIT_BYTES:
+            raise Invalid(
+                f"the image's configuration would have {len(found)} bytes; {MANIFEST_LIMIT_BYTES}"
+                " is the most",
+                hint="use fewer steps, variables and labels, or shorter ones",
+            )
+        return found
 
     @property
     def id(self) -> str:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from agent.build.applying import apply, comment_of, shell_of, words_of, workdir
 from agent.build.arguments import Arguments
-from agent.build.expansion import expand, expand_text
+from agent.build.expansion import expand, expand_text, filler
 from agent.build.image import ImageDocument, RunConfig
 from agent.build.instructions import Arg, Copy, Instruction, Run, Workdir
 from agent.build.modes import check_mode
@@ -128,10 +128,7 @@ class Planned(Struct, frozen=True, kw_only=True):
 def plan(step: Instruction, state: State, escape: str) -> Planned:
     """What `step` asks for; `Invalid` says what is wrong with it."""
     values = state.values
-
-    def fill(word: str) -> str:
-        return expand(word, values, escape=escape)
-
+    fill = filler(values, escape)
     kept = Planned(
         deed=Described(),
         run=state.run,
@@ -167,14 +164,14 @@ def plan(step: Instruction, state: State, escape: str) -> Planned:
 def _arg(
     pairs: tuple[tuple[str, str | None], ...], state: State, kept: Planned, escape: str
 ) -> Planned:
-    arguments, told = state.arguments, list[str]()
-    values = state.values
+    told, defaults = list[str](), dict[str, str | None]()
+    fill = filler(state.values, escape)
     for name, default in pairs:
-        filled = None if default is None else expand(default, values, escape=escape)
-        arguments = arguments.declare(name, filled)
+        filled = None if default is None else fill(default)
+        defaults[name] = filled
         told.append(name if filled is None else f"{name}={filled}")
     comment = comment_of(state.run, f"ARG {' '.join(told)}")
-    return replace(kept, arguments=arguments, created_by=comment)
+    return replace(kept, arguments=state.arguments.declare(defaults), created_by=comment)
 
 
 def _run(step: Run, state: State, kept: Planned, escape: str) -> Planned:
@@ -219,10 +216,7 @@ def _program(step: Run, run: RunConfig) -> tuple[tuple[str, ...], Content | None
 
 def _copy(step: Copy, state: State, kept: Planned, escape: str) -> Planned:
     values = state.values
-
-    def fill(word: str) -> str:
-        return expand(word, values, escape=escape)
-
+    fill = filler(values, escape)
     sources = tuple(fill(each) for each in step.sources)
     urls = tuple(each for each in sources if is_url(each))
     if urls and not step.is_add:

@@ -113,16 +113,19 @@ class Build:
     async def _global_arguments(self, dockerfile: Dockerfile) -> Arguments:
         ours = platform_arguments(self._platform, target=self._request.target)
         found = Arguments(given=self._request.args, ours=ours)
+        values = {**ours, **found.values()}
+        defaults: dict[str, str | None] = {}
         for step in dockerfile.arguments:
             await self._announce(step.text)
             for name, default in step.pairs:
-                values = {**found.ours, **found.values()}
                 filled = None
                 if default is not None:
                     filled = expand(default, values, escape=dockerfile.escape)
-                found = found.declare(name, filled)
+                defaults[name] = filled
+                if (value := self._request.args.get(name, filled)) is not None:
+                    values[name] = value
                 self._declared.add(name)
-        return found
+        return found.declare(defaults)
 
     async def _begin(
         self, stage: Stage, dockerfile: Dockerfile, arguments: Arguments, origins: Origins

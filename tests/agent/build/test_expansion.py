@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.build.expansion import expand, expand_text, expand_words, raw_words
+from agent.build.expansion import expand, expand_text, expand_words, filler, raw_words
 from swarm.errors import Invalid
 
 VALUES = {"A": "one", "EMPTY": "", "P": "/usr/local/lib.tar.gz", "TWO": "a b"}
@@ -93,3 +93,28 @@ def test_law_any_word_is_filled_in_or_refused(word: str, values: dict[str, str])
 @given(st.text(st.characters(exclude_characters="$\\'\"<", exclude_categories=["Cs"])))
 def test_law_what_has_no_marks_is_itself(word: str) -> None:
     assert expand(word, VALUES) == word
+
+
+def test_what_variables_become_is_bounded() -> None:
+    """Nobody runs out of memory because each variable holds the one before eight times."""
+    values = {"A": "x" * 700_000}
+    for word in ("$A" * 8, '"' + "$A" * 8 + '"', "${B:-" + "$A" * 8 + "}", "${A//x/1234567}"):
+        with pytest.raises(Invalid, match="its variables make it longer than 4 MiB"):
+            expand(word, values)
+    with pytest.raises(Invalid, match="its variables make it longer than 4 MiB"):
+        expand_words("$A" * 8, values)
+
+    fill = filler(values, "\\")
+    assert len([fill("$A") for _ in range(5)]) == 5
+    with pytest.raises(Invalid, match="longer than 4 MiB"):
+        fill("$A")
+
+
+def test_patterns_are_not_followed_through_values_of_any_length() -> None:
+    values = {"A": "x" * 100_000}
+    for word in ("${A//?*y/1}", "${A##" + "*x" * 200 + "y}"):
+        with pytest.raises(Invalid, match="too long for a pattern"):
+            expand(word, values)
+    assert expand("${A//xx/y}", values) == "y" * 50_000
+    assert expand("${A/xx/y}", values) == "y" + "x" * 99_998
+    assert len(expand("${A%x}", values)) == 99_999

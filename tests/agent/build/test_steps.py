@@ -152,3 +152,20 @@ def test_steps_make_the_same_image_of_the_same() -> None:
         assert done.document.run == RunConfig(env=(*(now.run.env or ()),), labels={"b": "c"})
 
     assert len(ids) == 1
+
+
+def test_tens_of_thousands_of_variables_are_one_step_like_any_other() -> None:
+    """They were as many copies of all of them, and the agent did nothing else for minutes."""
+    pairs = " ".join(f"a{number}=b" for number in range(30_000))
+
+    planned, _ = through(f"ENV {pairs} a7=c")
+    declared, _ = through(f"ARG {pairs}")
+
+    assert len(planned.run.environment) == 30_001
+    assert planned.run.environment["a7"] == "c"
+    assert declared.arguments.value("a29999") == "b"
+
+
+def test_a_configuration_that_no_registry_takes_is_refused() -> None:
+    with pytest.raises(Invalid, match="the image's configuration would have"):
+        through("ENV A=" + "x" * 1_500_000 + "\nLABEL a=$A\nUSER x")
