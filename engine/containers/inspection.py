@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from engine import times
-from engine.containers import endpoints, paths, ports, resources, states
+from engine.containers import endpoints, links, paths, ports, resources, states
 from engine.replies import JsonObject
 from engine.services.containers import write_health
 from engine.services.mounts import write_mount
@@ -50,7 +50,7 @@ def write_inspection(
         "ProcessLabel": "",
         "AppArmorProfile": view.apparmor,
         "ExecIDs": list(exec_ids) or None,
-        "HostConfig": write_host_config(spec),
+        "HostConfig": write_host_config(spec) | {"Links": links.write_links(view) or None},
         "GraphDriver": {"Name": DRIVER, "Data": _layers(view)},
         "Mounts": [write_mount_point(each) for each in view.mounts],
         "Config": write_config(view, spec),
@@ -131,7 +131,6 @@ def write_host_config(spec: StandaloneSpec) -> JsonObject:
         "GroupAdd": list(container.groups) or None,
         "IpcMode": spec.ipc_mode or "private",
         "Cgroup": "",
-        "Links": list(spec.links) or None,
         "OomScoreAdj": container.oom_score_adj,
         "PidMode": spec.pid_mode,
         "Privileged": container.privileged,

@@ -25,7 +25,6 @@ KNOWN = (
 )
 _STATES = tuple(each.word for each in ContainerState)
 _HEALTHS = ("none", "starting", "healthy", "unhealthy")
-_SHORT = 12
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
 
 Views = Sequence[pb.ContainerView]
@@ -68,21 +67,6 @@ def find(views: Views, text: str) -> pb.ContainerView:
     if len(begin) != 1:
         raise Missing(f"No such container: {text}")
     return begin[0]
-
-
-def linked_names(views: Views) -> Mapping[str, list[str]]:
-    """What containers are called by those that are linked to them, by id: `/web/db`."""
-    ids = {name: view.id for view in views for name in (view.name, view.id, view.id[:_SHORT])}
-    found: dict[str, list[str]] = {}
-    for view in views:
-        for text in (*view.spec.links, *(x for each in view.endpoints for x in each.asked.links)):
-            name, _, alias = text.partition(":")
-            name = name.rpartition("/")[2]
-            if (meant := ids.get(name)) is not None:
-                found.setdefault(meant, []).append(
-                    f"/{view.name}/{alias.rpartition('/')[2] or name}"
-                )
-    return found
 
 
 def write_line(

@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Mapping
 
 from engine import replies
-from engine.containers import inspection, listing
+from engine.containers import inspection, links, listing
 from engine.io.exchange import Exchange, Handler
 from engine.replies import Reply
 from engine.routing import Route
@@ -27,7 +27,7 @@ async def list_containers(ask: Exchange) -> Reply:
     ancestors = await _descendants(ask, views, wanted)
     chosen = listing.choose(views, asked, ancestors=ancestors)
     ids = await image_ids(ask)
-    now, linked = time.time(), listing.linked_names(views)
+    now, linked = time.time(), links.linked_names(views)
     return replies.json(
         [
             listing.write_line(
