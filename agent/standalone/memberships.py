@@ -62,13 +62,13 @@ def connected(
 ) -> StandaloneSpec:
     """The same, in one more network, or in another way in that one; `means` knows its names."""
     others = tuple(each for each in memberships(spec) if not means(each.network))
-    return replace(spec, networks=(*others, asked), mac_address="")
+    return replace(spec, networks=(*others, asked))
 
 
 def disconnected(spec: StandaloneSpec, *, means: Callable[[str], bool]) -> StandaloneSpec:
     """The same, without one of its networks."""
     others = tuple(each for each in memberships(spec) if not means(each.network))
-    return replace(spec, networks=others or (ContainerNetwork(network=NONE),), mac_address="")
+    return replace(spec, networks=others or (ContainerNetwork(network=NONE),))
 
 
 def nicknames(spec: StandaloneSpec, networks: Mapping[str, NetworkId]) -> Iterator[Nickname]:

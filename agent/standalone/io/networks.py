@@ -193,7 +193,7 @@ class Attaching:
                 await self._settle(container_id)
             except BaseException:
                 now = self._lives.own(container_id, to="connect").spec
-                undone = replace(now, networks=before.networks, mac_address=before.mac_address)
+                undone = replace(now, networks=before.networks)
                 await self._lives.change(container_id, undone)
                 raise
 

@@ -73,6 +73,22 @@ def test_the_mac_address_is_that_of_the_modes_network_and_stays_there() -> None:
     assert memberships.memberships(without)[0].mac_address == "02:42:AC:11:00:0A"
 
 
+def test_the_mac_address_comes_back_with_the_modes_network() -> None:
+    """docker-compose takes a container out of its network to put it in with other names."""
+    asked = spec("front", mac_address="02:42:AC:11:00:0A")
+    out = memberships.disconnected(asked, means=means("front"))
+
+    back = memberships.connected(out, FRONT, means=means("front"))
+
+    (member,) = memberships.memberships(back)
+    assert member.mac_address == "02:42:AC:11:00:0A"
+    elsewhere = memberships.connected(out, BACK, means=means("back"))
+    assert memberships.memberships(elsewhere)[0].mac_address == ""
+    own = ContainerNetwork(network="front", mac_address="02:42:AC:11:00:0B")
+    again = memberships.connected(out, own, means=means("front"))
+    assert memberships.memberships(again)[0].mac_address == "02:42:AC:11:00:0B"
+
+
 def test_links_are_nicknames_where_there_are_names_and_lines_in_the_bridge() -> None:
     front = ContainerNetwork(network="front", links=("db:database",))
     asked = spec("bridge", ContainerNetwork(network="bridge"), front, links=("/old:/web/alias",))
