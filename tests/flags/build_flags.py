@@ -146,4 +146,38 @@ IMAGES: tuple[Row, ...] = (
     _history("--no-trunc", "--no-trunc", has("x" * 60), True),
     _history("--quiet", "-q", lambda ran: lines(ran)[0], "a" * 12),
 )
-ROWS: tuple[Row, ...] = (*_BUILDS, *IMAGES)
+
+
+def _cached(lab: Lab) -> None:
+    lab.swarm.cached = [pb.BuildCacheRecord(id="c" * 64, description="x" * 70, last_used_at=1.0)]
+
+
+def _forgets(flag: str, words: str, shown: Callable[[Any], object], expected: object) -> Row:
+    return asks(
+        "builder prune", flag, words, pb.PruneBuildCacheRequest, shown, expected, rest="-f",
+        given=_cached,
+    )  # fmt: skip
+
+
+def _unasked_of_the_builder(lab: Lab, flag: str) -> None:
+    _cached(lab)
+    assert lab.run("builder", "prune", flag).status == 0
+    assert lab.swarm.asked(pb.PruneBuildCacheRequest)
+    assert "Are you sure" in lab.run("builder", "prune", stdin=b"n\n").err
+    assert not lab.swarm.asked(pb.PruneBuildCacheRequest)
+
+
+def _remembered(flag: str, words: str, shown: Callable[[Any], object], expected: object) -> Row:
+    return prints("builder ls", flag, words, shown, expected, given=_cached)
+
+
+BUILDER: tuple[Row, ...] = (
+    formatted("builder ls", "--format x{{.ID}}", given=_cached),
+    _remembered("--no-trunc", "--no-trunc", has("x" * 70), True),
+    _remembered("--quiet", "-q", lambda ran: lines(ran)[0], "c" * 12),
+    _forgets("--all", "-a", lambda r: r.all, True),
+    _forgets("--filter", "--filter until=900000000", lambda r: r.unused_since, 900000000.0),
+    _forgets("--keep-storage", "--keep-storage 1m", lambda r: r.keep_bytes, 1 << 20),
+    Row("builder prune", "--force", Proof(REQUEST, _unasked_of_the_builder)),
+)
+ROWS: tuple[Row, ...] = (*_BUILDS, *IMAGES, *BUILDER)
