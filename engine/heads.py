@@ -1,7 +1,8 @@
 """Know a request before its body."""
 
+import posixpath
 from collections.abc import Mapping
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -40,3 +41,14 @@ def parse_target(target: str) -> tuple[str, str]:
         target = "/" + target.partition("://")[2].partition("/")[2]
     path, _, query = target.partition("?")
     return unquote(path), query.partition("#")[0]
+
+
+def clean(path: str) -> str:
+    """`path` without empty pieces and dots; whether it ends with a slash is kept."""
+    found = "/" + posixpath.normpath(f"/{path}").lstrip("/")
+    return f"{found}/" if path.endswith("/") and found != "/" else found
+
+
+def write_target(path: str, query: str) -> str:
+    """What `parse_target` reads as `path` and `query`."""
+    return quote(path) + (f"?{query}" if query else "")

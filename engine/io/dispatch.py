@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from engine import replies, versions
+from engine import heads, replies, versions
 from engine.config import Config
 from engine.execs.instance import Execs
 from engine.execs.io.programs import Programs
@@ -66,7 +66,7 @@ class Dispatch:
         written, path = versions.split(head.path)
         found: Match[Handler] | None = self._router.find(head.method, path)
         if found is None:
-            return replies.json({"message": "page not found"}, status=404)
+            return self._elsewhere(head)
         if connection.objection and (reason := await connection.objection(head.method, path)):
             raise Denied(FORBIDDEN, reason)
         exchange = Exchange(
@@ -83,6 +83,14 @@ class Dispatch:
         reply = await found.route.handler(exchange)
         assert reply is not None or connection.has_begun, "the handler has not answered"
         return reply
+
+    def _elsewhere(self, head: Head) -> Reply:
+        """Docker's names begin with a slash, so clients ask for `/containers//web/json`."""
+        path = heads.clean(head.path)
+        _, wanted = versions.split(path)
+        if path == head.path or self._router.find(head.method, wanted) is None:
+            return replies.json({"message": "page not found"}, status=404)
+        return Reply(301, headers=(("Location", heads.write_target(path, head.query)),))
 
     async def close(self) -> None:
         """Leave what runs to itself."""

@@ -246,7 +246,7 @@ def test_a_bug_is_logged_and_answered_by_its_number(tmp_path: Path) -> None:
         ),
         ("/v1.41/nothing", 404, "page not found"),
         ("/v9.9/nothing", 404, "page not found"),
-        ("/containers//json", 404, "page not found"),
+        ("//nothing", 404, "page not found"),
     ],
 )  # fmt: skip
 def test_versions_and_pages_that_there_are_not(
@@ -255,6 +255,22 @@ def test_versions_and_pages_that_there_are_not(
     async def body(engine: Engine) -> None:
         answer = await once(engine.path, "GET", target)
         assert (answer.status, answer.message) == (status, message)
+
+    run(body, tmp_path)
+
+
+def test_a_path_that_could_be_shorter_leads_to_where_it_means(tmp_path: Path) -> None:
+    async def body(engine: Engine) -> None:
+        for target, meant in (
+            ("//_ping", "/_ping"),
+            ("/v1.41//_ping?a=%2F&b", "/v1.41/_ping?a=%2F&b"),
+            ("/containers/../_ping", "/_ping"),
+            ("/%0d%0aX/..//_ping", "/_ping"),
+        ):
+            answer = await once(engine.path, "GET", target)
+            assert (answer.status, answer.headers["location"], answer.body) == (301, meant, b"")
+        answer = await once(engine.path, "GET", "/_ping/")
+        assert answer.status == 404
 
     run(body, tmp_path)
 
