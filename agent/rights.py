@@ -12,7 +12,7 @@ from msgspec import Struct
 from runtime.defaults import CAPABILITIES
 from runtime.spec import Device, UserNamespace
 from swarm import specs
-from swarm.capabilities import ALL, effective
+from swarm.capabilities import ALL, effective, parse_capability
 from swarm.seccomp import UNCONFINED
 from swarm.specs import ContainerSpec, TaskSpec
 
@@ -38,9 +38,11 @@ class Rights(Struct, frozen=True, kw_only=True):
 
 def rights(asked: ContainerSpec, fences: Fences) -> Rights:
     """The rights of a container that this node does not refuse."""
-    add = (ALL,) if asked.privileged else asked.cap_add
+    # What is no task has them as their operator wrote them.
+    add = (ALL,) if asked.privileged else tuple(map(parse_capability, asked.cap_add))
+    drop = tuple(map(parse_capability, asked.cap_drop))
     return Rights(
-        capabilities=effective(add, asked.cap_drop, default=CAPABILITIES),
+        capabilities=effective(add, drop, default=CAPABILITIES),
         privileged=asked.privileged,
         no_new_privs=not (asked.privileged or asked.allow_new_privileges),
         seccomp=asked.seccomp or (UNCONFINED if asked.privileged else "default"),

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from agent.standalone.lending import HOST_GATEWAY
 from agent.standalone.numbering import numbers, ranges
 from swarm import log_drivers
+from swarm.capabilities import parse_capability
 from swarm.checking.basics import Problem, count
 from swarm.checking.container import container, signal_number
 from swarm.errors import Invalid
@@ -96,14 +97,18 @@ def _log_driver(driver: LogDriver) -> Iterator[Problem]:
 
 def _container(spec: ContainerSpec) -> Iterator[Problem]:
     """As a service's, but that a later variable replaces an earlier one, and that one without a
-    value takes it away."""
+    value takes it away; and capabilities are kept as they were written."""
     env = {each.partition("=")[0]: each for each in spec.env if "=" in each}
     for each in spec.env:
         if not each or each.startswith("="):
             yield "", f"invalid environment variable: {each!r}"
     hosts = tuple(each for each in spec.hosts if not each.endswith(f":{HOST_GATEWAY}"))
     judged = replace(
-        spec, hosts=hosts, env=tuple(each for each in env.values() if not each.startswith("="))
+        spec,
+        hosts=hosts,
+        env=tuple(each for each in env.values() if not each.startswith("=")),
+        cap_add=tuple(map(_spelled, spec.cap_add)),
+        cap_drop=tuple(map(_spelled, spec.cap_drop)),
     )
     if spec.stop_signal:
         try:
@@ -113,6 +118,14 @@ def _container(spec: ContainerSpec) -> Iterator[Problem]:
             judged = replace(judged, stop_signal="")
     for path, text in container(judged):
         yield path.removeprefix("task."), text
+
+
+def _spelled(capability: str) -> str:
+    """As services have it, if there is such a one."""
+    try:
+        return parse_capability(capability)
+    except Invalid:
+        return capability
 
 
 def _limits(limits: Limits, shares: Shares) -> Iterator[Problem]:

@@ -218,10 +218,13 @@ def _is_mode(text: str, known: tuple[str, ...]) -> bool:
 
 
 def _capabilities(name: str, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """As they were written: who compares what he wants with what there is looks for that."""
     try:
-        return tuple(dict.fromkeys(map(parse_capability, asked)))
+        for each in asked:
+            parse_capability(each)
     except Invalid as err:
         raise Invalid(f"invalid {name}: {err.message}", hint=err.hint) from err
+    return tuple(dict.fromkeys(asked))
 
 
 def _entrypoint(asked: Words) -> tuple[str, ...]:

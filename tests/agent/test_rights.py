@@ -54,6 +54,12 @@ def test_what_is_asked_for_is_given() -> None:
     assert found.devices == (Device(source="/dev/a", target="/dev/b", access="r"),)
 
 
+def test_capabilities_are_known_however_they_are_written() -> None:
+    written = ContainerSpec(cap_add=("net_admin", "CAP_BPF"), cap_drop=("all",))
+
+    assert set(rights(written, Fences()).capabilities) == {"CAP_NET_ADMIN", "CAP_BPF"}
+
+
 def test_no_apparmor_is_no_profile() -> None:
     assert rights(ContainerSpec(apparmor="unconfined"), Fences()).apparmor == ""
 

@@ -7,7 +7,10 @@ from swarm.specs import ContainerSpec, Limits, LogDriver
 from swarm.standalone import ContainerRestart, Restarting, Shares, StandaloneSpec
 
 GOOD = StandaloneSpec(
-    container=ContainerSpec(image="i", env=("A=1", "A=2", "GONE"), hosts=("up:host-gateway",)),
+    container=ContainerSpec(
+        image="i", env=("A=1", "A=2", "GONE"), hosts=("up:host-gateway",),
+        cap_add=("net_admin", "CAP_BPF"), cap_drop=("all",),
+    ),
     limits=Limits(memory_bytes=64 << 20, cpu_millis=1), shares=Shares(cpuset_cpus="0-1,3"),
     pid_mode="host", ipc_mode="container:x", device_cgroup_rules=("c 1:* rwm",),
 )  # fmt: skip
@@ -23,6 +26,7 @@ def test_what_docker_takes_is_taken() -> None:
         ({"container": ContainerSpec(image="i", env=("=x",))}, "invalid environment variable"),
         ({"container": ContainerSpec(image="i", user="a b")}, "container.user"),
         ({"container": ContainerSpec()}, "container.image"),
+        ({"container": ContainerSpec(image="i", cap_add=("fly",))}, "no capability 'fly'"),
         ({"limits": Limits(memory_bytes=1)}, "Minimum memory limit allowed is 6MB"),
         ({"limits": Limits(swap_bytes=5)}, "You should always set the Memory limit"),
         ({"limits": Limits(swappiness=101)}, "memory swappiness range is 0-100"),

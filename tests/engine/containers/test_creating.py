@@ -219,7 +219,7 @@ def test_all_else_is_carried_over_and_shown_again() -> None:
     shown = inspection.write_host_config(spec)
     assert shown["Binds"] == ["v:/d:ro"]
     assert shown["Tmpfs"] == {"/t": "size=1m"}
-    assert shown["CapAdd"] == ["CAP_NET_ADMIN"]
+    assert shown["CapAdd"] == ["net_admin"]
     assert shown["BlkioDeviceReadBps"] == [{"Path": "/dev/sda", "Rate": 9}]
     assert shown["Mounts"] == [{"Type": "tmpfs", "Target": "/m"}]
     assert (shown["PidsLimit"], shown["Init"], shown["Isolation"]) == (7, True, "default")
