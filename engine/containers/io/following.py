@@ -1,7 +1,7 @@
 """Read what goes on for long, over the ends of the agents that tell it.
 
-What broke off before anything was heard is raised, as is an agent that stays away. A log whose
-container is gone by then has ended; how such a container ended nobody knows.
+An agent that stays away is raised, as is what broke off before a client was told of a beginning.
+What is told of a container that is gone by then has ended; how that ended nobody knows.
 """
 
 import asyncio
@@ -36,6 +36,27 @@ async def follow_log(
         except Missing:
             return
         asked = place.rest(asked)
+
+
+async def follow_samples(
+    backends: Backends, asked: pb.WatchContainerStatsRequest
+) -> AsyncIterator[pb.ContainerStats]:
+    """What a container uses, time and again."""
+    has_begun = False
+    while True:
+        try:
+            async with ending(backends.containers.WatchContainerStats(asked)) as samples:
+                async for sample in samples:
+                    has_begun = True
+                    yield sample
+            return
+        except Lost:
+            if asked.once or not has_begun:
+                raise
+        try:
+            await _inspected(backends, asked.container)
+        except Missing:
+            return
 
 
 async def wait_for_end(

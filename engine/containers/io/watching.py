@@ -3,7 +3,7 @@
 import time
 
 from engine.containers import logs
-from engine.containers.io.following import follow_log
+from engine.containers.io.following import follow_log, follow_samples
 from engine.containers.io.looking import inspected
 from engine.containers.joining import content_type
 from engine.containers.stats import write_stats
@@ -35,7 +35,7 @@ async def watch_stats(ask: Exchange) -> None:
     request = pb.WatchContainerStatsRequest(
         container=ask.params["name"], once=once, one_shot=once and ask.query.flag("one-shot")
     )
-    async with ending(ask.backends.containers.WatchContainerStats(request)) as samples:
+    async with ending(follow_samples(ask.backends, request)) as samples:
         async for sample in samples:
             if not ask.has_begun:
                 await ask.begin()

@@ -1,7 +1,8 @@
 """What clients ask of containers, against an agent that remembers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -325,6 +326,37 @@ def test_logs_and_waits_go_on_with_the_next_agent(tmp_path: Path) -> None:
                 assert (asked.since, asked.tail) == (1_700_000_001.5, -1)
             async with listening(Agent(), engine.agent_path):
                 assert await reading.chunk() == b""  # nothing is told twice
+        await engine.close()
+
+    asyncio.run(main())
+
+
+class Sampler(Agent):
+    """Samples a container that has `pids`, once, and then never again."""
+
+    def __init__(self, *views: pb.ContainerView, pids: int = 1) -> None:
+        super().__init__(*views)
+        self.pids = pids
+
+    async def WatchContainerStats(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        found = self.find(request.container)
+        yield pb.ContainerStats(id=found.id, at=1.0, is_running=True, pids=self.pids)
+        await asyncio.Event().wait()
+
+
+def test_samples_go_on_with_the_next_agent_until_their_container_is_gone(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = Engine(tmp_path)
+        engine.listen()
+        async with Client(engine.path) as reading:
+            async with listening(Sampler(view(), pids=1), engine.agent_path):
+                await reading.send("GET", "/v1.47/containers/web/stats")
+                assert (await reading.head()).status == 200
+                assert json.loads(await reading.chunk())["pids_stats"]["current"] == 1
+            async with listening(Sampler(view(), pids=2), engine.agent_path):
+                assert json.loads(await reading.chunk())["pids_stats"]["current"] == 2
+            async with listening(Sampler(), engine.agent_path):
+                assert await reading.chunk() == b""
         await engine.close()
 
     asyncio.run(main())
