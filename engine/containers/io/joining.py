@@ -20,6 +20,8 @@ from swarm.api.v1 import containers_pb2 as pb
 from swarm.api.v1 import control_pb2
 from swarm.errors import Invalid
 
+_FAREWELL_S = 1.0
+
 
 class Peer(Protocol):
     """A client whose connection is no HTTP any more."""
@@ -114,6 +116,8 @@ async def _carry(
         )
         if feeding is not None and feeding.done() and feeding.result():
             line.tell(control_pb2.StreamInput(detach=control_pb2.Detach()))
+            # The answers end with what was told; a call that we end takes it along unheard.
+            await asyncio.wait((showing,), timeout=_FAREWELL_S)
         else:
             await showing
     finally:
