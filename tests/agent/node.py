@@ -113,7 +113,7 @@ class TestNode:
         for directory in root.iterdir() if root.is_dir() else ():
             with contextlib.suppress(OSError):
                 if pids := [int(x) for x in (directory / "cgroup.procs").read_text().split()]:
-                    found[directory.name] = min(pids)
+                    found[directory.name] = min(pids, key=_pid_within)
         return found
 
     def own(self, task_id: str) -> Path:
@@ -175,3 +175,9 @@ def node(manager_address: str, **options: str) -> Iterator[TestNode]:
         yield found
     finally:
         found.close()
+
+
+def _pid_within(pid: int) -> int:
+    """What a process is called in its own namespace: numbers of the host start again at 32,768."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("NSpid:")[2].splitlines()[0].split()[-1])
