@@ -37,13 +37,14 @@ check: setup ## lint and type-check everything
 	$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && $(BIN)/mypy && $(BIN)/pyright
 
 test: check .venv/.tests ## lint, types and every test: core, simulation, contracts, kernels, cluster
-	$(BIN)/pytest -q -m "kernel and not cluster"
+	$(KERNEL)
 	$(CORE)
 	$(BIN)/pytest -q -m cluster
 	$(BIN)/python -m tests.vm --quick
 
-# Two at a time. The others measure this machine, or have it look like several: one at a time.
+# Two at a time. Those of clusters measure this machine, and have it look like several: one at a time.
 CORE = $(BIN)/pytest -q -n 2 --dist loadfile -m "not kernel and not cluster"
+KERNEL = $(BIN)/pytest -q -n 2 --dist loadfile -m "kernel and not cluster"
 
 core: setup ## the tests that need no root, no kernel and no cluster
 	$(CORE)
@@ -56,7 +57,7 @@ mutations: setup ## see that the simulation finds each of its deliberate bugs
 	ALL_MUTATIONS=1 $(BIN)/pytest -q -s tests/sim/test_mutations.py
 
 kernel: setup ## the tests against this machine's kernel, with a fault at every step of a container
-	SWARM_TEST_STRIDE=1 $(BIN)/pytest -q -m "kernel and not cluster"
+	SWARM_TEST_STRIDE=1 $(KERNEL)
 
 kernel-v2: .venv/.tests ## the kernel tests in an emulated Debian kernel with cgroup v2; ARGS="-k name"
 	$(BIN)/python -m tests.vm $(ARGS)
