@@ -24,6 +24,7 @@ from agent.build.io.merging import merge
 from agent.build.io.rooted import Root, remove, rooted
 from agent.build.io.streams import Stream, is_tar
 from agent.build.io.unpacking import unpack
+from agent.images.io import bounds
 from agent.images.io.collecting import collect
 from agent.images.io.unpack import sync_filesystem
 from runtime import constants as k
@@ -47,6 +48,8 @@ def carry_out(order: o.Order, stdin: BinaryIO) -> o.Answer:
         return o.Answer(failed=o.Failed(message=err.message, hint=err.hint, is_refused=True))
     except OSError as err:
         return o.Answer(failed=o.Failed(message=_said(err), errno=err.errno or errno.EIO))
+    except MemoryError:
+        return o.Answer(failed=o.Failed(message=bounds.OUT_OF_MEMORY, hint=bounds.HINT))
 
 
 def encoded(answer: o.Answer) -> bytes:
@@ -249,6 +252,7 @@ def main() -> None:
     confining.die_with_parent(int(parent))
     link = socket.socket(fileno=int(control))
     confining.confine(Path(own), Path(readable))
+    bounds.bound_memory()
     os.chdir(NAMES)
     lines = link.makefile("rb")
     while line := lines.readline(_LARGEST_LINE):

@@ -27,6 +27,7 @@ import msgspec
 from agent.images.answers import MARK, TREE, Answer, Collecting, Failed, Mark, Staged
 from agent.images.archive import Member
 from agent.images.compression import MAGIC_BYTES, compression_of
+from agent.images.io import bounds
 from agent.images.io.collecting import collect, compress, open_many_files, pack
 from agent.images.io.unpack import (
     CHUNK_BYTES,
@@ -63,6 +64,8 @@ def run(arguments: list[str], stdin: BinaryIO) -> Answer:
         return Answer(failed=Failed(message=err.message, hint=err.hint))
     except OSError as err:
         return Answer(failed=Failed(message=str(err), errno=err.errno or 0))
+    except MemoryError:
+        return Answer(failed=Failed(message=bounds.OUT_OF_MEMORY, hint=bounds.HINT))
 
 
 def _asked(stdin: BinaryIO) -> Collecting:
@@ -139,6 +142,7 @@ def main() -> None:
     """Run one command; the agent's process id comes first."""
     _die_with_parent(int(sys.argv[1]))
     open_many_files()
+    bounds.bound_memory()
     answer = run(sys.argv[2:], sys.stdin.buffer)
     output = sys.stderr.buffer if sys.argv[2] == "pack" else sys.stdout.buffer
     output.write(msgspec.json.encode(answer) + b"\n")
