@@ -86,7 +86,7 @@ def _lives(pid: int) -> bool:
 
 
 def record_loss(directory: ContainerDir, state: ContainerState, message: str) -> ContainerState:
-    """Record an exit that no shim was there to see."""
+    """Record an exit that no shim was there to see; where nothing can be written, only tell it."""
     exited = Exited(
         container_id=state.container_id,
         exit_code=128 + signal.SIGKILL,
@@ -96,8 +96,13 @@ def record_loss(directory: ContainerDir, state: ContainerState, message: str) ->
     )
     lost = msgspec.structs.replace(state, exited=exited)
     new = Path(f"{directory.state_file}.new")
-    new.write_bytes(msgspec.json.encode(lost))
-    new.replace(directory.state_file)
+    try:
+        new.write_bytes(msgspec.json.encode(lost))
+        new.replace(directory.state_file)
+    except OSError:
+        # A full disk, say. Whoever asks next finds what we found, and comes to the same.
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
     return lost
 
 
