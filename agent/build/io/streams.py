@@ -176,6 +176,9 @@ def reading(stream: Stream) -> Generator[tarfile.TarFile]:
             yield tar
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as err:
         raise Invalid(f"not a whole tar archive: {err}", hint="send it again") from err
+    except RecursionError as err:
+        # tarfile reads a header that belongs to the next one by calling itself.
+        raise Invalid("the archive has too many headers in a row", hint="send it again") from err
 
 
 def entries_of(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

@@ -148,6 +148,11 @@ def reading(plain: Plain) -> Generator[tarfile.TarFile]:
             yield tar
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as err:
         raise Invalid(f"not a whole tar archive: {err}", hint="copy or create it again") from err
+    except RecursionError as err:
+        # tarfile reads a header that belongs to the next one by calling itself.
+        raise Invalid(
+            "the archive has too many headers in a row", hint="copy or create it again"
+        ) from err
 
 
 def entries_of(tar: tarfile.TarFile, plain: Plain) -> Iterator[tarfile.TarInfo]:

@@ -121,3 +121,11 @@ def test_a_header_is_not_read_that_no_archive_needs(tmp_path: Path, kind: bytes)
 
     with pytest.raises(Invalid, match="has a header of 1099511627776 bytes"):
         unpack(entry.tobuf(tarfile.GNU_FORMAT), tmp_path / "huge")
+
+
+def test_headers_without_end_are_an_error(tmp_path: Path) -> None:
+    entry = tarfile.TarInfo("header")
+    entry.type = tarfile.XGLTYPE
+
+    with pytest.raises(Invalid, match="too many headers in a row"):
+        unpack(entry.tobuf(tarfile.USTAR_FORMAT) * 3000, tmp_path / "many")
