@@ -15,6 +15,7 @@ from swarm.errors import SwarmError
 from swarm.specs import Role
 
 _AHEAD = 1000
+_EVER = 1e-6  # 0 would be: nothing of what is remembered
 _AGAIN_S = 1.0
 _PATIENCE_S = 0.3  # for what managers remember, who do not say when that is all
 
@@ -24,8 +25,11 @@ Queue = asyncio.Queue[tuple[str, Event] | None]
 async def watch_events(ask: Exchange) -> None:
     """GET /events"""
     now = time.time()
-    since = times.moment(ask.query.text("since"), now=now, name="since")
     until = times.moment(ask.query.text("until"), now=now, name="until")
+    # Whoever has our first words is told from here on, however late it is that we listen; who
+    # says only when to end, all that is remembered, as by Docker.
+    since = times.moment(ask.query.text("since"), now=now, name="since")
+    since = since or (_EVER if until else now)
     choice = Choice(ask.query.filters())
     queue: Queue = asyncio.Queue(_AHEAD)
     await ask.begin()
@@ -66,7 +70,6 @@ async def _watch_node(ask: Exchange, queue: Queue, *, since: float, until: float
                 return
         if until and time.time() > until:
             return
-        since = since or time.time()
         await asyncio.sleep(_AGAIN_S)
 
 
@@ -80,7 +83,6 @@ async def _watch_swarm(ask: Exchange, queue: Queue, *, since: float) -> None:
                     if (shown := of_swarm(event)) is not None:
                         await queue.put((SWARM, shown))
                     since = event.at + 1e-6
-        since = since or time.time()
         await asyncio.sleep(_AGAIN_S)
 
 

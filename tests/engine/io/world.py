@@ -159,6 +159,8 @@ class Containers(containers_pb2_grpc.ContainersServicer):
     def __init__(self) -> None:
         self.views: list[containers_pb2.ContainerView] = []
         self.asked: list[Any] = []
+        self.happened: list[objects_pb2.Event] = []
+        self.listens = asyncio.Event()
 
     async def ListContainers(self, request: Any, context: Any) -> Any:
         return containers_pb2.ListContainersResponse(containers=self.views)
@@ -176,6 +178,14 @@ class Containers(containers_pb2_grpc.ContainersServicer):
     async def DisconnectContainer(self, request: Any, context: Any) -> Any:
         self.asked.append(request)
         return containers_pb2.DisconnectContainerResponse()
+
+    async def WatchNodeEvents(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """What happened since then, once it may be heard of."""
+        await self.listens.wait()
+        for event in self.happened:
+            if request.since and event.at >= request.since:
+                yield event
+        await asyncio.Event().wait()
 
 
 class World:
