@@ -36,7 +36,7 @@ def rootfs() -> bytes:
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as tar:
         tar.add("/bin/busybox", "bin/busybox")
-        for applet in ("sh", "sleep"):
+        for applet in ("cat", "sh", "sleep", "true"):
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
