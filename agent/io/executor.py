@@ -369,7 +369,7 @@ class Executor:
 
     async def _signal(self, task_id: TaskId) -> None:
         asked = await self._stop_signal(task_id)
-        number = choose_signal(self._pid_of(task_id), asked)
+        number = await choose_signal(self._pid_of(task_id), asked)
         await self._kill(task_id, number)
 
     async def _stop_signal(self, task_id: TaskId) -> int:

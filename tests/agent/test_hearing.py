@@ -5,7 +5,7 @@ import signal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.hearing import effective_signal, hears
+from agent.hearing import effective_signal, hears, slept
 
 STATUS = """Name:\tsleep
 SigQ:\t0/96378
@@ -15,6 +15,7 @@ SigBlk:\t{blocked:016x}
 SigIgn:\t{ignored:016x}
 SigCgt:\t{caught:016x}
 CapInh:\t0000000000000000
+voluntary_ctxt_switches:\t3
 """
 
 
@@ -43,6 +44,15 @@ def test_an_ending_process_gets_its_signal() -> None:
 def test_whoever_waits_for_signals_hears_them_whatever_its_masks_say() -> None:
     for place in ("do_sigtimedwait", "do_sigtimedwait.isra.0"):
         assert effective_signal(status(), place, signal.SIGTERM) == signal.SIGTERM
+
+
+def test_only_who_stayed_where_it_was_slept() -> None:
+    again = status().replace("switches:\t3", "switches:\t4")
+
+    assert slept(status(), "do_wait", status())
+    assert not slept(status(), "do_wait", again)
+    assert not slept(status(), "0", status())
+    assert not slept(status(), "do_wait", "")
 
 
 def test_what_the_kernel_writes_of_ourselves_is_understood() -> None:

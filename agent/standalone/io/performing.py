@@ -284,7 +284,7 @@ class Performing:
 
     async def _signal(self, record: Record, signal: int, *, is_stop: bool = False) -> None:
         if is_stop:
-            signal = choose_signal(record.life.pid, signal)
+            signal = await choose_signal(record.life.pid, signal)
         with contextlib.suppress(Missing):  # it ended; its exit is on its way
             try:
                 await self._runtime.kill(record.id, signal)

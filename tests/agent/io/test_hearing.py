@@ -1,5 +1,6 @@
 """What the kernel shows of processes that are about to be stopped."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -17,6 +18,18 @@ print(flush=True)
 raise SystemExit(int(signal.sigwait(signal.valid_signals()) == signal.SIGTERM))
 """
 
+WAKING = """
+import signal
+signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+print(flush=True)
+while True:
+    signal.sigtimedwait(signal.valid_signals(), 0.00005)
+"""
+
+
+def choose(pid: int) -> int:
+    return asyncio.run(choose_signal(pid, signal.SIGTERM))
+
 
 @pytest.mark.kernel
 def test_a_program_in_sigwait_gets_its_signal() -> None:
@@ -28,11 +41,34 @@ def test_a_program_in_sigwait_gets_its_signal() -> None:
         masks = Path(f"/proc/{program.pid}/status")
         wait_for("it waits", lambda: f"SigBlk:\t{0:016x}" in masks.read_text(), within_s=5)
 
-        number = choose_signal(program.pid, signal.SIGTERM)
+        number = choose(program.pid)
         program.send_signal(number)
 
         assert (number, program.wait(5)) == (signal.SIGTERM, 1)
 
 
+@pytest.mark.kernel
+def test_a_program_that_goes_in_and_out_of_sigwait_gets_its_signal() -> None:
+    argv = [sys.executable, "-c", WAKING]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        try:
+            chosen = [choose(program.pid) for _ in range(2000)]
+        finally:
+            program.kill()
+
+    assert set(chosen) == {signal.SIGTERM}
+
+
+@pytest.mark.kernel
+def test_a_program_that_never_sleeps_is_deaf_for_all_that() -> None:
+    with subprocess.Popen([sys.executable, "-Sc", "while True: pass"]) as program:
+        try:
+            assert choose(program.pid) == signal.SIGKILL
+        finally:
+            program.kill()
+
+
 def test_one_that_is_gone_gets_what_was_asked_for() -> None:
-    assert choose_signal(0, signal.SIGTERM) == signal.SIGTERM
+    assert choose(0) == signal.SIGTERM
