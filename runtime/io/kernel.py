@@ -6,6 +6,7 @@ is decided above.
 """
 
 import ctypes
+import errno
 import os
 import signal
 import struct
@@ -53,6 +54,7 @@ _FSPICK_CLOEXEC: Final = 1
 _CAPABILITY_VERSION_3: Final = 0x20080522
 _ZEROS: Final = (ctypes.c_ulong(0),) * 4
 _MAX_UINT: Final = 0xFFFFFFFF
+_RACES: Final = 1000  # lost in a row by whoever looks a path up, before it is called a failure
 
 
 def _check(result: int, path: str = "") -> int:
@@ -275,10 +277,17 @@ def fsmount(context: int, attributes: int) -> int:
 
 
 def open_in_root(root: int, path: str, flags: int) -> int:
-    """openat2(2), with `root` as the root directory for `..` and every link."""
+    """openat2(2), with `root` as the root directory for `..` and every link.
+
+    Whatever is renamed or mounted anywhere while the kernel goes up a `..` makes it start anew.
+    """
     resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS
     how = struct.pack("<3Q", flags | os.O_CLOEXEC, 0, resolve)
-    return _check(_SYSCALL(_OPENAT2, root, os.fsencode(path), how, len(how)), path)
+    for _ in range(_RACES):
+        opened = int(_SYSCALL(_OPENAT2, root, os.fsencode(path), how, len(how)))
+        if opened >= 0 or ctypes.get_errno() != errno.EAGAIN:
+            return _check(opened, path)
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
 
 
 def close_range_on_exec(first: int) -> None:

@@ -16,18 +16,12 @@ import stat
 from runtime.io import kernel
 from runtime.io.inside.held import Held
 
-_ATTEMPTS = 100  # the kernel gives up on a lookup when something is renamed meanwhile
 _MOST_LINKS = 40
 
 
 def find(root: int, path: str, flags: int = os.O_PATH) -> int:
     """Open what is at `path`. Raises `OSError`."""
-    for _ in range(_ATTEMPTS):
-        try:
-            return kernel.open_in_root(root, path, flags)
-        except BlockingIOError:
-            pass
-    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
+    return kernel.open_in_root(root, path, flags)
 
 
 def find_or_make(root: int, path: str, *, is_dir: bool, strict: bool = False) -> int:
