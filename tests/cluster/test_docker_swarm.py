@@ -156,7 +156,7 @@ def test_a_service_is_created_scaled_updated_and_rolled_back(world: World) -> No
     )  # fmt: skip
     spec = docker.json("service", "inspect", "web")
     assert spec["UpdateStatus"]["State"] == "completed"
-    assert spec["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"] == ["A=1", "B=2"]
+    assert sorted(spec["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"]) == ["A=1", "B=2"]
     assert spec["PreviousSpec"]["TaskTemplate"]["ContainerSpec"]["Env"] == ["A=1"]
 
     docker("service", "rollback", "--detach=false", "web")
