@@ -1,7 +1,7 @@
 """Have a worker ready for the next build, for a while after the last one.
 
-Whoever builds again and again waits for no interpreter to start. A spare has a directory of its own
-like any other worker, with nothing in it yet.
+Whoever builds again and again waits for no interpreter to start: the next one does while a build
+goes on. A spare has a directory of its own like any other worker, with nothing in it yet.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from swarm.errors import SwarmError
 class Workers:
     """Workers whose directories are below `place`, and who can read `readable`.
 
-    One that is ready is kept for `kept_s` after a build; 0 keeps none.
+    One that is ready is kept for `kept_s` after the last build; 0 keeps none.
     """
 
     def __init__(self, place: Path, readable: Path, *, kept_s: float) -> None:
