@@ -75,8 +75,8 @@ rollouts: .venv/.tests ## a hundred rolling updates of a service that somebody w
 churn: .venv/.tests ## ten minutes of requests while everything behind them changes
 	CHURN_S=600 $(BIN)/pytest -q -s tests/cluster/test_churn.py
 
-oracle: .venv/.tests ## do the docker command's script with Docker's own daemon as well as with ours
-	ORACLE=1 $(BIN)/pytest -q tests/cluster/test_docker_cli.py
+oracle: .venv/.tests ## see that Docker's own daemon answers and builds as ours does
+	ORACLE=1 $(BIN)/pytest -q tests/cluster/test_docker_cli.py tests/cluster/test_build_oracle.py
 
 bench: setup ## measure, side by side with Docker Swarm where it can be installed
 	$(BIN)/python -m benchmarks

@@ -33,6 +33,7 @@ class Pair:
         self.address = f"{self.manager.ip}:2377"
         archive = docker_archive(lan.base / "busy.tar", "busy:1", cmd=DAY)
         self.manager.ctl("image", "load", "-i", str(archive))
+        self.state = state(self.manager)
 
     @property
     def token(self) -> str:
@@ -55,9 +56,9 @@ def pair(lan: Lan) -> Pair:
 
 @pytest.fixture(autouse=True)
 def nothing_changes(pair: Pair) -> Iterator[None]:
-    before = state(pair.manager)
     yield
-    assert state(pair.manager) == before
+    before, pair.state = pair.state, state(pair.manager)
+    assert pair.state == before
 
 
 def state(host: Host) -> tuple[str, str, str]:
