@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swarm.errors import Refused, SwarmError
-from swarm.io.allocation import share_one_arena
+from swarm.io.allocation import importing, share_one_arena
 from swarm.io.parent import live_with_parent
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ def _read(path: Path) -> "Config":
 
 async def _serve(config: "Config") -> int:
     """Run until SIGTERM, SIGINT or SIGUSR1, or until a bug shows."""
-    from agent.io.serving import Service
-    from swarm.io.log import configure
+    with importing():
+        from agent.io.serving import Service
+        from swarm.io.log import configure
 
     stop, leaves = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swarm.errors import Refused, SwarmError
-from swarm.io.allocation import share_one_arena
+from swarm.io.allocation import importing, share_one_arena
 from swarm.io.parent import live_with_parent
 
 if TYPE_CHECKING:
@@ -54,11 +54,12 @@ def _read(path: Path) -> "Config":
 
 async def _serve(config: "Config", found: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT."""
-    from engine.io.backends import Backends
-    from engine.io.dispatch import Dispatch
-    from engine.io.routes import ROUTES
-    from engine.io.server import Server
-    from swarm.io.log import configure
+    with importing():
+        from engine.io.backends import Backends
+        from engine.io.dispatch import Dispatch
+        from engine.io.routes import ROUTES
+        from engine.io.server import Server
+        from swarm.io.log import configure
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

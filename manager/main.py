@@ -13,7 +13,7 @@ from pathlib import Path
 
 from manager.config import read_config
 from swarm.errors import SwarmError
-from swarm.io.allocation import share_one_arena
+from swarm.io.allocation import importing, share_one_arena
 from swarm.io.log import configure
 from swarm.io.parent import live_with_parent
 
@@ -29,11 +29,8 @@ def main() -> None:
         config = read_config(arguments.config)
         log = configure("manager", level=config.log_level)
         # Importing takes most of the time of a start, so what can fail early fails before it.
-        from manager.io.process import run
-
-        # What was imported stays. A collection that walks it all takes 25 ms, and would
-        # strike whoever creates the first service.
-        gc.freeze()
+        with importing():
+            from manager.io.process import run
         # What a manager keeps are values, which die by their counts. Collections are for the
         # few cycles of calls that failed, and need not walk a million tasks for each thousand.
         gc.set_threshold(20_000, 50, 50)

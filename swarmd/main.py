@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from swarm import __version__
 from swarm.addresses import format_address, parse_address
 from swarm.errors import Invalid, SwarmError
-from swarm.io.allocation import share_one_arena
+from swarm.io.allocation import importing, share_one_arena
 from swarm.wishes import parse_node_generics
 from swarmd.io.remapping import resolve
 from swarmd.settings import DOCKER_PORT, NO_SOCKET, Settings
@@ -63,8 +63,9 @@ def parse(argv: Sequence[str]) -> Settings:
 
 async def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT."""
-    from swarm.io.log import configure
-    from swarmd.io.daemon import Daemon
+    with importing():
+        from swarm.io.log import configure
+        from swarmd.io.daemon import Daemon
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
