@@ -1,11 +1,12 @@
 """Decide which session speaks for a node, and until when its silence is forgiven.
 
 Any message is a sign of life; three silent heartbeat periods end the session, whether its
-stream is still open or not. So an agent that restarts and returns in time was never gone,
-and neither was one whose manager restarted: sessions that an earlier process of this
-manager held are inherited with a full three periods. A newer session of a node supersedes
-the older one. A node that says goodbye is gone at once: it leaves the swarm and will not be
-back.
+stream is still open or not. A stream that ends is no silence: its host goes on and starts the
+agent again, which takes a while where everything wants the processor. So an agent that restarts
+and returns in time was never gone, and neither was one whose manager restarted: sessions that an
+earlier process of this manager held are inherited with a full three periods. A newer session of
+a node supersedes the older one. A node that says goodbye is gone at once: it leaves the swarm
+and will not be back.
 
 Silence counts only while we listened. What came while this process was busy or starved has
 not been read yet, so time that it did not listen (`deaf`) is added to every deadline; after a
@@ -21,6 +22,8 @@ from msgspec import Struct
 from swarm.ids import NodeId
 
 SILENT_PERIODS = 3
+RETURN_S = 4.5
+"""How long an agent may take to start again, at least."""
 LISTENED_S = 0.25
 """How much listening one turn of the loop proves, however long it took."""
 NODES_PER_SECOND = 1000
@@ -80,11 +83,13 @@ class Sessions:
             least = now + silence_s if lag_s >= silence_s else 0.0
             each.deadline = max(each.deadline + lag_s, least)
 
-    def disconnected(self, node_id: NodeId, session_id: str) -> None:
-        """The stream ended: the node has what is left of its three periods to return."""
+    def disconnected(self, node_id: NodeId, session_id: str, *, now: float) -> None:
+        """The stream ended: the node has what is left of its three periods, or a start's time."""
         found = self.open.get(node_id)
         if found is not None and found.session_id == session_id:
             found.is_connected = False
+            if not found.has_left:
+                found.deadline = max(found.deadline, now + RETURN_S)
 
     def end(self, node_id: NodeId, session_id: str) -> None:
         """The session is over: it moved to another manager, or its node was removed."""

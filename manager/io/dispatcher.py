@@ -231,7 +231,7 @@ class Dispatcher:
     def _leave(self, line: Line) -> None:
         """The stream is over; the node may still come back in time."""
         self._reporting.forget(line)
-        self.sessions.disconnected(line.node_id, line.session_id)
+        self.sessions.disconnected(line.node_id, line.session_id, now=time.monotonic())
         if self.lines.get(line.node_id) is line:
             del self.lines[line.node_id]
         self._mirror.metrics.sessions.set(len(self.lines))

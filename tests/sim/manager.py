@@ -635,7 +635,7 @@ class Manager:
         line = self.lines.get(stream.node_id)
         if line is not None and line.stream is stream:
             del self.lines[stream.node_id]
-            self.sessions.disconnected(stream.node_id, line.session_id)
+            self.sessions.disconnected(stream.node_id, line.session_id, now=self._engine.now)
 
     def _arrive(self, stream: Stream, hello: Hello) -> None:
         """One arrival of a node at a time, as the lock of the real dispatcher has it."""

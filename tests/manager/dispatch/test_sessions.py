@@ -1,8 +1,10 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.dispatch.sessions import Sessions, heartbeat_period
+from manager.dispatch.sessions import RETURN_S, Sessions, heartbeat_period
 from swarm.ids import NodeId
 
 N1, N2 = NodeId("n1"), NodeId("n2")
@@ -57,7 +59,7 @@ def test_any_message_is_a_sign_of_life() -> None:
 
 def test_an_agent_that_restarts_in_time_was_never_gone() -> None:
     sessions = begun(N1)
-    sessions.disconnected(N1, "of-n1")
+    sessions.disconnected(N1, "of-n1", now=0.0)
 
     superseded = sessions.begin(N1, "again", heartbeat_s=1.0, now=2.0)
 
@@ -65,11 +67,20 @@ def test_an_agent_that_restarts_in_time_was_never_gone() -> None:
     assert sessions.expired(now=4.9) == ()
 
 
-def test_an_agent_that_stays_away_is_gone_after_three_heartbeats() -> None:
+def test_an_agent_whose_stream_ended_has_the_time_to_start_again() -> None:
     sessions = begun(N1)
-    sessions.disconnected(N1, "of-n1")
+    sessions.disconnected(N1, "of-n1", now=1.0)
 
-    assert sessions.expired(now=3.0) == ((N1, "of-n1"),)
+    assert sessions.expired(now=5.4) == ()
+    assert sessions.expired(now=5.5) == ((N1, "of-n1"),)
+
+
+def test_who_said_goodbye_is_gone_when_its_stream_ends() -> None:
+    sessions = begun(N1)
+    sessions.left(N1, "of-n1", now=1.0)
+    sessions.disconnected(N1, "of-n1", now=1.0)
+
+    assert sessions.next_deadline() == 1.0
 
 
 def test_a_newer_session_supersedes_the_older_one() -> None:
@@ -86,7 +97,7 @@ def test_the_end_of_the_older_stream_does_not_touch_the_newer_session() -> None:
     sessions = begun(N1)
     sessions.begin(N1, "newer", heartbeat_s=1.0, now=1.0)
 
-    sessions.disconnected(N1, "of-n1")
+    sessions.disconnected(N1, "of-n1", now=1.0)
     sessions.end(N1, "of-n1")
 
     assert sessions.open[N1].is_connected
@@ -172,7 +183,7 @@ def test_law_nobody_is_lost_before_we_listened_in_vain_for_three_periods(
     story: list[tuple[str, NodeId, float]],
 ) -> None:
     sessions, now, heard = Sessions(), 0.0, dict[NodeId, float]()
-    deaf = dict[NodeId, float]()
+    deaf, ended = dict[NodeId, float](), dict[NodeId, float]()
 
     for number, (action, node_id, passed) in enumerate(story):
         now += passed
@@ -180,13 +191,17 @@ def test_law_nobody_is_lost_before_we_listened_in_vain_for_three_periods(
         if action == "begin":
             sessions.begin(node_id, f"s{number}", heartbeat_s=1.0, now=now)
             heard[node_id], deaf[node_id] = now, 0.0
+            ended.pop(node_id, None)
         elif action == "heard" and found and sessions.heard(node_id, found.session_id, now=now):
             heard[node_id], deaf[node_id] = now, 0.0
+            ended.pop(node_id, None)
         elif action == "disconnected" and found:
-            sessions.disconnected(node_id, found.session_id)
+            sessions.disconnected(node_id, found.session_id, now=now)
+            ended[node_id] = now
         elif action == "tick":
             for lost, _ in sessions.expired(now=now):
                 assert now - heard[lost] - deaf[lost] >= 3.0 - 1e-6
+                assert now - ended.pop(lost, -math.inf) >= RETURN_S - 1e-6
         elif action == "deaf":
             sessions.deaf(passed, now=now)
             deaf = {each: lag_s + passed for each, lag_s in deaf.items()}
