@@ -34,17 +34,23 @@ fmt: setup ## format the code
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix-only -q .
 
 check: setup ## lint and type-check everything
-	$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && $(BIN)/mypy && $(BIN)/pyright
+	$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .
+	$(BESIDE) mypy pyright
+
+mypy pyright:
+	$(BIN)/$@
 
 test: check .venv/.tests ## lint, types and every test: core, simulation, contracts, kernels, cluster
 	$(KERNEL)
-	$(CORE)
-	$(BIN)/pytest -q -m cluster
-	$(BIN)/python -m tests.vm --quick
+	$(BESIDE) core vm
+	$(NODES)
+	$(BIN)/pytest -q -m cluster tests/cluster
 
 # Two at a time. Those of clusters measure this machine, and have it look like several: one at a time.
+BESIDE = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 CORE = $(BIN)/pytest -q -n 2 --dist loadfile -m "not kernel and not cluster"
 KERNEL = $(BIN)/pytest -q -n 2 --dist loadfile -m "kernel and not cluster"
+NODES = $(BIN)/pytest -q -n 2 --dist loadfile -m cluster --ignore tests/cluster
 
 core: setup ## the tests that need no root, no kernel and no cluster
 	$(CORE)
@@ -62,12 +68,16 @@ kernel: setup ## the tests against this machine's kernel, with a fault at every 
 kernel-v2: .venv/.tests ## the kernel tests in an emulated Debian kernel with cgroup v2; ARGS="-k name"
 	$(BIN)/python -m tests.vm $(ARGS)
 
+vm: .venv/.tests ## those of the kernel tests that this machine may lack something for, in that kernel
+	$(BIN)/python -m tests.vm --quick
+
 .venv/.tests: .venv/.ready
 	scripts/setup "$(PYTHON)" $(TEST_PACKAGES)
 	@touch $@
 
 cluster: .venv/.tests ## the tests with real processes, etcd, registry and hosts
-	$(BIN)/pytest -q -m cluster
+	$(NODES)
+	$(BIN)/pytest -q -m cluster tests/cluster
 
 rollouts: .venv/.tests ## a hundred rolling updates of a service that somebody watches
 	UPDATES=100 $(BIN)/pytest -q -s tests/cluster/test_rollouts.py -k no_gap
