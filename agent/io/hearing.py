@@ -3,26 +3,30 @@
 import asyncio
 from pathlib import Path
 
-from agent.hearing import effective_signal, slept
+from agent.hearing import Ear, Look
 
-_LOOKS = 40
+_LOOKS = 200
 _BETWEEN_LOOKS_S = 0.005
 
 
 async def choose_signal(pid: int, signal: int) -> int:
     """The signal to send to the first process `pid` that is to be stopped with `signal`.
 
-    One that runs is looked at again, for 0.2 s at most: whether it is on its way into or out
-    of sigwait(3) can be told of none but a sleeping process.
+    It takes a second at most, where the process waits that long for a processor.
     """
-    looks = 0
-    while True:
-        before, waits_in, after = (_read(pid, name) for name in ("status", "wchan", "status"))
-        number = effective_signal(before, waits_in, signal)
-        looks += 1
-        if number == signal or slept(before, waits_in, after) or looks == _LOOKS:
+    ear = Ear(signal)
+    for _ in range(_LOOKS):
+        number = ear.judge(_look(pid))
+        if number is not None:
             return number
         await asyncio.sleep(_BETWEEN_LOOKS_S)
+    return signal
+
+
+def _look(pid: int) -> Look:
+    before, waits_in = _read(pid, "status"), _read(pid, "wchan")
+    schedstat, after = _read(pid, "schedstat"), _read(pid, "status")
+    return Look(before=before, waits_in=waits_in, schedstat=schedstat, after=after)
 
 
 def _read(pid: int, name: str) -> str:

@@ -5,7 +5,7 @@ import signal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.hearing import effective_signal, hears, slept
+from agent.hearing import Ear, Look, hears
 
 STATUS = """Name:\tsleep
 SigQ:\t0/96378
@@ -24,35 +24,50 @@ def status(*, blocked: int = 0, ignored: int = 0, caught: int = 0) -> str:
     return STATUS.format(**{name: 1 << (n - 1) if n else 0 for name, n in masks.items()})
 
 
-def test_a_process_without_a_handler_is_killed_at_once() -> None:
-    assert effective_signal(status(), "do_wait", signal.SIGTERM) == signal.SIGKILL
+def look(before: str, waits_in: str = "do_wait", *, ran_ms: int = 0, after: str = "") -> Look:
+    schedstat = f"{ran_ms * 1_000_000} 5 3\n"
+    return Look(before=before, waits_in=waits_in, schedstat=schedstat, after=after or before)
+
+
+def judged(*looks: Look) -> list[int | None]:
+    ear = Ear(signal.SIGTERM)
+    return [ear.judge(each) for each in looks]
+
+
+def test_a_sleeper_without_a_handler_is_killed_at_once() -> None:
+    assert judged(look(status())) == [signal.SIGKILL]
 
 
 def test_a_handler_a_block_or_an_explicit_ignore_are_respected() -> None:
     for text in (status(caught=15), status(blocked=15), status(ignored=15)):
-        assert effective_signal(text, "0", signal.SIGTERM) == signal.SIGTERM
+        assert judged(look(text, "0"), look(text)) == [signal.SIGTERM] * 2
 
 
 def test_a_handler_of_another_signal_does_not_count() -> None:
-    assert effective_signal(status(caught=signal.SIGHUP), "0", signal.SIGTERM) == signal.SIGKILL
+    assert judged(look(status(caught=signal.SIGHUP))) == [signal.SIGKILL]
 
 
 def test_an_ending_process_gets_its_signal() -> None:
-    assert effective_signal("", "", signal.SIGTERM) == signal.SIGTERM
+    assert judged(Look()) == [signal.SIGTERM]
 
 
 def test_whoever_waits_for_signals_hears_them_whatever_its_masks_say() -> None:
     for place in ("do_sigtimedwait", "do_sigtimedwait.isra.0"):
-        assert effective_signal(status(), place, signal.SIGTERM) == signal.SIGTERM
+        assert judged(look(status(), place)) == [signal.SIGTERM]
 
 
-def test_only_who_stayed_where_it_was_slept() -> None:
-    again = status().replace("switches:\t3", "switches:\t4")
+def test_who_woke_up_meanwhile_or_waits_for_a_processor_is_looked_at_again() -> None:
+    woken = status().replace("switches:\t3", "switches:\t4")
+    for unclear in (look(status(), after=woken), look(status(), "0"), Look(before=status())):
+        assert judged(unclear, unclear) == [None, None]
 
-    assert slept(status(), "do_wait", status())
-    assert not slept(status(), "do_wait", again)
-    assert not slept(status(), "0", status())
-    assert not slept(status(), "do_wait", "")
+
+def test_who_runs_for_long_without_a_sleep_is_deaf() -> None:
+    woken = status().replace("switches:\t3", "switches:\t4")
+
+    looks = [look(status(), "0", ran_ms=ms) for ms in (70, 80, 90)]
+    assert judged(*looks) == [None, None, signal.SIGKILL]
+    assert judged(*looks[:2], look(woken, "0", ran_ms=95)) == [None, None, None]
 
 
 def test_what_the_kernel_writes_of_ourselves_is_understood() -> None:

@@ -54,7 +54,7 @@ def test_a_program_that_goes_in_and_out_of_sigwait_gets_its_signal() -> None:
         assert program.stdout is not None
         program.stdout.readline()
         try:
-            chosen = [choose(program.pid) for _ in range(2000)]
+            chosen = [choose(program.pid) for _ in range(500)]
         finally:
             program.kill()
 
