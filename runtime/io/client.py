@@ -54,6 +54,7 @@ from runtime.wire import Manner
 from swarm.errors import Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
 
 _LOST = "its shim was killed, so the container was killed too"
+_GROUP_GONE = (errno.ENOENT, errno.ENODEV)  # the latter if its file was open already
 _ENDING_SIGNALS = (SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGKILL)
 _ENDING_S = 10.0
 _STARTING_S = 10.0
@@ -504,7 +505,7 @@ def _told_if_gone(container: Container) -> Generator[None]:
     try:
         yield
     except KernelRefused as err:
-        if err.errno == errno.ENOENT and not _is_alive(container):
+        if err.errno in _GROUP_GONE and not _is_alive(container):
             raise calling.not_running(container.id) from err
         raise
 
