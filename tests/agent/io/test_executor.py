@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -325,28 +327,37 @@ def test_starts_are_bounded_and_a_queued_one_can_be_given_up(tmp_path: Path) -> 
     within(tmp_path, story)
 
 
+FIRST = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, lambda *_: None)
+signal.signal(signal.SIGUSR2, lambda *_: None)
+print(flush=True)
+while True:
+    signal.pause()
+"""
+
+
 @pytest.mark.parametrize(("asked", "signal"), [("", 12), ("SIGINT", 2), ("HUP", 9)])
 def test_the_stop_signal_is_the_specs_or_the_images_or_a_kill_for_the_deaf(
     tmp_path: Path, asked: str, signal: int
 ) -> None:
-    """This process stands in for process 1: it catches SIGUSR2 and SIGINT, but not SIGHUP."""
-    import signal as signals
-
     async def story(world: World) -> None:
         world.want(stop_signal=asked)
+        world.pid = first.pid
 
         world.executor.perform(Signal(ID))
         await world.until(lambda: bool(world.runtime.signals))
 
         assert world.runtime.signals == [(ID, signal)]
 
-    before = signals.signal(signals.SIGUSR2, lambda *_: None)
-    hangup = signals.signal(signals.SIGHUP, signals.SIG_DFL)
-    try:
-        within(tmp_path, story)
-    finally:
-        signals.signal(signals.SIGUSR2, before)
-        signals.signal(signals.SIGHUP, hangup)
+    with subprocess.Popen([sys.executable, "-Sc", FIRST], stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        first.stdout.readline()
+        try:
+            within(tmp_path, story)
+        finally:
+            first.kill()
 
 
 def test_kill_and_grace_reach_a_task_that_is_gone_without_harm(tmp_path: Path) -> None:

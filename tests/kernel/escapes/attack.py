@@ -358,15 +358,15 @@ def hog_memory(amount):
 
 def hog_cpu(seconds):
     """Two processes that do nothing else; how much of a CPU they got."""
-    before, end = time.monotonic(), time.monotonic() + float(seconds)
+    started, before = time.process_time(), time.monotonic()
+    end = before + float(seconds)
     child = os.fork()
     while time.monotonic() < end:
         pass
     if child == 0:
         os._exit(0)
-    os.waitpid(child, 0)
-    spent = os.times()
-    used = spent.user + spent.system + spent.children_user + spent.children_system
+    _, _, spent = os.wait4(child, 0)
+    used = time.process_time() - started + spent.ru_utime + spent.ru_stime
     return used / (time.monotonic() - before)
 
 
