@@ -115,14 +115,20 @@ class Connection:
             self._wire.close()
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The request's body as it comes. Raises `Vanished`, or `Invalid` for broken framing."""
+        """The request's body as it comes, in pieces of what is there.
+
+        Raises `Vanished`, or `Invalid` for broken framing.
+        """
         while True:
-            event = await self._event()
-            if isinstance(event, h11.Data):
-                yield bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
+            event, piece = await self._event(), bytearray()
+            while isinstance(event, h11.Data):
+                piece += event.data  # clients frame every write, of half a kilobyte maybe
+                event = self._parsed() if len(piece) < CHUNK_BYTES else h11.NEED_DATA
+            if piece:
+                yield bytes(piece)
+            if isinstance(event, h11.EndOfMessage):
                 return
-            else:
+            if event is not h11.NEED_DATA:
                 raise Vanished("the client ended before its request did")
 
     async def document(self) -> bytes:
@@ -249,22 +255,24 @@ class Connection:
         return head
 
     async def _event(self, limit: int = CHUNK_BYTES) -> object:
+        while (event := self._parsed()) is h11.NEED_DATA:
+            if self._http.they_are_waiting_for_100_continue:
+                go_on = h11.InformationalResponse(status_code=100, headers=[], reason="Continue")
+                await self._wire.write(self._send(go_on))
+            data = await self._wire.read(limit)
+            if not data and self._http.their_state is h11.SEND_BODY:
+                raise Vanished("the client ended before its request did")
+            self._http.receive_data(data)
+        return event
+
+    def _parsed(self) -> object:
+        """The next event of what has come."""
         try:
-            while (event := self._http.next_event()) is h11.NEED_DATA:
-                if self._http.they_are_waiting_for_100_continue:
-                    go_on = h11.InformationalResponse(
-                        status_code=100, headers=[], reason="Continue"
-                    )
-                    await self._wire.write(self._send(go_on))
-                data = await self._wire.read(limit)
-                if not data and self._http.their_state is h11.SEND_BODY:
-                    raise Vanished("the client ended before its request did")
-                self._http.receive_data(data)
+            return self._http.next_event()
         except h11.RemoteProtocolError as err:
             if self._http.our_state is h11.IDLE:
                 raise
             raise Invalid(f"malformed HTTP body: {err}") from err
-        return event
 
     async def _complain(self, status: int, message: str) -> None:
         """Answer what is no request; h11 may be past speaking."""

@@ -53,8 +53,8 @@ class Build:
             stack.callback(self._shop.workers.prepare)
             own, worker = await self._shop.workers.take()
             stack.push_async_callback(self._shop.workers.end, own, worker)
-            self._shop.workers.prepare()
             text = await contexts.receive(self._request, worker, own, chunks)
+            self._shop.workers.prepare()
             dockerfile = parse(text, name=self._request.dockerfile_name)
             layering = Layering(
                 self._shop, worker, own, hold, uses_cache=not self._request.no_cache
