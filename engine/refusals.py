@@ -4,7 +4,16 @@ Every error of ours has a status by whose move it is. `Denied` is for the places
 clients go by another one, as they do for `404` of an image that `docker run` then pulls.
 """
 
-from swarm.errors import Conflict, Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
+from swarm.errors import (
+    Broken,
+    Conflict,
+    Invalid,
+    KernelRefused,
+    Missing,
+    Refused,
+    SwarmError,
+    Unavailable,
+)
 
 BAD_REQUEST = 400
 UNAUTHORIZED = 401
@@ -19,6 +28,7 @@ UNAVAILABLE = 503
 _STATUSES: tuple[tuple[type[SwarmError], int], ...] = (
     (Invalid, BAD_REQUEST),
     (Missing, NOT_FOUND),
+    (Broken, INTERNAL),
     (Refused, CONFLICT),
     (Conflict, CONFLICT),
     (KernelRefused, INTERNAL),

@@ -36,6 +36,10 @@ class Refused(SwarmError):
     """Permission or state forbids it; an operator has to change one of them."""
 
 
+class Broken(Refused):
+    """A bug in who was asked: that one's log says more, and its operator has to look."""
+
+
 class Conflict(SwarmError):
     """Someone changed it first: read again and decide again."""
 

@@ -8,7 +8,16 @@ more than `UNAVAILABLE`.
 import msgspec
 from msgspec import Struct
 
-from swarm.errors import Conflict, Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
+from swarm.errors import (
+    Broken,
+    Conflict,
+    Invalid,
+    KernelRefused,
+    Missing,
+    Refused,
+    SwarmError,
+    Unavailable,
+)
 
 KEY = "swarm-error-bin"
 LIMIT_BYTES = 4096
@@ -16,11 +25,11 @@ LIMIT_BYTES = 4096
 _MESSAGE_BYTES = 1500
 _HINT_BYTES = 600
 _STEP_BYTES = 200
-_KINDS = {kind.__name__: kind for kind in (Missing, Refused, Conflict, Unavailable)}
+_KINDS = {kind.__name__: kind for kind in (Missing, Broken, Refused, Conflict, Unavailable)}
 
 
 class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the metadata holds, as JSON. `kind` is the name of one of the six classes."""
+    """What the metadata holds, as JSON. `kind` is the name of its class."""
 
     kind: str
     message: str

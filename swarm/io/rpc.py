@@ -21,7 +21,16 @@ import structlog
 
 from swarm import faults
 from swarm.access import Access, objection, remedy
-from swarm.errors import Conflict, Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
+from swarm.errors import (
+    Broken,
+    Conflict,
+    Invalid,
+    KernelRefused,
+    Missing,
+    Refused,
+    SwarmError,
+    Unavailable,
+)
 from swarm.ids import NodeId
 from swarm.peers import Anchors, Peer, Recognition, check_dates, limited
 from swarm.specs import Role
@@ -38,6 +47,7 @@ HEARD_WITHIN_S = 1.0
 
 _CODES: tuple[tuple[type[SwarmError], grpc.StatusCode], ...] = (
     (Invalid, grpc.StatusCode.INVALID_ARGUMENT),
+    (Broken, grpc.StatusCode.INTERNAL),
     (Missing, grpc.StatusCode.NOT_FOUND),
     (Refused, grpc.StatusCode.FAILED_PRECONDITION),
     (Conflict, grpc.StatusCode.ABORTED),
@@ -45,13 +55,15 @@ _CODES: tuple[tuple[type[SwarmError], grpc.StatusCode], ...] = (
     (KernelRefused, grpc.StatusCode.FAILED_PRECONDITION),
 )
 
-# Of statuses that gRPC itself, or a server without our detail, gave. What is missing here is a
-# bug on the other side: asking again will not help, an operator has to look.
+# Of statuses that gRPC itself, or a server without our detail, gave. Where one is missing here
+# asking again will not help, an operator has to look.
 _KINDS: dict[grpc.StatusCode, type[SwarmError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: Invalid,
     grpc.StatusCode.OUT_OF_RANGE: Invalid,
     grpc.StatusCode.NOT_FOUND: Missing,
     grpc.StatusCode.ABORTED: Conflict,
+    grpc.StatusCode.INTERNAL: Broken,
+    grpc.StatusCode.UNKNOWN: Broken,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
     grpc.StatusCode.CANCELLED: Unavailable,

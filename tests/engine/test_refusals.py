@@ -4,13 +4,23 @@ import pytest
 
 from engine import refusals, replies
 from engine.refusals import Denied
-from swarm.errors import Conflict, Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
+from swarm.errors import (
+    Broken,
+    Conflict,
+    Invalid,
+    KernelRefused,
+    Missing,
+    Refused,
+    SwarmError,
+    Unavailable,
+)
 
 
 @pytest.mark.parametrize(
     ("error", "status"),
     [
         (Invalid("x"), 400), (Missing("x"), 404), (Refused("x"), 409), (Conflict("x"), 409),
+        (Broken("x"), 500),
         (KernelRefused("s", 1, "x"), 500), (Unavailable("x"), 503), (Denied(418, "x"), 418),
         (SwarmError("x"), 500),
     ],

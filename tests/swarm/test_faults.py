@@ -2,14 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm.errors import Conflict, Invalid, KernelRefused, Missing, Refused, Unavailable
+from swarm.errors import Broken, Conflict, Invalid, KernelRefused, Missing, Refused, Unavailable
 from swarm.faults import LIMIT_BYTES, brief, encode, restore
 
 TEXT = st.text(max_size=200)
 PLAIN = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=32), max_size=60)
 
 
-@pytest.mark.parametrize("kind", [Missing, Refused, Conflict, Unavailable])
+@pytest.mark.parametrize("kind", [Missing, Broken, Refused, Conflict, Unavailable])
 @given(message=PLAIN, hint=PLAIN)
 def test_law_class_message_and_hint_arrive(kind, message: str, hint: str) -> None:
     restored = restore(encode(kind(message, hint=hint)))

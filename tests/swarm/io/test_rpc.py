@@ -9,7 +9,16 @@ import grpc.aio
 import pytest
 import structlog
 
-from swarm.errors import Conflict, Invalid, KernelRefused, Missing, Refused, SwarmError, Unavailable
+from swarm.errors import (
+    Broken,
+    Conflict,
+    Invalid,
+    KernelRefused,
+    Missing,
+    Refused,
+    SwarmError,
+    Unavailable,
+)
 from swarm.io.rpc import ErrorInterceptor, RoleInterceptor, abort, failure, status_of
 from swarm.specs import Role
 from tests.trust import Swarm
@@ -18,6 +27,7 @@ ERRORS = [
     Invalid("2 problems", hint="fix them", problems=("name: is empty", "image: is empty")),
     Missing("no service web", hint="see `swarmctl service ls`"),
     Refused("node n1 is active", hint="drain it first"),
+    Broken("internal error 1f", hint="look into the log"),
     Conflict("service web changed", hint="look again"),
     Unavailable("no leader", hint="wait"),
     KernelRefused("mount /proc", 13, "permission denied", hint="run as root"),
@@ -142,7 +152,7 @@ def test_a_bug_shows_the_caller_an_id_and_the_log_everything(kind: str) -> None:
     assert (entry["event"], entry["method"]) == ("call.failed", f"/swarm.test.Echo/{kind}")
     assert entry["exc_info"]
     restored = failure(caught)
-    assert isinstance(restored, Refused)
+    assert isinstance(restored, Broken)
     assert entry["error_id"] in restored.message
 
 
@@ -277,7 +287,7 @@ def test_a_caller_without_a_certificate_reaches_no_handler(kind: str) -> None:
         (grpc.StatusCode.ABORTED, Conflict),
         (grpc.StatusCode.UNAVAILABLE, Unavailable),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, Refused),
-        (grpc.StatusCode.UNKNOWN, Refused),
+        (grpc.StatusCode.UNKNOWN, Broken),
     ],
 )
 def test_a_status_without_our_detail_says_whose_move_it_is(code, kind) -> None:
