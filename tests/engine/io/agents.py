@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc.aio
 from google.protobuf.message import Message
@@ -29,6 +29,7 @@ from swarm.errors import Missing, Refused
 from swarm.io.log import configure
 from swarm.io.rpc import ErrorInterceptor
 
+Servicer = TypeVar("Servicer")
 LOG = configure("test")
 UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
 
@@ -55,6 +56,19 @@ def view(
     return found
 
 
+def refusing_the_rest(kind: type[Servicer]) -> type[Servicer]:
+    """A servicer that says no to calls that it does not know, where generated code breaks."""
+
+    def refuse(*_: object) -> None:
+        raise Refused("this agent does not know how")
+
+    for name in {name for base in kind.__bases__ for name in vars(base) if name[0] != "_"}:
+        if name not in vars(kind):
+            setattr(kind, name, refuse)
+    return kind
+
+
+@refusing_the_rest
 class Agent(containers_pb2_grpc.ContainersServicer, images_pb2_grpc.ImagesServicer):
     """Remembers what it was asked (`asked`); `answers` has what it says instead of the usual."""
 
