@@ -1,5 +1,6 @@
 """A program of an OCI config: how it starts, waits, is joined, and what becomes of failures."""
 
+import asyncio
 import errno
 import os
 import select
@@ -19,6 +20,7 @@ from runtime.io.spawning import Stdio, open_gate, spawn
 from runtime.oci.config import Config, ConsoleSize, Hook, Hooks, Mount, User
 from runtime.plan import Extras, make_plan
 from swarm.errors import KernelRefused
+from tests.kernel.joined import read_all
 from tests.kernel.machine import REPOSITORY, wait_for
 from tests.kernel.spawned import MAPPED, NEW, Bundle, config, kill, listening
 from tests.liveness import children
@@ -124,7 +126,7 @@ def test_a_terminal_is_the_containers_own(bundle: Bundle) -> None:
             rows, columns, _, _ = struct.unpack("4H", ioctl(master, termios.TIOCGWINSZ, bytes(8)))
             terminal.write(b"word\n")
             os.waitpid(made.pid, 0)
-            said = terminal.read(4096).decode().split("\r\n")
+            said = asyncio.run(read_all(master)).decode().split("\r\n")
 
     assert name
     assert (rows, columns) == (33, 99)
