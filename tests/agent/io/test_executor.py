@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -45,6 +43,7 @@ from swarm.images.credentials import Credentials, Unrecognized
 from swarm.images.logins import pack_logins
 from swarm.objects import Attachment, Task
 from swarm.specs import FileReference, Mount, MountKind, Port, PublishMode, TaskSpec
+from tests.programs import running
 
 ID = TaskId("t1")
 LOGIN = Credentials("me", "swordfish")
@@ -351,13 +350,8 @@ def test_the_stop_signal_is_the_specs_or_the_images_or_a_kill_for_the_deaf(
 
         assert world.runtime.signals == [(ID, signal)]
 
-    with subprocess.Popen([sys.executable, "-Sc", FIRST], stdout=subprocess.PIPE) as first:
-        assert first.stdout is not None
-        first.stdout.readline()
-        try:
-            within(tmp_path, story)
-        finally:
-            first.kill()
+    with running(FIRST) as first:
+        within(tmp_path, story)
 
 
 def test_kill_and_grace_reach_a_task_that_is_gone_without_harm(tmp_path: Path) -> None:

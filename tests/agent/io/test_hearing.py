@@ -2,14 +2,13 @@
 
 import asyncio
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from agent.io.hearing import choose_signal
 from tests.cluster.hosts import wait_for
+from tests.programs import running
 
 WAITING = """
 import signal
@@ -34,10 +33,7 @@ def choose(pid: int) -> int:
 @pytest.mark.kernel
 def test_a_program_in_sigwait_gets_its_signal() -> None:
     """The kernel shows it as one that neither catches nor blocks anything."""
-    argv = [sys.executable, "-c", WAITING]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE) as program:
-        assert program.stdout is not None
-        program.stdout.readline()
+    with running(WAITING) as program:
         masks = Path(f"/proc/{program.pid}/status")
         wait_for("it waits", lambda: f"SigBlk:\t{0:016x}" in masks.read_text(), within_s=5)
 
@@ -49,25 +45,16 @@ def test_a_program_in_sigwait_gets_its_signal() -> None:
 
 @pytest.mark.kernel
 def test_a_program_that_goes_in_and_out_of_sigwait_gets_its_signal() -> None:
-    argv = [sys.executable, "-c", WAKING]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE) as program:
-        assert program.stdout is not None
-        program.stdout.readline()
-        try:
-            chosen = [choose(program.pid) for _ in range(500)]
-        finally:
-            program.kill()
+    with running(WAKING) as program:
+        chosen = [choose(program.pid) for _ in range(500)]
 
     assert set(chosen) == {signal.SIGTERM}
 
 
 @pytest.mark.kernel
 def test_a_program_that_never_sleeps_is_deaf_for_all_that() -> None:
-    with subprocess.Popen([sys.executable, "-Sc", "while True: pass"]) as program:
-        try:
-            assert choose(program.pid) == signal.SIGKILL
-        finally:
-            program.kill()
+    with running("print(flush=True)\nwhile True: pass") as program:
+        assert choose(program.pid) == signal.SIGKILL
 
 
 def test_one_that_is_gone_gets_what_was_asked_for() -> None:
