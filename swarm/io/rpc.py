@@ -47,8 +47,8 @@ HEARD_WITHIN_S = 1.0
 
 _CODES: tuple[tuple[type[SwarmError], grpc.StatusCode], ...] = (
     (Invalid, grpc.StatusCode.INVALID_ARGUMENT),
-    (Broken, grpc.StatusCode.INTERNAL),
     (Missing, grpc.StatusCode.NOT_FOUND),
+    (Broken, grpc.StatusCode.INTERNAL),
     (Refused, grpc.StatusCode.FAILED_PRECONDITION),
     (Conflict, grpc.StatusCode.ABORTED),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
@@ -148,10 +148,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             except Exception:
                 error_id = secrets.token_hex(4)
                 self._log.exception("call.failed", method=method, error_id=error_id)
-                await context.abort(
-                    grpc.StatusCode.INTERNAL,
-                    f"internal error {error_id}: look for this id in the log of the other side",
-                )
+                text = f"internal error {error_id}: look for this id in the log of the other side"
+                await abort(context, Broken(text))
 
         return _wrap(await continuation(handler_call_details), around)
 
