@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.json import decode
 from structlog.testing import capture_logs
 
 from engine.io import connection as module
@@ -53,6 +54,10 @@ async def echo(ask: Exchange) -> Reply:
 
 async def count(ask: Exchange) -> Reply:
     return json({"size": sum([len(chunk) async for chunk in ask.body()])})
+
+
+async def pieces(ask: Exchange) -> Reply:
+    return json([len(chunk) async for chunk in ask.body()])
 
 
 async def mirror(ask: Exchange) -> None:
@@ -138,6 +143,20 @@ def test_broken_chunks_are_the_callers_fault(tmp_path: Path) -> None:
         assert b"malformed HTTP body" in answer
 
     run(body, tmp_path, Route("POST", "/echo", echo))
+
+
+def test_what_a_client_frames_word_by_word_comes_in_few_pieces(tmp_path: Path) -> None:
+    async def body(engine: Engine) -> None:
+        head = b"POST /pieces HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        whole = await raw(engine.path, head + b"4\r\nword\r\n" * 1000 + b"0\r\n\r\n")
+        sizes = decode(whole.rpartition(b"\r\n\r\n")[2])
+        assert sum(sizes) == 4000
+        assert len(sizes) < 10
+
+        broken = await raw(engine.path, head + b"4\r\nword\r\n" * 2 + b"zz\r\n")
+        assert broken.startswith(b"HTTP/1.1 400 ")
+
+    run(body, tmp_path, Route("POST", "/pieces", pieces))
 
 
 def test_half_a_request_is_not_waited_for_for_ever(
