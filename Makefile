@@ -104,4 +104,4 @@ bench-scale: setup ## measure the control plane with hollow nodes; ARGS="--nodes
 docs: setup ## render the generated reference pages
 	$(BIN)/python -m docs.generate
 
-.PHONY: help setup quickstart quickstart-down proto fmt check test core sim mutations kernel kernel-v2 cluster rollouts churn bench bench-runtime bench-scale docs
+.PHONY: help setup quickstart quickstart-down proto fmt check mypy pyright test core vm sim mutations kernel kernel-v2 cluster rollouts churn bench bench-runtime bench-scale docs

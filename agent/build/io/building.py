@@ -54,7 +54,7 @@ class Build:
             own, worker = await self._shop.workers.take()
             stack.push_async_callback(self._shop.workers.end, own, worker)
             text = await contexts.receive(self._request, worker, own, chunks)
-            self._shop.workers.prepare()
+            self._shop.workers.prepare()  # not while all of that wants the processors
             dockerfile = parse(text, name=self._request.dockerfile_name)
             layering = Layering(
                 self._shop, worker, own, hold, uses_cache=not self._request.no_cache
