@@ -871,10 +871,12 @@ def test_an_errand_has_few_rights_and_nobody_looks_into_it(world: World) -> None
         lines = (line.partition(":") for line in status.read_text().splitlines())
         return {name: value.strip() for name, _, value in lines}
 
-    wait_for("it has given up its rights", lambda: rights()["NoNewPrivs"] == "1")
+    few = f"{0x8800001F:016x}"
+    wait_for("it has given up its rights", lambda: rights()["CapEff"] == few)
 
     found = rights()
-    assert found["CapEff"] == found["CapPrm"] == f"{0x8800001F:016x}"
+    assert found["NoNewPrivs"] == "1"
+    assert found["CapEff"] == found["CapPrm"] == few
     assert Path(f"/proc/{pid}/ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink()
     request = pb.InspectContainerRequest(container=container)
     first = world.stub.InspectContainer(request, timeout=10).container.pid

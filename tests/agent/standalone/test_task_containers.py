@@ -13,7 +13,7 @@ from swarm.standalone import container_id_of
 from swarm.states import TaskState
 from tests.agent.lone import containers_of
 from tests.agent.managers import FakeManager
-from tests.agent.node import TestNode
+from tests.agent.node import TestNode, wait_for
 from tests.agent.standalone.test_lone_node import Calls, refused
 from tests.agent.test_node import IMAGE, POLITE, names, within
 
@@ -58,6 +58,7 @@ def look(calls: Calls, task_id: TaskId) -> None:
     assert view.pid == calls.node.pids()[task_id]
     assert view.labels["team"] == "red"
     assert view.labels["com.docker.swarm.task.id"] == task_id
+    wait_for("it has said something", lambda: bool(calls.logs(view.id)))
     assert calls.logs(view.id) == "hello\n"
     assert {each.id for each in calls.all()} >= {view.id}
     calls.pause(view.id, True)
