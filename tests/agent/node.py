@@ -112,8 +112,9 @@ class TestNode:
         root, found = CONTROLLERS / "pids" / self.cgroup_parent, dict[str, int]()
         for directory in root.iterdir() if root.is_dir() else ():
             with contextlib.suppress(OSError):
-                if pids := [int(x) for x in (directory / "cgroup.procs").read_text().split()]:
-                    found[directory.name] = min(pids, key=_pid_within)
+                pids = [int(x) for x in (directory / "cgroup.procs").read_text().split()]
+                if within := {number: pid for pid in pids if (number := _pid_within(pid))}:
+                    found[directory.name] = within[min(within)]
         return found
 
     def own(self, task_id: str) -> Path:
@@ -177,7 +178,13 @@ def node(manager_address: str, **options: str) -> Iterator[TestNode]:
         found.close()
 
 
-def _pid_within(pid: int) -> int:
-    """What a process is called in its own namespace: numbers of the host start again at 32,768."""
-    status = Path(f"/proc/{pid}/status").read_text()
+def _pid_within(pid: int) -> int | None:
+    """What a process is called in its own namespace: numbers of the host start again at 32,768.
+
+    None for one that has ended: a container's shell starts and ends others while we look.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
     return int(status.partition("NSpid:")[2].splitlines()[0].split()[-1])
