@@ -14,7 +14,17 @@ import errno
 import fcntl
 import os
 import signal
-from _socket import AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, SocketType, socketpair
+import struct
+from _socket import (
+    AF_UNIX,
+    CMSG_SPACE,
+    SO_PASSCRED,
+    SOCK_SEQPACKET,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    SocketType,
+    socketpair,
+)
 from collections.abc import Callable
 from typing import Final, NoReturn
 
@@ -33,6 +43,7 @@ _MESSAGE_BYTES: Final = 1 << 16
 _GO: Final = b"go"
 _CONSOLE_NAME: Final = b"/dev/ptmx"
 _FREE: Final = 10  # descriptors below are moved about
+_CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid
 _CHANGED: Final = (signal.SIGCHLD, signal.SIGINT)  # by Python and by us
 
 
@@ -55,10 +66,8 @@ class Spawned(Struct, frozen=True):
     pid: int
 
 
-class _Forked(Struct, frozen=True, tag="forked"):
-    """Another process goes on."""
-
-    pid: int
+class _Continued(Struct, frozen=True, tag="continued"):
+    """From here on it is the sender that goes on."""
 
 
 class _Created(Struct, frozen=True, tag="created"):
@@ -80,7 +89,7 @@ class _Refused(Struct, frozen=True, tag="refused"):
     hint: str
 
 
-_Message = _Forked | _Created | _Ready | _Executing | _Refused
+_Message = _Continued | _Created | _Ready | _Executing | _Refused
 _MESSAGES: Final[msgspec.json.Decoder[_Message]] = msgspec.json.Decoder(_Message)
 
 
@@ -99,6 +108,7 @@ def spawn(
     `KernelRefused`, or what `on_created` raises.
     """
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    ours.setsockopt(SOL_SOCKET, SO_PASSCRED, 1)
     following = _Following(ours, on_created)
     try:
         following.pids.append(kernel.clone(plan.clone))
@@ -108,6 +118,7 @@ def spawn(
         theirs.close()
         return Spawned(following.until(_Ready if gate is not None else None))
     except BaseException:  # also if we are interrupted
+        theirs.close()
         following.kill()
         host.revert(undo(own(plan.host)))
         raise
@@ -153,17 +164,18 @@ class _Following:
 
     def __init__(self, link: SocketType, on_created: Callable[[int], None] | None) -> None:
         self.pids: list[int] = []
+        self._gone: set[int] = set()
         self._link = link
         self._on_created = on_created
 
     def until(self, last: type[_Ready] | None) -> int:
         """Hear until the message `last`, or until the program runs; the process's number."""
         runs = False
-        while raw := self._receive():
-            match _MESSAGES.decode(raw):
-                case _Forked(pid=pid):
-                    self.pids.append(pid)
-                    os.waitpid(self.pids.pop(0), 0)
+        while message := self._receive():
+            match message:
+                case _Continued():
+                    while len(self.pids) > 1:  # they are about to end
+                        self._wait(self.pids[0])
                 case _Created():
                     if self._on_created is not None:
                         self._on_created(self.pids[-1])
@@ -178,26 +190,40 @@ class _Following:
             raise _silent("start" if last is None else "create")
         return self.pids[-1]
 
-    def _receive(self) -> bytes:
+    def _receive(self) -> _Message | None:
+        """The next message, its sender among `pids`; None when nobody is left to send one.
+
+        A process cannot tell its own number: it may be in a namespace that counts anew. The
+        kernel tells us, by the number that it has where we are.
+        """
         try:
-            return self._link.recv(_MESSAGE_BYTES)
+            raw, told, _, _ = self._link.recvmsg(_MESSAGE_BYTES, CMSG_SPACE(_CREDENTIALS.size))
         except ConnectionResetError:  # it died with something from us unread
-            return b""
+            return None
+        if not raw:
+            return None
+        pid, _, _ = _CREDENTIALS.unpack(told[0][2])
+        if pid not in self.pids and pid not in self._gone:
+            self.pids.append(pid)
+        return _MESSAGES.decode(raw)
 
     def kill(self) -> None:
-        """Leave no process. One that was forked meanwhile has said so, or sees us gone."""
-        self._link.setblocking(False)
-        with contextlib.suppress(OSError, msgspec.DecodeError):
-            while raw := self._link.recv(_MESSAGE_BYTES):
-                message = _MESSAGES.decode(raw)
-                if isinstance(message, _Forked):
-                    self.pids.append(message.pid)
-        for pid in reversed(self.pids):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in self.pids:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+        """Leave no process: one that was forked meanwhile speaks up before anything else."""
+        while self.pids:
+            for pid in reversed(self.pids):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            while self.pids:
+                self._wait(self.pids[0])
+            with contextlib.suppress(OSError, msgspec.DecodeError):
+                while not self.pids and self._receive() is not None:
+                    pass
+
+    def _wait(self, pid: int) -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        self.pids.remove(pid)
+        self._gone.add(pid)
 
 
 class _Oversight:
@@ -218,12 +244,12 @@ class _Oversight:
         self._link.send(msgspec.json.encode(message) + b"\n")
 
     def forked(self, pid: int) -> None:
-        """Its number is ours to know: it may be in a namespace that counts anew."""
-        self.say(_Forked(pid))
+        """It speaks for itself (`continued`): nothing that it says can come before that."""
 
     def continued(self) -> None:
-        """A child does not inherit this."""
+        """A child does not inherit the signal."""
         kernel.prctl(k.PR_SET_PDEATHSIG, signal.SIGKILL)
+        self.say(_Continued())
 
     def created(self) -> None:
         """Wait for the hooks. If our parent is gone, so are we."""

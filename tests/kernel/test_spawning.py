@@ -11,8 +11,10 @@ import subprocess
 import sys
 import termios
 import textwrap
+import time
 from fcntl import ioctl
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -312,6 +314,29 @@ def test_spawning_leaves_no_process_when_it_fails_in_between(bundle: Bundle) -> 
     with pytest.raises(KernelRefused):
         bundle.run(wanted)
 
+    assert children(os.getpid()) == before
+
+
+@pytest.mark.parametrize("ends", ["late", "at once, by a signal"])
+def test_the_process_in_between_may_end_whenever_it_likes(bundle: Bundle, ends: str) -> None:
+    """What the one that it forked says meanwhile is known to be that one's."""
+
+    def forked(*_: object) -> None:
+        time.sleep(0.3)
+        if ends != "late":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    wanted, before = config("sleep", "99"), children(os.getpid())
+    with (
+        bundle.spawned(wanted) as (made, _),
+        patch("runtime.io.spawning._Oversight.forked", forked),
+    ):
+        with pytest.raises(KernelRefused) as err:
+            bundle.join(wanted, made.pid, "ls", cwd="/no/such")
+        code, output = bundle.join(wanted, made.pid, "echo", "joined")
+
+    assert err.value.step == "enter workdir"
+    assert (code, output) == (0, "joined\n")
     assert children(os.getpid()) == before
 
 
