@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -52,9 +52,9 @@ def test_too_much_memory_is_an_error(machine: Machine) -> None:
 
 
 @contextlib.contextmanager
-def small_disk(place: Path, size: str) -> Iterator[Path]:
+def small_disk(place: Path, options: str) -> Generator[Path]:
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
     try:
         yield place
     finally:
@@ -64,7 +64,7 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
 def test_a_step_that_fills_the_disk_is_an_error_and_gives_it_back(
     machine: Machine, tmp_path: Path
 ) -> None:
-    with small_disk(tmp_path / "disk", "48m") as disk:
+    with small_disk(tmp_path / "disk", "size=48m") as disk:
 
         async def story(builder: Builder) -> None:
             free = os.statvfs(disk).f_bavail
@@ -80,6 +80,32 @@ def test_a_step_that_fills_the_disk_is_an_error_and_gives_it_back(
             )
             await builder.check()
             assert os.statvfs(disk).f_bavail >= free - 16
+
+        tell(machine, story, data=disk / "data")
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "words"),
+    [
+        ("size=32m", 20_000, "the context is larger than the disk has room for"),
+        ("nr_inodes=2000", 5000, "the context has more files than the disk has room for"),
+    ],
+)
+def test_small_files_that_do_not_fit_are_refused_and_gone_when_that_is_told(
+    machine: Machine, tmp_path: Path, options: str, count: int, words: str
+) -> None:
+    """Each takes a block and an inode, whatever its size."""
+    context = tar({"Dockerfile": "FROM busy:1\n"} | {f"f{number}": "x" for number in range(count)})
+    with small_disk(tmp_path / "disk", options) as disk:
+
+        async def story(builder: Builder) -> None:
+            free = os.statvfs(disk)
+            with pytest.raises(Invalid, match=words):
+                await builder.build(context=context)
+            left = os.statvfs(disk)
+            assert left.f_bavail >= free.f_bavail - 16
+            assert left.f_favail >= free.f_favail - 16
+            await builder.build("FROM busy:1\nCOPY a /a\n", {"a": "a"})
 
         tell(machine, story, data=disk / "data")
 

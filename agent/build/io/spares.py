@@ -53,10 +53,15 @@ class Workers:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(self._kept_s, self._drop)
 
-    async def end(self, own: Path, worker: Worker) -> None:
-        """End a worker. Its directory may be large, so nobody waits until that is removed."""
+    async def end(self, own: Path, worker: Worker, *, failed: bool = False) -> None:
+        """End a worker. Its directory may be large, so nobody waits until that is removed.
+
+        But what `failed` may have taken all the room that another try needs.
+        """
         await worker.close()
-        self._aside(asyncio.to_thread(host.discard_tree, str(own)))
+        removing = self._aside(asyncio.to_thread(host.discard_tree, str(own)))
+        if failed:
+            await asyncio.shield(removing)
 
     async def settled(self) -> None:
         """Wait until nothing is left of those that have ended."""
@@ -79,10 +84,11 @@ class Workers:
         with suppress(SwarmError, OSError):
             await self.end(*await spare)
 
-    def _aside(self, work: Coroutine[None, None, None]) -> None:
+    def _aside(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
+        return task
 
     async def _start(self) -> tuple[Path, Worker]:
         own = self._place / f"build-{token_hex(16)}"

@@ -1,18 +1,16 @@
 """Read a tar from a stream, plain or compressed with gzip, bzip2, xz or zstd."""
 
 import bz2
-import io
 import lzma
 import os
 import tarfile
 import zlib
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import BinaryIO, Final, Protocol
 
 import zstandard
 
-from agent.images.io.unpack import refuse_long_header
+from agent.images.io.tars import AGAIN, Pieces
 from swarm.errors import Invalid
 
 CHUNK_BYTES: Final = 1 << 18
@@ -52,36 +50,18 @@ def _frame(head: bytes) -> _Frame:
     return _Plain()
 
 
-class Stream(io.RawIOBase):
+class Stream(Pieces):
     """The plain bytes of `source`, as a file that can only be read on."""
 
     def __init__(self, source: BinaryIO) -> None:
-        super().__init__()
         self._source = source
         self.head = source.read(MAGIC_BYTES)
-        self._pieces = self._all()
-        self._rest = b""
-        self.length = 0
+        super().__init__(self._all())
 
     @property
     def is_compressed(self) -> bool:
         """Whether it has to be unpacked at all."""
         return not isinstance(_frame(self.head), _Plain)
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next piece, of any length; empty at the end."""
-        if self._rest:
-            found, self._rest = self._rest, b""
-        else:
-            found = next(self._pieces, b"")
-        self.length += len(found)
-        return found
-
-    def peek(self, size: int) -> bytes:
-        """The next `size` bytes, or as many as there are, without taking them."""
-        while len(self._rest) < size and (more := next(self._pieces, b"")):
-            self._rest += more
-        return self._rest[:size]
 
     def drain(self) -> None:
         """Read to the end: whoever writes should not be cut off."""
@@ -110,7 +90,7 @@ class Stream(io.RawIOBase):
                         break
             data = self._source.read(CHUNK_BYTES)
         if not frame.eof and not isinstance(frame, _Plain):
-            raise Invalid("the archive ends too early", hint="it was cut short: send it again")
+            raise Invalid("the archive ends too early", hint=f"it was cut short: {AGAIN}")
         if missing := -total % tarfile.BLOCKSIZE:
             yield bytes(missing)
 
@@ -137,53 +117,3 @@ def is_archive(descriptor: int) -> bool:
             return False
         finally:
             os.lseek(descriptor, 0, os.SEEK_SET)
-
-
-class _StrictInfo(tarfile.TarInfo):
-    """A header that must be whole: tarfile takes a damaged one for the end of the archive."""
-
-    @classmethod
-    def fromtarfile(cls, tarfile: tarfile.TarFile) -> "_StrictInfo":
-        try:
-            return super().fromtarfile(tarfile)
-        except _HEADER_ERROR as err:
-            if tarfile.offset == 0 or type(err).__name__ in ("EOFHeaderError", "EmptyHeaderError"):
-                raise
-            raise Invalid(f"the archive is damaged: {err}", hint="send it again") from err
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictInfo":
-        info = super().frombuf(buf, encoding, errors)
-        refuse_long_header(info)
-        return info
-
-
-_HEADER_ERROR = tarfile.HeaderError
-
-
-@contextmanager
-def reading(stream: Stream) -> Generator[tarfile.TarFile]:
-    """The tar that `stream` is; damage that shows while it is read is `Invalid`."""
-    try:
-        with tarfile.open(
-            fileobj=stream,
-            mode="r|",
-            bufsize=CHUNK_BYTES,
-            tarinfo=_StrictInfo,
-            encoding="utf-8",
-            errors="surrogateescape",
-        ) as tar:
-            yield tar
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as err:
-        raise Invalid(f"not a whole tar archive: {err}", hint="send it again") from err
-    except RecursionError as err:
-        # tarfile reads a header that belongs to the next one by calling itself.
-        raise Invalid("the archive has too many headers in a row", hint="send it again") from err
-
-
-def entries_of(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The entries, each to be read before the next."""
-    while (entry := tar.next()) is not None:
-        yield entry
-        read: list[tarfile.TarInfo] = vars(tar)["members"]
-        read.clear()  # it would remember every entry of the archive

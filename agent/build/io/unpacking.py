@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Final
 
 from agent.build.io.rooted import NEW_FILE, Root, remove
-from agent.build.io.streams import CHUNK_BYTES, Stream, entries_of, reading
+from agent.build.io.streams import CHUNK_BYTES, Stream
 from agent.images.io.packing import kept_xattrs
+from agent.images.io.tars import AGAIN, entries_of, reading
 from agent.images.layer import split_name
 from swarm.errors import Invalid
 
@@ -56,8 +57,10 @@ class _Unpacker:
         self._what = what
         self._owner = owner
         self._times: dict[str, int] = {}
-        free = os.statvfs(root.descriptor)
-        self._room = int(free.f_bavail * free.f_frsize * _ROOM)
+        disk = os.statvfs(root.descriptor)
+        self._block_bytes = disk.f_frsize
+        self._room_bytes = int(disk.f_bavail * disk.f_frsize * _ROOM)
+        self._room_entries = int(disk.f_favail * _ROOM) if disk.f_files else MOST_ENTRIES
         self.count = 0
 
     def add(self, tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
@@ -68,6 +71,8 @@ class _Unpacker:
                 f"{self._what} has more than {MOST_ENTRIES} files",
                 hint="name what is not needed in .dockerignore",
             )
+        if self.count > self._room_entries:
+            raise self._too_large("has more files", info)
         path = "/".join(split_name(info.name))
         if not path:
             if info.isdir():
@@ -130,14 +135,12 @@ class _Unpacker:
         self._times[path] = _mtime_ns(info)
 
     def _file(self, parent: int, name: str, tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
-        if info.size > self._room:
-            raise Invalid(
-                f"{self._what} is larger than the disk has room for, at {info.name!r}",
-                hint="free space on the disk of the data root, or name less in the context",
-            )
+        taken = -(-info.size // self._block_bytes) * self._block_bytes
+        if taken > self._room_bytes:
+            raise self._too_large("is larger", info)
         if info.issparse() and info.size > LARGEST_HOLE:
             raise Invalid(f"{self._what}: {info.name!r} is a hole of {info.size} bytes")
-        self._room -= info.size
+        self._room_bytes -= taken
         content = tar.extractfile(info)
         assert content is not None
         descriptor = os.open(name, NEW_FILE, 0o600, dir_fd=parent)
@@ -149,13 +152,19 @@ class _Unpacker:
                     view = view[os.write(descriptor, view) :]
                 written += len(data)
             if written != info.size:
-                raise Invalid(f"the archive ends within {info.name!r}", hint="send it again")
+                raise Invalid(f"the archive ends within {info.name!r}", hint=AGAIN)
             os.fchown(descriptor, *self._owner(info))
             os.fchmod(descriptor, info.mode & 0o7777)
             _set_xattrs(descriptor, info)
             os.utime(descriptor, ns=(_mtime_ns(info), _mtime_ns(info)))
         finally:
             os.close(descriptor)
+
+    def _too_large(self, how: str, info: tarfile.TarInfo) -> Invalid:
+        return Invalid(
+            f"{self._what} {how} than the disk has room for, at {info.name!r}",
+            hint="free space on the disk of the data root, or name less in the context",
+        )
 
     def _link(self, parent: int, name: str, info: tarfile.TarInfo) -> None:
         source = posixpath.join(self._below, "/".join(split_name(info.linkname)))

@@ -8,18 +8,17 @@ hundred thousand files must not cost the agent's loop a millisecond.
 
 import ctypes
 import hashlib
-import io
 import math
 import os
 import shutil
 import stat
 import tarfile
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from agent.images.answers import Mark
 from agent.images.compression import MAGIC_BYTES, Decompressor, compression_of
+from agent.images.io import tars
 from agent.images.io.removing import remove_below
 from agent.images.layer import (
     Cover,
@@ -56,7 +55,7 @@ _KINDS = {
 }
 
 
-class Plain(io.RawIOBase):
+class Plain(tars.Pieces):
     """The plain bytes of a stream, whatever its compression, as a file that hashes itself.
 
     Some tools leave out the padding after the last file, which tarfile takes for damage: it is
@@ -64,18 +63,13 @@ class Plain(io.RawIOBase):
     """
 
     def __init__(self, source: BinaryIO) -> None:
-        super().__init__()
         self._source = source
         head = source.read(MAGIC_BYTES)
         self.compression = compression_of(head)
         self._decompressor = Decompressor(self.compression)
         self._hash = hashlib.sha256()
         self.length = 0
-        self._pieces = self._read_all(head)
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next piece, of any length; empty at the end."""
-        return next(self._pieces, b"")
+        super().__init__(self._read_all(head))
 
     def drain(self) -> str:
         """Read to the end and give the digest of all of it."""
@@ -96,76 +90,15 @@ class Plain(io.RawIOBase):
             yield bytes(missing)
 
 
-class _StrictInfo(tarfile.TarInfo):
-    """A header that must be whole: tarfile takes a damaged one for the end of the archive."""
-
-    @classmethod
-    def fromtarfile(cls, tarfile: tarfile.TarFile) -> "_StrictInfo":
-        try:
-            return super().fromtarfile(tarfile)
-        except _HEADER_ERROR as err:
-            if tarfile.offset == 0 or type(err).__name__ in _ENDS:
-                raise
-            raise Invalid(f"the archive is damaged: {err}", hint="copy or create it again") from err
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictInfo":
-        info = super().frombuf(buf, encoding, errors)
-        refuse_long_header(info)
-        return info
-
-
-def refuse_long_header(info: tarfile.TarInfo) -> None:
-    """Raise `Invalid` for a header that would be read into memory, and is longer than any needs."""
-    if info.type in _HEADERS and info.size > LARGEST_HEADER_BYTES:
-        raise Invalid(
-            f"the archive has a header of {info.size} bytes; {LARGEST_HEADER_BYTES} is the most",
-            hint="leave out extended attributes or names that are that long",
-        )
-
-
-LARGEST_HEADER_BYTES = 1 << 20  # as other readers have it
-_HEADERS = (
-    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)  # fmt: skip
-_HEADER_ERROR = tarfile.HeaderError
-_ENDS = ("EOFHeaderError", "EmptyHeaderError")  # what tarfile raises for a proper end
-
-
-@contextmanager
-def reading(plain: Plain) -> Generator[tarfile.TarFile]:
-    """The tar that `plain` is; damage that shows while it is read is `Invalid`."""
-    try:
-        with tarfile.open(
-            fileobj=plain,
-            mode="r|",
-            bufsize=CHUNK_BYTES,
-            tarinfo=_StrictInfo,
-            encoding="utf-8",
-            errors="surrogateescape",
-        ) as tar:
-            yield tar
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as err:
-        raise Invalid(f"not a whole tar archive: {err}", hint="copy or create it again") from err
-    except RecursionError as err:
-        # tarfile reads a header that belongs to the next one by calling itself.
-        raise Invalid(
-            "the archive has too many headers in a row", hint="copy or create it again"
-        ) from err
-
-
 def entries_of(tar: tarfile.TarFile, plain: Plain) -> Iterator[tarfile.TarInfo]:
     """The entries of a tar that `plain` holds, each to be read before the next."""
     end, last = 0, ""
-    while (entry := tar.next()) is not None:
+    for entry in tars.entries_of(tar):
         yield entry
         if entry.isreg() and not entry.issparse():
             end, last = entry.offset_data + entry.size, entry.name
-        read: list[tarfile.TarInfo] = vars(tar)["members"]
-        read.clear()  # it would remember every entry of the archive
     if end > plain.length:
-        raise Invalid(f"the archive ends within {last!r}", hint="copy or create it again")
+        raise Invalid(f"the archive ends within {last!r}", hint=tars.AGAIN)
 
 
 def unpack(source: BinaryIO, root: int, *, expected: str = "") -> Mark:
@@ -179,7 +112,7 @@ def unpack(source: BinaryIO, root: int, *, expected: str = "") -> Mark:
     tree = _Tree(root)
     size = count = 0
     try:
-        with reading(plain) as tar:
+        with tars.reading(plain) as tar:
             for info in entries_of(tar, plain):
                 count += 1
                 size += info.size if info.isreg() else 0

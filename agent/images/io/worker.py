@@ -29,14 +29,8 @@ from agent.images.archive import Member
 from agent.images.compression import MAGIC_BYTES, compression_of
 from agent.images.io import bounds
 from agent.images.io.collecting import collect, compress, open_many_files, pack
-from agent.images.io.unpack import (
-    CHUNK_BYTES,
-    Plain,
-    entries_of,
-    reading,
-    sync_filesystem,
-    unpack,
-)
+from agent.images.io.tars import reading
+from agent.images.io.unpack import CHUNK_BYTES, Plain, entries_of, sync_filesystem, unpack
 from agent.images.layer import split_name
 from swarm.errors import Invalid, Refused
 from swarm.images.manifest import MANIFEST_LIMIT_BYTES

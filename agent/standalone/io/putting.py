@@ -14,9 +14,10 @@ import tarfile
 from typing import BinaryIO
 
 from agent.build.io.rooted import NEW_FILE, Root
-from agent.build.io.streams import CHUNK_BYTES, Stream, entries_of, reading
+from agent.build.io.streams import CHUNK_BYTES, Stream
 from agent.images.io.packing import kept_xattrs
 from agent.images.io.removing import remove_below
+from agent.images.io.tars import AGAIN, entries_of, reading
 from agent.standalone.paths import normal
 from swarm.errors import Invalid
 
@@ -128,7 +129,7 @@ class Putting:
                     view = view[os.write(descriptor, view) :]
                 written += len(data)
             if written != info.size:
-                raise Invalid(f"the archive ends within {info.name!r}", hint="send it again")
+                raise Invalid(f"the archive ends within {info.name!r}", hint=AGAIN)
             self._describe(descriptor, info)
             os.utime(descriptor, ns=(_mtime_ns(info), _mtime_ns(info)))
         finally:
