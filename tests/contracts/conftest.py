@@ -20,7 +20,7 @@ def tell(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], No
     opener: Opener = request.param
 
     async def play(story: Story) -> None:
-        async with opener(tmp_path) as bench, asyncio.timeout(60):
+        async with opener(tmp_path) as bench, asyncio.timeout(100):
             await story(bench)
 
     return lambda story: asyncio.run(play(story))

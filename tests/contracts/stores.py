@@ -76,7 +76,7 @@ async def open_fake(_root: Path) -> AsyncIterator[Bench]:
 @asynccontextmanager
 async def open_real(root: Path) -> AsyncIterator[Bench]:
     rig = build_rig(root)
-    target = structs.replace(rig.target, timeout_s=3.0)
+    target = structs.replace(rig.target, timeout_s=10.0)
     async with running(rig) as first, connected(target) as store:
         process = first
 

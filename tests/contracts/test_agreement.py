@@ -106,7 +106,7 @@ def test_law_fake_and_etcd_tell_the_same_story(tmp_path: Path) -> None:
         @given(history=histories)
         def agree(history: History) -> None:
             root = f"{next(names):04}/"
-            told = runner.run(asyncio.wait_for(tell(real, root, history), 20))
+            told = runner.run(asyncio.wait_for(tell(real, root, history), 60))
             assert told == runner.run(tell(FakeStore(), root, history))
 
         try:

@@ -134,7 +134,7 @@ def test_what_is_closed_ends(tell: Callable[[Story], None]) -> None:
             pid = program.pid
         program.resize(1, 1)
         program.close_stdin()
-        deadline = asyncio.get_running_loop().time() + 10
+        deadline = asyncio.get_running_loop().time() + 30
         while is_alive(pid):
             assert asyncio.get_running_loop().time() < deadline
             await asyncio.sleep(0.01)

@@ -21,14 +21,14 @@ pytestmark = pytest.mark.cluster
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             await story()
 
     asyncio.run(limited())
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not is_so():
             await asyncio.sleep(0.02)
 
@@ -156,7 +156,8 @@ def test_it_dies_with_whoever_started_it(tmp_path: Path) -> None:
         assert parent.stdout
         etcd = int(await parent.stdout.readline())
         try:
-            async with connected(rig.target) as store:
+            patient = structs.replace(rig.target, timeout_s=30.0)  # nobody says when it serves
+            async with connected(patient) as store:
                 await store.commit(Commit((), (Put("a", b""),)))
             parent.kill()
             await parent.wait()

@@ -79,7 +79,7 @@ def _file_server(directory: Path) -> Iterator[Path]:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not share.exists():
             if server.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit((directory / "share.log").read_text())
@@ -87,7 +87,7 @@ def _file_server(directory: Path) -> Iterator[Path]:
         yield share
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 def _argv(

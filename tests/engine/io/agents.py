@@ -289,7 +289,7 @@ async def serving(agent: Agent, directory: Path) -> AsyncIterator[Engine]:
             await engine.close()
 
 
-async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
     """Wait for `condition`."""
     deadline = time.monotonic() + within_s
     while not condition():

@@ -43,7 +43,7 @@ async def raw(path: str, data: bytes, *, end: bool = True) -> bytes:
     writer.write(data)
     if end:
         writer.write_eof()
-    found = await asyncio.wait_for(reader.read(), 5)
+    found = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     return found
 
@@ -204,9 +204,9 @@ def test_answers_begin_before_requests_end(tmp_path: Path) -> None:
         writer.write(b"POST /mirror HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         for text_ in (b"one", b"two", b"three"):
             writer.write(b"%x\r\n%s\r\n" % (len(text_), text_))
-            await asyncio.wait_for(reader.readuntil(text_), 5)
+            await asyncio.wait_for(reader.readuntil(text_), 30)
         writer.write(b"0\r\n\r\n")
-        assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"0\r\n\r\n")
+        assert (await asyncio.wait_for(reader.read(), 30)).endswith(b"0\r\n\r\n")
         writer.close()
 
     run(body, tmp_path, Route("POST", "/mirror", mirror))
@@ -219,7 +219,7 @@ def test_an_early_refusal_reaches_a_client_that_goes_on_sending(tmp_path: Path) 
         for _ in range(100):
             writer.write(b"x" * 1_000_000)
             await writer.drain()
-        assert b"I have heard enough" in await asyncio.wait_for(reader.read(), 5)
+        assert b"I have heard enough" in await asyncio.wait_for(reader.read(), 30)
         writer.close()
 
     run(body, tmp_path, Route("POST", "/early", early))
@@ -313,8 +313,11 @@ async def speak(ask: Exchange) -> None:
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.02])
-def test_what_a_raw_stream_says_does_not_come_with_its_head(tmp_path: Path, delay_s: float) -> None:
+def test_what_a_raw_stream_says_does_not_come_with_its_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delay_s: float
+) -> None:
     """A client that reads heads into a buffer, and then the bare socket, misses nothing."""
+    monkeypatch.setattr(module, "TAKEN_WITHIN_S", 60.0)
 
     async def body(engine: Engine) -> None:
         loop = asyncio.get_running_loop()
@@ -347,7 +350,7 @@ def test_a_client_that_does_not_read_the_head_is_not_waited_for(
         _, writer = await asyncio.open_unix_connection(engine.path, limit=1)
         writer.transport.pause_reading()
         writer.write(b"POST /speak HTTP/1.1\r\nHost: x\r\n\r\n")
-        await asyncio.wait_for(said.wait(), 5)
+        await asyncio.wait_for(said.wait(), 30)
         writer.close()
 
     run(body, tmp_path, Route("POST", "/speak", speak_and_tell))
@@ -364,7 +367,7 @@ def test_bodies_are_moved_fast_and_not_kept(tmp_path: Path) -> None:
         for _ in range(size >> 20):
             writer.write(bytes(1 << 20))
             await writer.drain()
-        assert b'{"size":%d}' % size in await asyncio.wait_for(reader.readuntil(b"}"), 20)
+        assert b'{"size":%d}' % size in await asyncio.wait_for(reader.readuntil(b"}"), 60)
         assert _resident_bytes() - before < 64 << 20
         writer.close()
 

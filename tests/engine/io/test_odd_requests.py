@@ -62,7 +62,7 @@ def test_whatever_is_asked_is_answered_with_words(
                     async with Client(engine.path) as client:
                         asking = client.ask(method, target, body, **headers)
                         try:
-                            answer = await asyncio.wait_for(asking, 10)
+                            answer = await asyncio.wait_for(asking, 30)
                         except TimeoutError:
                             pytest.fail(f"{method} {target} is not answered")
                     check(answer, f"{method} {target} {body[:40]!r}")

@@ -57,7 +57,8 @@ def test_a_client_that_asks_for_it_gets_101_and_others_200(tmp_path: Path) -> No
             assert head.status == 101
             assert head.headers["upgrade"] == "tcp"
             assert head.headers["content-type"] == "application/vnd.docker.multiplexed-stream"
-            assert client.early() + await client.reader.read(14 - len(client.early())) == FRAME
+            rest = await client.reader.readexactly(14 - len(client.early()))
+            assert client.early() + rest == FRAME
         async with Client(engine.path) as client:
             await client.send("POST", ATTACH.replace("1.47", "1.41"))
             head = await client.head()
@@ -90,7 +91,7 @@ def test_input_ends_while_output_goes_on(tmp_path: Path) -> None:
             await client.upgrade(ATTACH)
             client.writer.write(b"some input")
             client.writer.write_eof()
-            found = client.early() + await asyncio.wait_for(client.reader.read(), 5)
+            found = client.early() + await asyncio.wait_for(client.reader.read(), 30)
             assert found == b"\x01\0\0\0\0\0\0\x0asome input\x02\0\0\0\0\0\0\x03end"
 
     run(interactive(), body, tmp_path)
@@ -103,7 +104,7 @@ def test_bytes_that_come_with_the_request_are_input(tmp_path: Path) -> None:
             b"POST %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly"
             % ATTACH.encode()
         )
-        await asyncio.wait_for(reader.readuntil(b"early"), 5)
+        await asyncio.wait_for(reader.readuntil(b"early"), 30)
         writer.close()
 
     run(interactive(), body, tmp_path)
@@ -116,9 +117,9 @@ def test_keys_detach_a_terminal_and_leave_the_program(tmp_path: Path) -> None:
         async with Client(engine.path) as client:
             await client.upgrade(f"{ATTACH}&detachKeys=ctrl-a,x")
             client.writer.write(b"one\x01y\x01")
-            assert await asyncio.wait_for(client.reader.readexactly(5), 5) == b"one\x01y"
+            assert await asyncio.wait_for(client.reader.readexactly(5), 30) == b"one\x01y"
             client.writer.write(b"x")
-            assert await asyncio.wait_for(client.reader.read(), 5) == b""
+            assert await asyncio.wait_for(client.reader.read(), 30) == b""
 
     run(agent, body, tmp_path)
     assert agent.asked[-1] == control_pb2.StreamInput(detach=control_pb2.Detach())
@@ -156,7 +157,7 @@ def test_an_agent_that_dies_ends_the_stream(tmp_path: Path) -> None:
                 await client.upgrade(ATTACH)
                 client.writer.write(b"x")
                 await client.reader.readexactly(9)
-            assert await asyncio.wait_for(client.reader.read(), 5) == b""
+            assert await asyncio.wait_for(client.reader.read(), 30) == b""
         await until(lambda: engine.server.clients == 0)
         await engine.close()
 
@@ -214,7 +215,7 @@ def test_a_program_is_described_run_and_looked_at(tmp_path: Path) -> None:
             again = await once(engine.path, "POST", f"/exec/{exec_id}/start", {})
             assert again.status == 409
             agent.ended.set()
-            assert await asyncio.wait_for(client.reader.read(), 5) == b""
+            assert await asyncio.wait_for(client.reader.read(), 30) == b""
             after = (await once(engine.path, "GET", f"/exec/{exec_id}/json")).json
             assert (after["Running"], after["ExitCode"]) == (False, 7)
 
@@ -267,7 +268,7 @@ def test_a_program_that_cannot_run_says_why_where_it_would_have_written(tmp_path
         exec_id = await described(engine)
         async with Client(engine.path) as client:
             await client.upgrade(f"/exec/{exec_id}/start", {})
-            found = client.early() + await asyncio.wait_for(client.reader.read(), 5)
+            found = client.early() + await asyncio.wait_for(client.reader.read(), 30)
             assert b"executable file not found in $PATH\r\n" in found
         after = (await once(engine.path, "GET", f"/exec/{exec_id}/json")).json
         assert (after["Running"], after["ExitCode"]) == (False, 127)
@@ -285,11 +286,11 @@ def test_sizes_reach_a_programs_terminal(tmp_path: Path) -> None:
         assert (await once(engine.path, "POST", f"{target}?h=10&w=20")).status == 200
         async with Client(engine.path) as client:
             await client.upgrade(f"/exec/{exec_id}/start", {"Tty": True})
-            await asyncio.wait_for(client.reader.readuntil(b"10x20"), 5)
+            await asyncio.wait_for(client.reader.readuntil(b"10x20"), 30)
             await once(engine.path, "POST", f"{target}?h=11&w=22")
-            await asyncio.wait_for(client.reader.readuntil(b"11x22"), 5)
+            await asyncio.wait_for(client.reader.readuntil(b"11x22"), 30)
             client.writer.write_eof()
-            await asyncio.wait_for(client.reader.readuntil(b"end"), 5)
+            await asyncio.wait_for(client.reader.readuntil(b"end"), 30)
         assert (await once(engine.path, "POST", f"{target}?h=x&w=20")).status == 400
 
     run(interactive(), body, tmp_path)
@@ -310,9 +311,9 @@ def test_a_websocket_is_a_raw_stream_too(tmp_path: Path) -> None:
             mask = b"abcd"
             payload = bytes(a ^ b for a, b in zip(b"hello", b"abcda", strict=True))
             client.writer.write(bytes((0x80 | Opcode.BINARY, 0x85)) + mask + payload)
-            assert await asyncio.wait_for(client.reader.readexactly(7), 5) == b"\x82\x05hello"
+            assert await asyncio.wait_for(client.reader.readexactly(7), 30) == b"\x82\x05hello"
             client.writer.write(bytes((0x80 | Opcode.CLOSE, 0x80)) + mask)
-            rest = await asyncio.wait_for(client.reader.read(), 5)
+            rest = await asyncio.wait_for(client.reader.read(), 30)
             assert rest.endswith(b"\x88\x02\x03\xe8")
         async with Client(engine.path) as client:
             await client.send("GET", "/containers/web/attach/ws?stream=1")
@@ -338,7 +339,7 @@ def test_a_hundred_megabytes_through_a_program(tmp_path: Path, end: bool) -> Non
             writing = asyncio.ensure_future(write())
             got = 0
             while got < size:
-                header = await asyncio.wait_for(client.reader.readexactly(8), 20)
+                header = await asyncio.wait_for(client.reader.readexactly(8), 60)
                 got += len(await client.reader.readexactly(int.from_bytes(header[4:])))
             await writing
 

@@ -19,6 +19,7 @@ from swarmd.io import doors as module
 from swarmd.io import notify
 from swarmd.io.doors import SOCKET_FLAG, TLS_FLAG, Doors
 from swarmd.settings import Settings
+from tests.etcd import free_port
 
 LOG = configure("test")
 
@@ -38,7 +39,7 @@ class World:
         )
 
     async def called(self) -> dict[str, int]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not self.calls:
                 await asyncio.sleep(0.001)
         return self.calls[0]
@@ -65,12 +66,6 @@ def knocking(path: Path) -> Iterator[socket.socket]:
 
 def roots(tmp_path: Path, **fields: str) -> Settings:
     return Settings(data_root=str(tmp_path), run_root=str(tmp_path), **fields)  # type: ignore[arg-type]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_the_first_client_calls_for_the_engine_and_waits_for_it(tmp_path: Path) -> None:
@@ -176,7 +171,7 @@ def test_over_the_network_nobody_knocks_at_a_node_without_a_swarm(tmp_path: Path
 
     async def story(world: World) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await reader.read() == b""
         writer.close()
         assert world.calls == []

@@ -34,7 +34,7 @@ def _mixed(ours: Swarm, other: Swarm) -> str:
 
 
 async def _until(is_true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not is_true():
             await asyncio.sleep(0.01)
 

@@ -17,7 +17,7 @@ def sleeper(name: str = "sleeper", script: str = "exec sleep 1000", grace_s: flo
 
 
 async def another_pid(supervisor: Supervisor, name: str, than: int) -> int:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while supervisor.lives[name].pid in (0, than):
             await asyncio.sleep(0.005)
     return supervisor.lives[name].pid
@@ -62,7 +62,7 @@ def test_a_part_that_ignores_sigterm_is_killed_when_its_grace_is_over(tmp_path: 
         supervisor = Supervisor(LOG, record=tmp_path / "children.json")
         supervisor.want(sleeper(script=script, grace_s=0.2))
         pid = supervisor.lives["sleeper"].pid
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not ready.exists():
                 await asyncio.sleep(0.005)
         start = time.monotonic()

@@ -113,9 +113,9 @@ def test_a_conversation_is_passed_on_message_by_message(tmp_path: Path) -> None:
         call = channel.stream_stream("/swarm.api.v1.Control/Exec")()
         for word in (b"hello", b"again"):
             await call.write(word)
-            assert await asyncio.wait_for(call.read(), 5) == word
+            assert await asyncio.wait_for(call.read(), 30) == word
         await call.done_writing()
-        assert await asyncio.wait_for(call.read(), 5) is grpc.aio.EOF
+        assert await asyncio.wait_for(call.read(), 30) is grpc.aio.EOF
 
     relayed(tmp_path, story)
 
