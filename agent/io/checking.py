@@ -154,7 +154,8 @@ class Echoes:
             async with asyncio.timeout(within_s):
                 await answered
         except TimeoutError:
-            return None
+            if answered.cancelled():  # else it came while we did not get to look
+                return None
         finally:
             del self._waiting[place]
         return self._loop.time() - began
