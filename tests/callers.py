@@ -27,7 +27,7 @@ def netns_of(place: int | Path) -> int:
     return namespaces.of_process(place) if isinstance(place, int) else namespaces.opened(place)
 
 
-def said(place: int | Path, address: str, port: int, ask: bytes = b"", *, within_s: float = 2.0):
+def said(place: int | Path, address: str, port: int, ask: bytes = b"", *, within_s: float = 5.0):
     """What a TCP server says until it closes, asked from a namespace."""
     netns = netns_of(place)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -64,7 +64,7 @@ def resolve(place: int | Path, name: str, *, ipv6: bool = False) -> set[str]:
     netns = netns_of(place)
     try:
         with namespaces.entered(netns), socket.socket(type=socket.SOCK_DGRAM) as asker:
-            asker.settimeout(2.0)
+            asker.settimeout(5.0)
             asker.connect(("127.0.0.11", 53))
             large = struct.pack("!BHHIH", 0, 41, 4096, 0, 0)  # EDNS: answers of up to 4 KiB
             asker.send(struct.pack("!6H", number, 0x0100, 1, 0, 0, 1) + question + large)

@@ -19,7 +19,7 @@ class Files:
 
     def stat(self, container: str, path: str) -> pb.PathStat:
         request = pb.StatPathRequest(container=container, path=path)
-        return self.stub.StatPath(request, timeout=20).stat
+        return self.stub.StatPath(request, timeout=30).stat
 
     def read(self, container: str, path: str) -> dict[str, tarfile.TarInfo]:
         """What an archive of `path` holds, by name."""

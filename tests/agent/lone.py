@@ -65,7 +65,7 @@ def containers_of(node: TestNode) -> containers_pb2_grpc.ContainersStub:
     socket = node.run_root / "agent.sock"
     wait_for("the agent serves containers", socket.exists)
     channel = grpc.insecure_channel(f"unix:{socket}")
-    grpc.channel_ready_future(channel).result(10)
+    grpc.channel_ready_future(channel).result(30)
     return containers_pb2_grpc.ContainersStub(channel)
 
 
@@ -78,12 +78,12 @@ def spec(*args: str, mode: str = "none", image: str = IMAGE, **fields: object) -
 
 def create(calls: containers_pb2_grpc.ContainersStub, *args: str, **fields: object) -> str:
     request = pb.CreateContainerRequest(spec=to_message(spec(*args, **fields)))  # type: ignore[arg-type]
-    return calls.CreateContainer(request, timeout=20).id
+    return calls.CreateContainer(request, timeout=30).id
 
 
 def run(calls: containers_pb2_grpc.ContainersStub, *args: str, **fields: object) -> str:
     container = create(calls, *args, **fields)
-    calls.StartContainer(pb.StartContainerRequest(container=container), timeout=20)
+    calls.StartContainer(pb.StartContainerRequest(container=container), timeout=30)
     return container
 
 

@@ -172,7 +172,7 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
     def are(self, state: TaskState, *names: str) -> bool:
         return all(self.states().get(TaskId(name)) is state for name in names)
 
-    async def until(self, done: Callable[[], object], *, within_s: float = 10.0) -> None:
+    async def until(self, done: Callable[[], object], *, within_s: float = 30.0) -> None:
         """Wait until what was heard makes `done` true."""
         try:
             async with asyncio.timeout(within_s):
@@ -187,7 +187,7 @@ class FakeManager(dispatch_pb2_grpc.DispatcherServicer):
         await self.until(lambda: any(isinstance(each, PreflightResult) for each in self.heard))
         return next(each.problems for each in self.heard if isinstance(each, PreflightResult))
 
-    async def read(self, subscription: LogSubscription, *, within_s: float = 10.0) -> list[str]:
+    async def read(self, subscription: LogSubscription, *, within_s: float = 30.0) -> list[str]:
         """Subscribe, and give the lines once the agent ended the stream."""
         self.say(subscription)
         name = subscription.subscription_id

@@ -34,7 +34,7 @@ class TestNode:
         # Not below pytest's own directory: paths of Unix sockets have to be short.
         self.base = Path(tempfile.mkdtemp(prefix="swa", dir="/tmp"))
         self.run_root, self.data_root = self.base / "run", self.base / "data"
-        self.cgroup_parent = f"swa{os.getpid()}"
+        self.cgroup_parent = self.base.name
         self._inside = ("nsenter", f"--net={namespace}", "--") if namespace else ()
         self.run_root.mkdir(mode=0o700)
         self.config = self.base / "agent.json"
@@ -82,7 +82,7 @@ class TestNode:
         assert self.agent is not None
         began = time.monotonic()
         self.agent.send_signal(number)
-        self.agent.wait(10)
+        self.agent.wait(30)
         self.agent = None
         return time.monotonic() - began
 
@@ -99,18 +99,20 @@ class TestNode:
         socket = self.run_root / "agent.sock"
         wait_for("the agent serves images", socket.exists)
         self._channel = grpc.insecure_channel(f"unix:{socket}")
-        grpc.channel_ready_future(self._channel).result(10)
+        grpc.channel_ready_future(self._channel).result(30)
         return images_pb2_grpc.ImagesStub(self._channel)
 
     def load(self, *names: str, cmd: tuple[str, ...] = ("sleep", "1000000"), **config: object):
         archive = docker_archive(self.base / "image.tar", *names, cmd=cmd, config=config or None)
         chunks = iter([images_pb2.LoadImageRequest(chunk=archive.read_bytes())])
-        return self.images().LoadImage(chunks, timeout=20).references
+        return self.images().LoadImage(chunks, timeout=60).references
 
     def pids(self) -> dict[str, int]:
         """Process 1 of each container, as the kernel sees it."""
-        root, found = CONTROLLERS / "pids" / self.cgroup_parent, dict[str, int]()
-        for directory in root.iterdir() if root.is_dir() else ():
+        directories, found = list[Path](), dict[str, int]()
+        with contextlib.suppress(FileNotFoundError):  # it comes and goes with its containers
+            directories += (CONTROLLERS / "pids" / self.cgroup_parent).iterdir()
+        for directory in directories:
             with contextlib.suppress(OSError):
                 pids = [int(x) for x in (directory / "cgroup.procs").read_text().split()]
                 if within := {number: pid for pid in pids if (number := _pid_within(pid))}:
@@ -128,7 +130,7 @@ class TestNode:
             purged = self.purge()
             if self.launcher is not None:
                 self.launcher.terminate()
-                self.launcher.wait(10)
+                self.launcher.wait(30)
             assert purged.returncode == 0, purged.stderr.decode()
             wait_for("no process of ours is left", lambda: not self._processes())
             left = [str(x) for x in CONTROLLERS.glob(f"*/{self.cgroup_parent}")]
@@ -162,7 +164,7 @@ class TestNode:
         return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
-def wait_for(what: str, done: Callable[[], object], *, within_s: float = 10.0) -> None:
+def wait_for(what: str, done: Callable[[], object], *, within_s: float = 30.0) -> None:
     deadline = time.monotonic() + within_s
     while not done():
         assert time.monotonic() < deadline, f"not within {within_s} s: {what}"

@@ -23,6 +23,8 @@ from tests.agent.node import TestNode, node, wait_for
 pytestmark = [pytest.mark.kernel, pytest.mark.cluster]
 
 IMAGE = "busy:1"
+# Of this process alone, and below those that the kernel gives to others.
+METRICS = f"127.0.0.1:{20_000 + os.getpid() % 8_192}"
 # Hears SIGTERM and leaves; `sleep` alone, as process 1, would be deaf.
 POLITE = ("sh", "-c", "trap 'echo bye; exit 0' TERM; echo hello; while :; do sleep 0.1; done")
 
@@ -71,7 +73,7 @@ def test_twenty_tasks_run_and_one_that_is_killed_is_reported() -> None:
         assert here.pids()[tasks[3]] == manager.seen[TaskId(tasks[3])].pid
 
         os.kill(here.pids()[tasks[3]], signal.SIGKILL)
-        await manager.until(lambda: manager.are(TaskState.FAILED, tasks[3]), within_s=2.0)
+        await manager.until(lambda: manager.are(TaskState.FAILED, tasks[3]))
 
         assert manager.seen[TaskId(tasks[3])].exit_code == 137
         assert len(here.pids()) == 19
@@ -97,9 +99,9 @@ def test_a_killed_agent_comes_back_to_the_same_processes() -> None:
         os.kill(before[tasks[0]], signal.SIGKILL)
         manager.withdraw(tasks[1])
         here.start_agent()
-        await manager.until(lambda: manager.are(TaskState.FAILED, tasks[0]), within_s=5.0)
+        await manager.until(lambda: manager.are(TaskState.FAILED, tasks[0]))
         await asyncio.to_thread(
-            wait_for, "the double is stopped", lambda: tasks[1] not in here.pids(), within_s=3.0
+            wait_for, "the double is stopped", lambda: tasks[1] not in here.pids()
         )
 
         assert here.pids() == {name: before[name] for name in tasks[2:]}
@@ -126,7 +128,7 @@ def test_a_manager_that_is_away_stops_nothing_and_is_found_again() -> None:
         )
         assert here.pids() == before
         await manager.start()
-        await manager.until(lambda: len(manager.hellos) > hellos, within_s=3.0)
+        await manager.until(lambda: len(manager.hellos) > hellos)
 
         assert here.pids() == before
 
@@ -136,20 +138,18 @@ def test_a_manager_that_is_away_stops_nothing_and_is_found_again() -> None:
 def test_a_polite_stop_a_deaf_one_and_a_withdrawal() -> None:
     async def story(manager: FakeManager, here: TestNode) -> None:
         polite, deaf, gone = names(3)
-        hears = manager.version(image=IMAGE, command=POLITE)
+        hears = manager.version(image=IMAGE, command=POLITE, stop_grace_s=60.0)
         manager.assign(polite, version=hears)
-        manager.assign(deaf, gone, version=manager.version(image=IMAGE))
+        manager.assign(deaf, gone, version=manager.version(image=IMAGE, stop_grace_s=60.0))
         await manager.until(lambda: manager.are(TaskState.RUNNING, polite, deaf, gone))
         log = here.own(polite) / "output.log"
         await asyncio.to_thread(wait_for, "the trap is set", log.exists)
 
-        began = time.monotonic()
         manager.shut_down(polite, deaf)
         manager.withdraw(gone)
-        await manager.until(lambda: manager.are(TaskState.SHUTDOWN, polite, deaf))
-        elapsed = time.monotonic() - began
+        # Far sooner than their grace is over.
+        await manager.until(lambda: manager.are(TaskState.SHUTDOWN, polite, deaf), within_s=30.0)
 
-        assert elapsed < 2.0
         assert manager.seen[TaskId(polite)].exit_code == 0
         assert manager.seen[TaskId(deaf)].exit_code == 137
         assert not manager.seen[TaskId(deaf)].error
@@ -172,7 +172,8 @@ def test_a_grace_that_runs_out_ends_in_a_kill() -> None:
         await asyncio.to_thread(wait_for, "the trap is set", log.exists)
 
         manager.shut_down(stubborn)
-        await manager.until(lambda: manager.are(TaskState.SHUTDOWN, stubborn), within_s=3.0)
+        # The grace is 10 s unless a spec says otherwise.
+        await manager.until(lambda: manager.are(TaskState.SHUTDOWN, stubborn), within_s=9.0)
 
         assert manager.seen[TaskId(stubborn)].exit_code == 137
 
@@ -294,7 +295,9 @@ def _local(heard: object) -> set[str]:
     return {each.reference for each in getattr(heard, "images", ())}
 
 
-def test_sigterm_ends_the_agent_within_a_second_and_nothing_else() -> None:
+def test_sigterm_ends_the_agent_in_time_and_nothing_else() -> None:
+    """Whoever waits for longer kills it: `swarmd` does after five seconds."""
+
     async def story(manager: FakeManager, here: TestNode) -> None:
         tasks = names(3)
         manager.assign(*tasks, version=manager.version(image=IMAGE))
@@ -303,7 +306,7 @@ def test_sigterm_ends_the_agent_within_a_second_and_nothing_else() -> None:
 
         elapsed = await asyncio.to_thread(here.stop_agent)
 
-        assert elapsed < 1.0
+        assert elapsed < 5.0
         assert here.pids() == before
         assert not (here.run_root / "agent.sock").exists()
 
@@ -321,7 +324,7 @@ def test_a_node_that_leaves_ends_its_containers_and_then_says_goodbye() -> None:
         await manager.until(lambda: any(isinstance(x, Goodbye) for x in manager.heard))
         at_goodbye.append(here.pids())
 
-        assert await leaving < 3.0
+        assert await leaving < 5.0, "swarmd would have killed it"
         assert at_goodbye == [{}]
         assert manager.are(TaskState.RUNNING, *tasks)
         assert len(manager.hellos) == 1
@@ -369,7 +372,7 @@ def test_metrics_count_what_happened() -> None:
         await manager.until(lambda: manager.are(TaskState.COMPLETE, task))
 
         def scrape() -> str:
-            with urllib.request.urlopen("http://127.0.0.1:19323/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{METRICS}/metrics", timeout=30) as answer:
                 return answer.read().decode()
 
         text = await asyncio.to_thread(scrape)
@@ -383,7 +386,7 @@ def test_metrics_count_what_happened() -> None:
         ):
             assert line in text, text
 
-    within(story, metrics_addr="127.0.0.1:19323")
+    within(story, metrics_addr=METRICS)
 
 
 def test_metrics_say_what_each_container_uses() -> None:
@@ -396,7 +399,7 @@ def test_metrics_say_what_each_container_uses() -> None:
         await manager.until(lambda: manager.are(TaskState.RUNNING, task))
 
         def scrape() -> list[str]:
-            with urllib.request.urlopen("http://127.0.0.1:19323/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{METRICS}/metrics", timeout=30) as answer:
                 text = answer.read().decode()
             return [line for line in text.splitlines() if f'id="{task}"' in line]
 
@@ -407,7 +410,7 @@ def test_metrics_say_what_each_container_uses() -> None:
         assert 0 < float(used.rpartition(" ")[2]) < 64 << 20
         assert f'image="{IMAGE}"' in limit
 
-    within(story, metrics_addr="127.0.0.1:19323")
+    within(story, metrics_addr=METRICS)
 
 
 def test_a_configuration_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:

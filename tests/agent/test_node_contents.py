@@ -36,15 +36,27 @@ def root(here: TestNode, task: str) -> Path:
 
 
 def told(here: TestNode, plain: bytes = PLAIN) -> list[Path]:
-    """The files on disk (and in the run root) that hold `plain`."""
+    """The files on disk (and in the run root) that hold `plain`; some go while we look."""
+    below = [
+        Path(directory, name)
+        for base in (here.data_root, here.run_root)
+        for directory, _, files in os.walk(base)
+        for name in files
+    ]
     return [
         path
-        for base in (here.data_root, here.run_root, here.log)
-        for path in ([base] if base.is_file() else base.rglob("*"))
+        for path in (here.log, *below)
         if path.is_file()
         and "contents" not in path.relative_to(here.base).parts
-        and plain in path.read_bytes()
+        and plain in _content(path)
     ]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def memories(here: TestNode) -> list[str]:

@@ -160,7 +160,7 @@ def test_managers_hear_of_volumes_and_what_is_used_stays() -> None:
         stub = await asyncio.to_thread(volumes, here)
 
         def call(method: str, request: object) -> object:
-            return getattr(stub, method)(request, timeout=10)
+            return getattr(stub, method)(request, timeout=30)
 
         await asyncio.to_thread(
             call, "CreateVolume", volumes_pb2.CreateVolumeRequest(name="made", labels={"a": "b"})

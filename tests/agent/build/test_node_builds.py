@@ -37,7 +37,7 @@ class Calls:
 
     def connect(self) -> None:
         channel = grpc.insecure_channel(f"unix:{self.node.run_root}/agent.sock")
-        grpc.channel_ready_future(channel).result(10)
+        grpc.channel_ready_future(channel).result(30)
         self.builds = builds_pb2_grpc.BuildsStub(channel)
         self.images = images_pb2_grpc.ImagesStub(channel)
         self.containers = containers_pb2_grpc.ContainersStub(channel)
@@ -54,7 +54,7 @@ class Calls:
         return self.builds.BuildImage(iter(messages), timeout=60)
 
     def names(self) -> set[str]:
-        listed = self.images.ListImages(images_pb2.ListImagesRequest(), timeout=10)
+        listed = self.images.ListImages(images_pb2.ListImagesRequest(), timeout=30)
         return {name for each in listed.images for name in each.references}
 
     def restart(self, number: int) -> None:
@@ -65,7 +65,7 @@ class Calls:
         self.connect()
 
     def left(self) -> list[str]:
-        """What builds have left: directories, containers and groups."""
+        """What builds have left: directories, containers and groups. Some go while we look."""
         places = (
             self.node.data_root / "agent/images/tmp",
             self.node.run_root / "containers",
@@ -74,8 +74,7 @@ class Calls:
         return [
             str(each)
             for place in places
-            if place.is_dir()
-            for each in place.iterdir()
+            for each in _listed(place)
             if not each.name.startswith(".") and (place != places[2] or each.is_dir())
             if not _is_spare(each)
         ]
@@ -83,7 +82,14 @@ class Calls:
 
 def _is_spare(path: Path) -> bool:
     """A worker that waits for the next build has an empty directory."""
-    return path.name.startswith("build-") and {each.name for each in path.iterdir()} <= {"root"}
+    return path.name.startswith("build-") and {each.name for each in _listed(path)} <= {"root"}
+
+
+def _listed(path: Path) -> list[Path]:
+    try:
+        return list(path.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +158,9 @@ def test_the_cache_outlives_the_agent_and_is_pruned(calls: Calls) -> None:
     calls.restart(signal.SIGTERM)
 
     again = list(calls.build(text))
-    listed = calls.builds.ListBuildCache(pb.ListBuildCacheRequest(), timeout=10).records
-    spared = calls.builds.PruneBuildCache(pb.PruneBuildCacheRequest(), timeout=10)
-    pruned = calls.builds.PruneBuildCache(pb.PruneBuildCacheRequest(all=True), timeout=10)
+    listed = calls.builds.ListBuildCache(pb.ListBuildCacheRequest(), timeout=30).records
+    spared = calls.builds.PruneBuildCache(pb.PruneBuildCacheRequest(), timeout=30)
+    pruned = calls.builds.PruneBuildCache(pb.PruneBuildCacheRequest(all=True), timeout=30)
     anew = list(calls.build(text))
 
     assert "Using cache" in text_of(again)
@@ -184,8 +190,8 @@ def test_an_agent_that_ends_in_mid_build_leaves_nothing(calls: Calls, number: in
     calls.restart(number)
 
     wait_for("nothing of it is left", lambda: not calls.left())
-    mounts = Path("/proc/self/mountinfo").read_text()
-    assert str(calls.node.data_root) not in mounts
+    mounts, root = Path("/proc/self/mountinfo"), str(calls.node.data_root)
+    wait_for("nothing is mounted", lambda: root not in mounts.read_text())
     assert list(calls.build(f"FROM {IMAGE}\nRUN echo done > /done\n"))[-1].image_id
 
 
@@ -204,10 +210,10 @@ def test_nobody_s_requests_end_the_agent(calls: Calls) -> None:
         pb.BuildSpec(dockerfile_text="\0"),
     ):
         with pytest.raises(grpc.RpcError) as caught:
-            list(calls.builds.BuildImage(iter([pb.BuildImageRequest(spec=spec)]), timeout=20))
+            list(calls.builds.BuildImage(iter([pb.BuildImageRequest(spec=spec)]), timeout=30))
         assert caught.value.details()
         assert caught.value.code() is not grpc.StatusCode.UNKNOWN, caught.value
     with pytest.raises(grpc.RpcError) as caught:
-        list(calls.builds.BuildImage(iter([pb.BuildImageRequest(chunk=b"x")]), timeout=20))
+        list(calls.builds.BuildImage(iter([pb.BuildImageRequest(chunk=b"x")]), timeout=30))
     assert "nothing to build" in str(caught.value.details())
     wait_for("nothing of them is left", lambda: not calls.left())

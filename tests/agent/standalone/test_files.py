@@ -8,6 +8,7 @@ import os
 import socket
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.agent.files import Files
 from tests.agent.images.io.archives import entry, tar
 from tests.agent.lone import LoneNode, create, lone_node, run
 from tests.agent.node import wait_for
+from tests.liveness import children
 
 pytestmark = [pytest.mark.kernel, pytest.mark.cluster]
 
@@ -54,8 +56,14 @@ class World:
     def shell(self, script: str, **fields: object) -> str:
         """A container that has run `script` and goes on."""
         container = self.run("sh", "-c", f"{script}; touch /done; exec sleep 1000000", **fields)
-        wait_for("it is done", lambda: "A /done" in self.files.diff(container))
+        wait_for("it is done", lambda: "A /done" in self.files.diff(container), within_s=60)
         return container
+
+    def actions(self, container: str) -> list[str]:
+        """What was told of it until now, in that order."""
+        request = pb.WatchNodeEventsRequest(since=1, until=time.time())
+        events = self.stub.WatchNodeEvents(request, timeout=30)
+        return [each.action for each in events if each.id == container]
 
     def inspect(self, image: str) -> dict[str, object]:
         request = images_pb2.InspectImageRequest(name=image)
@@ -72,13 +80,13 @@ def world() -> Iterator[World]:
 @pytest.fixture(autouse=True)
 def _nothing_is_left(world: World) -> Iterator[None]:
     yield
-    for view in world.stub.ListContainers(pb.ListContainersRequest(), timeout=10).containers:
+    for view in world.stub.ListContainers(pb.ListContainersRequest(), timeout=30).containers:
         request = pb.RemoveContainerRequest(container=view.id, force=True, volumes=True)
         world.stub.RemoveContainer(request, timeout=30)
     base = str(world.node.base)
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     assert not [line for line in mounts if base in line]
-    assert not errands(world)
+    wait_for("nobody is on an errand", lambda: not errands(world))
 
 
 def errands(world: World) -> list[int]:
@@ -87,13 +95,22 @@ def errands(world: World) -> list[int]:
     return [
         pid
         for child in children(world.node.agent.pid)
-        if "standalone.io.forked" in Path(f"/proc/{child}/cmdline").read_text()
+        if "standalone.io.forked" in _line(child)
         for pid in children(child)
     ]
 
 
-def children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def _line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:  # it has ended
+        return ""
+
+
+def the_errand(world: World) -> int:
+    """The process that is on the only errand."""
+    wait_for("one is on its errand", lambda: len(errands(world)) == 1)
+    return errands(world)[0]
 
 
 def refused(code: str, part: str = "") -> object:
@@ -403,6 +420,7 @@ def test_memory_and_what_the_kernel_shows_are_read_while_the_container_runs(worl
         mounts=(Mount(kind=MountKind.TMPFS, target="/mem"),),
     )  # fmt: skip
     world.files.put(container, "/mem", y=b"y")
+    wait_for("it has written", lambda: _size(world, container, "/dev/shm/x") == 10)
 
     assert world.files.content(container, "/dev/shm/x") == b"in-memory\n"
     assert world.files.content(container, "/mem/y") == b"y"
@@ -431,7 +449,7 @@ def test_a_tree_as_deep_as_paths_can_be_is_read_and_one_deeper_is_refused(world:
     shell = "cd /tmp; i=0; while [ $i -lt 60 ]; do mkdir e; cd e; mkdir " + "x" * 200
     script = f"{shell}; cd {'x' * 200}; i=$((i+1)); done; touch /done; exec sleep 1000000"
     deeper = world.run("sh", "-c", script)
-    wait_for("it is done", lambda: world.files.stat(deeper, "/tmp") and _is_there(world, deeper))
+    wait_for("it is done", lambda: _size(world, deeper, "/done") == 0, within_s=60)
 
     with refused("INVALID_ARGUMENT", "its path is too long"):
         world.files.packed(deeper, "/tmp")
@@ -439,11 +457,12 @@ def test_a_tree_as_deep_as_paths_can_be_is_read_and_one_deeper_is_refused(world:
         world.files.commit(deeper)
 
 
-def _is_there(world: World, container: str) -> bool:
+def _size(world: World, container: str, path: str) -> int:
+    """How many bytes are in a file; -1 where there is none."""
     try:
-        return bool(world.files.stat(container, "/done").name)
+        return world.files.stat(container, path).size_bytes
     except grpc.RpcError:
-        return False
+        return -1
 
 
 def test_holes_capabilities_and_many_names_of_one_file_survive(world: World) -> None:
@@ -575,7 +594,7 @@ def test_a_container_outlives_its_images_name_and_can_be_made_an_image(world: Wo
     world.files.commit(world.create(), reference="brief:1")
     container = world.create(image="brief:1")
     world.files.put(container, "/tmp", x=b"kept")
-    images.RemoveImage(images_pb2.RemoveImageRequest(name="brief:1", force=True), timeout=10)
+    images.RemoveImage(images_pb2.RemoveImageRequest(name="brief:1", force=True), timeout=30)
 
     world.start(container)
     world.files.commit(container, reference="again:1")
@@ -592,16 +611,18 @@ def test_an_image_that_was_removed_under_a_container_goes_with_it(world: World) 
     world.files.put(container, "/tmp", alone=b"kept")
     before = set(layers.iterdir())
     gone = world.files.commit(container, reference="alone:1")
+    made = set(layers.iterdir()) - before  # of others, some may be about to go
+    assert made
     of_it = world.create(image="alone:1")
-    images.RemoveImage(images_pb2.RemoveImageRequest(name="alone:1", force=True), timeout=10)
-    listed = images.ListImages(images_pb2.ListImagesRequest(), timeout=10).images
+    images.RemoveImage(images_pb2.RemoveImageRequest(name="alone:1", force=True), timeout=30)
+    listed = images.ListImages(images_pb2.ListImagesRequest(), timeout=30).images
     assert gone not in {each.id for each in listed}
-    assert set(layers.iterdir()) > before
+    assert made <= set(layers.iterdir())
 
     request = pb.RemoveContainerRequest(container=of_it, force=True)
     world.stub.RemoveContainer(request, timeout=30)
 
-    wait_for("its layer is gone", lambda: set(layers.iterdir()) == before)
+    wait_for("its layer is gone", lambda: not made & set(layers.iterdir()))
 
 
 def test_volumes_are_filled_once_whoever_looks_at_them_first(world: World) -> None:
@@ -705,7 +726,8 @@ def test_an_agent_that_dies_over_a_commit_leaves_nobody_held_still(world: World)
     wait_for("it goes on", lambda: not is_frozen())
     names = world.node.images().ListImages(images_pb2.ListImagesRequest()).images
     assert "never:1" not in [name for image in names for name in image.references]
-    assert not list((world.node.data_root / "agent/images/tmp").iterdir())
+    rubble = world.node.data_root / "agent/images/tmp"
+    wait_for("nothing of it is left", lambda: not list(rubble.iterdir()))
 
 
 def test_an_agent_that_is_killed_leaves_nobody_in_a_container(world: World) -> None:
@@ -714,15 +736,19 @@ def test_an_agent_that_is_killed_leaves_nobody_in_a_container(world: World) -> N
     world.files.put(container, "/tmp", big=os.urandom(8_000_000))
     reading = world.stub.ReadArchive(pb.ReadArchiveRequest(container=container, path="/tmp"))
     next(reading)
-    (pid,) = errands(world)
+    pid = the_errand(world)
     namespace = Path(f"/proc/{pid}/ns/mnt").readlink()
+    held = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)  # or another one may get its number
 
     world.stub = world.node.restart_agent(9)
     world.files = Files(world.stub)
 
-    wait_for("it has ended", lambda: not Path(f"/proc/{pid}").exists())
-    found = {_namespace(each) for each in Path("/proc").iterdir() if each.name.isdecimal()}
-    assert namespace not in found
+    try:
+        wait_for("it has ended", lambda: not Path(f"/proc/{pid}").exists())
+        found = {_namespace(each) for each in Path("/proc").iterdir() if each.name.isdecimal()}
+        assert namespace not in found
+    finally:
+        os.close(held)
     assert world.files.stat(container, "/tmp/big").size_bytes == 8_000_000
     world.start(container)
     assert world.files.stat(container, "/tmp/big").size_bytes == 8_000_000
@@ -752,10 +778,10 @@ def test_whoever_stops_writing_is_not_waited_for(world: World) -> None:
 
     def requests() -> Iterator[pb.WriteArchiveRequest]:
         yield pb.WriteArchiveRequest(container=container, path="/nowhere")
-        hold.wait(20)
+        hold.wait(60)
 
     with refused("NOT_FOUND"):
-        world.stub.WriteArchive(requests(), timeout=10)
+        world.stub.WriteArchive(requests(), timeout=30)
     hold.set()
 
 
@@ -776,11 +802,11 @@ def test_a_start_waits_for_who_writes_to_the_layer(world: World) -> None:
 
     def requests() -> Iterator[pb.WriteArchiveRequest]:
         yield pb.WriteArchiveRequest(container=container, path="/tmp", chunk=archive[:200_000])
-        go_on.wait(20)
+        go_on.wait(60)
         yield pb.WriteArchiveRequest(chunk=archive[200_000:])
 
     def write() -> None:
-        world.stub.WriteArchive(requests(), timeout=30)
+        world.stub.WriteArchive(requests(), timeout=60)
         written.append("written")
 
     def start() -> None:
@@ -791,11 +817,15 @@ def test_a_start_waits_for_who_writes_to_the_layer(world: World) -> None:
     writing.start()
     wait_for("it is being written to", lambda: bool(errands(world)))
     starting.start()
+    starting.join(0.3)
+    assert written == [], "it waits"
     go_on.set()
     writing.join()
     starting.join()
 
-    assert written == ["written", "started"]
+    assert sorted(written) == ["started", "written"]
+    told = world.actions(container)
+    assert told.index("extract-to-dir") < told.index("start")
     assert world.files.stat(container, "/tmp/x").size_bytes == 500_000
 
 
@@ -860,11 +890,10 @@ def test_an_errand_has_few_rights_and_nobody_looks_into_it(world: World) -> None
 
     def requests() -> Iterator[pb.WriteArchiveRequest]:
         yield pb.WriteArchiveRequest(container=container, path="/tmp", chunk=tar(("x", b""))[:512])
-        hold.wait(20)
+        hold.wait(60)
 
     call = world.stub.WriteArchive.future(requests())
-    wait_for("it is on its errand", lambda: bool(errands(world)))
-    (pid,) = errands(world)
+    pid = the_errand(world)
     status = Path(f"/proc/{pid}/status")
 
     def rights() -> dict[str, str]:
@@ -879,7 +908,7 @@ def test_an_errand_has_few_rights_and_nobody_looks_into_it(world: World) -> None
     assert found["CapEff"] == found["CapPrm"] == few
     assert Path(f"/proc/{pid}/ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink()
     request = pb.InspectContainerRequest(container=container)
-    first = world.stub.InspectContainer(request, timeout=10).container.pid
+    first = world.stub.InspectContainer(request, timeout=30).container.pid
     roots = [Path(f"/proc/{each}/root").stat() for each in (pid, first)]
     assert (roots[0].st_dev, roots[0].st_ino) == (roots[1].st_dev, roots[1].st_ino)
     hold.set()
@@ -921,7 +950,7 @@ def test_dockers_own_events_are_told(world: World) -> None:
     image_id = world.files.commit(container, message="m", reference="docker.io/library/told:1")
 
     request = pb.WatchNodeEventsRequest(since=1, until=4_000_000_000)
-    events = world.stub.WatchNodeEvents(request, timeout=10)
+    events = world.stub.WatchNodeEvents(request, timeout=30)
     told, names = [], []
     for event in events:
         if event.id == image_id:

@@ -39,29 +39,29 @@ class Calls:
 
     def start(self, container: str) -> bool:
         return self.stub.StartContainer(
-            pb.StartContainerRequest(container=container), timeout=20
+            pb.StartContainerRequest(container=container), timeout=30
         ).changed
 
     def stop(self, container: str, **fields: object) -> bool:
         request = pb.StopContainerRequest(container=container, **fields)
-        return self.stub.StopContainer(request, timeout=30).changed
+        return self.stub.StopContainer(request, timeout=60).changed
 
     def kill(self, container: str, name: str = "") -> None:
         request = pb.KillContainerRequest(container=container, signal=name)
-        self.stub.KillContainer(request, timeout=20)
+        self.stub.KillContainer(request, timeout=30)
 
     def pause(self, container: str, paused: bool) -> None:
         request = pb.PauseContainerRequest(container=container, paused=paused)
-        self.stub.PauseContainer(request, timeout=20)
+        self.stub.PauseContainer(request, timeout=30)
 
     def remove(self, container: str, **fields: bool) -> None:
         request = pb.RemoveContainerRequest(container=container, **fields)
-        self.stub.RemoveContainer(request, timeout=20)
+        self.stub.RemoveContainer(request, timeout=30)
 
     def begin_wait(self, container: str, condition: str = "NOT_RUNNING") -> Iterator[object]:
         answers = self.stub.WaitContainer(
             pb.WaitContainerRequest(container=container, condition=f"WAIT_CONDITION_{condition}"),
-            timeout=30,
+            timeout=60,
         )
         assert not next(answers).ended
         return answers
@@ -71,23 +71,23 @@ class Calls:
 
     def view(self, container: str) -> pb.ContainerView:
         request = pb.InspectContainerRequest(container=container, size=True)
-        return self.stub.InspectContainer(request, timeout=10).container
+        return self.stub.InspectContainer(request, timeout=30).container
 
     def state(self, container: str) -> str:
         return pb.ContainerState.Name(self.view(container).state).rpartition("_")[2].lower()
 
     def all(self) -> list[pb.ContainerView]:
-        return list(self.stub.ListContainers(pb.ListContainersRequest(), timeout=10).containers)
+        return list(self.stub.ListContainers(pb.ListContainersRequest(), timeout=30).containers)
 
     def logs(self, container: str, **fields: object) -> str:
         asked = {"stdout": True, "stderr": True, "tail": -1} | fields
         request = pb.ReadContainerLogsRequest(container=container, **asked)
-        batches = self.stub.ReadContainerLogs(request, timeout=20)
+        batches = self.stub.ReadContainerLogs(request, timeout=30)
         return b"".join(line.data for batch in batches for line in batch.lines).decode()
 
     def actions(self, container: str, since: float) -> list[str]:
         request = pb.WatchNodeEventsRequest(since=since, until=time.time())
-        events = self.stub.WatchNodeEvents(request, timeout=10)
+        events = self.stub.WatchNodeEvents(request, timeout=30)
         return [each.action for each in events if each.id == container]
 
     def volumes(self) -> volumes_pb2_grpc.VolumesStub:
@@ -96,7 +96,7 @@ class Calls:
         )
 
     def volume_names(self) -> set[str]:
-        listed = self.volumes().ListVolumes(volumes_pb2.ListVolumesRequest(), timeout=10)
+        listed = self.volumes().ListVolumes(volumes_pb2.ListVolumesRequest(), timeout=30)
         return {each.name for each in listed.volumes}
 
 
@@ -290,7 +290,7 @@ def test_a_paused_container_can_be_stopped_and_removed(calls: Calls) -> None:
 def test_what_it_uses_is_told_with_the_sample_before(calls: Calls) -> None:
     container = calls.run("sh", "-c", "while :; do :; done")
     request = pb.WatchContainerStatsRequest(container=container, once=True)
-    (sample,) = calls.stub.WatchContainerStats(request, timeout=10)
+    (sample,) = calls.stub.WatchContainerStats(request, timeout=30)
     assert 0 < sample.before_at < sample.at
     assert sample.cpu.usage_ns > sample.cpu_before.usage_ns > 0
     assert sample.cpu.host_ns > sample.cpu_before.host_ns
@@ -298,7 +298,7 @@ def test_what_it_uses_is_told_with_the_sample_before(calls: Calls) -> None:
     assert sample.memory_bytes > 0
 
     request.one_shot = True
-    (sample,) = calls.stub.WatchContainerStats(request, timeout=10)
+    (sample,) = calls.stub.WatchContainerStats(request, timeout=30)
     assert not sample.before_at
 
 
@@ -308,7 +308,7 @@ def test_logs_can_be_followed_to_the_end_and_cut(calls: Calls) -> None:
     calls.start(container)
     reader = threading.Thread(target=lambda: followed.append(calls.logs(container, follow=True)))
     reader.start()
-    reader.join(10)
+    reader.join(30)
     assert followed == ["1\n2\n3\n"]
     assert calls.logs(container, tail=1) == "3\n"
     assert calls.logs(container, since=time.time()) == ""

@@ -56,11 +56,8 @@ def reboot(calls: Calls) -> None:
     assert node.launcher is not None
     kill_agent(calls)
     node.launcher.kill()
-    node.launcher.wait(10)
-    for line in (CONTROLLERS / "pids" / node.cgroup_parent).glob("*/cgroup.procs"):
-        for pid in line.read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
-    wait_for("all are dead", lambda: not node.pids())
+    node.launcher.wait(30)
+    wait_for("all are dead", lambda: not killed(node))
     for directory in sorted(CONTROLLERS.glob(f"*/{node.cgroup_parent}/*")):
         with contextlib.suppress(OSError):
             directory.rmdir()
@@ -70,6 +67,15 @@ def reboot(calls: Calls) -> None:
     forget_daemon(calls)
     node.start_launcher()
     start_agent(calls)
+
+
+def killed(node: LoneNode) -> list[int]:
+    """The first processes of containers, killed just now: each takes all others along."""
+    found = list(node.pids().values())
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return found
 
 
 def shims(node: LoneNode) -> list[int]:
@@ -83,6 +89,7 @@ def shims(node: LoneNode) -> list[int]:
 
 def test_what_runs_goes_on_while_agents_come_and_go(calls: Calls) -> None:
     container = calls.run(*POLITE, name="going", restart=ALWAYS)
+    wait_for("the trap is set", lambda: "hello" in calls.logs(container))
     before = calls.view(container)
 
     kill_agent(calls)
@@ -186,7 +193,7 @@ def test_an_agent_killed_at_any_moment_leaves_whole_containers(calls: Calls) -> 
         kill_agent(calls)
         stop.set()
         for worker in workers:
-            worker.join(20)
+            worker.join(60)
         start_agent(calls)
         settle(calls)
     for view in calls.all():

@@ -125,7 +125,7 @@ async def _calling(call: Any) -> AsyncGenerator[Any]:
 
 
 async def eventually(what: str, condition: Callable[[], Any]) -> None:
-    deadline = asyncio.get_running_loop().time() + 10
+    deadline = asyncio.get_running_loop().time() + 30
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, what
         await asyncio.sleep(0.01)
