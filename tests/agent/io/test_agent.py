@@ -139,7 +139,7 @@ def test_a_manager_that_comes_back_is_in_sync_and_hears_what_it_missed() -> None
         await manager.stop()
         world.agent.tell(TaskId("a"), Exited(exit_code=3))
         await manager.start()
-        await manager.until(lambda: manager.are(TaskState.FAILED, "a"), within_s=3.0)
+        await manager.until(lambda: manager.are(TaskState.FAILED, "a"))
 
         digest = world.agent.tasks.assignments.digest()
         assert [each.digest for each in manager.hellos][-1] == digest
@@ -159,8 +159,8 @@ def test_what_was_reassigned_meanwhile_is_stopped_after_the_reconnect() -> None:
         await manager.stop()
         manager.withdraw("a")
         await manager.start()
-        await manager.until(lambda: len(manager.hellos) == 2, within_s=3.0)
-        async with asyncio.timeout(3):
+        await manager.until(lambda: len(manager.hellos) == 2)
+        async with asyncio.timeout(30):
             while TaskId("a") in world.agent.tasks.lives:
                 await asyncio.sleep(0.001)
 
@@ -189,7 +189,7 @@ def test_a_gap_in_the_sequence_starts_the_session_over() -> None:
         await manager.until(lambda: manager.are(TaskState.RUNNING, "a"))
 
         manager.say(Diff(sequence=7))
-        await manager.until(lambda: len(manager.hellos) == 2, within_s=3.0)
+        await manager.until(lambda: len(manager.hellos) == 2)
 
         assert manager.hellos[-1].digest == ""
         assert world.agent.tasks.lives[TaskId("a")].state is TaskState.RUNNING
@@ -231,27 +231,27 @@ def test_a_retired_agent_reports_no_ends_but_says_goodbye() -> None:
         manager.assign("b")
         beats = sum(isinstance(each, Heartbeat) for each in manager.heard)
         await manager.until(lambda: sum(isinstance(x, Heartbeat) for x in manager.heard) > beats)
-        await world.agent.say_goodbye(within_s=5.0)
+        await world.agent.say_goodbye(within_s=30.0)
 
         assert isinstance(manager.heard[-1], Goodbye)
         assert len(manager.batches) == before
         assert TaskId("b") not in world.agent.tasks.lives
         assert len(manager.hellos) == 1
 
-    within(story, heartbeat_s=0.1)
+    within(story)
 
 
 def test_a_goodbye_to_a_manager_that_is_away_waits_for_nothing() -> None:
     async def story(world: World, manager: FakeManager) -> None:
         await manager.until(lambda: manager.hellos)
         await manager.stop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not world.left:
                 await asyncio.sleep(0.001)
 
         world.agent.retire()
-        async with asyncio.timeout(0.5):
-            await world.agent.say_goodbye(within_s=5.0)
+        async with asyncio.timeout(5):
+            await world.agent.say_goodbye(within_s=60.0)
 
     within(story)
 
@@ -263,7 +263,7 @@ def test_the_certificate_is_read_at_each_dial() -> None:
 
         await manager.stop()
         await manager.start()
-        await manager.until(lambda: len(manager.hellos) == 2, within_s=3.0)
+        await manager.until(lambda: len(manager.hellos) == 2)
 
         assert world.reads > before
         assert len(world.left) == 1
@@ -279,7 +279,7 @@ def test_what_a_bug_breaks_ends_the_process_not_the_silence() -> None:
             raise ZeroDivisionError
 
         crew.spawn(buggy())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await asyncio.wait((crew.crashed,))
 
         assert isinstance(crew.crashed.exception(), ZeroDivisionError)

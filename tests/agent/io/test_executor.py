@@ -200,7 +200,7 @@ class World:
         self.contents.arrived()
 
     async def until(self, done: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not done():
                 await asyncio.sleep(0.001)
 

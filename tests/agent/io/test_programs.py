@@ -144,7 +144,7 @@ def test_a_program_may_close_its_input_early(play: Play) -> None:
 
 def test_a_program_in_the_background_does_not_hold_the_caller(play: Play) -> None:
     async def story(stage: Stage) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             found = await stage.run("sh", "-c", "sleep 1000 & echo started")
 
         assert found == (b"started\n", b"", 0)
@@ -262,7 +262,7 @@ def test_a_caller_that_leaves_a_program_which_reads_nothing_takes_it_along(play:
             sending.cancel()
 
         (program,) = stage.runtime.programs
-        await until(lambda: not is_alive(program.pid), within_s=5)
+        await until(lambda: not is_alive(program.pid), within_s=20)
 
     play(story)
 
@@ -282,12 +282,17 @@ def test_a_session_that_ends_takes_its_programs_along(play: Play) -> None:
     play(story)
 
 
-def test_a_detached_program_outlives_its_caller_and_its_end_is_logged(play: Play) -> None:
+def test_a_detached_program_outlives_its_caller_and_its_end_is_logged(
+    play: Play, tmp_path: Path
+) -> None:
+    script = f"while [ ! -e {tmp_path}/over ]; do sleep 0.02; done; exit 4"
+
     async def story(stage: Stage) -> None:
         with capture_logs() as logs:
-            assert (await stage.run("sh", "-c", "sleep 0.2; exit 4", detach=True))[2] == 0
+            assert (await stage.run("sh", "-c", script, detach=True))[2] == 0
             (program,) = stage.runtime.programs
             assert is_alive(program.pid)
+            (tmp_path / "over").touch()
             await until(lambda: program.is_closed)
 
         ends = [each for each in logs if each["event"] == "task.exec_ended"]
@@ -310,7 +315,7 @@ def test_detach_keys_leave_the_program_and_what_it_writes_is_thrown_away(play: P
 
         assert outputs[-1].ended.exit_code == 0
         (program,) = stage.runtime.programs
-        assert await asyncio.wait_for(program.wait(), 10) == 5
+        assert await asyncio.wait_for(program.wait(), 30) == 5
         await until(lambda: program.is_closed)
 
     play(story)

@@ -35,7 +35,7 @@ def test_a_reader_gives_everything_until_the_writer_closes() -> None:
             assert await write_all(lambda: writing, data)
             os.close(writing)
 
-            assert await asyncio.wait_for(found, 10) == data
+            assert await asyncio.wait_for(found, 30) == data
 
     asyncio.run(story())
 
@@ -48,7 +48,7 @@ def test_a_finished_reader_does_not_wait_for_whoever_holds_the_other_end() -> No
             os.write(writing, b"last words")
             reader.finish()
 
-            assert await asyncio.wait_for(found, 5) == b"last words"
+            assert await asyncio.wait_for(found, 30) == b"last words"
 
     asyncio.run(story())
 
@@ -61,7 +61,7 @@ def test_a_finished_reader_of_a_silent_pipe_ends_while_it_waits() -> None:
             await asyncio.sleep(0)
             reader.finish()
 
-            assert await asyncio.wait_for(found, 5) == b""
+            assert await asyncio.wait_for(found, 30) == b""
 
     asyncio.run(story())
 
@@ -79,7 +79,7 @@ def test_a_writer_that_never_stops_does_not_keep_a_finished_reader() -> None:
                     await asyncio.sleep(0)
 
             flooding = asyncio.ensure_future(flood())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 total = 0
                 async for each in reader.chunks():
                     total += len(each)
@@ -124,7 +124,7 @@ def test_a_terminal_whose_program_is_gone_is_read_to_its_end() -> None:
             os.write(slave, b"bye")
             os.close(slave)
 
-            assert await asyncio.wait_for(collected(Reader(master)), 5) == b"bye"
+            assert await asyncio.wait_for(collected(Reader(master)), 30) == b"bye"
         finally:
             os.close(master)
 

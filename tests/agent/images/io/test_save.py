@@ -215,11 +215,11 @@ def dockerd() -> Iterator[Callable[..., str]]:
             return False
 
         try:
-            wait_for("dockerd answers", partial(answers), within_s=30)
+            wait_for("dockerd answers", partial(answers), within_s=60)
             yield docker
         finally:
             daemon.terminate()
-            daemon.wait(20)
+            daemon.wait(60)
 
 
 @pytest.mark.cluster

@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tarfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -490,11 +492,14 @@ def test_a_kill_in_mid_load_leaves_nothing_after_the_next_start(tmp_path: Path, 
 
 
 def files(root: Path) -> set[str]:
-    return {
-        path
-        for path in everything(root)
-        if (root / path).is_file() and (root / path).stat().st_size
-    }
+    """Those in which there is something; others come and go while we look."""
+    found = set[str]()
+    for path in everything(root):
+        with suppress(FileNotFoundError):
+            status = (root / path).stat()
+            if stat.S_ISREG(status.st_mode) and status.st_size:
+                found.add(path)
+    return found
 
 
 def workers_of(pid: int) -> list[str]:

@@ -115,17 +115,23 @@ def test_who_forks_may_die_and_is_started_again(tmp_path: Path) -> None:
 
 
 def test_an_errand_that_is_killed_is_nobodys_answer(tmp_path: Path) -> None:
+    """It stands still before it knows what it is to do: else it might be faster than we are."""
+
     async def story(forking: Forking) -> None:
-        layering = Layering(forking)
-        upper = tmp_path / "upper"
-        upper.mkdir()
-        for number in range(20_000):  # it takes a while to look at them
-            (upper / str(number)).touch()
-        comparing = asyncio.ensure_future(layering.compare(Collecting(upper=str(upper))))
-        while not (forkers() and children(forkers()[0])):
-            await asyncio.sleep(0)
-        for pid in children(forkers()[0]):
-            os.kill(pid, signal.SIGKILL)
+        fork, stopped = forking.fork, asyncio.get_running_loop().create_future()
+
+        async def fork_and_stop(program: str) -> Forked:
+            forked = await fork(program)
+            (pid,) = children(forkers()[0])
+            os.kill(pid, signal.SIGSTOP)
+            stopped.set_result(pid)
+            return forked
+
+        forking.fork = fork_and_stop  # type: ignore[method-assign]
+        comparing = asyncio.ensure_future(
+            Layering(forking).compare(Collecting(upper=str(tmp_path)))
+        )
+        os.kill(await stopped, signal.SIGKILL)
         with pytest.raises(Unavailable, match="ended with -9"):
             await comparing
 

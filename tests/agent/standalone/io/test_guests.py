@@ -129,7 +129,7 @@ def within(story: Callable[[Swarm], Awaitable[None]]) -> None:
         swarm = Swarm()
         releasing = asyncio.create_task(swarm.guests.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await story(swarm)
             assert not releasing.done()
         finally:
