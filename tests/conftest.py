@@ -6,11 +6,17 @@ threads of gRPC and event loops behind.
 
 Tests interrupt what they start. Whatever a shell runs in the background ignores that, and so
 would they and all that they start.
+
+A property does not hold within so many milliseconds: a busy machine is no counterexample.
 """
 
 import signal
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:
