@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from msgspec import structs
 
 from manager.election import Deposed, Elected, Followed, News, read_holder
 from manager.io.election import Election
@@ -14,6 +15,7 @@ from manager.layout import LEADER
 from manager.store import Commit, Fence, Put, Store, fenced
 from swarm.errors import Conflict
 from swarm.ids import NodeId
+from tests import virtual_time
 from tests.etcd import build_rig, connected, kill, running
 from tests.sim.fake_store import FakeStore, Fault
 
@@ -91,11 +93,17 @@ async def first_elected(*candidates: Manager) -> None:
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
-    async def limited() -> None:
-        async with asyncio.timeout(60):
-            await story()
+    """Tell a story of the fake store: leases last for as long as everybody waits."""
+    virtual_time.run(limited(story))
 
-    asyncio.run(limited())
+
+def run_on_etcd(story: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(limited(story))
+
+
+async def limited(story: Callable[[], Awaitable[None]]) -> None:
+    async with asyncio.timeout(60):
+        await story()
 
 
 def store_on_loop_time() -> FakeStore:
@@ -291,7 +299,7 @@ def test_on_etcd_leaders_change_by_resigning_dying_and_lapsing(tmp_path: Path) -
             assert revisions == sorted(set(revisions))
             assert not (await first.read(LEADER)).items
 
-    run(story)
+    run_on_etcd(story)
 
 
 @pytest.mark.cluster
@@ -300,8 +308,8 @@ def test_a_restart_of_etcd_leaves_the_leader_in_office(tmp_path: Path) -> None:
         rig = build_rig(tmp_path)
         async with (
             running(rig) as process,
-            connected(rig.target) as store,
-            managers(store, "one") as (one,),
+            connected(structs.replace(rig.target, timeout_s=30.0)) as store,
+            managers(store, "one", ttl_s=60) as (one,),
         ):
             fence = one.election.fence
             assert fence
@@ -313,7 +321,7 @@ def test_a_restart_of_etcd_leaves_the_leader_in_office(tmp_path: Path) -> None:
                 assert one.election.fence == fence
                 assert not one.heard
 
-    run(story)
+    run_on_etcd(story)
 
 
 @pytest.mark.cluster
@@ -332,4 +340,4 @@ def test_a_leader_whose_etcd_stands_still_stops_by_itself(tmp_path: Path) -> Non
             assert news == Deposed("the lease could not be renewed in time")
             assert await one.elected()
 
-    run(story)
+    run_on_etcd(story)

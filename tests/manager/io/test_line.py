@@ -8,6 +8,7 @@ from manager.view import ClusterView
 from swarm.dispatch import Diff, FromManager, HeartbeatAck
 from swarm.ids import NodeId, ServiceId, TaskId
 from swarm.objects import Task
+from tests import virtual_time
 from tests.manager.world import World
 
 A = NodeId("a")
@@ -42,7 +43,7 @@ def test_tasks_that_were_touched_together_are_told_in_one_message() -> None:
         line.touch([TaskId("t2")], pace)
         return await next_of(messages)
 
-    told = asyncio.run(story())
+    told = virtual_time.run(story())
 
     assert isinstance(told, Diff)
     assert {each.task.id for each in told.changed} == {"t1", "t2"}
@@ -57,7 +58,7 @@ def test_a_touch_that_cannot_wait_takes_along_what_waits() -> None:
         line.touch([TaskId("t2")])
         return await next_of(said(line, world.view))
 
-    told = asyncio.run(story())
+    told = virtual_time.run(story())
 
     assert isinstance(told, Diff)
     assert len(told.changed) == 2
@@ -73,7 +74,7 @@ def test_other_messages_do_not_wait_for_what_may() -> None:
         line.send(HeartbeatAck())
         return [await next_of(messages), await next_of(messages)]
 
-    first, second = asyncio.run(story())
+    first, second = virtual_time.run(story())
 
     assert first == HeartbeatAck()
     assert isinstance(second, Diff)
@@ -89,4 +90,4 @@ def test_a_closed_line_says_no_more() -> None:
         async with asyncio.timeout(5):
             return [each async for each in said(line, world.view)]
 
-    asyncio.run(story())
+    virtual_time.run(story())

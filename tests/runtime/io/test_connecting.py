@@ -24,6 +24,7 @@ from runtime.io.link import Link
 from runtime.layout import ContainerDir
 from runtime.outcome import ContainerState, Exited, HealthChanged
 from swarm.errors import KernelRefused, SwarmError, Unavailable
+from tests import virtual_time
 
 STATE = ContainerState(container_id="c", pid=7, pid_started_ticks=9, started_at=1.5)
 GAVE_UP = wire.Refused("await network", 125, "whoever was to connect its network has given up")
@@ -122,6 +123,7 @@ class World:
         self.connecting.cancel()
         while not self.connecting.done():
             await self.settle()
+            await asyncio.wait((self.connecting,), timeout=1.0)  # or no time would ever pass
         self.container.let_go()
         self._end()
         if self._pipe >= 0:
@@ -170,7 +172,7 @@ def test_law_a_container_goes_on_exactly_if_its_network_was_connected(events: li
             await world.close()
 
     with no_descriptor_leaks():
-        asyncio.run(story())
+        virtual_time.run(story())
 
 
 def check(world: World, events: list[Event]) -> None:
@@ -217,7 +219,7 @@ def test_of_two_who_wait_only_who_was_cancelled_is_told_so() -> None:
         await world.close()
 
     with no_descriptor_leaks():
-        asyncio.run(story())
+        virtual_time.run(story())
 
 
 def test_a_process_that_does_not_notice_is_killed() -> None:
@@ -231,12 +233,12 @@ def test_a_process_that_does_not_notice_is_killed() -> None:
         world.happens(Event.ATTACH_FAILED)
 
         with pytest.raises(Unavailable, match="no address"):
-            await asyncio.wait_for(world.connecting, 5)
+            await asyncio.wait_for(world.connecting, 60)
         assert world.kills == 1
         await world.close()
 
     with no_descriptor_leaks():
-        asyncio.run(story())
+        virtual_time.run(story())
 
 
 @pytest.mark.parametrize("free", [0, 1])
@@ -262,7 +264,7 @@ def test_a_client_without_a_free_descriptor_says_so(free: int) -> None:
         await world.close()
 
     with no_descriptor_leaks():
-        asyncio.run(story())
+        virtual_time.run(story())
 
 
 def test_what_process_1_says_is_told_to_who_waits_when_nobody_knows_better() -> None:
@@ -280,4 +282,4 @@ def test_what_process_1_says_is_told_to_who_waits_when_nobody_knows_better() -> 
         await world.close()
 
     with no_descriptor_leaks():
-        asyncio.run(story())
+        virtual_time.run(story())
