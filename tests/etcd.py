@@ -121,13 +121,14 @@ async def kill(process: EtcdProcess) -> None:
     """End etcd as the kernel does when memory runs out, and wait until it is gone."""
     with suppress(ProcessLookupError):
         os.kill(process.pid, 9)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await process.wait()
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody has at this moment, nor is given by a kernel that is asked for any."""
+    while True:
+        port = _RANDOM.randrange(10_000, 30_000)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind((host, port))
+            return port

@@ -65,7 +65,7 @@ class EtcdProcess:
                 f"etcd cannot be started: {err}", hint="install etcd-server and util-linux"
             ) from err
 
-    async def wait_ready(self, timeout_s: float = 30.0) -> None:
+    async def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Return once etcd serves; `Unavailable` says what it complained about when it ends."""
         assert self._notify is not None, "start it first"
         ready = asyncio.ensure_future(_told_ready(self._notify))

@@ -15,7 +15,8 @@ def is_alive(pid: int) -> bool:
 def children(pid: int) -> list[int]:
     """What the process has forked and not reaped, by all its threads; none once it is gone."""
     found: list[int] = []
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            found += map(int, listed.read_text().split())
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                found += map(int, (thread / "children").read_text().split())
     return sorted(found)

@@ -1,7 +1,6 @@
 """Debian's docker-registry on a free port, filled by skopeo."""
 
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.etcd import free_port
 
 USER, PASSWORD = "swarm", "swordfish"
 HTPASSWD = (
@@ -27,7 +28,7 @@ installed = pytest.mark.skipif(
 def real_registry(directory: Path, *, login: bool = False) -> Iterator[str]:
     """Run a registry in `directory`; gives HOST:PORT. With `login` it wants USER and PASSWORD."""
     directory.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     auth = ""
     if login:
         (directory / "htpasswd").write_text(HTPASSWD + "\n")
@@ -61,15 +62,8 @@ def push(source: str, address: str, name: str, *, login: bool = False) -> None:
     skopeo("copy", "--dest-tls-verify=false", *credentials, source, f"docker://{address}/{name}")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=1):
