@@ -269,7 +269,7 @@ class Swarm(Remote):
             await self.running
 
 
-async def until(condition: Callable[[], Any], *, within_s: float = 10.0) -> Any:
+async def until(condition: Callable[[], Any], *, within_s: float = 30.0) -> Any:
     """Wait for something to be true, which is nobody's event."""
     deadline = asyncio.get_running_loop().time() + within_s
     while not (found := condition()):
@@ -325,7 +325,7 @@ async def swarming(
             await agent.disconnect()
         swarm.manager.stop()
         if not swarm.running.done():
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await swarm.running
 
 
@@ -359,7 +359,6 @@ class Agent:
         answer: Answer = obedient,
         images: tuple[LocalImage, ...] = (IMAGE,),
         resources: Resources = ROOM,
-        beats: bool = True,
     ) -> None:
         self.node_id = node_id
         self.identity = identity
@@ -373,7 +372,7 @@ class Agent:
         self.error: SwarmError | None = None
         self.welcome: Welcome | None = None
         self._answer = answer
-        self._beats = beats
+        self._beating: asyncio.Task[None] | None = None
         self._sequence = 0
         self._link: Link | None = None
         self._running: asyncio.Task[None] | None = None
@@ -413,6 +412,11 @@ class Agent:
             with suppress(asyncio.CancelledError, Exception):
                 await task
 
+    def fall_silent(self) -> None:
+        """Let the heart of this session stop; its stream stands."""
+        assert self._beating is not None
+        self._beating.cancel()
+
     def say(self, message: FromAgent) -> None:
         """Say anything."""
         assert self._link is not None
@@ -444,8 +448,7 @@ class Agent:
         match message:
             case Welcome():
                 self.welcome = message
-                if self._beats:
-                    self._spawn(self._beat(message.heartbeat_s))
+                self._beating = self._spawn(self._beat(message.heartbeat_s))
             case Snapshot() | Diff():
                 change = self.assignments.take(message)
                 assert not isinstance(change, Gap), change

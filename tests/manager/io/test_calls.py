@@ -77,7 +77,7 @@ def test_whoever_does_not_lead_passes_calls_on_to_whoever_does(tmp_path: Path) -
                 created = await follower.create(service())
                 with pytest.raises(Missing) as caught:
                     await follower.services("none")
-                told = await asyncio.wait_for(follower.remove(created.service.service.id), 5)
+                told = await asyncio.wait_for(follower.remove(created.service.service.id), 20)
 
                 assert created.service.service.spec.name == "web"
                 assert caught.value.hint

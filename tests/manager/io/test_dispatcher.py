@@ -129,10 +129,11 @@ def test_a_node_that_falls_silent_is_down_and_its_tasks_run_elsewhere(tell: Tell
     """
 
     async def story(swarm: Swarm) -> None:
-        silent = await swarm.join("silent", beats=False)
+        silent = await swarm.join("silent")
         service_id = await swarm.run(service(replicas=2))
         lively = await swarm.join("lively")
 
+        silent.fall_silent()
         await until(lambda: swarm.view.node_state(silent.node_id) is NodeState.DOWN)
         await until(lambda: len(lively.tasks) == 2 and swarm.progress(service_id).running == 2)
         await until(lambda: not silent.is_connected)
@@ -229,7 +230,7 @@ def test_an_agent_that_restarts_in_time_loses_nothing(tell: Tell) -> None:
         assert swarm.view.tasks_of(service_id).keys() == tasks
         assert other.is_connected
 
-    tell(story)
+    tell(story, heartbeat_s=60.0)
 
 
 def test_an_agent_that_stays_away_is_down_after_three_heartbeats(tell: Tell) -> None:
@@ -294,17 +295,21 @@ def test_a_removed_node_is_cut_off_and_its_certificate_refused(tell: Tell) -> No
     tell(story)
 
 
-def test_a_stopping_manager_sends_its_agents_away_at_once(tell: Tell) -> None:
+def test_a_stopping_manager_sends_its_agents_away_at_once(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits for the goodbye to take too long, and so nothing is left to lapse."""
+    monkeypatch.setattr("manager.io.process.GOODBYE_S", 50.0)
+
     async def story(swarm: Swarm) -> None:
         agent = await swarm.join()
-        began = asyncio.get_running_loop().time()
 
         swarm.manager.stop()
-        await until(lambda: agent.error)
-        await swarm.running
+        await until(lambda: agent.error, within_s=25.0)
+        async with asyncio.timeout(25.0):
+            await swarm.running
 
         assert isinstance(agent.error, Unavailable)
-        assert asyncio.get_running_loop().time() - began < 1.0
         assert not swarm.fake.list_now(layout.SESSIONS).items
         assert not swarm.fake.list_now(layout.LEADER).items
 

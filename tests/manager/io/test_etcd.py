@@ -4,6 +4,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any, TypeVar
 
 import grpc
 import pytest
@@ -29,9 +30,20 @@ from tests.etcd import (
     running,
 )
 
+T = TypeVar("T")
+
 
 def put(key: str, value: str = "x") -> Commit:
     return Commit((), (Put(key, value.encode()),))
+
+
+async def surely(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer, asked for until there is one."""
+    while True:
+        try:
+            return await ask()
+        except Unavailable:
+            await asyncio.sleep(0.05)
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
@@ -161,7 +173,8 @@ def test_two_swarms_share_an_etcd_and_see_nothing_of_each_other(tmp_path: Path) 
 def test_calls_wait_for_an_etcd_that_is_killed_and_comes_back(tmp_path: Path) -> None:
     async def story() -> None:
         rig = build_rig(tmp_path)
-        async with running(rig) as process, connected(rig.target) as store:
+        patient = structs.replace(rig.target, timeout_s=30.0)
+        async with running(rig) as process, connected(patient) as store:
             revision = await store.commit(put("a", "1"))
             await kill(process)
 
@@ -189,7 +202,7 @@ def test_a_frozen_etcd_is_noticed_by_a_watch_which_then_misses_nothing(tmp_path:
                 with pytest.raises(Unavailable):
                     await store.commit(put("b"))
                 os.kill(process.pid, signal.SIGCONT)
-                last = await store.commit(put("c"))
+                last = await surely(lambda: store.commit(put("c")))
 
                 told = [await coming]
                 while told[-1].revision < last:
@@ -205,21 +218,36 @@ def test_a_listing_is_whole_even_when_its_revision_is_compacted_under_it(tmp_pat
 
     async def story() -> None:
         rig = build_rig(tmp_path)
-        paged = structs.replace(rig.target, page_keys=10)
-        async with running(rig), connected(rig.target) as store, connected(paged) as reader:
-            names = [f"n/{n:05}" for n in range(2_000)]
-            first = await store.commit(Commit((), tuple(Put(name, b"") for name in names)))
-            listing = asyncio.ensure_future(reader.read("n/"))
-            await reader.read("z")  # by now its first pages were answered
+        async with running(rig), connected(rig.target) as store:
+            names = [f"n/{n:05}" for n in range(200)]
+            revisions = [await store.commit(Commit((), tuple(Put(name, b"") for name in names)))]
 
-            last = await store.commit(put("n/00000"))
-            await store.compact(last)
+            async def compacted() -> None:
+                if len(revisions) == 1:
+                    revisions.append(await store.commit(put("n/00000")))
+                    await store.compact(revisions[-1])
 
-            snapshot = await listing
+            async with connected(structs.replace(rig.target, page_keys=10)) as reader:
+                before_page(reader, "n/00049", compacted)
+                snapshot = await reader.read("n/")
+
+            first, last = revisions
             assert [item.key for item in snapshot.items] == names
             assert snapshot.revision == last > first
 
     run(story)
+
+
+def before_page(reader: EtcdStore, after: str, then: Callable[[], Awaitable[None]]) -> None:
+    """Have something done whenever the page is read that goes on after a key."""
+    read_page = reader._read_page
+
+    async def read(prefix: str, *, start: str, at: int) -> Any:
+        if start == after:
+            await then()
+        return await read_page(prefix, start=start, at=at)
+
+    reader._read_page = read  # type: ignore[method-assign]
 
 
 @pytest.mark.cluster
@@ -228,14 +256,14 @@ def test_a_listing_that_is_always_compacted_under_it_ends_with_a_hint(tmp_path: 
         rig = build_rig(tmp_path)
         paged = structs.replace(rig.target, page_keys=10)
         async with running(rig), connected(rig.target) as store, connected(paged) as reader:
-            await store.commit(Commit((), tuple(Put(f"n/{n:05}", b"") for n in range(2_000))))
-            listing = asyncio.ensure_future(reader.read("n/"))
+            await store.commit(Commit((), tuple(Put(f"n/{n:05}", b"") for n in range(200))))
 
-            while not listing.done():
+            async def compacted() -> None:
                 await store.compact(await store.commit(put("n/00000")))
 
+            before_page(reader, "n/00049", compacted)
             with pytest.raises(Unavailable, match="compacts faster") as failed:
-                await listing
+                await reader.read("n/")
             assert "retention" in failed.value.hint
 
     run(story)
@@ -326,7 +354,7 @@ def test_a_cluster_of_three_outlives_any_one_of_its_members(tmp_path: Path) -> N
             endpoints = (nobody, *(rig.config.client_url for rig in rigs))
             target = structs.replace(rigs[0].target, endpoints=endpoints, timeout_s=2.0)
             async with connected(target) as store:
-                revision = (await store.read("")).revision
+                revision = (await surely(lambda: store.read(""))).revision
                 async with aclosing(store.watch("", after=revision)) as batches:
                     first = await commit_surely(store, "a")
                     assert (await anext(batches)).revision == first
@@ -340,7 +368,7 @@ def test_a_cluster_of_three_outlives_any_one_of_its_members(tmp_path: Path) -> N
                 await processes[0].start()
                 await processes[0].wait_ready()
                 async with connected(rigs[0].target) as returned:
-                    snapshot = await returned.read("")
+                    snapshot = await surely(lambda: returned.read(""))
                     assert [item.key for item in snapshot.items] == ["a", "b"]
                     assert snapshot.revision >= second
         finally:
@@ -348,14 +376,11 @@ def test_a_cluster_of_three_outlives_any_one_of_its_members(tmp_path: Path) -> N
                 await process.stop()
 
     async def commit_surely(store: EtcdStore, key: str) -> int:
-        while True:
-            try:
-                return await store.commit(Commit((Absent(key),), (Put(key, b""),)))
-            except Unavailable:
-                await asyncio.sleep(0.05)
-            except Conflict:
-                item = (await store.read(key)).find(key)
-                assert item
-                return item.mod_revision
+        try:
+            return await surely(lambda: store.commit(Commit((Absent(key),), (Put(key, b""),))))
+        except Conflict:
+            item = (await surely(lambda: store.read(key))).find(key)
+            assert item
+            return item.mod_revision
 
     run(story)

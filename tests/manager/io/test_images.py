@@ -75,7 +75,7 @@ def test_a_node_that_loads_the_image_meanwhile_answers_for_a_silent_registry(tel
             await until(lambda: registry.requests)
             loaded = LocalImage(reference=image, digest=digest_of(b"x"))
             agent.say(structs.replace(agent.description, images=(loaded,)))
-            created = await asyncio.wait_for(creating, 5)
+            created = await creating
 
         stored = created.service.service.spec.task.container.image
         assert stored == f"{image}@{loaded.digest}"

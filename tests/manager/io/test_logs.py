@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from manager.dispatch.subscriptions import PICKED_UP_WITHIN_S
 from swarm.api.v1 import control_pb2, control_pb2_grpc, dispatch_pb2
 from swarm.dispatch import LogSubscription, LogUnsubscription
 from swarm.errors import SwarmError
@@ -88,12 +89,16 @@ def test_a_node_that_is_away_is_not_waited_for(tell: Tell) -> None:
         lines = await read(swarm, services=["web"])
 
         assert [line.data for line in lines] == [b"here"]
-        assert time.perf_counter() - began < 1.0
+        assert time.perf_counter() - began < PICKED_UP_WITHIN_S
 
     tell(story)
 
 
-def test_a_node_that_vanishes_while_it_is_read_ends_its_part(tell: Tell) -> None:
+def test_a_node_that_vanishes_while_it_is_read_ends_its_part(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("manager.dispatch.subscriptions.PICKED_UP_WITHIN_S", 3600.0)
+
     async def story(swarm: Swarm) -> None:
         agent = await swarm.join()
         await swarm.run(service())
@@ -105,7 +110,7 @@ def test_a_node_that_vanishes_while_it_is_read_ends_its_part(tell: Tell) -> None
         await agent.disconnect()
 
         assert not subscribed
-        assert await asyncio.wait_for(reading, 5) == []
+        assert await asyncio.wait_for(reading, 20) == []
 
     tell(story)
 

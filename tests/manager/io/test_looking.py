@@ -131,7 +131,7 @@ def test_a_tasks_health_is_asked_of_its_node_even_when_it_has_ended(tell: Tell) 
             found = await swarm.call("InspectTask", request)
             return [each.output for each in found.health_log]
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await log() != [task_id]:
                 await asyncio.sleep(0.01)
 
@@ -159,7 +159,7 @@ def test_a_node_that_cannot_tell_a_tasks_health_is_no_error(tell: Tell) -> None:
         agent.report(TaskId(task_id), TaskState.RUNNING, health=HealthState.HEALTHY)
         request = control_pb2.InspectTaskRequest(task="web.1")
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (found := await swarm.call("InspectTask", request)).unreachable:
                 await asyncio.sleep(0.01)
 

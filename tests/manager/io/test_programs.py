@@ -264,7 +264,7 @@ def test_a_node_that_never_starts_the_program_is_given_up(
         node.agent.respond["stream"] = hang
         async with Caller(swarm) as caller:
             await caller.begin("web.1")
-            error = await asyncio.wait_for(caller.error(), 5)
+            error = await asyncio.wait_for(caller.error(), 20)
 
         assert isinstance(error, Unavailable)
         assert "did not start it" in error.message
@@ -279,7 +279,7 @@ def test_a_caller_that_leaves_ends_the_conversation(tell: Tell) -> None:
             await caller.begin("web.1")
             await caller.read()
 
-        await asyncio.wait_for(node.parted.wait(), 5)
+        await asyncio.wait_for(node.parted.wait(), 20)
         assert not swarm.manager.dispatcher.conversations._open
 
     tell(story)
@@ -309,7 +309,7 @@ def test_a_caller_that_leaves_is_missed_even_by_a_node_that_does_not_listen(tell
             assert not (await asyncio.wait({sending}, timeout=1.0))[0]
             sending.cancel()
 
-        await asyncio.wait_for(deaf.wait(), 5)
+        await asyncio.wait_for(deaf.wait(), 20)
 
     tell(story)
 
@@ -321,7 +321,7 @@ def test_a_node_that_vanishes_ends_the_call_with_a_reason(tell: Tell) -> None:
             await caller.begin("web.1")
             await caller.read()
             await node.agent.disconnect()
-            error = await asyncio.wait_for(caller.error(), 5)
+            error = await asyncio.wait_for(caller.error(), 20)
 
         assert isinstance(error, Unavailable)
         assert node.agent.node_id in error.message
@@ -337,9 +337,8 @@ def test_a_node_that_falls_silent_ends_the_call_within_its_session(tell: Tell) -
         async with Caller(swarm) as caller:
             await caller.begin("web.1")
             await caller.read()
-            node.agent._beats = False
-            node.agent._link = object()  # type: ignore[assignment]  # the heart stops
-            error = await asyncio.wait_for(caller.error(), 5)
+            node.agent.fall_silent()
+            error = await asyncio.wait_for(caller.error(), 20)
 
         assert isinstance(error, Unavailable)
         assert "the session of node" in error.message
@@ -347,37 +346,49 @@ def test_a_node_that_falls_silent_ends_the_call_within_its_session(tell: Tell) -
     tell(story, heartbeat_s=0.2)
 
 
-def test_a_node_that_does_not_come_back_is_not_waited_for_long(tell: Tell) -> None:
+def test_a_node_that_does_not_come_back_is_not_waited_for_long(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for as long as its session lasts: with a heartbeat of a minute, that is three."""
+    monkeypatch.setattr("manager.io.reach.BACK_S", 0.3)
+
     async def story(swarm: Swarm) -> None:
         node = await running(swarm)
         await node.agent.disconnect()
         await until(lambda: not swarm.manager.dispatcher.lines)
         async with Caller(swarm) as caller:
             await caller.begin("web.1")
-            error = await asyncio.wait_for(caller.error(), 5)
+            error = await asyncio.wait_for(caller.error(), 20)
 
         assert isinstance(error, Unavailable)
         assert "node host cannot be reached" in error.message
 
-    tell(story)
+    tell(story, heartbeat_s=60.0)
 
 
-def test_a_node_that_is_down_is_refused_at_once(tell: Tell) -> None:
+def test_a_node_that_is_down_is_refused_at_once(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("manager.io.reach.BACK_S", 3600.0)
+
     async def story(swarm: Swarm) -> None:
         node = await running(swarm)
         await node.agent.disconnect()
         await until(lambda: node.agent.node_id not in swarm.view.sessions)
         async with Caller(swarm) as caller:
             await caller.begin("web.1")
-            error = await asyncio.wait_for(caller.error(), 1)
+            error = await asyncio.wait_for(caller.error(), 20)
 
         assert "it is down" in error.message
 
-    tell(story, heartbeat_s=0.1)
+    tell(story)
 
 
-def test_a_node_that_comes_back_in_a_moment_is_waited_for(tell: Tell) -> None:
+def test_a_node_that_comes_back_in_a_moment_is_waited_for(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its agent, or this manager, was restarted: to the caller, that is a short delay."""
+    monkeypatch.setattr("manager.io.reach.BACK_S", 30.0)  # however short this machine's moment is
 
     async def story(swarm: Swarm) -> None:
         node = await running(swarm)
@@ -388,11 +399,11 @@ def test_a_node_that_comes_back_in_a_moment_is_waited_for(tell: Tell) -> None:
             await asyncio.sleep(0.1)
             await node.agent.connect(swarm.address)
             await caller.call.write(Input(stdin_end=control_pb2.StdinEnd()))
-            outputs = await asyncio.wait_for(caller.outputs(), 5)
+            outputs = await asyncio.wait_for(caller.outputs(), 20)
 
         assert outputs[-1].ended.exit_code == 7
 
-    tell(story)
+    tell(story, heartbeat_s=60.0)
 
 
 def test_a_slow_caller_slows_the_node_and_nobody_keeps_what_he_misses(tell: Tell) -> None:

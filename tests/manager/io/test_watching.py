@@ -1,8 +1,11 @@
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import count
 
 from swarm.api.v1 import control_pb2, control_pb2_grpc
+from swarm.codec import to_message
+from swarm.specs import NetworkSpec
 from swarm.states import TaskState
 from tests.manager.io.swarm import Swarm, idle, service, until
 
@@ -28,7 +31,7 @@ def test_a_removed_service_is_watched_until_nothing_of_it_is_left(tell: Tell) ->
         await swarm.join()
         service_id = await swarm.run(service(replicas=3))
 
-        *_, last = await asyncio.wait_for(swarm.remove(service_id), 5)
+        *_, last = await asyncio.wait_for(swarm.remove(service_id), 20)
 
         assert last.removed
         assert last.old == 0
@@ -83,8 +86,11 @@ def test_events_are_told_as_they_happen_and_remembered_for_a_while(tell: Tell) -
     async def story(swarm: Swarm) -> None:
         began = time.time()
         live = Events(swarm)
-        await until(lambda: swarm.manager.leader.leads)
-        await asyncio.sleep(0.05)
+        for number in count():  # what happens before its call has come is not told to it
+            spec = to_message(NetworkSpec(name=f"before-{number}"))
+            await swarm.call("CreateNetwork", control_pb2.CreateNetworkRequest(spec=spec))
+            if live.seen:
+                break
         await swarm.join()
         service_id = await swarm.run(service())
         await swarm.call("RemoveService", control_pb2.RemoveServiceRequest(service_id=service_id))
