@@ -120,7 +120,7 @@ class FakeSwarm(
     def wait_for(self, method: str) -> None:
         """Return once `method` was called."""
         with self._asked:
-            assert self._asked.wait_for(lambda: method in self.methods, timeout=20), method
+            assert self._asked.wait_for(lambda: method in self.methods, timeout=60), method
 
     def add_service(self, spec: ServiceSpec, *, service_id: str, running: int = 0) -> None:
         service = objects_pb2.Service(
@@ -349,7 +349,7 @@ class FakeSwarm(
             return next((x for x in self.inputs if x.WhichOneof("message") == kind), None)
 
         with self._asked:
-            assert self._asked.wait_for(found, timeout=20), kind
+            assert self._asked.wait_for(found, timeout=60), kind
             return found()
 
     def ListProcesses(self, request: Any, context: Any) -> Any:

@@ -108,7 +108,7 @@ def test_samples_are_printed_again_and_again(swarm: FakeSwarm, socket: Path) -> 
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)] == [b"web.1\n"] * 2
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
     assert process.returncode == 130
 

@@ -342,7 +342,8 @@ def test_pruning_removes_networks_that_the_file_has_no_more(
 def test_a_network_that_is_still_used_is_tried_again_and_said_to_stay(
     swarm: FakeSwarm, socket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("swarmctl.io.stacks.PRUNED_WITHIN_S", 0.6)
+    monkeypatch.setattr("swarmctl.io.stacks.PRUNED_WITHIN_S", 1.5)
+    monkeypatch.setattr("swarmctl.io.stack_networks.LOOK_AGAIN_S", 0.01)
     keep_network(swarm, "shop_front", labels=MARK).services.append("web")
 
     ran = run(socket, "stack", "rm", "-d", "shop")

@@ -20,11 +20,12 @@ DAEMON = f"""
 import os, signal, sys
 sys.path.insert(0, {ROOT!r})
 from pathlib import Path
-from tests.swarmctl.fake_swarm import serving
+from tests.swarmctl.fake_swarm import FakeSwarm, serving
 run_root = Path(sys.argv[sys.argv.index("--run-root") + 1])
 run_root.mkdir()
 print(os.getpid(), *sys.argv[1:], flush=True)
-with serving(run_root / "swarmd.sock") as fake:
+fake = FakeSwarm()
+with serving(run_root / "swarmd.sock", fake):
     signal.pause()
 """
 
@@ -69,7 +70,7 @@ def test_a_daemon_started_for_nothing_is_ended(
 ) -> None:
     """Only while it belongs to no swarm: a join that we merely lost sight of goes on."""
     session = Session(None)
-    code = DAEMON.replace("as fake:", f"as fake:\n    fake.node_id = {node_id!r}")
+    code = DAEMON.replace("FakeSwarm()\n", f"FakeSwarm()\nfake.node_id = {node_id!r}\n")
 
     def join() -> None:
         with running(session, flags, program=(sys.executable, "-c", code)):
