@@ -69,6 +69,7 @@ def test_a_failure_tells_its_seed_its_commit_and_its_story(monkeypatch: pytest.M
     assert "is elected" in told
 
 
+@pytest.mark.timeout(600)
 def test_a_failure_is_shrunk_to_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Objecting to the second update leaves its two commands and a service to update.
 
@@ -87,7 +88,7 @@ def test_a_failure_is_shrunk_to_what_it_takes(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Operators, "_update", update)
     failure = next(each for each in map(outcome, map(draw, range(20))) if each.rule == "updates")
 
-    found = Shrinking(failure, within_s=30.0).run()
+    found = Shrinking(failure, within_s=300.0).run()
 
     assert len(found.scenario.happenings) <= 3
     assert found.scenario.nodes == found.scenario.managers == 1

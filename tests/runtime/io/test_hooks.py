@@ -77,16 +77,16 @@ def test_a_timeout_ends_the_hook_and_its_children(tmp_path: Path) -> None:
     script = f"sleep 60 & echo $! $$ > {pids}; wait"
     started = time.monotonic()
 
-    text = failure_of(shell(script, env=("PATH=/bin:/usr/bin",), timeout=1))
+    text = failure_of(shell(script, env=("PATH=/bin:/usr/bin",), timeout=3))
 
-    assert text == "prestart hook /bin/sh: still running after 1 s"
-    assert time.monotonic() - started < 5
+    assert text == "prestart hook /bin/sh: still running after 3 s"
+    assert time.monotonic() - started < 40
     for pid in pids.read_text().split():
         assert is_gone(int(pid))
 
 
 def is_gone(pid: int) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.005)
     return not is_alive(pid)
@@ -103,7 +103,7 @@ def test_what_a_hook_leaves_running_keeps_nobody_waiting(tmp_path: Path) -> None
     )
 
     try:
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 25
         assert Path(f"/proc/{pids.read_text().strip()}").exists()
     finally:
         os.kill(int(pids.read_text()), signal.SIGKILL)

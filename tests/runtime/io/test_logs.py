@@ -23,7 +23,7 @@ def read(path: Path, **options: object) -> list[str]:
     async def story() -> list[str]:
         return [line.text async for line in read_logs(path, **options)]  # type: ignore[arg-type]
 
-    return asyncio.run(asyncio.wait_for(story(), 10))
+    return asyncio.run(asyncio.wait_for(story(), 60))
 
 
 def test_a_log_that_was_never_written_is_empty(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_following_sees_lines_as_they_come_and_ends_when_stopped(tmp_path: Path)
         stop.set()
         assert [line.text async for line in lines] == ["unfinished"]
 
-    asyncio.run(asyncio.wait_for(story(), 10))
+    asyncio.run(asyncio.wait_for(story(), 60))
 
 
 def test_following_ends_although_nothing_was_ever_written(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_following_ends_although_nothing_was_ever_written(tmp_path: Path) -> Non
         stop.set()
         return [line async for line in read_logs(tmp_path / "x" / "log", follow=True, stop=stop)]
 
-    assert asyncio.run(asyncio.wait_for(story(), 10)) == []
+    assert asyncio.run(asyncio.wait_for(story(), 60)) == []
 
 
 def test_a_follower_that_leaves_closes_what_it_opened(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_a_turn_ends_when_time_is_up_and_not_before() -> None:
 
     poll.turn(0.05)
 
-    assert 0.05 <= time.monotonic() - began < 5
+    assert 0.05 <= time.monotonic() - began < 30
 
 
 def test_no_time_is_too_long_for_the_kernel() -> None:

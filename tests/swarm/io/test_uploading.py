@@ -17,7 +17,7 @@ from swarm.io.uploading import Source, Target, Uploads
 from swarm.io.web import Patience
 from tests.swarm.io.fake_registry import FakeRegistry, Faults, serving
 
-QUICK = Patience(connect_s=2, read_s=2, backoff_s=0.001, backoff_limit_s=0.01)
+QUICK = Patience(connect_s=20, read_s=20, backoff_s=0.001, backoff_limit_s=0.01)
 LAYER = bytes(range(256)) * 2000
 DIGEST = f"sha256:{hashlib.sha256(LAYER).hexdigest()}"
 BLOB = Descriptor(digest=DIGEST, size=len(LAYER))

@@ -93,11 +93,11 @@ def test_whoever_waited_for_a_container_that_is_removed_learns_that(store: Store
     child = multiprocessing.get_context("fork").Process(target=_wait_for, args=(store, heard))
     child.start()
     try:
-        assert asked.poll(10)
+        assert asked.poll(60)
         held.remove()
         held.release()
         assert asked.recv() == "waiting"
-        assert asked.poll(10)
+        assert asked.poll(60)
         assert asked.recv() == "missing"
     finally:
         child.kill()
