@@ -34,7 +34,7 @@ class Swarm:
                 "join", "--token", self.token, "--advertise-addr", host.ip,
                 f"{self.manager.ip}:2377",
             )  # fmt: skip
-        wait_for("four nodes ready", lambda: len(self.ready()) == 4, within_s=15)
+        wait_for("four nodes ready", lambda: len(self.ready()) == 4, within_s=60)
 
     def ready(self) -> list[str]:
         """Hostnames of the nodes that are ready."""

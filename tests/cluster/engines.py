@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from runtime.cgroups.layout import read_layout
-from tests.cluster.hosts import command_lines, remove_cgroups, wait_for
+from tests.cluster.hosts import command_lines, members, remove_cgroups, wait_for
 
 _PODMAN_CONFIG = """
 [engine]
@@ -39,7 +39,7 @@ class Engine:
         self.environment = dict(os.environ)
 
     def cli(
-        self, *args: str, check: bool = True, timeout: float = 60
+        self, *args: str, check: bool = True, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """One command of the engine's own client."""
         return subprocess.run(
@@ -64,8 +64,8 @@ class Engine:
         found += [f"mount {line.split()[4]}" for line in mounts if base in line]
         for group in self._groups():
             # podman leaves the group of its monitors, whatever the runtime.
-            left = [each for each in group.iterdir() if each.is_dir() and each.name != "conmon"]
-            found += [f"group {each}" for each in left]
+            _, below, _ = next(os.walk(group), ("", [], []))
+            found += [f"group {group / each}" for each in below if each != "conmon"]
         return found
 
     def _groups(self) -> list[Path]:
@@ -81,10 +81,9 @@ class Engine:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         for group in self._groups():
-            for procs in group.rglob("cgroup.procs"):
-                for pid in procs.read_text().split():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(int(pid), signal.SIGKILL)
+            for pid in members(group):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         for line in reversed([line for line in mounts if base in line]):
             subprocess.run(["umount", "-l", line.split()[4]], check=False, capture_output=True)
@@ -121,7 +120,7 @@ class Docker(Engine):
                  *self.words], stdout=log, stderr=log,
             )  # fmt: skip
         try:
-            wait_for("dockerd answers", partial(self._answers), within_s=30)
+            wait_for("dockerd answers", partial(self._answers), within_s=60)
         except BaseException:
             print((self.base / "log").read_text()[-4000:])
             self.close()

@@ -57,7 +57,7 @@ class Growing:
         return lines.split().count("Ready")
 
     def wait_ready(self, count: int) -> None:
-        wait_for(f"{count} nodes ready", lambda: self.ready() == count, within_s=15)
+        wait_for(f"{count} nodes ready", lambda: self.ready() == count, within_s=60)
 
     def running(self, service: str) -> list[str]:
         """The hosts of the tasks that should and do run."""

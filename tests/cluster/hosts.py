@@ -10,21 +10,23 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from agent.network.io import namespaces
+from tests.liveness import is_alive
 from tests.swarm.io.real_registry import HTPASSWD, PASSWORD, USER
 
 BIN = Path(sys.executable).parent
 CONTROLLERS = Path("/sys/fs/cgroup")
 
 
-def sh(*argv: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def sh(*argv: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Run a command of the operating system, with its output."""
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=timeout)
     if check and done.returncode:
@@ -95,7 +97,7 @@ class Host:
         wait_for(
             f"{self.name} listens",
             lambda: self.ctl("status", check=False).returncode == 0 or self._died(),
-            within_s=10,
+            within_s=30,
         )
 
     def _died(self) -> bool:
@@ -104,7 +106,7 @@ class Host:
             raise AssertionError(f"swarmd ended:\n{self.log.read_text()[-4000:]}")
         return False
 
-    def ctl(self, *args: str, check: bool = True, timeout: float = 60, stdin: bytes | None = None):
+    def ctl(self, *args: str, check: bool = True, timeout: float = 120, stdin: bytes | None = None):
         """Run swarmctl against this host."""
         done = subprocess.run(
             [str(BIN / "swarmctl"), "-H", self.url, *args],
@@ -150,11 +152,20 @@ class Host:
         """Process 1 of each container of this host, by task, as the kernel sees it."""
         root = CONTROLLERS / "pids" / self.cgroup_parent
         found: dict[str, int] = {}
-        for directory in root.iterdir() if root.is_dir() else ():
+        for directory in _entries(root):
             procs = [int(pid) for pid in _read(directory / "cgroup.procs").split()]
             if first := next(filter(_is_first, procs), 0):
                 found[directory.name] = first
         return found
+
+    def kill(self, *words: str) -> list[int]:
+        """End the processes of this host whose command line holds one of `words`; which ones.
+
+        Some of them may be about to run another program, and end by themselves meanwhile.
+        """
+        victims = self.pids_of(*words)
+        _kill(victims)
+        return victims
 
     def cut(self) -> None:
         """Take this host's link down."""
@@ -168,21 +179,21 @@ class Host:
         """End this host as a power cut would: every process of it, containers too.
 
         The launcher may have started another swarmd before it is its turn, so we look again.
+        A process without a command line may still have its sockets: they end with the process.
         """
+        killed = set[int]()
         while pids := [pid for pid, line in command_lines() if str(self.base) in line]:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            killed.update(pids)
+            _kill(pids)
             if self._daemon is not None:
                 self._daemon.poll()  # nobody else takes its exit code
         for controller in _controllers():
-            root = CONTROLLERS / controller / self.cgroup_parent
-            for procs in sorted(root.rglob("cgroup.procs")) if root.is_dir() else ():
-                for pid in _read(procs).split():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(int(pid), signal.SIGKILL)
+            pids = list(members(CONTROLLERS / controller / self.cgroup_parent))
+            killed.update(pids)
+            _kill(pids)
         for each in (*self._asking, *((self._daemon,) if self._daemon is not None else ())):
             each.wait()
+        wait_for("all are dead", lambda: not any(map(is_alive, killed)), within_s=30)
 
     def wipe(self) -> None:
         """Take away what a reboot takes away of networks."""
@@ -204,8 +215,8 @@ class Host:
                 os.kill(pid, signal.SIGTERM)
         if self._daemon is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._daemon.wait(10)
-        wait_for("swarmd gone", lambda: not self.pids_of("bin/swarmd", "swarmd.main"), within_s=10)
+                self._daemon.wait(30)
+        wait_for("swarmd gone", lambda: not self.pids_of("bin/swarmd", "swarmd.main"), within_s=30)
 
 
 class Lan:
@@ -265,7 +276,23 @@ class Lan:
                 stderr=subprocess.DEVNULL,
             )
         )
+        wait_for("the registry listens", lambda: self._listens(address), within_s=60)
         return address
+
+    def _listens(self, address: str) -> bool:
+        """Whether the registry's host has a server there."""
+        host, _, port = address.partition(":")
+        netns = namespaces.opened(Path("/run/netns") / f"{self.prefix}reg")
+        try:
+            with (
+                contextlib.suppress(OSError),
+                namespaces.entered(netns),
+                socket.create_connection((host, int(port)), timeout=10),
+            ):
+                return True
+        finally:
+            os.close(netns)
+        return False
 
     def push(self, archive: Path, name: str, *, login: bool = False) -> str:
         """Push a docker-archive into a registry; returns the reference."""
@@ -275,7 +302,7 @@ class Lan:
             "--dest-tls-verify=false", *((f"--dest-creds={USER}:{PASSWORD}",) if login else ()),
             f"docker-archive:{archive}", f"docker://{reference}",
         )  # fmt: skip
-        wait_for("pushed", lambda: sh(*argv, check=False).returncode == 0, within_s=15, every_s=0.2)
+        wait_for("pushed", lambda: sh(*argv, check=False).returncode == 0, within_s=60, every_s=0.2)
         return reference
 
     def close(self) -> None:
@@ -292,6 +319,8 @@ class Lan:
         for namespace in [*(x.namespace for x in self.hosts), f"{self.prefix}reg", self.switch]:
             sh("ip", "netns", "del", namespace, check=False)
         shutil.rmtree(self.base, ignore_errors=True)
+        with contextlib.suppress(AssertionError):  # what is left is told below
+            wait_for("nothing is left", lambda: not self.left_behind(), within_s=10)
         left = self.left_behind()
         assert not left, left
 
@@ -311,11 +340,23 @@ def command_lines() -> Iterator[tuple[int, str]]:
             yield int(entry.name), line.replace("\0", " ")
 
 
+def members(group: Path) -> Iterator[int]:
+    """Every process in a control group and in those below it, some of which may go meanwhile."""
+    for directory, _, _ in os.walk(group):
+        yield from map(int, _read(Path(directory, "cgroup.procs")).split())
+
+
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def remove_cgroups(parent: str) -> None:
     """Remove the control groups below `parent` in every hierarchy, as soon as they are empty."""
     roots = [root for each in _controllers() if (root := CONTROLLERS / each / parent).is_dir()]
     for root in roots:
-        wait_for(f"{root} removed", lambda root=root: _removed(root), within_s=5)
+        wait_for(f"{root} removed", lambda root=root: _removed(root), within_s=30)
 
 
 def _is_first(pid: int) -> bool:
@@ -336,6 +377,13 @@ def _removed(root: Path) -> bool:
 
 def _controllers() -> list[str]:
     return [each.name for each in CONTROLLERS.iterdir() if each.is_dir()]
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return list(directory.iterdir())
+    except OSError:
+        return []
 
 
 def _read(path: Path) -> str:

@@ -5,8 +5,6 @@ Every story is the same. A service is created for which there is no place; `serv
 elsewhere. Nobody touches the service, and it runs.
 """
 
-import os
-import signal
 import tempfile
 import time
 from collections import Counter
@@ -19,9 +17,9 @@ import pytest
 from tests.cluster.growing import Growing
 from tests.cluster.hosts import Lan, wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
-SOON_S = 10.0
+SOON_S = 30.0
 """Far more than it takes, which is printed: this machine may have other work."""
 WORKERS = ("host2", "host3")
 GPUS = ("--node-generic-resource", "gpu=one", "--node-generic-resource", "gpu=two")
@@ -60,7 +58,7 @@ def service(four: Growing, name: str, *flags: str, cmd: tuple[str, ...] = ()) ->
     finally:
         mine = {task["ID"] for task in four.tasks(name)}
         four.manager.ctl("service", "rm", name, check=False)  # some tests do it themselves
-        wait_for("its containers are gone", lambda: not mine & containers(four), within_s=15)
+        wait_for("its containers are gone", lambda: not mine & containers(four), within_s=60)
 
 
 def containers(four: Growing) -> set[str]:
@@ -161,8 +159,7 @@ def test_what_a_job_gives_back_while_nobody_leads_is_taken(
             assert told == f"{task['Name']} is pending: {task['Error'].strip(chr(34))}"
 
         with soon_running(four, "global", *WORKERS):
-            for pid in four.manager.pids_of("manager.main"):
-                os.kill(pid, signal.SIGKILL)
+            four.manager.kill("manager.main")
             (tmp_path / "now").touch()
 
 
@@ -355,7 +352,7 @@ def test_a_node_that_joins_gets_what_waits_and_then_its_share(
                 least = min(least, len(running))
                 return Counter(running) == {"host2": 2, "host3": 2, "host4": 2}
 
-            wait_for("web is spread", is_spread, within_s=30)
+            wait_for("web is spread", is_spread, within_s=60)
             print(f"web is spread after {time.monotonic() - start:.2f} s")
             assert least == 6
             assert "host4" not in four.manager.ctl("rebalance", "--dry-run").stdout

@@ -24,7 +24,7 @@ from tests.cluster.conftest import Swarm
 from tests.cluster.hosts import Host, sh, wait_for
 
 CHURN_S = float(os.environ.get("CHURN_S", "0"))
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(CHURN_S + 180)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(CHURN_S + 300)]
 
 PROGRAMS = Path(__file__).parent / "programs"
 RATE = 200
@@ -70,7 +70,7 @@ def web(swarm: Swarm) -> Iterator[Swarm]:
         "-p", f"{PUBLISHED}:80", "--update-order", "start-first", "--update-parallelism", "2",
         "--update-monitor", "1s", "--restart-delay", "0s", "--stop-grace-period", "10s",
         "--health-cmd", HEALTH, "--health-interval", "2s", "--health-start-interval", "0.2s",
-        "--health-start-period", "10s", *BORROWED, swarm.image, *SERVE, timeout=60,
+        "--health-start-period", "10s", *BORROWED, swarm.image, *SERVE, timeout=120,
     )  # fmt: skip
     ctl(
         "service", "create", "-q", "--name", "client", "--network", "front",
@@ -83,7 +83,7 @@ def web(swarm: Swarm) -> Iterator[Swarm]:
         wait_for(
             "the network is free",
             lambda: ctl("network", "rm", "front", check=False).returncode == 0,
-            within_s=20,
+            within_s=60,
             every_s=0.2,
         )
 
@@ -117,7 +117,7 @@ def test_clients_notice_nothing_of_updates_scaling_kills_and_agents_that_start_a
 
     took_s = time.monotonic() - began
     found = inside.report() | outside.report()
-    wait_for("the kernels hold what runs", lambda: not differences(web), within_s=5, every_s=0.2)
+    wait_for("the kernels hold what runs", lambda: not differences(web), within_s=30, every_s=0.2)
 
     asked = sum(sum(each["answers"].values()) for each in found.values())
     slowest_s = max(each["slowest_s"] for each in found.values())
@@ -169,6 +169,8 @@ def addresses(swarm: Swarm, service: str) -> set[str]:
 def host_routes(host: Host, network_id: str) -> set[str]:
     """Every single address that a node's router has a way to, as iproute2 reads it."""
     router = host.run_root / "netns" / network_id
+    if not router.exists():
+        return set()
     shown = sh("nsenter", f"--net={router}", "ip", "-j", "-4", "route", "show", "table", "main")
     return {
         each["dst"]
@@ -240,9 +242,9 @@ def update(swarm: Swarm) -> list[Excuse]:
 
 
 def scale(swarm: Swarm) -> list[Excuse]:
-    swarm.manager.ctl("service", "scale", "web=16", timeout=60)
-    swarm.manager.ctl("service", "scale", "web=4", timeout=60)
-    swarm.manager.ctl("service", "scale", "web=8", timeout=60)
+    swarm.manager.ctl("service", "scale", "web=16")
+    swarm.manager.ctl("service", "scale", "web=4")
+    swarm.manager.ctl("service", "scale", "web=8")
     return []
 
 
@@ -254,17 +256,17 @@ def kill_a_container(swarm: Swarm) -> list[Excuse]:
     wait_for(
         "it is replaced",
         lambda: victim["id"] not in {each["id"] for each in swarm.running("web")},
-        within_s=20,
+        within_s=60,
     )
-    return [Excuse(killed_at, killed_at)]
+    return [Excuse(killed_at, time.time())]
 
 
 def kill_an_agent(swarm: Swarm) -> list[Excuse]:
     host = random.choice(swarm.lan.hosts)
     print(f"  of {host.name}")
-    (pid,) = host.pids_of("agent.main")
-    os.kill(pid, signal.SIGKILL)
-    wait_for("another agent", lambda: host.pids_of("agent.main") not in ([], [pid]), within_s=10)
+    killed = set(host.kill("agent.main"))
+    assert killed
+    wait_for("another agent", lambda: set(host.pids_of("agent.main")) - killed, within_s=30)
     return []
 
 
@@ -275,13 +277,13 @@ def cut_a_node_off(swarm: Swarm) -> list[Excuse]:
     host.cut()
     cut_at = time.time()
     try:
-        wait_for("it is missed", lambda: host.name not in swarm.ready(), within_s=30)
+        wait_for("it is missed", lambda: host.name not in swarm.ready(), within_s=60)
         known_at = time.time()
         print(f"  known after {known_at - cut_at:.1f} s")
         swarm.wait_running("web", 8, within_s=60)
     finally:
         host.mend()
-    wait_for("it is back", lambda: host.name in swarm.ready(), within_s=30)
+    wait_for("it is back", lambda: host.name in swarm.ready(), within_s=60)
     return [Excuse(cut_at, known_at), Excuse(cut_at, time.time(), f"port at {host.name}")]
 
 

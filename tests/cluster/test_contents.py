@@ -2,11 +2,11 @@
 
 import json
 import os
-import signal
 import stat
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from tests.cluster.hosts import Host, wait_for
 from tests.images import docker_archive
 from tests.swarm.io.real_registry import PASSWORD, USER
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 PLAIN = "correct horse battery staple 7261"
 CHANGED = "tr0ub4dor and three 9914"
@@ -33,7 +33,7 @@ def create(swarm: Swarm, *flags: str) -> None:
 
 def remove(swarm: Swarm, name: str) -> None:
     swarm.manager.ctl("service", "rm", name)
-    wait_for("its tasks are gone", lambda: not swarm.running(name), within_s=15)
+    wait_for("its tasks are gone", lambda: not swarm.running(name), within_s=60)
 
 
 def roots(swarm: Swarm, service: str) -> dict[str, Path]:
@@ -48,8 +48,8 @@ def roots(swarm: Swarm, service: str) -> dict[str, Path]:
 
 def reads(swarm: Swarm, service: str, path: str, count: int) -> set[str]:
     """What the tasks of a service find in a file, once all `count` run."""
-    swarm.wait_running(service, count, within_s=20)
-    found = wait_for("containers", lambda: _all(roots(swarm, service), count), within_s=5)
+    swarm.wait_running(service, count, within_s=60)
+    found = wait_for("containers", lambda: _all(roots(swarm, service), count), within_s=30)
     return {(root / path).read_text() for root in found.values()}
 
 
@@ -70,11 +70,24 @@ def traces(host: Host, *plain: str) -> list[Path]:
     found = []
     others = (f"{host.run_root}/contents/", f"{host.run_root}/netns/")
     for base in (host.data_root, host.run_root, host.log):
-        for path in [base] if base.is_file() else base.rglob("*"):
+        for path in [base] if base.is_file() else _files(base):
             if path.is_file() and not str(path).startswith(others):
-                content = path.read_bytes()
+                content = _content(path)
                 found += [path for each in plain if each.encode() in content]
     return found
+
+
+def _files(base: Path) -> Iterator[Path]:
+    for directory, _, names in os.walk(base):
+        yield from (Path(directory, name) for name in names)
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds; nothing once it has made way for its successor."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 @pytest.fixture
@@ -111,7 +124,7 @@ def test_a_secret_is_only_where_it_is_needed_and_new_data_rolls(swarm: Swarm, se
         wait_for(
             "other tasks run",
             lambda: len(found := set(roots(swarm, "keeper"))) == 2 and not found & before,
-            within_s=20,
+            within_s=60,
         )
         assert reads(swarm, "keeper", "run/secrets/key", 2) == {CHANGED}
 
@@ -124,7 +137,7 @@ def test_a_secret_is_only_where_it_is_needed_and_new_data_rolls(swarm: Swarm, se
         assert CHANGED not in shown
     finally:
         remove(swarm, "keeper")
-    wait_for("no memory is left", lambda: not any(map(memories, swarm.lan.hosts)), within_s=10)
+    wait_for("no memory is left", lambda: not any(map(memories, swarm.lan.hosts)), within_s=30)
 
 
 def test_nodes_pull_with_the_login_that_a_service_was_given(
@@ -155,17 +168,17 @@ def test_nodes_pull_with_the_login_that_a_service_was_given(
         remedy = "swarmctl service update --with-registry-auth mine"
         unknown = f"registry {registry} wants a user and a password for mine"
         wait_for(
-            "the way out", lambda: f"{unknown}; " in (e := errors()) and remedy in e, within_s=9
+            "the way out", lambda: f"{unknown}; " in (e := errors()) and remedy in e, within_s=30
         )
         log_in("stale-4711")
         swarm.manager.ctl("service", "update", "-d", "--with-registry-auth", "mine")
         stale = f"registry {registry} denies access to mine"
         wait_for(
-            "another word", lambda: stale in (e := errors()) and "does not do" in e, within_s=9
+            "another word", lambda: stale in (e := errors()) and "does not do" in e, within_s=30
         )
         auth = log_in(PASSWORD)
         swarm.manager.ctl("service", "update", "-d", "--with-registry-auth", "mine")
-        swarm.wait_running("mine", 1, within_s=15)
+        swarm.wait_running("mine", 1, within_s=60)
 
         shown = errors() + swarm.manager.ctl("service", "inspect", "mine").stdout
         for told in (PASSWORD, "stale-4711", auth):
@@ -180,14 +193,12 @@ def test_agents_and_managers_that_are_killed_lose_no_secret(swarm: Swarm, secret
     create(swarm, "-d", "--name", "tough", "--mode", "global", "--secret", secret, swarm.image)
     try:
         for host in swarm.lan.hosts:
-            for pid in host.pids_of("agent.main", "manager.main"):
-                os.kill(pid, signal.SIGKILL)
+            host.kill("agent.main", "manager.main")
         assert reads(swarm, "tough", "run/secrets/db", 4) == {PLAIN}
 
         (before,) = {tuple(sorted(roots(swarm, "tough")))}
         victim = swarm.workers[0]
-        for pid in victim.pids_of("agent.main"):
-            os.kill(pid, signal.SIGKILL)
+        victim.kill("agent.main")
         swarm.manager.ctl("service", "update", "-q", "--force", "tough", timeout=120)
 
         assert reads(swarm, "tough", "run/secrets/db", 4) == {PLAIN}
@@ -195,7 +206,7 @@ def test_agents_and_managers_that_are_killed_lose_no_secret(swarm: Swarm, secret
         wait_for(
             "each host has the memory of one task",
             lambda: [len(memories(each)) for each in swarm.lan.hosts] == [1, 1, 1, 1],
-            within_s=10,
+            within_s=30,
         )
     finally:
         remove(swarm, "tough")
@@ -214,7 +225,7 @@ def test_a_config_is_filled_in_for_each_task(swarm: Swarm, secret: str, tmp_path
         "--config", "source=site,target=/etc/site.conf", swarm.image,
     )  # fmt: skip
     try:
-        swarm.wait_running("filled", 2, within_s=15)
+        swarm.wait_running("filled", 2, within_s=60)
         nodes = {each["id"]: each["node"] for each in swarm.running("filled")}
 
         texts = {
@@ -240,10 +251,10 @@ def test_volumes_by_slot_are_followed_and_survive(swarm: Swarm) -> None:
         "--mount", "src=state-{{.Task.Slot}},dst=/state,volume-label=of=stateful", swarm.image,
     )  # fmt: skip
     try:
-        swarm.wait_running("stateful", 3, within_s=15)
+        swarm.wait_running("stateful", 3, within_s=60)
         homes = {}
         for task, root in wait_for(
-            "containers", lambda: _all(roots(swarm, "stateful"), 3), within_s=5
+            "containers", lambda: _all(roots(swarm, "stateful"), 3), within_s=30
         ).items():
             slot = _slot(swarm, task)
             (root / "state/slot").write_text(slot)
@@ -251,13 +262,13 @@ def test_volumes_by_slot_are_followed_and_survive(swarm: Swarm) -> None:
 
         for _ in range(2):
             before = set(roots(swarm, "stateful"))
-            swarm.manager.ctl("service", "update", "-q", "--force", "stateful", timeout=60)
+            swarm.manager.ctl("service", "update", "-q", "--force", "stateful")
             wait_for(
                 "other tasks run",
                 lambda before=before: (
                     len(found := set(roots(swarm, "stateful"))) == 3 and not found & before
                 ),
-                within_s=20,
+                within_s=60,
             )
         for task, root in roots(swarm, "stateful").items():
             slot = _slot(swarm, task)
@@ -271,12 +282,17 @@ def test_volumes_by_slot_are_followed_and_survive(swarm: Swarm) -> None:
     wait_for(
         "nobody uses it",
         lambda: holder.ctl("volume", "rm", "state-1", check=False).returncode == 0,
-        within_s=10,
+        within_s=30,
     )
     assert "state-1" not in holder.ctl("volume", "ls", "-q").stdout
     for host in swarm.lan.hosts:
-        host.ctl("volume", "prune", "-a", "-f", "--filter", "label=of=stateful")
-        assert "state-" not in host.ctl("volume", "ls", "-q").stdout
+        wait_for(f"{host.name} has none", partial(_pruned, host), within_s=30)
+
+
+def _pruned(host: Host) -> bool:
+    """Whether no volume is left: one goes once its container has ended."""
+    host.ctl("volume", "prune", "-a", "-f", "--filter", "label=of=stateful")
+    return "state-" not in host.ctl("volume", "ls", "-q").stdout
 
 
 def test_what_is_unknown_is_refused_before_anything_is_made(swarm: Swarm) -> None:
@@ -293,7 +309,7 @@ def test_what_is_unknown_is_refused_before_anything_is_made(swarm: Swarm) -> Non
         assert done.returncode
         assert complaint in done.stderr
     assert "refused" not in swarm.manager.ctl("service", "ls").stdout
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 def _slot(swarm: Swarm, task: str) -> str:

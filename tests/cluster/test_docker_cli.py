@@ -72,14 +72,14 @@ def _dockerd(host: Host, registry: str) -> Iterator[str]:
         wait_for(
             "dockerd answers",
             lambda: sock.exists() and not sh("docker", "-H", url, "ps", check=False).returncode,
-            within_s=30,
+            within_s=60,
         )
         yield url
     finally:
         daemon.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            daemon.wait(20)
-        wait_for("nothing of it runs", lambda: not _left(base), within_s=10)
+            daemon.wait(60)
+        wait_for("nothing of it runs", lambda: not _left(base), within_s=30)
         for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
             if str(base) in line:
                 sh("umount", "-l", line.split()[4], check=False)

@@ -49,7 +49,7 @@ class Docker:
         """The command, whatever comes of it."""
         return subprocess.run(
             ["docker", *args], input=stdin, cwd=cwd, env=self._environment,
-            capture_output=True, text=True, check=False, timeout=90,
+            capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
 
     def refused(self, *args: str) -> str:
@@ -77,7 +77,7 @@ class Docker:
         wait_for(
             f"{container} reaches {name}",
             lambda: self.ask(*ask).stdout == "served\n",
-            within_s=15,
+            within_s=60,
             every_s=0.2,
         )
 
@@ -106,7 +106,7 @@ class World:
         wait_for(
             "two nodes are ready",
             lambda: self.manager("node", "ls", "--format", "{{.Status}}") == "Ready\nReady",
-            within_s=15,
+            within_s=60,
             every_s=0.1,
         )
 
@@ -116,12 +116,21 @@ class World:
         lines = self.manager("service", "ls", "--filter", f"name={name}", *form).splitlines()
         return next(line.removeprefix(f"{name} ") for line in lines if line.startswith(f"{name} "))
 
+    def wait_state(self, name: str, wanted: str) -> Any:
+        """Wait until a service's rollout is in a state: docker may think it over before us."""
+
+        def found() -> Any:
+            spec = self.manager.json("service", "inspect", name)
+            return spec if spec.get("UpdateStatus", {}).get("State") == wanted else None
+
+        return wait_for(f"{name} is {wanted}", found, within_s=30, every_s=0.2)
+
     def wait_replicas(self, name: str, wanted: str) -> None:
         """Wait until the service is told to have so many."""
         wait_for(
             f"{name} has {wanted}",
             lambda: self.replicas(name) == wanted,
-            within_s=30,
+            within_s=60,
             every_s=0.2,
         )
 
@@ -154,14 +163,12 @@ def test_a_service_is_created_scaled_updated_and_rolled_back(world: World) -> No
         "service", "update", "--detach=false", "--env-add", "B=2", "--update-parallelism", "4",
         "--update-order", "start-first", "web",
     )  # fmt: skip
-    spec = docker.json("service", "inspect", "web")
-    assert spec["UpdateStatus"]["State"] == "completed"
+    spec = world.wait_state("web", "completed")
     assert sorted(spec["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"]) == ["A=1", "B=2"]
     assert spec["PreviousSpec"]["TaskTemplate"]["ContainerSpec"]["Env"] == ["A=1"]
 
     docker("service", "rollback", "--detach=false", "web")
-    spec = docker.json("service", "inspect", "web")
-    assert spec["UpdateStatus"]["State"] == "rollback_completed"
+    spec = world.wait_state("web", "rollback_completed")
     assert spec["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"] == ["A=1"]
     shown = docker("service", "inspect", "--pretty", "web")
     assert "State:\t\trollback_completed" in shown
@@ -191,8 +198,8 @@ def test_what_tasks_write_is_read_with_their_names(world: World) -> None:
     world.wait_replicas("loud", "1/1")
     wait_for(
         "both lines are there",
-        lambda: len(docker.ask("service", "logs", "--raw", "loud").stderr) > 0,
-        within_s=10,
+        lambda: (found := docker.ask("service", "logs", "--raw", "loud")).stdout and found.stderr,
+        within_s=30,
         every_s=0.2,
     )
 
@@ -279,7 +286,7 @@ def test_a_stack_is_deployed_changed_and_removed(world: World) -> None:
         page = wait_for(
             "the page comes by any host",
             lambda one=one: one.fetch(f"http://{one.host.ip}:8082/p"),
-            within_s=10,
+            within_s=30,
             every_s=0.2,
         )
         assert page == "key of app_web"
@@ -293,7 +300,13 @@ def test_a_stack_is_deployed_changed_and_removed(world: World) -> None:
     assert front["IPAM"]["Config"][0]["Subnet"] == "10.44.0.0/24"
     assert len(front["Services"]["app_web"]["Tasks"]) == 2
     (probe,) = docker("ps", "-q", "--filter", "name=app_probe").split()
-    assert "key of app_web" in docker("exec", probe, "wget", "-q", "-O", "-", "http://web/p")
+    ask = ("exec", probe, "wget", "-q", "-O", "-", "http://web/p")
+    wait_for(
+        "the page comes by its name",
+        lambda: "key of app_web" in docker.ask(*ask).stdout,
+        within_s=30,
+        every_s=0.2,
+    )
 
     assert "Updating service app_web" in deploy(1)
     world.wait_replicas("app_web", "1/1")
@@ -301,7 +314,7 @@ def test_a_stack_is_deployed_changed_and_removed(world: World) -> None:
     wait_for(
         "nothing of the stack is left",
         lambda: not docker("network", "ls", "-q", "--filter", "name=^app_"),
-        within_s=20,
+        within_s=60,
         every_s=0.2,
     )
     assert docker("service", "ls", "-q") == docker("secret", "ls", "-q") == ""
@@ -324,7 +337,7 @@ def test_secrets_and_configs_are_kept_and_used(world: World) -> None:
     wait_for(
         "the task has read them",
         lambda: docker("service", "logs", "--raw", "reader") == "s3cretsettings 7 400",
-        within_s=20,
+        within_s=60,
         every_s=0.2,
     )
     assert "in use by the following service: reader" in docker.refused("secret", "rm", "word")
@@ -335,7 +348,7 @@ def test_secrets_and_configs_are_kept_and_used(world: World) -> None:
         wait_for(
             f"{name} can be removed",
             lambda kind=kind, name=name: not docker.ask(kind, "rm", name).returncode,
-            within_s=15,
+            within_s=60,
             every_s=0.2,
         )
 
@@ -350,7 +363,7 @@ def test_nodes_are_looked_at_drained_and_labelled(world: World) -> None:
     wait_for(
         "the drained node is empty",
         lambda: not docker("node", "ps", "host2", "-q", "--filter", "desired-state=running"),
-        within_s=15,
+        within_s=60,
         every_s=0.2,
     )
     world.wait_replicas("web", "2/2")
@@ -398,7 +411,12 @@ def test_containers_and_services_find_each_other_in_an_attachable_network(world:
     docker("network", "disconnect", "meeting", "host")
     worker("rm", "-f", "guest")
     docker("rm", "-f", "host")
-    docker("network", "rm", "meeting")
+    wait_for(
+        "nobody is in it",
+        lambda: not docker.ask("network", "rm", "meeting").returncode,
+        within_s=60,
+        every_s=0.2,
+    )
 
 
 def test_the_swarms_settings_and_tokens_are_changed(world: World) -> None:
@@ -434,7 +452,7 @@ def test_a_worker_leaves_and_comes_back(world: World) -> None:
             for line in world.manager("node", "ls", *down).splitlines()
             if line.endswith("Down")
         ],
-        within_s=15,
+        within_s=60,
         every_s=0.2,
     )
     world.manager("node", "rm", *gone)

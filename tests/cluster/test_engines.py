@@ -33,7 +33,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         yield made
         wait_for(
             f"no more is left than before: {made.left_behind()}",
-            lambda: len(made.left_behind()) <= idle, within_s=10,
+            lambda: len(made.left_behind()) <= idle, within_s=30,
         )  # fmt: skip
     finally:
         made.close()

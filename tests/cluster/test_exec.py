@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from tests.cluster.conftest import Swarm
-from tests.cluster.hosts import BIN, Host, wait_for
+from tests.cluster.hosts import BIN, Host, members, wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def target(swarm: Swarm) -> str:
         "service", "create", "-q", "--restart-delay", "0s", "--name", "web",
         "--constraint", "node.hostname==host3", swarm.image,
     )  # fmt: skip
-    swarm.wait_running("web", 1, within_s=15)
+    swarm.wait_running("web", 1, within_s=60)
     return "web.1"
 
 
@@ -47,11 +47,8 @@ def start(host: Host, *args: str, **options: Any) -> subprocess.Popen[bytes]:
 
 def programs(host: Host, word: str) -> list[int]:
     """Processes of this host's containers whose command line holds `word`."""
-    found: list[int] = []
-    for procs in Path("/sys/fs/cgroup/pids", host.cgroup_parent).rglob("cgroup.procs"):
-        with contextlib.suppress(OSError):  # the group may be gone by now
-            found += [pid for pid in map(int, procs.read_text().split()) if _is_called(pid, word)]
-    return found
+    groups = Path("/sys/fs/cgroup/pids", host.cgroup_parent)
+    return [pid for pid in members(groups) if _is_called(pid, word)]
 
 
 def _is_called(pid: int, word: str) -> bool:
@@ -88,7 +85,7 @@ class Terminal:
     def type(self, text: bytes) -> None:
         os.write(self.master, text)
 
-    def see(self, text: bytes, *, within_s: float = 10) -> None:
+    def see(self, text: bytes, *, within_s: float = 30) -> None:
         deadline = time.monotonic() + within_s
         while text not in self.seen:
             left = deadline - time.monotonic()
@@ -102,7 +99,7 @@ class Terminal:
     def is_raw(self) -> bool:
         return not termios.tcgetattr(self.slave)[3] & termios.ICANON
 
-    def wait(self, within_s: float = 10) -> int:
+    def wait(self, within_s: float = 30) -> int:
         """Read on until it ends; its exit code."""
         deadline = time.monotonic() + within_s
         while self.process.poll() is None:
@@ -205,7 +202,7 @@ def test_large_streams_pass_both_ways_intact(swarm: Swarm, target: str, tmp_path
         while chunk := process.stdout.read(1 << 20):
             digest.update(chunk)
 
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
     assert process.returncode == 0
     with source.open("rb") as file:
@@ -233,13 +230,14 @@ def test_whoever_reads_slowly_stops_the_program_and_fills_nobodys_memory(
         assert process.stdout.read(1 << 20) == bytes(1 << 20)
         before = memory()
         time.sleep(3)
-        grown = {pid: size - before[pid] for pid, size in memory().items()}
+        after = memory()
+        grown = {pid: after[pid] - size for pid, size in before.items() if pid in after}
         assert max(grown.values()) < 24 << 20, grown
         assert process.stdout.read(64 << 20) == bytes(64 << 20)
     finally:
         process.kill()
         process.communicate()
-    wait_for("it is gone", lambda: not programs(swarm.host("host3"), "/dev/zero"), within_s=10)
+    wait_for("it is gone", lambda: not programs(swarm.host("host3"), "/dev/zero"), within_s=30)
 
 
 def test_fifty_programs_run_at_once(swarm: Swarm, target: str) -> None:
@@ -259,7 +257,7 @@ def test_a_terminal_has_our_size_follows_it_and_is_given_back(swarm: Swarm, targ
         person.type(b"stty size; echo $TERM\r")
         person.see(b"33 111\r\nxterm\r\n")
         person.resize(44, 122)
-        wait_for("resized", lambda: _typed(person, b"stty size\r", b"44 122\r\n"), within_s=10)
+        wait_for("resized", lambda: _typed(person, b"stty size\r", b"44 122\r\n"), within_s=30)
         person.type(b"exit 9\r")
 
         assert person.wait() == 9
@@ -279,7 +277,7 @@ def test_ctrl_c_is_the_programs_and_not_ours(swarm: Swarm, target: str) -> None:
     with terminal(swarm.manager, "exec", "-it", target, "sh") as person:
         person.see(b"# ")
         person.type(b"sleep 1000\r")
-        wait_for("sleeps", lambda: programs(swarm.host("host3"), "sleep\x001000"), within_s=10)
+        wait_for("sleeps", lambda: programs(swarm.host("host3"), "sleep\x001000"), within_s=30)
         person.type(b"\x03")
         person.type(b"echo still $((40+2))\r")
         person.see(b"still 42")
@@ -299,7 +297,7 @@ def test_a_signal_gives_the_terminal_back_and_ends_the_program(
 
         assert person.wait() == 128 + number
         assert person.is_as_before()
-    wait_for("ended", lambda: not programs(swarm.host("host3"), "4321"), within_s=10)
+    wait_for("ended", lambda: not programs(swarm.host("host3"), "4321"), within_s=30)
 
 
 def test_detach_keys_leave_the_program_running(swarm: Swarm, target: str) -> None:
@@ -311,93 +309,94 @@ def test_detach_keys_leave_the_program_running(swarm: Swarm, target: str) -> Non
 
         assert p.wait() == 0
         assert p.is_as_before()
-        assert b"read escape sequence" in p.seen
-    (left,) = programs(swarm.host("host3"), "8765")
+        p.see(b"read escape sequence")
+    (left,) = wait_for("goes on", lambda: programs(swarm.host("host3"), "8765"), within_s=30)
     os.kill(left, signal.SIGKILL)
 
 
 def test_a_detached_program_goes_on_by_itself(swarm: Swarm, target: str) -> None:
     swarm.manager.ctl("exec", "-d", target, "sleep", "7654")
 
-    (left,) = programs(swarm.host("host3"), "7654")
+    (left,) = wait_for("runs", lambda: programs(swarm.host("host3"), "7654"), within_s=30)
     os.kill(left, signal.SIGKILL)
 
 
 def test_a_killed_caller_takes_its_program_along(swarm: Swarm, target: str) -> None:
     process = start(swarm.manager, "exec", target, "sleep", "6543")
-    wait_for("runs", lambda: programs(swarm.host("host3"), "6543"), within_s=10)
+    wait_for("runs", lambda: programs(swarm.host("host3"), "6543"), within_s=30)
 
     process.kill()
     process.communicate()
 
-    wait_for("ended", lambda: not programs(swarm.host("host3"), "6543"), within_s=10)
+    wait_for("ended", lambda: not programs(swarm.host("host3"), "6543"), within_s=30)
 
 
 def test_an_agent_that_dies_ends_the_call_with_a_reason(swarm: Swarm, target: str) -> None:
     host = swarm.host("host3")
     process = start(swarm.manager, "exec", target, "sleep", "5432")
-    wait_for("runs", lambda: programs(host, "5432"), within_s=10)
+    wait_for("runs", lambda: programs(host, "5432"), within_s=30)
     before = host.containers()
 
-    for pid in host.pids_of("agent.main"):
-        os.kill(pid, signal.SIGKILL)
-    _, errors = process.communicate(timeout=15)
+    host.kill("agent.main")
+    _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert b"Error: " in errors
-    wait_for("program ended", lambda: not programs(host, "5432"), within_s=10)
-    wait_for("agent back", lambda: can_run(swarm), within_s=20)
+    wait_for("program ended", lambda: not programs(host, "5432"), within_s=30)
+    wait_for("agent back", lambda: can_run(swarm), within_s=60)
     assert host.containers() == before
 
 
 def test_a_node_that_is_cut_off_ends_the_call_within_seconds(swarm: Swarm, target: str) -> None:
     host = swarm.host("host3")
-    wait_for("reachable", lambda: can_run(swarm), within_s=20)
+    wait_for("reachable", lambda: can_run(swarm), within_s=60)
     process = start(swarm.manager, "exec", target, "sleep", "4444")
-    wait_for("runs", lambda: programs(host, "4444"), within_s=10)
+    wait_for("runs", lambda: programs(host, "4444"), within_s=30)
     host.cut()
     try:
         began = time.monotonic()
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
         assert b"session of node" in errors
-        assert time.monotonic() - began < 10
-        wait_for("program ended there", lambda: not programs(host, "4444"), within_s=15)
+        assert time.monotonic() - began < 20
+        wait_for("program ended there", lambda: not programs(host, "4444"), within_s=60)
     finally:
         host.mend()
-    wait_for("node back", lambda: can_run(swarm), within_s=30)
+    wait_for("node back", lambda: can_run(swarm), within_s=60)
 
 
 def test_a_manager_that_dies_ends_the_call_and_its_program(swarm: Swarm, target: str) -> None:
     host = swarm.host("host3")
     process = start(swarm.manager, "exec", target, "sleep", "3333")
-    wait_for("runs", lambda: programs(host, "3333"), within_s=10)
+    wait_for("runs", lambda: programs(host, "3333"), within_s=30)
 
-    for pid in swarm.manager.pids_of("manager.main"):
-        os.kill(pid, signal.SIGKILL)
-    _, errors = process.communicate(timeout=20)
+    swarm.manager.kill("manager.main")
+    _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert b"went away" in errors
-    wait_for("program ended", lambda: not programs(host, "3333"), within_s=15)
-    wait_for("manager back", lambda: can_run(swarm), within_s=30)
+    wait_for("program ended", lambda: not programs(host, "3333"), within_s=60)
+    wait_for("manager back", lambda: can_run(swarm), within_s=60)
 
 
 def test_events_and_logs_tell_who_ran_what_but_no_secret(swarm: Swarm, target: str) -> None:
     since = str(time.time() - 1)
     swarm.manager.ctl("exec", "-e", "KEY=s3cret", target, "sh", "-c", "exit 33", check=False)
 
-    events = swarm.manager.ctl(
-        "events", "--since", since, "--until", str(time.time() + 1), "--format", "json"
-    ).stdout
-    found = [json.loads(line) for line in events.splitlines()]
-    attributes = [each["Actor"]["Attributes"] for each in found if each["Action"] == "exec_die"]
-    (ended,) = [each for each in attributes if each["command"] == "sh -c exit 33"]
-    assert (ended["exit_code"], ended["name"]) == ("33", "web.1")
+    def ended() -> list[dict[str, str]]:
+        events = swarm.manager.ctl(
+            "events", "--since", since, "--until", str(time.time()), "--format", "json"
+        ).stdout
+        found = [json.loads(line) for line in events.splitlines()]
+        attributes = [each["Actor"]["Attributes"] for each in found if each["Action"] == "exec_die"]
+        return [each for each in attributes if each["command"] == "sh -c exit 33"]
+
+    (end,) = wait_for("it is told", ended, within_s=30)
+    assert (end["exit_code"], end["name"]) == ("33", "web.1")
     for host in (swarm.manager, swarm.host("host3")):
-        text = host.log.read_text()
-        assert "task.exec_ended" in text
-        assert "s3cret" not in text
+        log = host.log
+        wait_for("it is logged", lambda log=log: "task.exec_ended" in log.read_text(), within_s=30)
+        assert "s3cret" not in log.read_text()
 
 
 def test_top_lists_processes_as_ps_does(swarm: Swarm, target: str) -> None:
@@ -411,18 +410,20 @@ def test_top_lists_processes_as_ps_does(swarm: Swarm, target: str) -> None:
 
 
 def test_stats_show_what_tasks_use(swarm: Swarm, target: str) -> None:
+    form = "{{.Name}} {{.Node}} {{.CPUPerc}} {{.PIDs}} {{.MemUsage}}"
+
+    def busy() -> list[str]:
+        words = swarm.manager.ctl("stats", "--no-stream", "--format", form).stdout.split()
+        return words if float(words[2].removesuffix("%")) > 10 else []
+
     spinning = start(swarm.manager, "exec", target, "sh", "-c", "while :; do :; done")
     try:
-        wait_for("spins", lambda: programs(swarm.host("host3"), "while"), within_s=10)
-        form = "{{.Name}} {{.Node}} {{.CPUPerc}} {{.PIDs}} {{.MemUsage}}"
-        line = swarm.manager.ctl("stats", "--no-stream", "--format", form).stdout.strip()
+        name, node, _, pids, used, *_ = wait_for("it spins", busy, within_s=30)
     finally:
         spinning.kill()
         spinning.communicate()
 
-    name, node, cpu, pids, used, *_ = line.split()
     assert (name, node) == ("web.1", "host3")
-    assert float(cpu.removesuffix("%")) > 10
     assert int(pids) >= 2
     assert used.endswith("iB")
 
@@ -434,7 +435,7 @@ def test_stats_go_on_until_they_are_stopped(swarm: Swarm, target: str) -> None:
     while headings < 2:
         headings += process.stdout.readline().startswith(b"TASK ID")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
 
     assert process.returncode == 130
 
@@ -458,15 +459,17 @@ def test_attach_hears_what_the_task_writes_and_leaving_does_it_no_harm(
     process = start(swarm.manager, "attach", "--no-stdin", "--sig-proxy=false", target)
     try:
         os.set_blocking(process.stdout.fileno(), False)  # type: ignore[union-attr]
+        heard = bytearray()
 
-        def heard() -> bytes:
+        def hears() -> bool:
             swarm.manager.ctl("exec", target, "sh", "-c", "echo ping > /proc/1/fd/1")
-            return process.stdout.read() or b""  # type: ignore[union-attr]
+            heard.extend(process.stdout.read() or b"")  # type: ignore[union-attr]
+            return b"ping\n" in heard
 
-        assert b"ping\n" in wait_for("heard", heard, within_s=10)
+        wait_for("heard", hears, within_s=30)
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
     assert process.returncode == 128 + signal.SIGTERM
     assert list(swarm.host("host3").containers().values()) == [before]
@@ -483,7 +486,7 @@ def test_attach_passes_signals_on_and_ends_with_the_task(swarm: Swarm, target: s
         assert process.stdout is not None
         assert process.stdout.readline() == b"tick\n"
         process.send_signal(signal.SIGUSR1)
-        out, _ = process.communicate(timeout=15)
+        out, _ = process.communicate(timeout=60)
     finally:
         swarm.manager.ctl("service", "rm", "brief")
 
@@ -505,13 +508,13 @@ def test_attach_to_a_terminal_is_shared_and_left_by_keys(swarm: Swarm) -> None:
             terminal(swarm.manager, "attach", "shell.1") as one,
             terminal(swarm.manager, "attach", "shell") as other,
         ):
-            wait_for("one hears", lambda: _typed(one, b"echo $((40+2))\r", b"42\r\n"), within_s=10)
+            wait_for("one hears", lambda: _typed(one, b"echo $((40+2))\r", b"42\r\n"), within_s=30)
             wait_for(
-                "other hears", lambda: _typed(other, b"echo $((50+5))\r", b"55\r\n"), within_s=10
+                "other hears", lambda: _typed(other, b"echo $((50+5))\r", b"55\r\n"), within_s=30
             )
             one.see(b"55\r\n")
             other.resize(21, 77)
-            wait_for("resized", lambda: _typed(other, b"stty size\r", b"21 77\r\n"), within_s=10)
+            wait_for("resized", lambda: _typed(other, b"stty size\r", b"21 77\r\n"), within_s=30)
             one.type(b"\x10\x11")
             assert one.wait() == 0
             assert one.is_as_before()

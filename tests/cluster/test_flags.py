@@ -17,7 +17,7 @@ def test_a_resolver_and_its_output_are_as_the_flags_say(swarm: Swarm) -> None:
         swarm, "--name", "dns", *flags, swarm.image, "sh", "-c", "cat /etc/resolv.conf; sleep 99"
     )
     try:
-        wait_for("output", lambda: "search lan" in logs(swarm, "dns"), within_s=10)
+        wait_for("output", lambda: "options" in logs(swarm, "dns"), within_s=30)
 
         assert logs(swarm, "dns") == "nameserver 127.0.0.11\nsearch lan\noptions ndots:0\n"
         [task] = json.loads(swarm.manager.ctl("service", "inspect", "dns").stdout)
@@ -46,11 +46,13 @@ def test_a_published_port_is_one_tasks_own_on_a_node(swarm: Swarm) -> None:
     flags = ("--network", "host", "--publish", port, "--replicas", "5")
     create(swarm, "-d", "--name", "ports", *flags, swarm.image)
     try:
-        swarm.wait_running("ports", 4, within_s=10)
+        swarm.wait_running("ports", 4, within_s=30)
         waiting = wait_for(
             "the fifth says why",
-            lambda: [t for t in tasks(swarm, "ports") if "Pending" in t["CurrentState"]],
-            within_s=10,
+            lambda: [
+                t for t in tasks(swarm, "ports") if "Pending" in t["CurrentState"] and t["Error"]
+            ],
+            within_s=30,
         )
 
         assert "18080" in waiting[0]["Error"]
@@ -62,13 +64,13 @@ def test_a_published_port_is_one_tasks_own_on_a_node(swarm: Swarm) -> None:
 
 
 def test_a_crash_loop_says_how_often_it_was_tried(swarm: Swarm) -> None:
-    flags = ("--restart-delay", "1s", "--restart-max-delay", "30s")
+    flags = ("--restart-delay", "4s", "--restart-max-delay", "30s")
     swarm.manager.ctl("service", "create", "-d", "--name", "loop", *flags, swarm.image, "false")
     try:
         found = wait_for(
             "a third attempt is due",
             lambda: [t for t in tasks(swarm, "loop") if "attempt 3, next in" in t["CurrentState"]],
-            within_s=30,
+            within_s=60,
         )
 
         assert "non-zero exit (1)" in found[0]["Error"]
@@ -85,7 +87,7 @@ def test_a_drain_is_watched_until_the_node_is_empty(swarm: Swarm) -> None:
 
         assert ran.stdout.endswith("Node host4 is empty.\n")
         assert "host4" not in {task["node"] for task in swarm.running("moving")}
-        swarm.wait_running("moving", 8, within_s=10)
+        swarm.wait_running("moving", 8, within_s=30)
     finally:
         swarm.manager.ctl("node", "update", "--availability", "active", "host4")
         remove(swarm, "moving")

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from tests.cluster.hosts import BIN, Host, Lan, wait_for
 from tests.images import docker_archive
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 PROBE = (
     "--health-cmd", "cat /tmp/well || { echo no file; false; }", "--health-interval", "100ms",
@@ -53,7 +52,7 @@ def services_end(host: Host) -> Iterator[None]:
     names = host.ctl("service", "ls", "--format", "{{.Name}}").stdout.split()
     if names:
         host.ctl("service", "rm", *names)
-    wait_for("containers gone", lambda: not host.containers(), within_s=15)
+    wait_for("containers gone", lambda: not host.containers(), within_s=60)
 
 
 def tasks(host: Host, name: str) -> list[dict[str, Any]]:
@@ -64,26 +63,28 @@ def tasks(host: Host, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_create_waits_until_the_container_is_healthy(host: Host) -> None:
-    """The program needs four seconds until it works.
+def test_create_waits_until_the_container_is_healthy(host: Host, tmp_path: Path) -> None:
+    """The program does not work until it is told to.
 
     1. Its container runs at once, but the task is starting, and says so.
     2. `service create` returns once the check has succeeded, and the task runs.
     """
-    began = time.monotonic()
+    script = f"until test -e /told/now; do sleep 0.1; done; touch /tmp/well; {SLEEP}"
     creating = subprocess.Popen(
         [str(BIN / "swarmctl"), "-H", host.url, "service", "create", "-q", "--name", "slow", *PROBE,
-         "--health-retries", "1000", "plain:1", "sh", "-c", f"sleep 4; touch /tmp/well; {SLEEP}"],
+         "--mount", f"type=bind,source={tmp_path},target=/told,readonly",
+         "--health-retries", "1000", "plain:1", "sh", "-c", script],
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     seen = wait_for(
         "starting",
         lambda: (found := tasks(host, "slow")) and "(health:" in found[0]["CurrentState"] and found,
-        within_s=10,
+        within_s=30,
     )
 
-    assert creating.wait(30) == 0
-    assert time.monotonic() - began > 4
+    assert creating.poll() is None
+    (tmp_path / "now").touch()
+    assert creating.wait(60) == 0
     assert seen[0]["CurrentState"].startswith("Starting")
     [task] = tasks(host, "slow")
     assert task["CurrentState"].startswith("Running")
@@ -107,7 +108,7 @@ def test_an_unhealthy_task_fails_and_is_replaced(host: Host) -> None:
     failed = wait_for(
         "failed and replaced",
         lambda: len(found := tasks(host, "hangs")) > 1 and found[-1],
-        within_s=20,
+        within_s=60,
     )
 
     assert failed["CurrentState"].startswith("Failed")
@@ -150,7 +151,7 @@ def test_a_rollout_goes_on_when_the_new_task_is_healthy(host: Host) -> None:
         found = {task["ID"] for task in healthy}
         least = min(least, len(found))
 
-    assert least == 1
+    assert least >= 1
 
 
 def test_an_images_own_check_counts_unless_it_is_silenced(host: Host) -> None:
@@ -162,7 +163,7 @@ def test_an_images_own_check_counts_unless_it_is_silenced(host: Host) -> None:
     [probed] = wait_for(
         "probed",
         lambda: (found := tasks(host, "probed")) and found[0]["Health"] and found,
-        within_s=10,
+        within_s=30,
     )
     assert (probed["CurrentState"].split()[0], probed["Health"]) == ("Starting", "starting")
 
@@ -173,16 +174,14 @@ def test_an_agent_that_was_killed_goes_on_where_checks_stand(host: Host) -> None
         "service", "create", "-d", "-q", "--name", "watched", *PROBE, "--health-retries", "1000",
         "plain:1", "sh", "-c", f"sleep 1; touch /tmp/well; {SLEEP}",
     )  # fmt: skip
-    wait_for("its container", host.containers, within_s=10)
-    [before] = host.containers().values()
+    [before] = wait_for("its container", host.containers, within_s=30).values()
 
-    for pid in host.pids_of("agent.main"):
-        subprocess.run(["kill", "-9", str(pid)], check=True)
+    host.kill("agent.main")
 
     [task] = wait_for(
         "healthy",
         lambda: (found := tasks(host, "watched")) and found[0]["Health"] == "healthy" and found,
-        within_s=20,
+        within_s=60,
     )
     assert task["CurrentState"].startswith("Running")
     assert list(host.containers().values()) == [before]

@@ -1,7 +1,5 @@
 """Jobs on four hosts: to the end once, by a schedule, and after what they depend on."""
 
-import os
-import signal
 import time
 
 import pytest
@@ -37,7 +35,7 @@ def test_a_job_of_ten_completes_three_at_a_time(swarm: Swarm) -> None:
     """Creating it waits until it is done; in between no more than three run."""
     swarm.manager.ctl(
         "service", "create", "-d", "--name", "ten", "--mode", "replicated-job", "--replicas", "10",
-        "--max-concurrent", "3", *JOB, swarm.image, "sh", "-c", "sleep 0.3",
+        "--max-concurrent", "3", *JOB, swarm.image, "sh", "-c", "sleep 1",
     )  # fmt: skip
     most = 0
     start = time.monotonic()
@@ -48,7 +46,7 @@ def test_a_job_of_ten_completes_three_at_a_time(swarm: Swarm) -> None:
         most = max(most, len(running))
         return len(completed(swarm, "ten")) == 10
 
-    wait_for("ten completed", is_done, within_s=30, every_s=0.05)
+    wait_for("ten completed", is_done, within_s=60, every_s=0.05)
     print(f"done after {time.monotonic() - start:.2f} s")
 
     assert 1 <= most <= 3
@@ -59,7 +57,7 @@ def test_a_job_of_ten_completes_three_at_a_time(swarm: Swarm) -> None:
 def test_creating_a_job_waits_for_its_end_and_tells_how_it_went(swarm: Swarm) -> None:
     well = swarm.manager.ctl(
         "service", "create", "--name", "well", "--mode", "global-job", *JOB, swarm.image,
-        "sh", "-c", "exit 0", timeout=30,
+        "sh", "-c", "exit 0",
     )  # fmt: skip
     assert well.returncode == 0
     assert len(completed(swarm, "well")) == 4
@@ -67,7 +65,7 @@ def test_creating_a_job_waits_for_its_end_and_tells_how_it_went(swarm: Swarm) ->
     ill = swarm.manager.ctl(
         "service", "create", "--name", "ill", "--mode", "replicated-job", *JOB,
         "--restart-max-attempts", "1", swarm.image, "sh", "-c", "exit 3",
-        check=False, timeout=30,
+        check=False,
     )  # fmt: skip
     assert ill.returncode == 1
     assert "service ill can never converge: ill.1 failed after 2 attempts" in ill.stderr
@@ -78,15 +76,16 @@ def test_a_cron_job_fires_at_its_minute_across_a_killed_manager_once(swarm: Swar
 
     Whoever leads then fires what is due, and nobody fires it twice.
     """
-    wait_for("the minute is young enough", lambda: time.time() % 60.0 < 45.0, within_s=20)
+    wait_for("the minute is young enough", lambda: time.time() % 60.0 < 40.0, within_s=40)
     swarm.manager.ctl(
         "service", "create", "-d", "--name", "cron", "--mode", "replicated-job", *JOB,
         "--schedule", "* * * * *", swarm.image, "sh", "-c", "exit 0",
     )  # fmt: skip
     minute = (time.time() // 60.0 + 1.0) * 60.0
-    wait_for("the schedule counts", lambda: "Next run" in next_run(swarm), within_s=5)
-    wait_for("a moment is left", lambda: minute - time.time() < 1.0, within_s=60)
+    wait_for("the schedule counts", lambda: "Next run" in next_run(swarm), within_s=15)
+    wait_for("some moments are left", lambda: minute - time.time() < 5.0, within_s=60)
     assert runs(swarm) == []
+    wait_for("a moment is left", lambda: minute - time.time() < 1.0, within_s=60)
 
     kill_manager(swarm)
     wait_for("it fired", lambda: runs(swarm) == ["1"], within_s=20, every_s=0.1)
@@ -108,8 +107,7 @@ def test_a_cron_job_fires_at_its_minute_across_a_killed_manager_once(swarm: Swar
 
 def kill_manager(swarm: Swarm) -> None:
     """Kill the process that leads; swarmd starts another one."""
-    for pid in swarm.manager.pids_of("manager.main"):
-        os.kill(pid, signal.SIGKILL)
+    swarm.manager.kill("manager.main")
 
 
 def runs(swarm: Swarm, form: str = "{{.Run}}") -> list[str]:
@@ -130,7 +128,7 @@ def test_a_run_by_hand_comes_at_once(swarm: Swarm) -> None:
 
     assert swarm.manager.ctl("service", "trigger", "yearly").stdout.strip() == "1"
 
-    wait_for("it completed", lambda: completed(swarm, "yearly") == ["yearly.1"], within_s=10)
+    wait_for("it completed", lambda: completed(swarm, "yearly") == ["yearly.1"], within_s=60)
 
 
 def test_what_depends_on_another_starts_after_it_and_says_so(swarm: Swarm) -> None:
@@ -140,12 +138,14 @@ def test_what_depends_on_another_starts_after_it_and_says_so(swarm: Swarm) -> No
     )  # fmt: skip
     wait_for(
         "web waits",
-        lambda: "waits for db to run: there is no such service" in tasks(swarm, "web")[0][2],
-        within_s=5,
+        lambda: [
+            each for *_, each in tasks(swarm, "web") if "waits for db to run: there is" in each
+        ],
+        within_s=30,
     )
 
-    swarm.manager.ctl("service", "create", "-q", "--name", "db", *JOB, swarm.image, timeout=30)
-    swarm.wait_running("web", 1, within_s=10)
+    swarm.manager.ctl("service", "create", "-q", "--name", "db", *JOB, swarm.image)
+    swarm.wait_running("web", 1, within_s=30)
 
     circle = swarm.manager.ctl("service", "update", "--depends-on-add", "web", "db", check=False)
     assert circle.returncode == 1

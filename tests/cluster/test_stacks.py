@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.conftest import Swarm
 from tests.cluster.hosts import wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 FILE = """
 services:
@@ -60,7 +60,7 @@ def read(swarm: Swarm, service: str, path: str) -> set[str]:
             return None
         return {Path(f"/proc/{pids[each]}/root{path}").read_text() for each in tasks}
 
-    return wait_for("containers", found, within_s=10)
+    return wait_for("containers", found, within_s=30)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def deploy(swarm: Swarm, tmp_path: Path) -> Callable[..., str]:
 
     def run(*flags: str, files: tuple[str, ...] = ("stack.yml",), check: bool = True) -> str:
         named = (word for each in files for word in ("-c", str(tmp_path / each)))
-        done = swarm.manager.ctl("stack", "up", *named, *flags, "shop", check=check, timeout=60)
+        done = swarm.manager.ctl("stack", "up", *named, *flags, "shop", check=check)
         return done.stdout if check else done.stderr
 
     return run
@@ -138,7 +138,7 @@ def test_a_stack_is_deployed_changed_pruned_and_removed(
     (tmp_path / "key.txt").write_text("another key")
     assert "secret shop_key exists with other data" in deploy(check=False)
 
-    done = swarm.manager.ctl("stack", "rm", "shop", timeout=60)
+    done = swarm.manager.ctl("stack", "rm", "shop")
     assert "Removing secret shop_key" in done.stdout
     assert not swarm.container_pids()
     for kind in ("service", "secret", "config"):

@@ -21,7 +21,7 @@ from swarm.standalone import ContainerRestart, Restarting, StandaloneSpec
 from tests.cluster.hosts import Host, Lan, sh, wait_for
 from tests.images import docker_archive
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 IMAGE = "busy:1"
 WEB = ("sh", "-c", "echo hello >/tmp/index.html; exec httpd -f -p 80 -h /tmp")
@@ -46,7 +46,7 @@ class Lone:
         wait_for(
             "an image is loaded",
             lambda: self.host.ctl("image", "load", "-i", str(archive), check=False).returncode == 0,
-            within_s=15,
+            within_s=60,
         )
         self.web = self.run(
             "web", *WEB, ports=(Port(target=80, published=PUBLISHED, mode=PublishMode.HOST),)
@@ -84,7 +84,7 @@ class Lone:
     def answers(self) -> bool:
         """Whether it is reached from another host, by its published port."""
         with contextlib.suppress(OSError), _entered(self.other):
-            caller = socket.create_connection((self.host.ip, PUBLISHED), timeout=1)
+            caller = socket.create_connection((self.host.ip, PUBLISHED), timeout=5)
             with caller:
                 caller.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
                 return caller.makefile("rb").read().endswith(b"hello\n")
@@ -92,7 +92,7 @@ class Lone:
 
     def wait_answering(self) -> None:
         """Wait until it is reached."""
-        wait_for("the container answers", self.answers, within_s=15, every_s=0.1)
+        wait_for("the container answers", self.answers, within_s=60, every_s=0.1)
 
     def parts(self) -> set[str]:
         """What swarmd looks after."""
@@ -109,13 +109,13 @@ class Lone:
         return subprocess.run(
             ["nsenter", f"--net={self.other.network}", "docker", *shown,
              "-H", f"tcp://{self.host.ip}:2376", *args],
-            input=said, capture_output=True, text=True, timeout=30, check=False,
+            input=said, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
     def ping(self) -> None:
         """Ask the engine whether it is there, as Docker's clients do first; waits for its start."""
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(15)
+            client.settimeout(60)
             client.connect(f"{self.host.run_root}/docker.sock")
             client.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
             answer = client.makefile("rb").read()
@@ -165,14 +165,12 @@ def test_a_killed_part_comes_back_and_the_container_does_not_notice(lone: Lone, 
     host, pid = lone.host, lone.pid
     assert pid
     lone.ping()
-    victims = host.pids_of(*PARTS[part])
-    assert victims
 
-    for victim in victims:
-        os.kill(victim, signal.SIGKILL)
-    wait_for("a new process", lambda: set(host.pids_of(*PARTS[part])) - set(victims), within_s=5)
+    victims = host.kill(*PARTS[part])
+    assert victims
+    wait_for("a new process", lambda: set(host.pids_of(*PARTS[part])) - set(victims), within_s=30)
     wait_for(
-        "it is asked", lambda: host.ctl("volume", "ls", check=False).returncode == 0, within_s=15
+        "it is asked", lambda: host.ctl("volume", "ls", check=False).returncode == 0, within_s=60
     )
     lone.ping()
 
@@ -188,7 +186,7 @@ def test_founding_and_leaving_a_swarm_keep_the_container(lone: Lone) -> None:
     host, pid = lone.host, lone.pid
 
     host.ctl("init", "--advertise-addr", host.ip)
-    wait_for("ready", lambda: "Ready" in host.ctl("node", "ls", check=False).stdout, within_s=20)
+    wait_for("ready", lambda: "Ready" in host.ctl("node", "ls", check=False).stdout, within_s=60)
     assert lone.pid == pid
     lone.wait_answering()
     host.ctl("network", "create", "-d", "overlay", "back")
@@ -196,16 +194,21 @@ def test_founding_and_leaving_a_swarm_keep_the_container(lone: Lone) -> None:
         "service", "create", "-q", "--name", "app", "--network", "back", "--publish", "8099:80",
         IMAGE, *WEB,
     )  # fmt: skip
-    wait_for("a task", lambda: len(host.containers()) == 2, within_s=20)
+    wait_for("a task", lambda: len(host.containers()) == 2, within_s=60)
 
     host.ctl("leave", "--force")
 
     assert host.containers() == {lone.web: pid}
     lone.wait_answering()
-    wait_for("alone again", lambda: lone.parts() >= {"launcher", "agent"}, within_s=5)
-    assert [each.name for each in (host.run_root / "netns").iterdir()] == ["bridge"]
+    wait_for("alone again", lambda: lone.parts() >= {"launcher", "agent"}, within_s=30)
+    networks = host.run_root / "netns"
+    wait_for(
+        "its network is gone",
+        lambda: [each.name for each in networks.iterdir()] == ["bridge"],
+        within_s=30,
+    )
     assert str(PUBLISHED) in _rules(host)
-    wait_for("its port is free", lambda: "8099" not in _rules(host), within_s=5)
+    wait_for("its port is free", lambda: "8099" not in _rules(host), within_s=30)
     assert "mine" in host.ctl("volume", "ls").stdout
     assert not (host.data_root / "certificates/node.pem").exists()
 
@@ -224,7 +227,7 @@ def test_docker_is_spoken_from_afar_with_a_certificate_while_there_is_a_swarm(lo
     assert lone.from_afar("version", certificates=None).returncode
 
     host.ctl("init", "--advertise-addr", host.ip)
-    wait_for("ready", lambda: "Ready" in host.ctl("node", "ls", check=False).stdout, within_s=20)
+    wait_for("ready", lambda: "Ready" in host.ctl("node", "ls", check=False).stdout, within_s=60)
     shutil.copytree(host.data_root / "certificates", certificates)
     shown = lone.from_afar("ps", "-q", "--no-trunc", certificates=certificates)
     assert shown.stdout.split() == [lone.web]
@@ -242,16 +245,22 @@ def test_a_swarmd_that_is_killed_while_it_leaves_finishes_and_keeps_the_containe
 ) -> None:
     host, pid = lone.host, lone.pid
     host.ctl("init", "--advertise-addr", host.ip)
-    wait_for("ready", lambda: "Ready" in host.ctl("node", "ls", check=False).stdout, within_s=20)
+    wait_for("ready", lambda: "Ready" in host.ctl("node", "ls", check=False).stdout, within_s=60)
     leaving = host.data_root / "node.json"
 
     doomed = host.pids_of(*PARTS["swarmd"])
     host.ctl_later("leave", "--force")
-    wait_for("it has begun", lambda: 'is_leaving": true' in _text(leaving), within_s=10)
+    wait_for(
+        "it has begun",  # or is over before we were there to see it
+        lambda: 'is_leaving": true' in _text(leaving) or not leaving.exists(),
+        within_s=30,
+        every_s=0.001,
+    )
     for each in doomed:
-        os.kill(each, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
 
-    wait_for("it is out", lambda: not leaving.exists(), within_s=20)
+    wait_for("it is out", lambda: not leaving.exists(), within_s=60)
     host.wait_listening()
     assert lone.pid == pid
     lone.wait_answering()
@@ -282,9 +291,9 @@ def test_after_a_reboot_a_container_waits_for_no_manager(lone: Lone) -> None:
     host.wipe()
     host.start()
 
-    wait_for("it runs again", lambda: lone.pid not in (0, before), within_s=20)
+    wait_for("it runs again", lambda: lone.pid not in (0, before), within_s=60)
     lone.wait_answering()
-    host.ctl("leave", timeout=30)
+    host.ctl("leave")
     assert lone.pid
     lone.wait_answering()
 

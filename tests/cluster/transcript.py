@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from tests.cluster.hosts import wait_for
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 _OURS, _DOCKERS = "", "D"
 _EXPECTATION = re.compile(r"(D?)([=~^!])(?: (.*))?")
 
@@ -133,7 +133,7 @@ class Shell:
         self._prefix = prefix
         self._variables = directory / ".variables"
 
-    def run(self, command: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+    def run(self, command: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
         """Do `command`, and keep what it sets."""
         script = (
             f"set -a; [ -e {self._variables} ] && . {self._variables}\n{command}\n"
