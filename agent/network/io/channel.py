@@ -35,6 +35,7 @@ _RECEIVE_BYTES: Final = 4 << 20
 _READ_BYTES: Final = 1 << 16  # more than any message of a dump
 _AT_ONCE: Final = 256  # requests: many refusals of so many still fit into the buffer
 _ATTEMPTS: Final = 5
+_READINGS: Final = 20  # of what others change meanwhile: one in six may be in vain
 _NUMBERS: Final = 1 << 32
 _SIOCGIFNAME, _SIOCGIFINDEX = 0x8910, 0x8933
 _LONGEST_NAME: Final = 15  # of IFNAMSIZ, the last is NUL; the kernel would cut off the rest
@@ -119,7 +120,7 @@ class Channel:
 
     def dump(self, request: Request) -> tuple[list[Reply], Refusal]:
         """Everything that answers a request, as it was at one moment, or why there is nothing."""
-        for _ in range(_ATTEMPTS):
+        for _ in range(_READINGS):
             try:
                 first = self._send((request,), is_fenced=False)
                 found = dumped(self._datagrams(), first)
