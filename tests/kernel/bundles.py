@@ -14,6 +14,7 @@ from typing import Any
 
 from runtime.cgroups.layout import read_layout
 from runtime.command import template
+from runtime.io import cgroups
 from tests.kernel.machine import command_lines, make_image, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
@@ -157,7 +158,7 @@ class Bundles:
             pids = [pid for pid, _ in self._processes()]
             for root in self._hierarchies():
                 for procs in (root / self.parent).glob("**/cgroup.procs"):
-                    pids += [int(pid) for pid in procs.read_text().split()]
+                    pids += [int(pid) for pid in cgroups.read(str(procs)).split()]
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

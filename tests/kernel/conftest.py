@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.bundles import Bundles
-from tests.kernel.machine import Machine, wait_for
+from tests.kernel.machine import ENDING_S, Machine, wait_for
 from tests.kernel.spawned import Bundle
 
 
@@ -28,8 +28,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         yield made
         for launcher in made.launchers:
             launcher.terminate()
-            launcher.wait(5)
-        wait_for(f"nothing is left: {made.leaks()}", lambda: not made.leaks(), within_s=5)
+            launcher.wait(ENDING_S)
+        wait_for(f"nothing is left: {made.leaks()}", lambda: not made.leaks())
         assert open_descriptors() <= before
     finally:
         made.close()
@@ -57,6 +57,6 @@ def bundles(tmp_path: Path) -> Iterator[Bundles]:
         yield made
         for name in made.run("list", "-q").stdout.split():
             made.run("delete", "--force", name)
-        wait_for(f"nothing is left: {made.leaks()}", lambda: not made.leaks(), within_s=5)
+        wait_for(f"nothing is left: {made.leaks()}", lambda: not made.leaks())
     finally:
         made.close()

@@ -53,15 +53,22 @@ class Node:
 
     async def pid(self) -> int:
         """Its one process."""
-        await until("the service runs", lambda: len(self.pids()) == 1)
-        return self.pids()[0]
+        found: list[int] = []
+
+        def is_one() -> bool:
+            found[:] = self.pids()
+            return len(found) == 1
+
+        await until("the service runs", is_one)
+        return found[0]
 
     async def close(self) -> None:
         """End what was started; agents that were closed have left their services to us."""
         for each in self.clients:
             await each.close()
         for pid in {*children(os.getpid()), *self.pids()} - self._others:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it went by itself
+                os.kill(pid, signal.SIGKILL)
             _bury(pid)
 
 
@@ -94,13 +101,13 @@ async def asked(
     *,
     payload: int = 0,
     ident: int = 7,
-    within_s: float = 5.0,
+    within_s: float = 15.0,
 ) -> dns.message.Message:
     """One question by UDP, asked once, and its answer."""
     return await sent(container, ask(name, kind, payload=payload, ident=ident), within_s)
 
 
-async def sent(container: Container, packet: bytes, within_s: float = 5.0) -> dns.message.Message:
+async def sent(container: Container, packet: bytes, within_s: float = 15.0) -> dns.message.Message:
     """One packet by UDP and its answer."""
     with entered(container.descriptor):
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -122,7 +129,7 @@ async def asked_by_tcp(container: Container, *names: str) -> list[dns.message.Me
         packet = ask(name, ident=number)
         writer.write(len(packet).to_bytes(2, "big") + packet)
     found: dict[int, dns.message.Message] = {}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while len(found) < len(names):
             length = int.from_bytes(await reader.readexactly(2), "big")
             message = dns.message.from_wire(await reader.readexactly(length))

@@ -259,7 +259,7 @@ class Stream:
         """How many did not come back, once no more are sent."""
         self._is_over = True
         self._threads[1].join()
-        deadline = time.monotonic() + 2 * _PATIENCE
+        deadline = time.monotonic() + 10 * _PATIENCE
         while self._missing and time.monotonic() < deadline:
             self._receive()
             time.sleep(0.002)

@@ -177,7 +177,7 @@ class Asking:
     def has_asked(self, more: int = 20) -> None:
         """Wait until so many more questions have been answered or failed."""
         until = self._count() + more
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self._count() < until:
             assert time.monotonic() < deadline, "nobody answers"
             time.sleep(0.002)
@@ -221,7 +221,7 @@ def datagrams(netns: int, address: str, port: int) -> socket.socket:
         made = socket.socket(
             socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM
         )
-    made.settimeout(3)
+    made.settimeout(10)
     made.connect((address, port))
     return made
 

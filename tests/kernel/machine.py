@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.cgroups.layout import read_layout
+from runtime.io import cgroups
 from runtime.io.client import Runtime
 from runtime.outcome import Exited
 from runtime.spec import ContainerSpec, Log, Overlay
@@ -29,6 +30,7 @@ APPLETS = (
 
 # How many times longer than usual to wait before giving up: an emulated machine is slow.
 PATIENCE = float(os.environ.get("SWARM_TEST_PATIENCE", "1"))
+ENDING_S = 20 * PATIENCE  # for a launcher, which never takes that long
 _POLL = 7  # its number on x86
 
 
@@ -70,7 +72,7 @@ class Machine:
         """End the launchers there are and have another one listen."""
         for launcher in self.launchers:
             launcher.terminate()
-            launcher.wait(5)
+            launcher.wait(ENDING_S)
         self.socket.unlink(missing_ok=True)
         launcher = self.start_launcher(module=module)
         wait_for("the launcher listens", self.socket.exists)
@@ -95,9 +97,10 @@ class Machine:
         return self.base / "logs" / name / "log"
 
     def output(self, name: str, stream: str = "") -> str:
-        """What a container has printed so far."""
+        """What a container has printed so far, in whole records: one may just be being written."""
         path = self.log(name)
-        records = [json.loads(x) for x in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        records = [json.loads(line) for line in lines if line.endswith(b"\n")]
         return "".join(r["log"] for r in records if stream in ("", r["stream"]))
 
     @contextlib.asynccontextmanager
@@ -169,7 +172,7 @@ class Machine:
             launcher.wait()
         for group in self.groups():
             for procs in group.glob("*/cgroup.procs"):
-                for pid in procs.read_text().split():
+                for pid in cgroups.read(str(procs)).split():
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(int(pid), signal.SIGKILL)
         root = str(self.base).encode()

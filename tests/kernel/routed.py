@@ -10,6 +10,7 @@ import os
 import selectors
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -264,7 +265,7 @@ class Swarm:
         """Let the agents' timers run."""
         self.runner.run(asyncio.sleep(seconds))
 
-    def until(self, condition: Callable[[], bool], within_s: float = 5.0) -> None:
+    def until(self, condition: Callable[[], bool], within_s: float = 20.0) -> None:
         """Let the agents go on until something is so."""
         deadline = time.monotonic() + within_s
         while not condition():
@@ -334,6 +335,10 @@ class Answering:
                 self._selector.unregister(each)
             each.close()
 
+    def are_acknowledged(self, container: Container) -> bool:
+        """Whether all that it has said has arrived, and its callers have said so."""
+        return not any(_unacknowledged(each) for each in list(self._sockets[container.name]))
+
     def close(self) -> None:
         self._is_over = True
         os.write(self._woken, b"x")
@@ -370,6 +375,14 @@ class Answering:
             sock.close()
 
 
+def _unacknowledged(sock: socket.socket) -> int:
+    """How many segments; of a socket that only listens, callers that nobody has accepted yet."""
+    if sock.type != socket.SOCK_STREAM:
+        return 0
+    told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    return int.from_bytes(told[24:28], sys.byteorder)  # tcpi_unacked of linux/tcp.h
+
+
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -403,7 +416,7 @@ def connected(
     *,
     udp: bool = False,
     source: tuple[str, int] | None = None,
-    within_s: float = 3.0,
+    within_s: float = 10.0,
 ) -> socket.socket:
     """A connection, made in a namespace; one `source` may have several to different places."""
     kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
@@ -429,11 +442,29 @@ def said(connection: socket.socket) -> tuple[str, str]:
 
 
 def ask(
-    netns: int, address: str, port: int = 80, *, udp: bool = False, within_s: float = 3.0
+    netns: int, address: str, port: int = 80, *, udp: bool = False, within_s: float = 10.0
 ) -> tuple[str, str]:
     """Who answers one question, and whom it sees."""
     with connected(netns, address, port, udp=udp, within_s=within_s) as connection:
         return said(connection)
+
+
+def refuses(netns: int, address: str, port: int = 80, *, udp: bool = False) -> bool:
+    """Whether it is said at once that nobody is there: no packet had to be sent again."""
+    before = _sent_again(netns)
+    try:
+        ask(netns, address, port, udp=udp)
+    except ConnectionRefusedError:
+        return _sent_again(netns) == before
+    return False
+
+
+def _sent_again(netns: int) -> int:
+    """How many segments of TCP were sent once more in a namespace."""
+    with namespaces.entered(netns):
+        lines = Path("/proc/thread-self/net/snmp").read_text().splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Tcp:"))
+    return int(values[names.index("RetransSegs")])
 
 
 @contextlib.contextmanager

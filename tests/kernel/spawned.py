@@ -129,7 +129,7 @@ class Bundle:
         return found + [each for each in groups if Path(each).exists()]
 
     def close(self) -> None:
-        wait_for(f"nothing is left: {self.leaks()}", lambda: not self.leaks(), within_s=5)
+        wait_for(f"nothing is left: {self.leaks()}", lambda: not self.leaks())
 
 
 def kill(pid: int) -> None:

@@ -119,15 +119,22 @@ def test_a_process_is_held_to_its_quota(group: Group) -> None:
     group.make(Resources(cpu=Cpu(quota=10_000, period=20_000)))
     group.start("while :; do :; done")
     wait_for(
-        "it runs into its quota", lambda: usage.read_stats(LAYOUT, group.path).cpu.throttled_ns
+        "it runs into its quota",
+        lambda: usage.read_stats(LAYOUT, group.path).cpu.throttled_ns,
+        within_s=60,
     )
 
-    first, began = usage.read_stats(LAYOUT, group.path).cpu, time.monotonic_ns()
-    wait_for(
-        "75 periods",
-        lambda: usage.read_stats(LAYOUT, group.path).cpu.periods >= first.periods + 75,
-    )
-    last, ended = usage.read_stats(LAYOUT, group.path).cpu, time.monotonic_ns()
+    began = time.monotonic_ns()  # whoever is kept from reading takes longer, and not more
+    first = usage.read_stats(LAYOUT, group.path).cpu
+
+    def has_been_held() -> bool:
+        now = usage.read_stats(LAYOUT, group.path).cpu
+        is_held = now.throttled_periods > first.throttled_periods
+        return is_held and now.periods >= first.periods + 75
+
+    wait_for("75 periods", has_been_held, within_s=60)
+    last = usage.read_stats(LAYOUT, group.path).cpu
+    ended = time.monotonic_ns()
 
     assert (last.usage_ns - first.usage_ns) / (ended - began) <= 0.5 * 1.05
     assert last.throttled_periods > first.throttled_periods
@@ -139,9 +146,10 @@ def test_usage_is_counted(group: Group) -> None:
     group.start(f"{script} & wait")
 
     def is_filled() -> bool:
-        return usage.read_stats(LAYOUT, group.path).memory.rss_bytes > 30_000_000
+        found = usage.read_stats(LAYOUT, group.path)
+        return found.memory.rss_bytes > 30_000_000 and found.pids.current == 3
 
-    wait_for("tail has read it all", is_filled)
+    wait_for("tail has read it all, and head has ended", is_filled)
     found = usage.read_stats(LAYOUT, group.path)
     assert found.memory.usage_bytes >= found.memory.working_set_bytes > 30_000_000
     assert found.memory.limit_bytes == 256 * MIB
@@ -163,12 +171,16 @@ def test_a_frozen_container_stands_still_and_can_be_killed(group: Group) -> None
         host.apply(freezer.freeze(LAYOUT, group.path))
         return freezer.is_frozen(cgroups.read(freezer.events_file(LAYOUT, group.path)))
 
+    def used() -> int:
+        return usage.read_stats(LAYOUT, group.path).cpu.usage_ns
+
     wait_for("it is frozen", is_frozen)
-    before = usage.read_stats(LAYOUT, group.path).cpu.usage_ns
+    wait_for("it is off its CPU", lambda: used() == used())  # a moment after it is said to be
+    before = used()
     busy_until = time.monotonic() + 0.05
     while time.monotonic() < busy_until:
         pass
-    assert usage.read_stats(LAYOUT, group.path).cpu.usage_ns == before
+    assert used() == before
     assert freezer.is_wished(cgroups.read(freezer.wish_file(LAYOUT, group.path)))
     kill_file = groups.kill_file(LAYOUT, group.path)
     if not kill_file:

@@ -6,6 +6,7 @@ command can be held: in its hooks, at the gate, or anywhere at all after a while
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -67,7 +68,7 @@ def test_what_a_killed_create_leaves_is_undone_by_the_next_command(
         assert bundles.status(name) == "created"
         bundles.run("delete", name)
 
-    wait_for(f"nothing is left: {bundles.leaks()}", lambda: not bundles.leaks(), within_s=3)
+    wait_for(f"nothing is left: {bundles.leaks()}", lambda: not bundles.leaks())
 
 
 def test_a_killed_start_leaves_a_container_that_runs(bundles: Bundles) -> None:
@@ -118,7 +119,7 @@ def test_a_command_killed_at_any_time_leaves_what_the_next_cleans(
 
     bundles.run("delete", "--force", "killed")
     assert bundles.run("list", "-q").stdout == ""
-    wait_for(f"nothing is left: {bundles.leaks()}", lambda: not bundles.leaks(), within_s=3)
+    wait_for(f"nothing is left: {bundles.leaks()}", lambda: not bundles.leaks())
 
 
 def test_a_killed_run_leaves_a_container_to_be_deleted(bundles: Bundles) -> None:
@@ -135,11 +136,16 @@ def test_a_killed_run_leaves_a_container_to_be_deleted(bundles: Bundles) -> None
 def test_a_killed_exec_leaves_its_program_and_nothing_else(bundles: Bundles) -> None:
     name = bundles.launch("sleep", "1000")
     with bundles.start("exec", name, "sleep", "998") as process:
-        wait_for("it runs", lambda: "998" in bundles.run("ps", name).stdout)
+        wait_for("it runs", lambda: sleeps(bundles, name))
         process.kill()
 
-    assert "998" in bundles.run("ps", name).stdout
+    assert sleeps(bundles, name)
     bundles.run("delete", "--force", name)
+
+
+def sleeps(bundles: Bundles, name: str) -> bool:
+    """Whether the program runs; the command and whoever becomes the program have its words, too."""
+    return bool(re.search(r":\d\d sleep 998$", bundles.run("ps", name).stdout, re.MULTILINE))
 
 
 def test_process_1_killed_at_the_gate_is_a_stopped_container(bundles: Bundles) -> None:
@@ -202,4 +208,4 @@ def test_delete_force_ends_a_start_that_hangs(bundles: Bundles) -> None:
 
         bundles.run("delete", "--force", name)
 
-        assert process.wait(10) == 1
+        assert process.wait(20) == 1

@@ -67,7 +67,9 @@ def receive(listener: socket.socket) -> int:
 
 
 def test_the_callers_terminal_becomes_the_programs(bundles: Bundles) -> None:
-    script = "tty; stty size; read line; echo got $line; stty size; exit 3"
+    # The size and what is typed come by different ways.
+    resized = "until stty size | grep -q '50 102'; do sleep 0.01; done"
+    script = f"tty; stty size; read line; echo got $line; {resized}; stty size; exit 3"
     name = bundles.bundle("sh", "-c", script, terminal=True)
     with terminal() as (ours, theirs):
         before = settings(theirs)

@@ -124,11 +124,8 @@ def waiting(launcher: int) -> list[int]:
 
 def _has_own_root(pid: int) -> bool:
     try:
-        return (
-            not Path(f"/proc/{pid}/root/work/main").exists()
-            and not Path(f"/proc/{pid}/root{Path(__file__)}").exists()
-        )
-    except OSError:
+        return not Path(f"/proc/{pid}/root").samefile("/")
+    except OSError:  # it has ended
         return False
 
 

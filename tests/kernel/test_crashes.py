@@ -15,7 +15,7 @@ import pytest
 from runtime.io.launching import say_stopping
 from runtime.layout import ContainerDir
 from swarm.errors import KernelRefused, Unavailable
-from tests.kernel.machine import Machine, eventually, exit_of, wait_for
+from tests.kernel.machine import ENDING_S, Machine, eventually, exit_of, wait_for
 from tests.liveness import children
 
 pytestmark = pytest.mark.kernel
@@ -57,7 +57,7 @@ def test_a_launcher_that_is_told_to_stop_leaves_containers_running(machine: Mach
             spec = machine.spec("sleep", "99")
             started = await runtime.run(spec)
             machine.launchers[0].terminate()
-            machine.launchers[0].wait(5)
+            machine.launchers[0].wait(ENDING_S)
 
             assert Path(f"/proc/{started.pid}").exists()
             await runtime.delete(spec.id)
@@ -71,7 +71,7 @@ def test_a_new_launcher_takes_over_from_one_that_lives(machine: Machine) -> None
             first, second = machine.spec("sleep", "99"), machine.spec("sleep", "99")
             await runtime.run(first)
             machine.start_launcher()
-            await asyncio.to_thread(machine.launchers[0].wait, 5)
+            await asyncio.to_thread(machine.launchers[0].wait, ENDING_S)
             await runtime.run(second)
             await runtime.delete(first.id)
             await runtime.delete(second.id)
@@ -84,7 +84,7 @@ def test_a_launcher_that_hangs_is_killed_by_the_next(machine: Machine) -> None:
 
     machine.start_launcher()
 
-    assert machine.launchers[0].wait(10) == -signal.SIGKILL
+    assert machine.launchers[0].wait(ENDING_S) == -signal.SIGKILL
     exited, _ = machine.run("true")
     assert exited.exit_code == 0
 
@@ -168,10 +168,11 @@ def test_adopting_works_without_a_launcher(machine: Machine) -> None:
 
 def test_two_clients_hear_the_same_exit(machine: Machine) -> None:
     async def story() -> None:
-        spec = machine.spec("sh", "-c", "sleep 0.3; exit 2")
+        spec = machine.spec("sh", "-c", "until test -e /tmp/go; do sleep 0.01; done; exit 2")
         async with machine.runtime() as first, machine.runtime() as second:
-            await first.run(spec)
+            started = await first.run(spec)
             await second.adopt()
+            Path(f"/proc/{started.pid}/root/tmp/go").touch()
             assert (await exit_of(first)).exit_code == (await exit_of(second)).exit_code == 2
             await second.delete(spec.id)
             await first.delete(spec.id)
@@ -192,6 +193,7 @@ def test_what_a_killed_start_left_is_removed(machine: Machine) -> None:
         async with machine.runtime() as first:
             await first.run(spec)
             await exit_of(first)
+        await eventually("its shim ended", lambda: not machine.shim_of(spec.id))
         directory = ContainerDir(str(machine.run_root), spec.id)
         Path(directory.state_file).unlink()
         for controller in ("pids", "memory"):
@@ -255,9 +257,11 @@ def started(marks: Path) -> list[int]:
 def test_the_launcher_starts_its_daemon_again(machine: Machine) -> None:
     child, file, marks = daemon(machine)
     machine.start_launcher("--respawn", str(child.pid), str(file))
-    machine.launchers[0].wait(5)
+    machine.launchers[0].wait(ENDING_S)
     pids = [child.pid]
     try:
+        wait_for("it runs", lambda: started(marks))
+        machine.run("true")  # the launcher has begun to look after others
         child.kill()
         child.wait()
         begin = time.monotonic()
@@ -277,7 +281,7 @@ def test_the_launcher_starts_its_daemon_again(machine: Machine) -> None:
 def test_a_daemon_that_means_to_stop_is_left_alone(machine: Machine) -> None:
     child, file, marks = daemon(machine)
     machine.start_launcher("--respawn", str(child.pid), str(file))
-    machine.launchers[0].wait(5)
+    machine.launchers[0].wait(ENDING_S)
     try:
         wait_for("it runs", lambda: started(marks))
         say_stopping(machine.socket)
@@ -311,7 +315,7 @@ def test_the_launcher_holds_no_pipe_of_whoever_started_it_open_in_shims(machine:
         )
     )  # fmt: skip
     os.close(writing)
-    machine.launchers[0].wait(10)
+    machine.launchers[0].wait(ENDING_S)
 
     async def story() -> None:
         async with machine.runtime() as runtime:

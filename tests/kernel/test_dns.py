@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import dns.flags
@@ -161,7 +162,7 @@ def test_a_changed_record_is_in_the_next_answer(container: Container, tmp_path: 
         began = time.monotonic()
         await names.apply(Changes(put=(leaving,)))
         while values(await asked(container, "tasks.web")) != ["10.0.1.5"]:
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 15
 
         print(f"a change was answered after {(time.monotonic() - began) * 1000:.1f} ms")
         await names.apply(Changes(gone=(service("web"), leaving)))
@@ -171,7 +172,7 @@ def test_a_changed_record_is_in_the_next_answer(container: Container, tmp_path: 
 
 
 async def until_answered(container: Container, name: str, *, rcode: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while (await asked(container, name)).rcode() != rcode:
         assert time.monotonic() < deadline
 
@@ -272,7 +273,7 @@ def test_the_hosts_configuration_is_read_again(container: Container, tmp_path: P
             node.resolv_conf.write_text("nameserver 127.0.0.2\n# changed\n")
 
             number, found = 0, ["1.1.1.1"]
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 15
             while found == ["1.1.1.1"]:
                 assert time.monotonic() < deadline
                 number += 1
@@ -439,7 +440,7 @@ def test_a_service_of_another_version_is_replaced(container: Container, tmp_path
             assert b'"leave"' in await loop.sock_recv(connection, 1000)
             path.unlink()
 
-        assert values(await asked(container, "web", within_s=10)) == ["10.0.1.2"]
+        assert values(await asked(container, "web")) == ["10.0.1.2"]
         assert (await names.counted()).containers == 1
 
     on_a_node(tmp_path, test)
@@ -519,8 +520,8 @@ def test_noise_does_not_hurt(container: Container, tmp_path: Path) -> None:
                 whole = ask("tasks.many.back", payload=number % 2 * 1232)
                 place, size = chance.randrange(len(whole)), chance.randrange(8)
                 udp.send(whole[:place] + chance.randbytes(size) + whole[place + size // 2 :])
-                if number % 50 == 0:
-                    await asyncio.sleep(0)
+                if number % 50 == 0:  # it has read all of it once it answers what comes after
+                    await asked(container, "web")
         for number in range(50):
             await babble(container, chance.randbytes(number * 7))
         await babble(container, b"\xff\xff" + bytes(70000))
@@ -534,7 +535,7 @@ def test_noise_does_not_hurt(container: Container, tmp_path: Path) -> None:
 
 
 async def babble(container: Container, noise: bytes) -> None:
-    with await connected(container) as made:
+    with await connected(container) as made, suppress(ConnectionError):  # it may hang up on us
         await asyncio.get_running_loop().sock_sendall(made, noise)
 
 
@@ -571,7 +572,7 @@ def test_thousands_of_questions_a_second(container: Container, tmp_path: Path) -
                     packet = PACKETS[(number + turn) % len(PACKETS)]
                     asked_at = time.monotonic()
                     await loop.sock_sendall(made, packet)
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(15):
                         assert (await loop.sock_recv(made, 4096))[:2] == packet[:2]
                     latencies.append(time.monotonic() - asked_at)
 
@@ -660,6 +661,6 @@ async def answered_in(netns: int) -> bool:
     with made:
         made.connect(RESOLVER)
         await loop.sock_sendall(made, ask("web"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(15):
             message = dns.message.from_wire(await loop.sock_recv(made, 512))
     return values(message) == ["10.0.1.2"]

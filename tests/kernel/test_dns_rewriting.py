@@ -64,7 +64,7 @@ own_udp.bind(("0.0.0.0", 53))
 own_tcp = socket.create_server(("0.0.0.0", 53))
 def udp():
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    made.settimeout(5)
+    made.settimeout(15)
     return made
 asking = udp()
 asking.connect(("127.0.0.11", 53))
@@ -74,14 +74,14 @@ asking = udp()
 asking.sendto(b"x" * 3000, ("127.0.0.11", 53))
 heard, whom = asking.recvfrom(65535)
 print(len(heard), *whom)
-caller = socket.create_connection(("127.0.0.11", 53), 5)
+caller = socket.create_connection(("127.0.0.11", 53), 15)
 caller.sendall(b"much")
 size = 0
 while heard := caller.recv(65536):
     size += len(heard)
 print(size)
 udp().sendto(b"own", ("127.0.0.1", 53))
-own_udp.settimeout(5)
+own_udp.settimeout(15)
 print(own_udp.recv(10).decode())
 """
 

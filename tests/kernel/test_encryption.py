@@ -71,7 +71,7 @@ def largest(container: Container, address: str, size: int) -> str:
         made = socket.socket(family, socket.SOCK_DGRAM)
     with made:
         made.setsockopt(*_MTU_DISCOVER[family])
-        made.settimeout(3)
+        made.settimeout(10)
         made.connect((address, 80))
         made.send(bytes(size - (48 if ":" in address else 28)))
         return made.recv(64).decode().split()[0]

@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from runtime.joining import ExecSpec
 from runtime.spec import Mount, Resources
 from swarm.errors import KernelRefused, SwarmError
 from tests.kernel.machine import PATIENCE, Machine, eventually, exit_of
+from tests.liveness import children
 
 pytestmark = pytest.mark.kernel
 
@@ -457,8 +459,8 @@ def visited(cell: Machine, visit: Visit, **fields: Any) -> Answer:
     """What an attacker gets that lies in wait for whoever comes into its container."""
     signal = cell.base / "signal"
     signal.mkdir(exist_ok=True)
-    (signal / "ready.stop").unlink(missing_ok=True)
-    (signal / "ready").unlink(missing_ok=True)
+    for name in ("ready", "ready.caught", "ready.stop"):
+        (signal / name).unlink(missing_ok=True)
     shared = (Mount(source=str(signal), target="/signal"),)
     command, fields = attacker("catch_visitors", "600", "/signal/ready", mounts=shared, **fields)
 
@@ -491,9 +493,12 @@ def test_a_visitor_from_the_host_would_be_caught(cell: Machine) -> None:
         shutil.copy(f"/usr/bin/{Path(copy).name}", copy)
 
     async def enter(_: Runtime, __: str, pid: int) -> None:
-        entering = (copies[0], "-t", str(pid), "-p", copies[1], "1")
+        entering = (copies[0], "-t", str(pid), "-p", copies[1], "60")
         process = await asyncio.create_subprocess_exec(*entering)
-        assert await process.wait() == 0
+        await eventually("it is caught", (cell.base / "signal/ready.caught").exists)
+        for inside in children(process.pid):
+            os.kill(inside, SIGKILL)
+        await process.wait()
 
     assert visited(cell, enter, **PRIVILEGED)["found"] in copies
 

@@ -241,7 +241,7 @@ def test_ports_come_and_go_while_clients_of_another_one_notice_nothing(
             swarm.say(publication(WEB, replace(WEB, published=published), DNS))
             assert ask(swarm.outside, "192.168.77.1", published)[1] == CLIENT
             swarm.say(publication(WEB))
-        asking.has_asked(20)
+            asking.has_asked(2)
 
     assert not asking.failures
     assert len(asking.answers) > 50
@@ -348,5 +348,5 @@ def sent_from(netns: int, port: int, *, udp: bool = False) -> socket.socket:
     """A client's socket with that port of its own."""
     kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
     made = bound(netns, port, kind, CLIENT, is_shared=True)
-    made.settimeout(3)
+    made.settimeout(10)
     return made

@@ -135,6 +135,7 @@ def test_loopback_addresses_do_not_come_in_from_containers(swarm: HostedSwarm) -
         is_kept_out = is_silent(partial(server.recv, 64))
         ip(host.netns, "flush chain inet swarm arriving", program="nft")
         wire.send(frame)
+        server.settimeout(10)
 
         assert is_kept_out
         assert server.recv(64) == b"boo"
@@ -330,6 +331,7 @@ def test_nothing_of_the_host_is_touched_and_nothing_of_ours_is_left(swarm: Hoste
     load(FOREIGN, host.netns)
     ip(host.netns, "link add sw-uplink type veth peer name other")
     ip(host.netns, "link set sw-uplink up")
+    wait_for("its carrier", lambda: "NO-CARRIER" in ip(host.netns, "link show sw-uplink"))
     ip(host.netns, "route add 10.66.0.0/16 dev sw-uplink")
     ip(host.netns, "neigh add 10.66.0.9 lladdr 02:00:00:00:00:66 dev sw-uplink nud permanent")
     before = foreign(host)

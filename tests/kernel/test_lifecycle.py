@@ -8,7 +8,7 @@ import pytest
 
 from runtime.spec import Mount
 from swarm.errors import Invalid, Missing
-from tests.kernel.machine import Machine, eventually, exit_of, failure_of
+from tests.kernel.machine import Machine, command_lines, eventually, exit_of, failure_of
 from tests.liveness import children
 
 pytestmark = pytest.mark.kernel
@@ -76,8 +76,7 @@ def test_nothing_outlives_process_one(machine: Machine) -> None:
 
     asyncio.run(story())
 
-    lines = [(p / "cmdline").read_bytes() for p in Path("/proc").glob("[0-9]*") if p.exists()]
-    assert not [line for line in lines if line == b"sleep\x00987\x00"]
+    assert not [line for _, line in command_lines() if line == b"sleep\x00987\x00"]
 
 
 def test_deleting_ends_what_runs_and_repeats(machine: Machine) -> None:

@@ -372,7 +372,7 @@ def test_links_are_known_in_the_bridge_and_follow_a_restart(lab: Lab) -> None:
 
     first = lab.address("db")
     assert f"{first}\tdatabase db\n" in lab.file("web")
-    environment = environ(lab, "web")
+    environment = wait_for_environ(lab, "web")
     assert f"DATABASE_PORT_80_TCP_ADDR={first}" in environment
     assert "DATABASE_ENV_PGDATA=/data" in environment
     assert "DATABASE_NAME=/web/database" in environment
@@ -454,7 +454,7 @@ def test_what_ended_while_no_agent_looked_is_in_no_network(lab: Lab) -> None:
     lab.network("front")
     lab.run("gone", mode="front")
     asker = lab.run("asker", mode="front")
-    assert resolve(asker.pid, "gone")
+    wait_for("it is known", lambda: nothing_or(asker.pid, "gone"))
 
     lab.here.stop_agent(signal.SIGKILL)
     os.kill(lab.here.pids()[gone_id(lab, "gone")], signal.SIGKILL)
@@ -546,8 +546,11 @@ def wipe(lab: Lab) -> None:
         os.close(netns)
 
 
-def environ(lab: Lab, name: str) -> str:
-    return Path(f"/proc/{lab.view(name).pid}/environ").read_text().replace("\0", "\n")
+def wait_for_environ(lab: Lab, name: str) -> str:
+    """What its program was given; nothing is there while the kernel still puts it in place."""
+    path = Path(f"/proc/{lab.view(name).pid}/environ")
+    wait_for("its environment", path.read_text)
+    return path.read_text().replace("\0", "\n")
 
 
 def is_free(lab: Lab, port: int) -> bool:
@@ -592,7 +595,7 @@ def connects(place: int, address: str, port: int) -> bool:
     netns = netns_of(place)
     try:
         with namespaces.entered(netns), socket.socket() as client:
-            client.settimeout(2.0)
+            client.settimeout(5.0)
             client.connect((address, port))
             return True
     except OSError:

@@ -25,7 +25,7 @@ def test_both_streams_are_told_apart_and_dated(machine: Machine) -> None:
             assert machine.output(spec.id, "stdout") == "out\nunfinished"
             assert machine.output(spec.id, "stderr") == "err\n"
             lines = [line async for line in read_logs(spec.log.path)]
-            assert all(exited.finished_at - 5 < line.time <= exited.finished_at for line in lines)
+            assert all(exited.finished_at - 60 < line.time <= exited.finished_at for line in lines)
             record = json.loads(machine.log(spec.id).read_text().splitlines()[0])
             assert set(record) == {"log", "stream", "time"}
             await runtime.delete(spec.id)
@@ -66,7 +66,7 @@ def test_logs_rotate_and_followers_miss_nothing(machine: Machine) -> None:
             await runtime.run(spec)
             await exit_of(runtime)
             stop.set()
-            seen = await asyncio.wait_for(following, 10)
+            seen = await asyncio.wait_for(following, 20)
 
             assert seen == [f"{number}\n" for number in range(count)]
             sizes = [path.stat().st_size for path in Path(spec.log.path).parent.iterdir()]

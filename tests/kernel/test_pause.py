@@ -31,6 +31,8 @@ def test_nothing_runs_while_paused_and_everything_after(machine: Machine) -> Non
             await runtime.pause(spec.id)
             assert runtime.is_paused(spec.id)
 
+            # Whoever is stopped is off its CPU a moment later.
+            await eventually("it stands", lambda: _cpu_ticks(pid) == _cpu_ticks(pid))
             stands = _cpu_ticks(pid)
             deadline = time.monotonic() + 0.2
             while time.monotonic() < deadline:
@@ -153,8 +155,8 @@ def test_stats_and_processes_are_the_containers_own(machine: Machine) -> None:
         async with machine.runtime() as runtime:
             spec = machine.spec("sh", "-c", "while :; do :; done", resources=_LIMITED)
             pid = (await runtime.run(spec)).pid
-            started = _cpu_ticks(pid)  # an emulated machine has taken its time to start it
             before = await runtime.stats(spec.id)
+            started = _cpu_ticks(pid)  # an emulated machine has taken its time to start it
             await eventually("it has used some", lambda: _cpu_ticks(pid) > started + 20)
             after = await runtime.stats(spec.id)
 

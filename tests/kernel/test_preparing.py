@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -165,4 +166,5 @@ def test_what_containers_write_is_counted(tmp_path: Path) -> None:
         assert usage.read_stats(LAYOUT, path, details=False).io.write_bytes == 8 << 20
     finally:
         host.revert(undo(steps))
-    assert not list(Path("/sys/fs/cgroup").glob(f"*/{preparing.COUNTING_GROUP}"))
+    groups_left = partial(Path("/sys/fs/cgroup").glob, f"*/{preparing.COUNTING_GROUP}")
+    wait_for("it is gone, and another launcher's, too", lambda: not list(groups_left()))

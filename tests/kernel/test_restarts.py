@@ -98,6 +98,7 @@ def test_a_client_that_finds_a_container_half_made_keeps_its_layer(machine: Mach
             await runtime.delete(spec.id, keep_layer=True, keep_log=True)
             await machine.finish(runtime, spec)
         # As one whose shim was killed before it had recorded a state.
+        await eventually("its shim ended", lambda: not machine.shim_of(spec.id))
         (machine.run_root / "containers" / spec.id / "state.json").unlink()
         async with machine.runtime() as runtime:
             assert await runtime.adopt() == []

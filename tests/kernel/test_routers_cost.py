@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from time import monotonic, process_time
+from time import process_time
 
 import pytest
 
@@ -85,9 +85,9 @@ def test_a_change_of_one_endpoint_costs_as_much_among_a_thousand_as_alone(
         Topology(endpoints=(one,)),
     ):
         done.clear()
-        began = monotonic()
+        began = process_time()
         two.tell(change)
-        assert monotonic() - began < 1.0
+        assert process_time() - began < 1.0
         elements = sum(isinstance(each.value, Element) for each in done)
         costs.append((elements, len(done) - elements))
 
@@ -128,10 +128,10 @@ def test_containers_are_attached_in_milliseconds(two: Swarm) -> None:
         began = process_time()
         two.runner.run(two.hosts[0].networks.attach(each.task_id, each.netns, each.connection))
         costs.append(process_time() - began)
-    began = monotonic()
+    began = process_time()
     for each in containers[1:]:
         two.runner.run(two.hosts[0].networks.detach(TaskId(each.name)))
-    detached_s = monotonic() - began
+    detached_s = process_time() - began
 
     print(f"attach p50 {statistics.median(costs) * 1e3:.2f} ms, all {sum(costs) * 1e3:.0f} ms")
     print(f"detach {detached_s / ATTACHES * 1e3:.2f} ms each")

@@ -27,10 +27,6 @@ from tests.kernel.test_routers_recovery import Holding, restarted
 pytestmark = pytest.mark.kernel
 
 CLIENT = ("192.168.77.99", "fd77::63")
-DELAYED_ACKS_S = 0.3
-"""By then all is acknowledged: a late packet to an endpoint that lives would be tracked anew."""
-FORGOTTEN_S = 0.1
-"""By then agents have had the connections to endpoints that are gone forgotten."""
 
 
 @pytest.fixture
@@ -120,7 +116,8 @@ def test_one_port_of_a_client_leads_to_one_endpoint_through_every_node(
     connections = [connected(client, each, 8080, udp=udp, source=(own, 5555)) for each in places]
 
     assert [said(each) for each in connections * 2] == [("t0", own)] * 6
-    three.wait(DELAYED_ACKS_S)
+    # A late packet to an endpoint that lives would be tracked anew.
+    three.until(lambda: three.answering.are_acknowledged(found[0]))
     with router(three.hosts[1], net) as inside:
         flows = [each for each in inside.flows() if each.source == own]
         assert {each.source_port for each in flows} == {5555}
@@ -203,6 +200,7 @@ def test_an_agent_that_starts_leads_nobody_to_where_its_routers_know_no_way_yet(
     """
     net, (old,) = published(three, 1)
     client, host = three.client(), three.hosts[0]
+    ask(client, host.address, 8080, udp=True)
     three.runner.run(host.restart())
     new = three.container(three.hosts[2], "t1", attached(net, 1))
     three.answering.serve(new)
@@ -211,7 +209,8 @@ def test_an_agent_that_starts_leads_nobody_to_where_its_routers_know_no_way_yet(
     for each in three.hosts[1:]:
         three.runner.run(each.networks.apply(changes))
 
-    three.wait(FORGOTTEN_S)
+    with router(old.host, net) as inside:  # what leads to it is forgotten: that is over
+        three.until(lambda: not inside.flows(old.addresses[0]))
     three.runner.run(host.networks.apply(three.everything))
     early = ask(client, host.address, 8080)
     three.runner.run(host.networks.reconcile({}))

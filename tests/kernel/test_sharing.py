@@ -142,7 +142,7 @@ def test_nothing_outlives_a_container_that_shares_its_processes(
                 os.write(view.stdin_fd, b"\n")
                 exited = await exit_of(runtime)
                 assert (exited.container_id, exited.exit_code) == (mine.id, 5)
-                assert await asyncio.wait_for(program.wait(), 5) == 137
+                assert await asyncio.wait_for(program.wait(), 20) == 137
                 view.close()
             assert not [pid for pid in pids if is_alive(pid)]
             await runtime.delete(mine.id)

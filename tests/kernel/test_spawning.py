@@ -221,7 +221,7 @@ def test_process_1_dies_with_whoever_was_making_it(bundle: Bundle) -> None:
 
         creator.kill()
 
-        assert select.select((pidfd,), (), (), 10)[0]
+        assert select.select((pidfd,), (), (), 30)[0]
         os.close(pidfd)
         creator.wait()
     groups = f"swarmspawn{creator.pid}"

@@ -91,14 +91,21 @@ def test_a_terminal_that_is_closed_and_opened_again_loses_nothing(machine: Machi
     async def story() -> None:
         async with machine.runtime() as runtime:
             script = (
-                "echo one; exec <&- >&- 2>&-; sleep 0.3; exec >/dev/console; echo two; sleep 99"
+                "echo one; until test -e /tmp/go; do sleep 0.01; done;"
+                " exec <&- >&- 2>&-; sleep 0.3; exec >/dev/console; echo two; sleep 99"
             )
             spec = machine.spec("sh", "-c", script, tty=True)
-            await runtime.run(spec)
+            pid = (await runtime.run(spec)).pid
+            await eventually("it has begun", lambda: "one" in machine.output(spec.id))
+            before = _cpu_ticks(machine.shim_of(spec.id))
+            Path(f"/proc/{pid}/root/tmp/go").touch()
             await eventually("it came back", lambda: "two" in machine.output(spec.id))
-            shim = machine.shim_of(spec.id)
-            fields = Path(f"/proc/{shim}/stat").read_text().rpartition(")")[2].split()
-            assert int(fields[11]) + int(fields[12]) < 10
+            assert _cpu_ticks(machine.shim_of(spec.id)) - before < 10
             await runtime.delete(spec.id)
 
     asyncio.run(story())
+
+
+def _cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])

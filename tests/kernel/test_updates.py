@@ -12,7 +12,7 @@ from runtime.joining import ExecSpec
 from runtime.spec import Resources
 from swarm.errors import Invalid, KernelRefused, Missing
 from tests.kernel.joined import run, running
-from tests.kernel.machine import Machine, failure_of
+from tests.kernel.machine import Machine, eventually, failure_of
 
 pytestmark = pytest.mark.kernel
 
@@ -90,7 +90,9 @@ def test_all_processes_are_moved_into_a_group_that_there_was_not(machine: Machin
     async def story() -> None:
         async with machine.runtime() as runtime:
             spec = machine.spec("sh", "-c", "sleep 98 & sleep 97 & wait")
-            await runtime.run(spec)
+            first = (await runtime.run(spec)).pid
+            procs = machine.cgroup("pids", spec.id) / "cgroup.procs"
+            await eventually("all run", lambda: len(procs.read_text().split()) == 3)
             async with running(runtime, spec.id, "sleep", "96"):
                 await runtime.update(spec.id, Resources(cpuset_cpus="0"))
                 pids = await runtime.processes(spec.id)
@@ -105,7 +107,7 @@ def test_all_processes_are_moved_into_a_group_that_there_was_not(machine: Machin
 
             await runtime.update(spec.id, Resources())
             online = Path("/sys/devices/system/cpu/online").read_text()
-            status = Path(f"/proc/{pids[0]}/status").read_text()
+            status = Path(f"/proc/{first}/status").read_text()
             assert f"Cpus_allowed_list:\t{online}" in status
             await runtime.delete(spec.id)
 

@@ -17,11 +17,12 @@ from runtime.spec import ContainerSpec, Log, Mount
 from runtime.wire import MOST_VIEWERS, Manner
 from swarm.errors import KernelRefused, Missing, Unavailable
 from tests.kernel.joined import attached, read_all, read_some, read_until, write_all
-from tests.kernel.machine import Machine, eventually, exit_of, failure_of
+from tests.kernel.machine import Machine, eventually, exit_of, failure_of, system_call
 
 pytestmark = pytest.mark.kernel
 
 PATIENT = Manner.WAITED_FOR
+WRITE = 1  # its number on x86
 
 
 @asynccontextmanager
@@ -143,9 +144,10 @@ def test_a_slow_reader_loses_nothing_and_the_container_waits_for_it(machine: Mac
 
 
 def _waits(machine: Machine, name: str) -> bool:
-    """Whether the shim reads its container's output no more."""
-    shim = machine.shim_of(name)
-    return _filled(shim) and _filled(shim)
+    """Whether the shim reads no more of what its container has to say."""
+    shim, procs = machine.shim_of(name), machine.cgroup("pids", name) / "cgroup.procs"
+    pids = procs.read_text().split() if shim else []
+    return any(system_call(int(pid)) == WRITE for pid in pids) and _filled(shim) and _filled(shim)
 
 
 def _is_logged(machine: Machine, name: str, text: str) -> bool:

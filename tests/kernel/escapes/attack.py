@@ -439,6 +439,7 @@ def catch_visitors(seconds, ready):
                 os.close(descriptor)
             else:
                 caught[key] = descriptor
+                os.close(os.open(f"{ready}.caught", os.O_CREAT))
     for descriptor in caught.values():
         try:
             return overwrite_kept(descriptor, 0.5)
