@@ -135,7 +135,7 @@ class Remote:
 
     def dial(self, identity: Identity | None = None):
         """A channel to the manager, as another manager unless told otherwise."""
-        return tls.channel(self.address, identity or self.members.identity)
+        return tls.channel(self.address, identity or self.members.identity, dial_s=20.0)
 
     async def call(self, method: str, request: Any, *, identity: Identity | None = None) -> Any:
         """One call of the cluster's API."""

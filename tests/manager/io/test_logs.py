@@ -7,7 +7,7 @@ import pytest
 from manager.dispatch.subscriptions import PICKED_UP_WITHIN_S
 from swarm.api.v1 import control_pb2, control_pb2_grpc, dispatch_pb2
 from swarm.dispatch import LogSubscription, LogUnsubscription
-from swarm.errors import SwarmError
+from swarm.errors import Missing, SwarmError
 from swarm.io.rpc import failure
 from swarm.states import TaskState
 from tests.manager.io.swarm import Agent, Swarm, service, until
@@ -66,12 +66,14 @@ def test_logs_of_ended_tasks_are_read_as_long_as_the_task_is_remembered(tell: Te
         service_id = await swarm.run(service())
         (task_id,) = agent.tasks
         written(agent, b"last words")
-        await swarm.scale(service_id, 0)
-        agent.report(task_id, TaskState.SHUTDOWN)
-        await until(lambda: swarm.progress(service_id).is_converged)
+        agent.report(task_id, TaskState.FAILED)
+        await until(lambda: swarm.view.state(swarm.view.tasks[task_id]) is TaskState.FAILED)
 
-        if task_id in swarm.view.tasks:
-            assert [line.data for line in await read(swarm, tasks=[task_id])] == [b"last words"]
+        assert [line.data for line in await read(swarm, tasks=[task_id])] == [b"last words"]
+        await swarm.scale(service_id, 0)
+        await until(lambda: task_id not in swarm.view.tasks)
+        with pytest.raises(Missing):
+            await read(swarm, tasks=[task_id])
 
     tell(story)
 

@@ -8,7 +8,6 @@ from swarm.api.v1 import control_pb2, trust_pb2, trust_pb2_grpc
 from swarm.certificates import bind, load_certificate, make_key, public_bytes, read_subject, request
 from swarm.errors import Invalid, Refused, SwarmError
 from swarm.io.rpc import failure
-from swarm.io.tls import channel
 from swarm.specs import Role
 from swarm.tokens import make_token
 from tests.manager.io.swarm import RANDOM, Swarm
@@ -17,7 +16,7 @@ Tell = Callable[..., None]
 
 
 async def renew(swarm: Swarm, identity, csr: bytes):
-    async with channel(swarm.address, identity) as dialled:
+    async with swarm.dial(identity) as dialled:
         try:
             stub = trust_pb2_grpc.TrustStub(dialled)
             return await stub.Renew(trust_pb2.RenewRequest(csr=csr), timeout=20)

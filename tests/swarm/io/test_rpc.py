@@ -336,7 +336,10 @@ def test_a_manager_that_does_not_know_yet_says_so() -> None:
     swarm.roles = Blank()
 
     async def main() -> SwarmError:
-        async with serving(swarm) as (address, _), channel(address, swarm.node()) as dialled:
+        async with (
+            serving(swarm) as (address, _),
+            channel(address, swarm.node(), dial_s=10.0) as dialled,
+        ):
             session = dispatch_pb2_grpc.DispatcherStub(dialled).Session()
 
             async def talk() -> None:

@@ -19,11 +19,16 @@ from swarm.api.v1 import (
 )
 from swarm.certificates import Identity, key_pem, load_certificate, load_key, request
 from swarm.errors import Refused, SwarmError, Unavailable
+from swarm.io import tls
 from swarm.io.rpc import failure
-from swarm.io.tls import CHANNEL_OPTIONS, channel
+from swarm.io.tls import CHANNEL_OPTIONS
 from swarm.specs import Role
 from swarm.tokens import anchor_of, parse_token
 from tests.trust import Swarm, forge, serving
+
+
+def channel(address: str, caller: Identity) -> grpc.aio.Channel:
+    return tls.channel(address, caller, dial_s=10.0)
 
 
 async def _enroll(address: str, caller: Identity) -> trust_pb2.EnrollResponse:

@@ -78,8 +78,10 @@ def read_until(descriptor: int, wanted: bytes) -> bytes:
 
 
 def test_a_terminal_is_tied_to_the_callers_and_that_is_put_back() -> None:
+    """A size is told while the program runs already, and a signal while keys are typed."""
     ours, theirs = pty.openpty()
-    script = "stty size; read line; echo got $line; stty size; exit 3"
+    told = "until stty size | grep '{}'; do sleep 0.01; done"
+    script = f"{told.format('40 101')}; read line; echo got $line; {told.format('50 102')}; exit 3"
     subprocess.run(["stty", "rows", "40", "cols", "101"], stdin=theirs, check=True)
     before = subprocess.run(["stty", "-a"], stdin=theirs, capture_output=True, check=True).stdout
     process = start(TERMINAL, "sh", "-c", script, stdin=theirs, stdout=theirs, stderr=theirs)
