@@ -7,8 +7,6 @@ swarmctl ask it too, so that no node is given a profile that it cannot read.
 from hashlib import sha256
 from typing import Final
 
-import msgspec
-
 from swarm.errors import Invalid
 
 UNCONFINED: Final = "unconfined"
@@ -21,7 +19,8 @@ def compact(content: bytes) -> str:
 
     try:
         found: object = json.loads(content.decode())
-        text = msgspec.json.encode(found).decode()
+        text = json.dumps(found, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text.encode()  # half a surrogate pair is not text
     except UnicodeDecodeError as err:
         raise Invalid(f"is not text: {err.reason} at byte {err.start}") from err
     except json.JSONDecodeError as err:

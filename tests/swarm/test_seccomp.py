@@ -25,6 +25,10 @@ def test_a_profile_loses_only_its_white_space() -> None:
         (b'{\n  defaultAction: "SCMP_ACT_ALLOW"}', "line 2, column 3"),
         (b'"\xff"', "at byte 1"),
         (b"[" * 100_000, "not JSON"),
+        (b"[NaN]", "not JSON"),
+        (b"-Infinity", "not JSON"),
+        (b"1e999", "not JSON"),
+        (b'"\\ud800"', "not JSON"),
         (b'"' + b"x" * LARGEST_BYTES + b'"', "128 KiB"),
     ],
 )
@@ -45,4 +49,4 @@ def test_law_any_file_is_read_or_refused(content: bytes) -> None:
         text = compact(content)
     except Invalid:
         return
-    assert json.loads(text) == json.loads(content) or "NaN" in content.decode()
+    assert json.loads(text) == json.loads(content)
