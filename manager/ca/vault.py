@@ -76,7 +76,7 @@ def token_of(cluster: Cluster, role: Role, data_key: DataKey) -> JoinToken:
 
 
 def anchors_of(cluster: Cluster, data_key: DataKey) -> Anchors:
-    """Whose signatures count. Costs two signatures: make it once per cluster object."""
+    """Whose signatures count. Costs two signatures, so make it once: see `Trusted`."""
     return Anchors(
         root=load_certificate(cluster.root_certificate),
         worker=anchor_of(token_of(cluster, Role.WORKER, data_key)).certificate,

@@ -1,8 +1,8 @@
 """Listen with mutual TLS, and hold what handshakes and checks need at hand.
 
-The anchors follow from the cluster object, so they are made once per object: a rotated token
-is refused from the moment its commit is in the view. The identity is looked at again at
-every handshake, since swarmd renews it under our feet.
+The anchors follow from the swarm's root and its tokens, and are made once for each of them: a
+rotated token is refused from the moment its commit is in the view. The identity is looked at
+again at every handshake, since swarmd renews it under our feet.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,10 +19,13 @@ from swarm.errors import Unavailable
 from swarm.ids import NodeId
 from swarm.io.identity import IdentityFiles
 from swarm.io.tls import SERVER_OPTIONS, Serving, server_credentials
-from swarm.objects import Cluster
+from swarm.objects import Sealed
 from swarm.peers import Anchors
 from swarm.sealing import DataKey
 from swarm.specs import Role
+
+# The root's certificate, and both tokens as the store has them.
+_Origin = tuple[bytes, Sealed | None, Sealed | None]
 
 
 class Trusted:
@@ -32,15 +35,16 @@ class Trusted:
         self._mirror = mirror
         self._files = files
         self._data_key = data_key
-        self._made_of: Cluster | None = None
-        self._anchors: Anchors | None = None
+        self._made: tuple[_Origin, Anchors] | None = None
 
     def anchors(self) -> Anchors:
         """Whose signatures count now."""
         cluster = clusters.present(self._mirror.view)
-        if self._anchors is None or self._made_of is not cluster:
-            self._anchors, self._made_of = anchors_of(cluster, self._data_key), cluster
-        return self._anchors
+        origin = cluster.root_certificate, cluster.worker_token, cluster.manager_token
+        made = self._made
+        if made is None or made[0] != origin:
+            self._made = made = origin, anchors_of(cluster, self._data_key)
+        return made[1]
 
     def serving(self) -> Serving:
         """What the next handshake shows and accepts; called on a thread of gRPC's."""

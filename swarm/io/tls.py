@@ -6,6 +6,7 @@ are. A channel's identity is fixed: to use a renewed one, dial again. The name t
 is the role, `swarm-manager`, wherever the manager is.
 """
 
+import time
 from collections.abc import Callable
 
 import grpc
@@ -15,6 +16,11 @@ from msgspec import Struct
 from swarm.certificates import MANAGER_NAME, Identity
 
 _MESSAGE_BYTES = 64 << 20
+
+# gRPC asks for changes under a lock, but takes what it keeps of the answer after that. What is
+# replaced meanwhile is freed, and the process dies: a change waits until the handshake before
+# it must have taken its own (github.com/grpc/grpc/issues/36693).
+_TAKEN_S = 0.1
 
 _COMMON: tuple[tuple[str, int], ...] = (
     ("grpc.max_send_message_length", _MESSAGE_BYTES),
@@ -55,17 +61,22 @@ def server_credentials(fetch: Callable[[], Serving]) -> grpc.ServerCredentials:
     """Require a certificate of every caller; ask `fetch` at every handshake.
 
     `fetch` runs on a thread of gRPC's: it reads a value and never waits. When it raises, the
-    handshake goes on with what it gave last.
+    handshake goes on with what it gave last. What it gives should seldom change: that costs the
+    next handshake up to 0.1 s.
     """
-    last = fetch()
+    last, asked_at = fetch(), 0.0
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
-        nonlocal last
-        current = fetch()
-        if current == last:
-            return None
-        last = current
-        return _configuration(current)
+        nonlocal last, asked_at
+        try:
+            current = fetch()
+            if current == last:
+                return None
+            time.sleep(max(0.0, asked_at + _TAKEN_S - time.monotonic()))
+            last = current
+            return _configuration(current)
+        finally:
+            asked_at = time.monotonic()
 
     # gRPC takes None for "as before", which its stubs do not know.
     return grpc.dynamic_ssl_server_credentials(_configuration(last), changed, True)  # type: ignore[arg-type]

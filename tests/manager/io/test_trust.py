@@ -2,15 +2,17 @@ from collections.abc import Callable
 
 import grpc
 import pytest
+from msgspec import structs
 
 from swarm.addresses import parse_address
 from swarm.api.v1 import control_pb2, trust_pb2, trust_pb2_grpc
 from swarm.certificates import bind, load_certificate, make_key, public_bytes, read_subject, request
+from swarm.codec import to_message
 from swarm.errors import Invalid, Refused, SwarmError
 from swarm.io.rpc import failure
 from swarm.specs import Role
 from swarm.tokens import make_token
-from tests.manager.io.swarm import RANDOM, Swarm
+from tests.manager.io.swarm import RANDOM, Swarm, until
 
 Tell = Callable[..., None]
 
@@ -58,6 +60,26 @@ def test_a_manager_token_is_refused_with_what_to_do_instead(tell: Tell) -> None:
 
         assert "worker token" in caught.value.hint
         assert len(swarm.view.nodes) == 1
+
+    tell(story)
+
+
+def test_what_handshakes_show_is_made_anew_for_a_new_token_alone(tell: Tell) -> None:
+    """Each time costs two signatures, and gRPC a new context of TLS."""
+
+    async def story(swarm: Swarm) -> None:
+        trusted = swarm.manager.trusted
+        before = trusted.anchors()
+        await swarm.enroll(await swarm.token())
+        spec = structs.replace(swarm.view.cluster.spec, task_history_limit=3)
+        message = control_pb2.UpdateClusterRequest(spec=to_message(spec))
+        await swarm.call("UpdateCluster", message)
+        await until(lambda: swarm.view.cluster.spec.task_history_limit == 3)
+
+        assert trusted.anchors() is before
+        await swarm.token(rotate=True)
+        assert trusted.anchors().worker != before.worker
+        assert trusted.anchors() is trusted.anchors()
 
     tell(story)
 

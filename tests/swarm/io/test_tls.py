@@ -307,6 +307,46 @@ def test_a_fetch_that_fails_serves_what_it_gave_last() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("asks", ["and takes it", "in vain"])
+def test_a_change_waits_until_the_handshake_before_it_has_taken_its_own(
+    asks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gRPC frees what is replaced, and does not know who is about to take it."""
+    asked: list[Callable[[], object]] = []
+    slept: list[float] = []
+    swarm, now, broken = Swarm(time.time()), 1000.0, False
+
+    def fetch():
+        if broken:
+            raise OSError("disk on fire")
+        return swarm.serving()
+
+    monkeypatch.setattr(
+        tls.grpc, "dynamic_ssl_server_credentials", lambda _, changed, __: asked.append(changed)
+    )
+    monkeypatch.setattr(tls.time, "monotonic", lambda: now)
+    monkeypatch.setattr(tls.time, "sleep", slept.append)
+    tls.server_credentials(fetch)
+    (changed,) = asked
+
+    if asks == "in vain":
+        broken = True
+        with pytest.raises(OSError, match="disk on fire"):
+            changed()
+        broken = False
+    else:
+        assert changed() is None
+    swarm.rotate(Role.WORKER)
+    now += 0.03
+    assert changed() is not None
+    assert changed() is None
+    swarm.rotate(Role.WORKER)
+    now += 60
+    assert changed() is not None
+
+    assert slept == [pytest.approx(0.07), 0.0]
+
+
 def test_what_is_served_may_go_back_to_what_it_was() -> None:
     """A restored backup brings the old token back."""
     swarm = Swarm(time.time())
