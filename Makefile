@@ -48,9 +48,11 @@ test: check .venv/.tests ## lint, types and every test: core, simulation, contra
 
 # Two at a time. Those of clusters measure this machine, and have it look like several: one at a time.
 BESIDE = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
-CORE = $(BIN)/pytest -q -n 2 --dist loadfile -m "not kernel and not cluster"
-KERNEL = $(BIN)/pytest -q -n 2 --dist loadfile -m "kernel and not cluster"
-NODES = $(BIN)/pytest -q -n 2 --dist loadfile -m cluster --ignore tests/cluster
+# A worker that dies is not replaced: xdist would hand its successor nothing and wait for ever.
+PAIR = $(BIN)/pytest -q -n 2 --dist loadfile --max-worker-restart 0
+CORE = $(PAIR) -m "not kernel and not cluster"
+KERNEL = $(PAIR) -m "kernel and not cluster"
+NODES = $(PAIR) -m cluster --ignore tests/cluster
 
 core: setup ## the tests that need no root, no kernel and no cluster
 	$(CORE)
