@@ -131,11 +131,8 @@ class _Oversight:
         self._streams = streams
         self._pid = _own_pid()
 
-    def forked(self, pid: int) -> None:
-        """It is never asked for: our parent is the container's own already."""
-
     def continued(self) -> None:
-        """See `forked`."""
+        """It never is: our parent is the container's own already."""
 
     def created(self) -> None:
         """A program that joins runs no hooks."""

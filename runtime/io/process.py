@@ -111,11 +111,8 @@ class _Oversight:
         self._report = report
         self._state = state
 
-    def forked(self, pid: int) -> None:
-        """`continued` tells, by the host's number."""
-
     def continued(self) -> None:
-        """/proc is still the host's."""
+        """It tells its number: /proc is still the host's."""
         _die_with_parent()
         self._state = _identify(self._state.container_id)
         _say(self._report, FORKED, b"%d" % self._state.pid)

@@ -243,11 +243,8 @@ class _Oversight:
         """The socket keeps messages apart; at the gate, lines do."""
         self._link.send(msgspec.json.encode(message) + b"\n")
 
-    def forked(self, pid: int) -> None:
-        """It speaks for itself (`continued`): nothing that it says can come before that."""
-
     def continued(self) -> None:
-        """A child does not inherit the signal."""
+        """Nothing that it says can come before this. A child does not inherit the signal."""
         kernel.prctl(k.PR_SET_PDEATHSIG, signal.SIGKILL)
         self.say(_Continued())
 

@@ -12,12 +12,15 @@ import sys
 import termios
 import textwrap
 import time
+from collections.abc import Callable
 from fcntl import ioctl
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+from runtime import constants as k
+from runtime.io import kernel
 from runtime.io.spawning import Stdio, open_gate, spawn
 from runtime.oci.config import Config, ConsoleSize, Hook, Hooks, Mount, User
 from runtime.plan import Extras, make_plan
@@ -321,15 +324,18 @@ def test_spawning_leaves_no_process_when_it_fails_in_between(bundle: Bundle) -> 
 def test_the_process_in_between_may_end_whenever_it_likes(bundle: Bundle, ends: str) -> None:
     """What the one that it forked says meanwhile is known to be that one's."""
 
-    def forked(*_: object) -> None:
-        time.sleep(0.3)
-        if ends != "late":
-            os.kill(os.getpid(), signal.SIGKILL)
+    def clone(flags: int, clone: Callable[[int], int] = kernel.clone) -> int:
+        pid = clone(flags)
+        if pid and flags & k.CLONE_PARENT:
+            time.sleep(0.3)
+            if ends != "late":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return pid
 
     wanted, before = config("sleep", "99"), children(os.getpid())
     with (
         bundle.spawned(wanted) as (made, _),
-        patch("runtime.io.spawning._Oversight.forked", forked),
+        patch.object(kernel, "clone", clone),
     ):
         with pytest.raises(KernelRefused) as err:
             bundle.join(wanted, made.pid, "ls", cwd="/no/such")

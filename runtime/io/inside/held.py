@@ -24,12 +24,8 @@ class Overseer(Protocol):
     preserved: int
     has_gate: bool
 
-    def forked(self, pid: int) -> None:
-        """A child with this number goes on, and this process is about to end."""
-        ...
-
     def continued(self) -> None:
-        """This is that child."""
+        """This is a child that goes on; the process before it is about to end."""
         ...
 
     def created(self) -> None:

@@ -145,9 +145,7 @@ def _set_time_offsets(_: Held, step: s.SetTimeOffsets) -> None:
 
 def _fork(held: Held, _: s.Fork) -> None:
     """The child is our parent's, as if there had been nobody in between."""
-    pid = kernel.clone(k.CLONE_PARENT)
-    if pid:
-        held.overseer.forked(pid)
+    if kernel.clone(k.CLONE_PARENT):
         os._exit(0)
     with contextlib.suppress(PermissionError):
         os.setsid()
