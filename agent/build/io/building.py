@@ -7,8 +7,6 @@ of it is written to disk, moved in and remembered, so that no crash leaves half 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
-from functools import partial
-from pathlib import Path
 from secrets import token_hex
 
 from msgspec.structs import replace
@@ -24,7 +22,6 @@ from agent.build.io.layering import Layering
 from agent.build.io.origins import Begun, Origins
 from agent.build.io.shop import Say, Shop
 from agent.build.io.stepping import Stepping
-from agent.build.io.workers import Worker
 from agent.build.parsing import parse_trigger
 from agent.build.request import Request, parse_platform
 from agent.build.steps import State
@@ -54,8 +51,7 @@ class Build:
             hold = self._shop.building.hold()
             stack.callback(hold.release)
             stack.callback(self._shop.workers.prepare)
-            own, worker = await self._shop.workers.take()
-            stack.push_async_exit(partial(self._end, own, worker))
+            own, worker = await stack.enter_async_context(self._shop.workers.taken())
             text = await contexts.receive(self._request, worker, own, chunks)
             self._shop.workers.prepare()  # not while all of that wants the processors
             dockerfile = parse(text, name=self._request.dockerfile_name)
@@ -83,9 +79,6 @@ class Build:
                 raise
             await layering.settle()
             return await self._finish(state, begun, origins, layering)
-
-    async def _end(self, own: Path, worker: Worker, kind: object, *_: object) -> None:
-        await self._shop.workers.end(own, worker, failed=kind is not None)
 
     # --- stages ------------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ goes on. A spare has a directory of its own like any other worker, with nothing 
 """
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -31,15 +31,29 @@ class Workers:
         self._timer: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def take(self) -> tuple[Path, Worker]:
-        """A worker and its directory, which are the caller's to close and to remove."""
+    @asynccontextmanager
+    async def taken(self) -> AsyncGenerator[tuple[Path, Worker]]:
+        """A worker and its directory, which end with the block.
+
+        The directory may be large, so nobody waits until it is removed. But what failed may have
+        taken all the room that another try needs.
+        """
+        own, worker = await self._take()
+        try:
+            yield own, worker
+        except BaseException:
+            await asyncio.shield(await self._end(own, worker))
+            raise
+        await self._end(own, worker)
+
+    async def _take(self) -> tuple[Path, Worker]:
         spare, self._spare = self._spare, None
         if spare is not None:
             with suppress(SwarmError, OSError):
                 own, worker = await spare
                 if worker.is_alive:
                     return own, worker
-                await self.end(own, worker)
+                await self._end(own, worker)
         return await self._start()
 
     def prepare(self) -> None:
@@ -53,15 +67,10 @@ class Workers:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(self._kept_s, self._drop)
 
-    async def end(self, own: Path, worker: Worker, *, failed: bool = False) -> None:
-        """End a worker. Its directory may be large, so nobody waits until that is removed.
-
-        But what `failed` may have taken all the room that another try needs.
-        """
+    async def _end(self, own: Path, worker: Worker) -> asyncio.Task[None]:
+        """End a worker; gives the removal of its directory."""
         await worker.close()
-        removing = self._aside(asyncio.to_thread(host.discard_tree, str(own)))
-        if failed:
-            await asyncio.shield(removing)
+        return self._aside(asyncio.to_thread(host.discard_tree, str(own)))
 
     async def settled(self) -> None:
         """Wait until nothing is left of those that have ended."""
@@ -78,11 +87,11 @@ class Workers:
     def _drop(self) -> None:
         spare, self._spare = self._spare, None
         if spare is not None:
-            self._aside(self._end(spare))
+            self._aside(self._end_spare(spare))
 
-    async def _end(self, spare: asyncio.Task[tuple[Path, Worker]]) -> None:
+    async def _end_spare(self, spare: asyncio.Task[tuple[Path, Worker]]) -> None:
         with suppress(SwarmError, OSError):
-            await self.end(*await spare)
+            await self._end(*await spare)
 
     def _aside(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
