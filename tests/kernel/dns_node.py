@@ -21,6 +21,7 @@ from agent.dns.io.client import Names
 from agent.network.io.namespaces import entered
 from tests.agent.dns.questions import ask, reply
 from tests.kernel.dns_namespaces import Container
+from tests.kernel.machine import cpu_ticks
 from tests.liveness import children
 
 RESOLVER = ("127.0.0.11", 53)
@@ -233,8 +234,7 @@ def memory_kb(pid: int) -> dict[str, int]:
 
 def cpu_s(pid: int) -> float:
     """How long a process has computed."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return cpu_ticks(pid) / os.sysconf("SC_CLK_TCK")
 
 
 def _bury(pid: int) -> None:

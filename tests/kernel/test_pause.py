@@ -12,7 +12,7 @@ from runtime.io.client import Runtime
 from runtime.spec import Resources
 from swarm.errors import Missing
 from tests.kernel.joined import run
-from tests.kernel.machine import Machine, eventually, exit_of, failure_of
+from tests.kernel.machine import Machine, cpu_ticks, eventually, exit_of, failure_of
 
 pytestmark = pytest.mark.kernel
 
@@ -32,24 +32,19 @@ def test_nothing_runs_while_paused_and_everything_after(machine: Machine) -> Non
             assert runtime.is_paused(spec.id)
 
             # Whoever is stopped is off its CPU a moment later.
-            await eventually("it stands", lambda: _cpu_ticks(pid) == _cpu_ticks(pid))
-            stands = _cpu_ticks(pid)
+            await eventually("it stands", lambda: cpu_ticks(pid) == cpu_ticks(pid))
+            stands = cpu_ticks(pid)
             deadline = time.monotonic() + 0.2
             while time.monotonic() < deadline:
-                assert _cpu_ticks(pid) == stands
+                assert cpu_ticks(pid) == stands
 
             await runtime.resume(spec.id)
             await runtime.resume(spec.id)
             assert not runtime.is_paused(spec.id)
-            await eventually("it goes on", lambda: _cpu_ticks(pid) > stands)
+            await eventually("it goes on", lambda: cpu_ticks(pid) > stands)
             await runtime.delete(spec.id)
 
     asyncio.run(story())
-
-
-def _cpu_ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
 
 
 def test_killing_what_is_paused_ends_it(machine: Machine) -> None:
@@ -156,8 +151,8 @@ def test_stats_and_processes_are_the_containers_own(machine: Machine) -> None:
             spec = machine.spec("sh", "-c", "while :; do :; done", resources=_LIMITED)
             pid = (await runtime.run(spec)).pid
             before = await runtime.stats(spec.id)
-            started = _cpu_ticks(pid)  # an emulated machine has taken its time to start it
-            await eventually("it has used some", lambda: _cpu_ticks(pid) > started + 20)
+            started = cpu_ticks(pid)  # an emulated machine has taken its time to start it
+            await eventually("it has used some", lambda: cpu_ticks(pid) > started + 20)
             after = await runtime.stats(spec.id)
 
             assert after.cpu.usage_ns - before.cpu.usage_ns > 50_000_000

@@ -7,7 +7,7 @@ import pytest
 
 from runtime.io.client import Runtime
 from tests.kernel.joined import attached, read_all, read_until, running, tell, write_all
-from tests.kernel.machine import Machine, eventually
+from tests.kernel.machine import Machine, cpu_ticks, eventually
 
 pytestmark = pytest.mark.kernel
 
@@ -97,15 +97,10 @@ def test_a_terminal_that_is_closed_and_opened_again_loses_nothing(machine: Machi
             spec = machine.spec("sh", "-c", script, tty=True)
             pid = (await runtime.run(spec)).pid
             await eventually("it has begun", lambda: "one" in machine.output(spec.id))
-            before = _cpu_ticks(machine.shim_of(spec.id))
+            before = cpu_ticks(machine.shim_of(spec.id))
             Path(f"/proc/{pid}/root/tmp/go").touch()
             await eventually("it came back", lambda: "two" in machine.output(spec.id))
-            assert _cpu_ticks(machine.shim_of(spec.id)) - before < 10
+            assert cpu_ticks(machine.shim_of(spec.id)) - before < 10
             await runtime.delete(spec.id)
 
     asyncio.run(story())
-
-
-def _cpu_ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
